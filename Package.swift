@@ -1,0 +1,71 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// A monitor is a fresh process every few seconds for every resource on every node, so the agents are linked for
+// start-up time: relative relocations packed, symbols bound at once, libstdc++ and libgcc inside (`make` prepares
+// .linkdir with the one archive that makes the linker prefer the static libstdc++). Debug builds are untouched.
+let startQuickly: [LinkerSetting] = [
+  .unsafeFlags(
+    [
+      "-use-ld=lld", "-L", "\(Context.packageDirectory)/.linkdir", "-Xclang-linker", "-static-libgcc",
+      "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs", "-Xlinker", "-z", "-Xlinker", "now",
+      "-Xlinker", "-z", "-Xlinker", "relro",
+    ], .when(platforms: [.linux], configuration: .release))
+]
+
+func agent(_ type: String, _ libraries: [Target.Dependency] = []) -> Target {
+  .executableTarget(
+    name: type, dependencies: ["Host", "OCF", "LinuxHost"] + libraries, path: "agents/\(type)",
+    linkerSettings: startQuickly)
+}
+
+let package = Package(
+  name: "vpnha",
+  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "vpnha"].map { .executable(name: $0, targets: [$0]) },
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+  ],
+  targets: [
+    // Headers of the kernel and of C libraries. The libraries are opened when they are needed (DynamicLibrary), never linked.
+    .systemLibrary(name: "CLinux"),
+    .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
+    .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+    .systemLibrary(name: "CQB", pkgConfig: "libqb", providers: [.apt(["libqb-dev"])]),
+
+    .target(name: "Host"),
+    .target(name: "OCF", dependencies: ["Host"]),
+    .target(name: "DynamicLibrary", dependencies: ["Host"]),
+    .target(name: "OCFMetadata", dependencies: ["OCF", "DynamicLibrary", "CLibXML2"]),
+    .target(name: "Netlink", dependencies: ["Host", "CLinux"]),
+    .target(name: "VICI", dependencies: ["Host"]),
+    .target(name: "L2TP", dependencies: ["Host"]),
+    .target(name: "IKEProbe", dependencies: ["Host"]),
+    .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CSystemd"]),
+    .target(
+      name: "LinuxHost",
+      dependencies: ["Host", "OCF", "OCFMetadata", "Netlink", "Systemd", "DynamicLibrary", "CLinux", "CQB"]),
+    .target(name: "HostTestKit", dependencies: ["Host", "OCF"]),
+
+    agent("vip"),
+    agent("strongswan", ["VICI", "IKEProbe"]),
+    agent("xl2tpd", ["L2TP"]),
+    agent("conntrackd"),
+    .executableTarget(
+      name: "vpnha",
+      dependencies: [
+        "OCFMetadata", "LinuxHost", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+    .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit", "LinuxHost"]),
+    .testTarget(name: "MetadataTests", dependencies: ["OCFMetadata", "HostTestKit"]),
+    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),
+    .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
+    .testTarget(name: "L2TPTests", dependencies: ["L2TP", "IKEProbe", "HostTestKit"]),
+    .testTarget(name: "SystemdTests", dependencies: ["Systemd", "DynamicLibrary", "CSystemd", "CLibXML2", "CQB"]),
+    .testTarget(
+      name: "AgentTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "HostTestKit", "LinuxHost"]),
+    .testTarget(name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "vpnha"]),
+    .testTarget(name: "NetnsTests", dependencies: ["vip", "Netlink", "CLinux"]),
+    .testTarget(name: "Lab", exclude: []),
+  ]
+)
