@@ -66,6 +66,6 @@ let package = Package(
       name: "AgentTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "vpnha"]),
     .testTarget(name: "NetnsTests", dependencies: ["vip", "Netlink", "CLinux"]),
-    .testTarget(name: "Lab", exclude: []),
+    .testTarget(name: "Lab"),
   ]
 )

@@ -1,0 +1,1 @@
+#include <qb/qblog.h>

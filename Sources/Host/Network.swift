@@ -1,0 +1,154 @@
+/// A network interface as the kernel lists it (rtnetlink `RTM_NEWLINK`).
+public struct Link: Hashable, Sendable {
+  public var index: Int32
+  public var name: String
+  /// Other names of the same interface (`ip link property add … altname`).
+  public var alternativeNames: [String]
+  /// 6 bytes on Ethernet; empty where the link has none.
+  public var hardwareAddress: [UInt8]
+  public var isUp: Bool
+  /// Carrier: `IFF_LOWER_UP`.
+  public var hasCarrier: Bool
+  public var isLoopback: Bool
+  /// RFC 2863 operational state, as in `linux/if.h` (`IF_OPER_*`): 0 unknown, 2 down, 3 lower layer down, 5 dormant, 6 up.
+  public var operationalState: UInt8
+  public var mtu: Int
+  /// `ppp`, `vlan`, `bond` …, empty for a physical link.
+  public var kind: String
+
+  public init(
+    index: Int32, name: String, alternativeNames: [String] = [], hardwareAddress: [UInt8] = [], isUp: Bool = true,
+    hasCarrier: Bool = true, isLoopback: Bool = false, operationalState: UInt8 = 6, mtu: Int = 1500, kind: String = ""
+  ) {
+    self.index = index
+    self.name = name
+    self.alternativeNames = alternativeNames
+    self.hardwareAddress = hardwareAddress
+    self.isUp = isUp
+    self.hasCarrier = hasCarrier
+    self.isLoopback = isLoopback
+    self.operationalState = operationalState
+    self.mtu = mtu
+    self.kind = kind
+  }
+}
+
+/// An address on an interface (rtnetlink `RTM_NEWADDR`).
+public struct InterfaceAddress: Hashable, Sendable, CustomStringConvertible {
+  public var address: IPAddress
+  public var prefixLength: Int
+  public var link: Int32
+  /// IPv4 only.
+  public var broadcast: IPAddress?
+  /// IPv4 only: `eth0:vpn`; nil means the interface's own name.
+  public var label: String?
+  public var flags: AddressFlags
+  /// Metric of the prefix route; 0 is the kernel's default (`IFA_RT_PRIORITY`).
+  public var metric: UInt32
+  /// Seconds the address may be a source of new connections; nil is for ever.
+  public var preferredLifetime: UInt32?
+
+  public init(
+    _ address: IPAddress, prefixLength: Int, link: Int32, broadcast: IPAddress? = nil, label: String? = nil,
+    flags: AddressFlags = [], metric: UInt32 = 0, preferredLifetime: UInt32? = nil
+  ) {
+    self.address = address
+    self.prefixLength = prefixLength
+    self.link = link
+    self.broadcast = broadcast
+    self.label = label
+    self.flags = flags
+    self.metric = metric
+    self.preferredLifetime = preferredLifetime
+  }
+
+  public var description: String { "\(address)/\(prefixLength)" }
+}
+
+/// `IFA_F_*` of `linux/if_addr.h`.
+public struct AddressFlags: OptionSet, Hashable, Sendable {
+  public var rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+  public static let secondary = AddressFlags(rawValue: 0x01)
+  public static let noDAD = AddressFlags(rawValue: 0x02)
+  public static let optimistic = AddressFlags(rawValue: 0x04)
+  public static let dadFailed = AddressFlags(rawValue: 0x08)
+  public static let deprecated = AddressFlags(rawValue: 0x20)
+  public static let tentative = AddressFlags(rawValue: 0x40)
+  public static let permanent = AddressFlags(rawValue: 0x80)
+  public static let noPrefixRoute = AddressFlags(rawValue: 0x200)
+}
+
+/// A route's answer: which interface reaches an address, and with which prefix (rtnetlink `RTM_NEWROUTE`).
+public struct Route: Hashable, Sendable {
+  public var link: Int32
+  public var prefixLength: Int
+  /// The source address the kernel prefers on it, if one is set.
+  public var source: IPAddress?
+  /// `RTPROT_*`.
+  public var protocolNumber: UInt8
+  public var isGateway: Bool
+
+  public init(link: Int32, prefixLength: Int, source: IPAddress? = nil, protocolNumber: UInt8 = 2, isGateway: Bool = false) {
+    self.link = link
+    self.prefixLength = prefixLength
+    self.source = source
+    self.protocolNumber = protocolNumber
+    self.isGateway = isGateway
+  }
+}
+
+/// How an address is announced to the neighbours.
+public struct Announcement: Hashable, Sendable {
+  public var address: IPAddress
+  public var link: Int32
+  /// How many frames, the first at once.
+  public var count: Int
+  public var interval: Duration
+  /// IPv4: gratuitous ARP as a reply (RFC 5227 §3) in place of a request.
+  public var asReply: Bool
+  /// Neighbours told by unicast as well.
+  public var targets: [IPAddress]
+
+  public init(
+    _ address: IPAddress, link: Int32, count: Int, interval: Duration = .milliseconds(200), asReply: Bool = false,
+    targets: [IPAddress] = []
+  ) {
+    self.address = address
+    self.link = link
+    self.count = count
+    self.interval = interval
+    self.asReply = asReply
+    self.targets = targets
+  }
+}
+
+/// The kernel's network configuration.
+public protocol Network: AnyObject {
+  /// The link with this name or alternative name, nil when there is none.
+  func link(named name: String) throws(SystemError) -> Link?
+  func link(at index: Int32) throws(SystemError) -> Link?
+  /// All links.
+  func links() throws(SystemError) -> [Link]
+  /// Every interface's copy of `address`; empty when the node does not hold it.
+  ///
+  /// Equivalent to: `ip address show to ADDRESS`.
+  func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress]
+  /// Equivalent to: `ip address add … dev …`. `EEXIST` when the link holds it already.
+  func add(_ address: InterfaceAddress) throws(SystemError)
+  /// Equivalent to: `ip address del … dev …`. `EADDRNOTAVAIL` when the link does not hold it.
+  func remove(_ address: InterfaceAddress) throws(SystemError)
+  /// The connected routes that cover `address`, most specific first; never a default route.
+  func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route]
+  /// Sends the first frame of `announcement` before it returns and the rest from a detached sender that is ours by
+  /// identity and does not keep the action waiting.
+  func announce(_ announcement: Announcement) throws(SystemError)
+  /// Ends a burst for `address` that an earlier call left running.
+  func silence(_ address: IPAddress) throws(SystemError)
+  /// Removes IPsec SAs and policies whose endpoint is `address` and nothing else; returns how many went.
+  ///
+  /// Equivalent to: `ip xfrm state/policy deleteall` restricted to one endpoint.
+  func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int
+  /// SAs and policies whose endpoint is `address`.
+  func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int
+}

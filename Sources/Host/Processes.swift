@@ -1,0 +1,77 @@
+/// A process, identified so that a reused pid is never mistaken for it: pid and start time belong together.
+public struct Process: Hashable, Sendable {
+  public var pid: Int32
+  /// Clock ticks since boot (`/proc/PID/stat`, field 22).
+  public var startTime: UInt64
+  public var parent: Int32
+  /// What `/proc/PID/exe` names, without a trailing ` (deleted)`; empty for a zombie or a kernel thread.
+  public var executable: String
+  public var arguments: [String]
+  /// `R` `S` `D` `T` `Z` … (`/proc/PID/stat`, field 3).
+  public var state: Character
+
+  public init(
+    pid: Int32, startTime: UInt64, parent: Int32 = 1, executable: String, arguments: [String], state: Character = "S"
+  ) {
+    self.pid = pid
+    self.startTime = startTime
+    self.parent = parent
+    self.executable = executable
+    self.arguments = arguments
+    self.state = state
+  }
+
+  public var isStopped: Bool { state == "T" || state == "t" }
+}
+
+public enum Signal: Int32, Sendable { case interrupt = 2, quit = 3, abort = 6, kill = 9, terminate = 15, `continue` = 18 }
+
+/// A program to run: an absolute path and its arguments, never a shell.
+public struct Command: Hashable, Sendable {
+  public var path: String
+  /// Without the program's own name.
+  public var arguments: [String]
+  /// Added to a minimal environment (`PATH`, `LC_ALL=C`).
+  public var environment: [String: String]
+  /// Bytes kept of standard output and of standard error.
+  public var outputLimit: Int
+
+  public init(_ path: String, _ arguments: [String] = [], environment: [String: String] = [:], outputLimit: Int = 65_536) {
+    self.path = path
+    self.arguments = arguments
+    self.environment = environment
+    self.outputLimit = outputLimit
+  }
+}
+
+/// How a command ended. A non-zero exit is a value, not an error.
+public struct CommandResult: Hashable, Sendable {
+  public enum Ending: Hashable, Sendable { case exited(Int32), signalled(Int32), timedOut }
+  public var ending: Ending
+  public var output: [UInt8]
+  public var error: [UInt8]
+
+  public init(_ ending: Ending, output: [UInt8] = [], error: [UInt8] = []) {
+    self.ending = ending
+    self.output = output
+    self.error = error
+  }
+
+  public var succeeded: Bool { ending == .exited(0) }
+}
+
+public protocol Processes: AnyObject {
+  /// The process with this pid, nil when there is none.
+  func process(_ pid: Int32) throws(SystemError) -> Process?
+  /// Every process that runs `executable` (by `/proc/PID/exe`), zombies not counted.
+  func running(_ executable: String) throws(SystemError) -> [Process]
+  /// Signals exactly this process; nothing happens when it has gone, even if its pid was reused (pidfd and start time).
+  func signal(_ signal: Signal, to process: Process) throws(SystemError)
+  /// Whether this very process (same pid and start time) still exists and is not a zombie.
+  func isAlive(_ process: Process) throws(SystemError) -> Bool
+  /// Starts a daemon in a session of its own with standard streams on `/dev/null`; it outlives us.
+  func launch(_ command: Command) throws(SystemError) -> Process
+  /// Runs `command` to its end, at the latest until `deadline`, when its process group is killed (`.timedOut`).
+  /// `ENOENT` when the program is missing.
+  func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult
+}

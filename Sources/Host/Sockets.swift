@@ -1,0 +1,52 @@
+/// A connected stream. Every read and write has a deadline; past it `ETIMEDOUT`.
+public protocol ByteStream: AnyObject {
+  /// At least one byte, at most `limit`; empty when the peer closed.
+  func read(limit: Int, before deadline: Instant) throws(SystemError) -> [UInt8]
+  /// All of `bytes`.
+  func write(_ bytes: [UInt8], before deadline: Instant) throws(SystemError)
+  func close()
+}
+
+extension ByteStream {
+  /// Everything until the peer closes; `EFBIG` when it is more than `limit` bytes.
+  public func readToEnd(limit: Int, before deadline: Instant) throws(SystemError) -> [UInt8] {
+    var bytes: [UInt8] = []
+    while true {
+      let part = try read(limit: 16_384, before: deadline)
+      if part.isEmpty { return bytes }
+      bytes += part
+      if bytes.count > limit { throw SystemError("reading a reply of more than \(limit) bytes", .tooLarge) }
+    }
+  }
+}
+
+/// A connected UDP socket.
+public protocol DatagramSocket: AnyObject {
+  var localAddress: IPAddress { get }
+  var localPort: UInt16 { get }
+  /// `ECONNREFUSED` when an earlier datagram met a closed port.
+  func send(_ bytes: [UInt8]) throws(SystemError)
+  /// One datagram, nil when none came by `deadline`.
+  func receive(limit: Int, before deadline: Instant) throws(SystemError) -> [UInt8]?
+  func close()
+}
+
+public protocol Sockets: AnyObject {
+  /// Connects to a UNIX stream socket. `ENOENT` without a socket file, `ECONNREFUSED` when nobody listens,
+  /// `ETIMEDOUT` when its queue stays full until `deadline`.
+  func connect(toUnix path: String, before deadline: Instant) throws(SystemError) -> any ByteStream
+  /// A UDP socket connected to `address`; `from` nil lets the kernel choose the source.
+  func connect(toUDP address: IPAddress, port: UInt16, from source: IPAddress?) throws(SystemError) -> any DatagramSocket
+  /// The addresses UDP sockets are bound to on `port`, wildcard included, over both families, with the inode of each
+  /// socket; reads `/proc/net/udp`.
+  func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener]
+}
+
+public struct UDPListener: Hashable, Sendable {
+  public var address: IPAddress
+  public var inode: UInt64
+  public init(_ address: IPAddress, inode: UInt64) {
+    self.address = address
+    self.inode = inode
+  }
+}
