@@ -1,0 +1,78 @@
+/// An agent with its parameters, and what was wrong with them.
+public struct LoadedAgent<Agent: ResourceAgent> {
+  public let agent: Agent
+  /// Every bad parameter, in the order of declaration: *name: what is wrong*. Optional ones keep their default.
+  public let problems: [String]
+  /// Whether a required parameter is among them: then the agent does not know which resource it is.
+  public let isUnidentified: Bool
+}
+
+extension ResourceAgent {
+  /// An agent with the parameters of `request`. Never fails: problems are kept for the action loop to weigh.
+  public static func loaded(from request: Request) -> LoadedAgent<Self> {
+    let agent = Self()
+    var problems: [String] = []
+    var isUnidentified = false
+    for (name, parameter) in agent.parameters {
+      let text =
+        request.parameter(name)
+        ?? Self.deprecatedNames(of: name, in: agent).lazy.compactMap { request.parameter($0) }.first
+      guard let text else {
+        if parameter.isRequired {
+          problems.append("\(name): is required")
+          isUnidentified = true
+        }
+        continue
+      }
+      do throws(Unreadable) {
+        try parameter.read(text)
+      } catch {
+        let shown = parameter.isSecret ? "<secret>" : "\"\(text.prefix(40))\""
+        problems.append("\(name): \(error.expected), got \(shown)")
+        if parameter.isRequired { isUnidentified = true }
+      }
+    }
+    return LoadedAgent(agent: agent, problems: problems, isUnidentified: isUnidentified)
+  }
+
+  /// The parameters as metadata shows them, in the order of declaration.
+  public static var parameterDescriptions: [ParameterDescription] {
+    Self().parameters.map { name, parameter in
+      let declaration = parameter.declaration
+      var long = declaration.long.isEmpty ? declaration.short : declaration.long
+      if !long.hasSuffix(".") { long += "." }
+      if case .select(let values) = parameter.contentType { long += " One of: \(values.joined(separator: ", "))." }
+      if let value = parameter.defaultText { long += " Default: \(value)." }
+      return ParameterDescription(
+        name: name, shortDescription: declaration.short, longDescription: long, contentType: parameter.contentType,
+        defaultValue: parameter.defaultText, isRequired: parameter.isRequired, isReloadable: declaration.reloadable,
+        uniqueGroup: declaration.uniqueGroup, deprecated: declaration.deprecated)
+    }
+  }
+
+  var parameters: [(name: String, parameter: any AnyParameter)] {
+    Mirror(reflecting: self).children.compactMap { child in
+      guard let parameter = child.value as? any AnyParameter, let label = child.label else { return nil }
+      return (wireName(label), parameter)
+    }
+  }
+
+  /// A deprecated parameter that is replaced by `name` still gives it its value.
+  private static func deprecatedNames(of name: String, in agent: Self) -> [String] {
+    agent.parameters.filter { $0.parameter.declaration.deprecated?.replacement == name }.map(\.name)
+  }
+}
+
+extension AnyParameter {
+  var isSecret: Bool { self is Parameter<Secret> || self is Parameter<Secret?> }
+}
+
+/// `_arpCount` → `arp_count`
+private func wireName(_ label: String) -> String {
+  var name = ""
+  for character in label.drop(while: { $0 == "_" }) {
+    if character.isUppercase { name += "_" }
+    name += character.lowercased()
+  }
+  return name
+}

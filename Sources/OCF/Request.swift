@@ -1,0 +1,64 @@
+import Host
+
+/// What the cluster (or a person) asked for, read once from the arguments and the environment.
+public struct Request {
+  /// The agent's own name: `OCF_RESOURCE_TYPE`, else the program's.
+  public let type: String
+  /// `OCF_RESOURCE_INSTANCE`; `default` when it is not set.
+  public let instance: String
+  /// Nil when it is missing or not one of `Action`.
+  public let action: Action?
+  /// The word that was given.
+  public let actionName: String
+  public let depth: CheckLevel
+  /// `CRM_meta_timeout`; 20 s when it cannot be read.
+  public let timeout: Duration
+  /// A monitor with interval 0, or without one: what is there before the cluster has done anything.
+  public let isProbe: Bool
+  /// Members of a cloned group get no `CRM_meta_promotable`; `promoted_max` (legacy `master_max`) they do get.
+  public let isPromotable: Bool
+  /// The cluster's name for this node (`CRM_meta_on_node`), nil outside a cluster.
+  public let nodeName: String?
+  /// `ocf-exit-reason:`, as the cluster wants it spelled.
+  public let reasonPrefix: String
+  /// `ocf-tester` asks agents to act as if no program were installed.
+  public let pretendsNothingInstalled: Bool
+  /// The whole environment.
+  public let environment: [String: String]
+
+  /// - Parameters:
+  ///   - arguments: as `main` gets them; everything after the action is ignored.
+  public init(arguments: [String], environment: [String: String]) {
+    func meta(_ name: String) -> String? { environment["OCF_RESKEY_CRM_meta_\(name)"] }
+    let program = arguments.first.map { $0.split(separator: "/").last.map(String.init) ?? $0 } ?? ""
+    self.environment = environment
+    type = environment["OCF_RESOURCE_TYPE"] ?? program
+    instance = environment["OCF_RESOURCE_INSTANCE"] ?? "default"
+    actionName = arguments.dropFirst().first ?? ""
+    action = Action(rawValue: actionName)
+    depth = CheckLevel(Int(environment["OCF_CHECK_LEVEL"] ?? environment["OCF_RESKEY_OCF_CHECK_LEVEL"] ?? "") ?? 0)
+    timeout = meta("timeout").flatMap { Int64($0) }.flatMap { (1...86_400_000).contains($0) ? .milliseconds($0) : nil }
+      ?? .seconds(20)
+    isProbe = action == .monitor && (meta("interval") ?? "0") == "0"
+    isPromotable = meta("promoted_max") != nil || meta("master_max") != nil
+    nodeName = meta("on_node")
+    reasonPrefix = environment["OCF_EXIT_REASON_PREFIX"] ?? "ocf-exit-reason:"
+    pretendsNothingInstalled = environment["OCF_TESTER_FAIL_HAVE_BINARY"] != nil
+  }
+
+  /// The text of a parameter, nil when it is unset or empty.
+  func parameter(_ name: String) -> String? {
+    guard let text = environment["OCF_RESKEY_\(name)"], !text.isEmpty else { return nil }
+    return text
+  }
+
+  /// When the action must be over. A tenth of the timeout, at most 1.5 s, is kept back: the executor kills with SIGKILL,
+  /// and a killed agent gives no reason.
+  public func deadline(from start: Instant) -> Instant {
+    start + timeout - min(max(timeout / 10, .milliseconds(50)), .milliseconds(1500))
+  }
+}
+
+extension Instant {
+  static func - (a: Instant, b: Duration) -> Instant { a + .nanoseconds(-b.nanoseconds) }
+}

@@ -1,0 +1,89 @@
+import Host
+
+/// What an agent is, in the words of its metadata.
+public struct About: Equatable, Sendable {
+  /// One line.
+  public var short: String
+  public var long: String
+  public init(_ short: String, _ long: String) {
+    self.short = short
+    self.long = long
+  }
+}
+
+/// One resource: what running means, how to get there, how to leave.
+///
+/// An agent observes and acts. Idempotence, deadlines, the exit status and the exit reason belong to the action loop
+/// (`perform`), so an agent cannot get them wrong.
+public protocol ResourceAgent {
+  init()
+  static var about: About { get }
+  /// Everything the agent can be asked to do. `promote`, `demote`, `notify` and `reload-agent` exist if and only if the
+  /// type conforms to `PromotableAgent`, `NotifiableAgent`, `ReloadableAgent`.
+  static var operations: [Operation] { get }
+
+  /// Whether the parameters fit each other. Looks at nothing but the parameters.
+  func checkParameters() throws(OCFError)
+  /// Whether this node can run the resource: programs, files, interfaces.
+  func checkNode(_ call: Call) throws(OCFError)
+  /// What is there now, to `call.depth`. Never waits longer than an answer takes.
+  func observe(_ call: Call) throws(OCFError) -> ResourceState
+  /// Brings the resource up. Returns when an observation should find it running, throws as soon as waiting cannot help,
+  /// and takes back what it launched when it throws.
+  func start(_ call: Call) throws(OCFError)
+  /// Removes every trace of the resource. Called also when nothing is there, when programs are missing and after a crash
+  /// of any other action: it must cope.
+  func stop(_ call: Call) throws(OCFError)
+}
+
+extension ResourceAgent {
+  public func checkParameters() throws(OCFError) {}
+  public func checkNode(_ call: Call) throws(OCFError) {}
+}
+
+/// An agent with a warm standby.
+public protocol PromotableAgent: ResourceAgent {
+  /// Makes this node the one that serves.
+  func promote(_ call: Call) throws(OCFError)
+  /// Steps back to warm standby.
+  func demote(_ call: Call) throws(OCFError)
+}
+
+/// An agent that takes changed (reloadable) parameters without a restart.
+public protocol ReloadableAgent: ResourceAgent {
+  func reload(_ call: Call) throws(OCFError)
+}
+
+/// An agent that hears of its peers' steps.
+public protocol NotifiableAgent: ResourceAgent {
+  func notify(_ notification: Notification, _ call: Call) throws(OCFError)
+}
+
+/// One invocation: the machine, what was asked, and until when.
+public struct Call {
+  public let host: Host
+  public let request: Request
+  /// The action must have returned by now: the cluster's timeout less a margin for saying why.
+  public let deadline: Instant
+
+  public init(host: Host, request: Request, deadline: Instant) {
+    self.host = host
+    self.request = request
+    self.deadline = deadline
+  }
+
+  public var log: any Log { host.log }
+  public var depth: CheckLevel { request.depth }
+  /// Whether the resource is a member of a promotable clone.
+  public var isPromotable: Bool { request.isPromotable }
+
+  /// The same call with less time: `duration` from now, never beyond the deadline.
+  public func within(_ duration: Duration) -> Call {
+    Call(host: host, request: request, deadline: min(deadline, host.clock.now + duration))
+  }
+
+  /// Waits until `condition` holds; false when the deadline came first.
+  public func until<Failure: Error>(_ condition: () throws(Failure) -> Bool) throws(Failure) -> Bool {
+    try host.until(before: deadline, condition)
+  }
+}
