@@ -56,6 +56,7 @@ let package = Package(
         "OCFMetadata", "LinuxHost", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
+    .testTarget(name: "HostTests", dependencies: ["Host", "HostTestKit", "LinuxHost", "CLinux"]),
     .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "MetadataTests", dependencies: ["OCFMetadata", "HostTestKit"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),

@@ -1,0 +1,125 @@
+import Host
+
+/// A kernel's network configuration as values. A new address is usable at once unless `duplicateDetection` says otherwise.
+public final class InMemoryNetwork: Network {
+  public enum DuplicateDetection: Hashable, Sendable { case instant, takes(Duration), fails(after: Duration) }
+
+  public var all: [Link]
+  public var addresses: [InterfaceAddress] = []
+  /// Routes besides those that come with an address.
+  public var routes: [(destination: IPAddress, route: Route)] = []
+  /// What becomes of an IPv6 address that is added without `noDAD`.
+  public var duplicateDetection = DuplicateDetection.instant
+  public private(set) var announced: [Announcement] = []
+  public private(set) var silenced: [IPAddress] = []
+  /// SAs and policies by endpoint.
+  public var ipsec: [IPAddress: Int] = [:]
+
+  private let calls: Calls
+  private let clock: ManualClock
+
+  public init(_ links: [Link] = [], calls: Calls = Calls(), clock: ManualClock = ManualClock()) {
+    all = links
+    self.calls = calls
+    self.clock = clock
+  }
+
+  /// Puts an address in place without a recorded call: the world before the action.
+  public func hold(_ address: InterfaceAddress) { addresses.append(address) }
+
+  public func link(named name: String) throws(SystemError) -> Link? {
+    try calls.sees("network.link(named: \(name))")
+    return all.first { $0.name == name || $0.alternativeNames.contains(name) }
+  }
+  public func link(at index: Int32) throws(SystemError) -> Link? {
+    try calls.sees("network.link(at: \(index))")
+    return all.first { $0.index == index }
+  }
+  public func links() throws(SystemError) -> [Link] {
+    try calls.sees("network.links()")
+    return all
+  }
+  public func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
+    try calls.sees("network.holders(of: \(address))")
+    return addresses.filter { $0.address == address }
+  }
+
+  public func add(_ address: InterfaceAddress) throws(SystemError) {
+    let operation = "adding \(address) to link \(address.link)"
+    try calls.changes("network.add(\(address) on \(address.link))")
+    guard all.contains(where: { $0.index == address.link }) else { throw SystemError(operation, .noSuchDevice) }
+    let isHeld = addresses.contains {
+      $0.address == address.address && $0.link == address.link
+        && (address.address.isIPv6 || $0.prefixLength == address.prefixLength)
+    }
+    if isHeld { throw SystemError(operation, .exists) }
+    var added = address
+    if address.address.isIPv6, !address.flags.contains(.noDAD) {
+      switch duplicateDetection {
+      case .instant: break
+      case .takes(let duration):
+        added.flags.insert(.tentative)
+        clock.after(duration) { [self] in change(address) { $0.remove(.tentative) } }
+      case .fails(let duration):
+        added.flags.insert(.tentative)
+        clock.after(duration) { [self] in change(address) { $0.insert(.dadFailed) } }
+      }
+    }
+    addresses.append(added)
+  }
+
+  public func remove(_ address: InterfaceAddress) throws(SystemError) {
+    let operation = "removing \(address) from link \(address.link)"
+    try calls.changes("network.remove(\(address) on \(address.link))")
+    let index = addresses.firstIndex {
+      $0.address == address.address && $0.link == address.link && $0.prefixLength == address.prefixLength
+    }
+    guard let index else { throw SystemError(operation, .addressNotAvailable) }
+    addresses.remove(at: index)
+  }
+
+  public func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
+    try calls.sees("network.connectedRoutes(covering: \(address))")
+    let own = addresses.filter { !$0.flags.contains(.noPrefixRoute) && $0.prefixLength < $0.address.bits }.map {
+      (destination: $0.address, route: Route(link: $0.link, prefixLength: $0.prefixLength, source: $0.address))
+    }
+    return (own + routes)
+      .filter { $0.route.prefixLength > 0 && !$0.route.isGateway }
+      .filter { Self.covers($0.destination, $0.route.prefixLength, address) }
+      .map(\.route)
+      .sorted { $0.prefixLength > $1.prefixLength }
+  }
+
+  public func announce(_ announcement: Announcement) throws(SystemError) {
+    try calls.changes("network.announce(\(announcement.address) on \(announcement.link) ×\(announcement.count))")
+    announced.append(announcement)
+  }
+  public func silence(_ address: IPAddress) throws(SystemError) {
+    try calls.changes("network.silence(\(address))")
+    silenced.append(address)
+  }
+
+  public func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
+    try calls.changes("network.removeIPsecState(endpoint: \(address))")
+    return ipsec.removeValue(forKey: address) ?? 0
+  }
+  public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
+    try calls.sees("network.ipsecState(endpoint: \(address))")
+    return ipsec[address] ?? 0
+  }
+
+  private func change(_ address: InterfaceAddress, _ flags: (inout AddressFlags) -> Void) {
+    for index in addresses.indices
+    where addresses[index].address == address.address && addresses[index].link == address.link {
+      flags(&addresses[index].flags)
+    }
+  }
+
+  private static func covers(_ network: IPAddress, _ prefix: Int, _ address: IPAddress) -> Bool {
+    guard network.bits == address.bits else { return false }
+    return (0..<prefix).allSatisfy { bit in
+      let mask = UInt8(0x80) >> UInt8(bit % 8)
+      return network.bytes[bit / 8] & mask == address.bytes[bit / 8] & mask
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import Host
+
+/// Keeps every line.
+public final class RecordingLog: Log {
+  public struct Line: Hashable {
+    public var level: LogLevel
+    public var message: String
+    public var fields: [String: String]
+  }
+
+  public private(set) var lines: [Line] = []
+
+  public init() {}
+
+  public func write(_ level: LogLevel, _ message: String, _ fields: [(String, String)]) {
+    lines.append(Line(level: level, message: message, fields: Dictionary(fields, uniquingKeysWith: { _, last in last })))
+  }
+
+  /// Messages at `level` and above.
+  public func messages(from level: LogLevel = .info) -> [String] { lines.filter { $0.level >= level }.map(\.message) }
+}
+
+/// Keeps scores and properties. Unreachable, it fails as every call outside a cluster does.
+public final class RecordingCluster: Cluster {
+  public var isReachable = true
+  public var scores: [String: Int] = [:]
+  public var properties: [String: String] = [:]
+  /// Every score that was set, nil where it was deleted.
+  public private(set) var scoresSet: [Int?] = []
+
+  private let calls: Calls
+
+  public init(calls: Calls = Calls()) { self.calls = calls }
+
+  public func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
+    try calls.changes("cluster.setPromotionScore(\(score.map(String.init) ?? "nil") of \(resource))")
+    try reach("setting the promotion score of \(resource)")
+    scoresSet.append(score)
+    scores[resource] = score
+  }
+  public func property(_ name: String) throws(SystemError) -> String? {
+    try calls.sees("cluster.property(\(name))")
+    try reach("reading \(name)")
+    return properties[name]
+  }
+  public func setProperty(_ name: String, to value: String) throws(SystemError) {
+    try calls.changes("cluster.setProperty(\(name) to \(value))")
+    try reach("setting \(name)")
+    properties[name] = value
+  }
+
+  private func reach(_ operation: String) throws(SystemError) {
+    guard isReachable else { throw SystemError(operation, .connectionRefused) }
+  }
+}

@@ -1,0 +1,154 @@
+import Host
+// A statically linked release build compiles this target too, and the toolchain has no static Testing.
+#if canImport(Testing)
+  import Testing
+#endif
+
+extension Host {
+  /// A host that fails the test, naming the member touched. Tests replace what they expect to be used.
+  public static var refusing: Host {
+    let refusing = RefusingHost()
+    return Host(
+      network: refusing, processes: refusing, units: refusing, files: refusing, sockets: refusing, clock: refusing,
+      cluster: refusing, log: refusing)
+  }
+}
+
+/// Every member records an issue that names it, then throws `ENOSYS` or answers with nothing.
+public final class RefusingHost: Network, Processes, Units, Files, Sockets, Clock, Cluster, Log {
+  public private(set) var touched: [String] = []
+  private let record: (String) -> Void
+
+  /// - Parameter record: what to do about a touched member; by default the running test fails.
+  public init(record: @escaping (String) -> Void = failTest) { self.record = record }
+
+  public static func failTest(_ member: String) {
+    #if canImport(Testing)
+      Issue.record("unexpected: \(member)")
+    #else
+      fatalError("unexpected: \(member)")
+    #endif
+  }
+
+  private func note(_ member: String) {
+    touched.append(member)
+    record(member)
+  }
+  private func refuse(_ member: String) throws(SystemError) {
+    let _: Never = try refuse(member)
+  }
+  private func refuse<Value>(_ member: String) throws(SystemError) -> Value {
+    note(member)
+    throw SystemError(member, .notImplemented, detail: "refused by the test's host")
+  }
+
+  public func link(named name: String) throws(SystemError) -> Link? { try refuse("network.link(named: \(name))") }
+  public func link(at index: Int32) throws(SystemError) -> Link? { try refuse("network.link(at: \(index))") }
+  public func links() throws(SystemError) -> [Link] { try refuse("network.links()") }
+  public func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
+    try refuse("network.holders(of: \(address))")
+  }
+  public func add(_ address: InterfaceAddress) throws(SystemError) { try refuse("network.add(\(address))") }
+  public func remove(_ address: InterfaceAddress) throws(SystemError) { try refuse("network.remove(\(address))") }
+  public func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
+    try refuse("network.connectedRoutes(covering: \(address))")
+  }
+  public func announce(_ announcement: Announcement) throws(SystemError) {
+    try refuse("network.announce(\(announcement.address))")
+  }
+  public func silence(_ address: IPAddress) throws(SystemError) { try refuse("network.silence(\(address))") }
+  public func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
+    try refuse("network.removeIPsecState(endpoint: \(address))")
+  }
+  public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
+    try refuse("network.ipsecState(endpoint: \(address))")
+  }
+
+  public func process(_ pid: Int32) throws(SystemError) -> Process? { try refuse("processes.process(\(pid))") }
+  public func running(_ executable: String) throws(SystemError) -> [Process] {
+    try refuse("processes.running(\(executable))")
+  }
+  public func signal(_ signal: Signal, to process: Process) throws(SystemError) {
+    try refuse("processes.signal(\(signal) to \(process.pid))")
+  }
+  public func isAlive(_ process: Process) throws(SystemError) -> Bool { try refuse("processes.isAlive(\(process.pid))") }
+  public func launch(_ command: Command) throws(SystemError) -> Process { try refuse("processes.launch(\(command.path))") }
+  public func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult {
+    try refuse("processes.run(\(command.path))")
+  }
+
+  public var isAvailable: Bool {
+    note("units.isAvailable")
+    return false
+  }
+  public func unit(_ name: String) throws(SystemError) -> Unit { try refuse("units.unit(\(name))") }
+  public func start(_ name: String, before deadline: Instant) throws(SystemError) -> JobResult {
+    try refuse("units.start(\(name))")
+  }
+  public func stop(_ name: String, before deadline: Instant) throws(SystemError) -> JobResult {
+    try refuse("units.stop(\(name))")
+  }
+  public func resetFailed(_ name: String) throws(SystemError) { try refuse("units.resetFailed(\(name))") }
+  public func override(_ name: String, with text: String) throws(SystemError) { try refuse("units.override(\(name))") }
+  public func removeOverride(_ name: String) throws(SystemError) { try refuse("units.removeOverride(\(name))") }
+
+  public func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8]? { try refuse("files.read(\(path))") }
+  public func replace(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
+    try refuse("files.replace(\(path))")
+  }
+  public func remove(_ path: String) throws(SystemError) { try refuse("files.remove(\(path))") }
+  public func status(_ path: String) throws(SystemError) -> FileStatus? { try refuse("files.status(\(path))") }
+  public func isExecutable(_ path: String) -> Bool {
+    note("files.isExecutable(\(path))")
+    return false
+  }
+  public func entries(of directory: String) throws(SystemError) -> [String]? {
+    try refuse("files.entries(of: \(directory))")
+  }
+  public func makeDirectory(_ path: String, mode: UInt32) throws(SystemError) {
+    try refuse("files.makeDirectory(\(path))")
+  }
+  public func lock(_ path: String, before deadline: Instant) throws(SystemError) -> any FileLock {
+    try refuse("files.lock(\(path))")
+  }
+  public func send(_ bytes: [UInt8], toFIFO path: String) throws(SystemError) { try refuse("files.send(to \(path))") }
+  public func makeReplyFile(in directory: String) throws(SystemError) -> any ReplyFile {
+    try refuse("files.makeReplyFile(in: \(directory))")
+  }
+  public func kernelParameter(_ name: String) throws(SystemError) -> String? {
+    try refuse("files.kernelParameter(\(name))")
+  }
+  public func setKernelParameter(_ name: String, to value: String) throws(SystemError) {
+    try refuse("files.setKernelParameter(\(name))")
+  }
+
+  public func connect(toUnix path: String, before deadline: Instant) throws(SystemError) -> any ByteStream {
+    try refuse("sockets.connect(toUnix: \(path))")
+  }
+  public func connect(
+    toUDP address: IPAddress, port: UInt16, from source: IPAddress?
+  ) throws(SystemError) -> any DatagramSocket {
+    try refuse("sockets.connect(toUDP: \(address) \(port))")
+  }
+  public func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
+    try refuse("sockets.udpListeners(on: \(port))")
+  }
+
+  public var now: Instant {
+    note("clock.now")
+    return Instant(nanoseconds: 0)
+  }
+  public func sleep(until instant: Instant) { note("clock.sleep(until:)") }
+
+  public func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
+    try refuse("cluster.setPromotionScore(of: \(resource))")
+  }
+  public func property(_ name: String) throws(SystemError) -> String? { try refuse("cluster.property(\(name))") }
+  public func setProperty(_ name: String, to value: String) throws(SystemError) {
+    try refuse("cluster.setProperty(\(name))")
+  }
+
+  public func write(_ level: LogLevel, _ message: String, _ fields: [(String, String)]) {
+    note("log.write(\(message))")
+  }
+}

@@ -1,0 +1,86 @@
+import Host
+
+/// A process table of values. A process ends on TERM, INT, QUIT, ABRT and KILL unless a reaction says otherwise.
+public final class ScriptedProcesses: Processes {
+  public var table: [Process] = []
+  /// What a process does about signals; without an entry it ends. Whatever it says, KILL ends it unless `unkillable`.
+  public var reactions: [Int32: (Signal) -> Void] = [:]
+  /// Processes in state D.
+  public var unkillable: Set<Int32> = []
+  /// What happens when a program is launched. Without an entry a process with the command's path and arguments appears.
+  public var launches: [String: (Command) throws(SystemError) -> Process] = [:]
+  /// What a program that is run answers; without an entry `ENOENT`.
+  public var programs: [String: (Command) throws(SystemError) -> CommandResult] = [:]
+  public private(set) var launched: [Command] = []
+  public private(set) var ran: [Command] = []
+  public private(set) var signals: [(signal: Signal, pid: Int32)] = []
+
+  private let calls: Calls
+  private let clock: ManualClock
+  private var lastPID: Int32 = 1000
+
+  public init(calls: Calls = Calls(), clock: ManualClock = ManualClock()) {
+    self.calls = calls
+    self.clock = clock
+  }
+
+  /// Puts a process into the table, with a pid of its own.
+  @discardableResult
+  public func appear(_ executable: String, _ arguments: [String] = [], parent: Int32 = 1, state: Character = "S") -> Process {
+    lastPID += 1
+    let process = Process(
+      pid: lastPID, startTime: UInt64(lastPID) * 10, parent: parent, executable: executable,
+      arguments: [executable] + arguments, state: state)
+    table.append(process)
+    return process
+  }
+  public func vanish(_ pid: Int32) { table.removeAll { $0.pid == pid } }
+  /// Ignores everything but KILL.
+  public func makeStubborn(_ process: Process) { reactions[process.pid] = { _ in } }
+  /// Ends `delay` after the first signal.
+  public func makeSlow(_ process: Process, _ delay: Duration) {
+    reactions[process.pid] = { [self] _ in clock.after(delay) { [self] in vanish(process.pid) } }
+  }
+
+  public func process(_ pid: Int32) throws(SystemError) -> Process? {
+    try calls.sees("processes.process(\(pid))")
+    return table.first { $0.pid == pid }
+  }
+  public func running(_ executable: String) throws(SystemError) -> [Process] {
+    try calls.sees("processes.running(\(executable))")
+    return table.filter { $0.executable == executable && $0.state != "Z" }
+  }
+  public func signal(_ signal: Signal, to process: Process) throws(SystemError) {
+    try calls.changes("processes.signal(\(signal) to \(process.pid))")
+    guard let index = find(process) else { return }
+    signals.append((signal, process.pid))
+    if unkillable.contains(process.pid) { return }
+    if signal == .continue {
+      table[index].state = "S"
+    } else if signal != .kill, let reaction = reactions[process.pid] {
+      reaction(signal)
+    } else {
+      table.remove(at: index)
+    }
+  }
+  public func isAlive(_ process: Process) throws(SystemError) -> Bool {
+    try calls.sees("processes.isAlive(\(process.pid))")
+    return find(process).map { table[$0].state != "Z" } ?? false
+  }
+  public func launch(_ command: Command) throws(SystemError) -> Process {
+    try calls.changes("processes.launch(\(([command.path] + command.arguments).joined(separator: " ")))")
+    launched.append(command)
+    if let launch = launches[command.path] { return try launch(command) }
+    return appear(command.path, command.arguments)
+  }
+  public func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult {
+    try calls.changes("processes.run(\(([command.path] + command.arguments).joined(separator: " ")))")
+    ran.append(command)
+    guard let program = programs[command.path] else { throw SystemError("running \(command.path)", .noSuchFile) }
+    return try program(command)
+  }
+
+  private func find(_ process: Process) -> Int? {
+    table.firstIndex { $0.pid == process.pid && $0.startTime == process.startTime }
+  }
+}
