@@ -57,7 +57,7 @@ let package = Package(
       ]),
 
     .testTarget(name: "HostTests", dependencies: ["Host", "HostTestKit", "LinuxHost", "CLinux"]),
-    .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit", "LinuxHost"]),
+    .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit"]),
     .testTarget(name: "MetadataTests", dependencies: ["OCFMetadata", "HostTestKit"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),
     .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
