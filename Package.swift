@@ -39,6 +39,7 @@ let package = Package(
     .target(name: "Netlink", dependencies: ["Host", "CLinux"]),
     .target(name: "VICI", dependencies: ["Host"]),
     .target(name: "L2TP", dependencies: ["Host"]),
+    .target(name: "ConntrackSync", dependencies: ["Host"]),
     .target(name: "IKEProbe", dependencies: ["Host"]),
     .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CSystemd"]),
     .target(
@@ -49,7 +50,7 @@ let package = Package(
     agent("vip"),
     agent("strongswan", ["VICI", "IKEProbe"]),
     agent("xl2tpd", ["L2TP"]),
-    agent("conntrackd"),
+    agent("conntrackd", ["ConntrackSync"]),
     .executableTarget(
       name: "vpnha",
       dependencies: [
@@ -62,6 +63,7 @@ let package = Package(
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),
     .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
     .testTarget(name: "L2TPTests", dependencies: ["L2TP", "IKEProbe", "HostTestKit"]),
+    .testTarget(name: "ConntrackSyncTests", dependencies: ["ConntrackSync", "HostTestKit"]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", "DynamicLibrary", "CSystemd", "CLibXML2", "CQB"]),
     .testTarget(
       name: "AgentTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "HostTestKit", "LinuxHost"]),

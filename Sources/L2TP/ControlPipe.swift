@@ -1,0 +1,148 @@
+import Host
+
+/// Why xl2tpd's control pipe gave no answer.
+public struct ControlPipeError: Error, Equatable, Sendable, CustomStringConvertible {
+  public enum Kind: Equatable, Sendable {
+    /// There is no pipe: the daemon has not made it yet, or another one was told another path.
+    case absent
+    /// The pipe is there and no process reads from it: left over by a daemon that died.
+    case unread
+    /// The daemon took the request, or lets it lie, and does not answer.
+    case unanswered
+    /// The answer says that the request failed, with its code.
+    case refused(Int)
+    case malformed
+    case system(Errno)
+  }
+
+  public var kind: Kind
+  public var reason: String
+
+  public var description: String { reason }
+}
+
+/// xl2tpd's control pipe, spoken so that the daemon cannot be frozen by it.
+///
+/// The daemon reads its pipe without a way out: a writer that keeps the pipe open, or a reply path that is itself a pipe,
+/// stops it for good, and of two requests read at once it drops the second. So one client at a time holds a lock, the
+/// request is one write and the pipe is closed at once, the reply goes to a regular file, and the daemon's unlinking of
+/// that file marks its end. A client killed at any point leaves an unlocked lock file and at most one small file behind.
+///
+/// Equivalent to: `xl2tpd-control available`, with replies of any length and a deadline.
+public struct ControlPipe {
+  public var path: String
+
+  public init(_ path: String) { self.path = path }
+
+  /// The file whose lock makes clients take turns. It stays, empty.
+  public var lockPath: String { path + ".lock" }
+
+  /// Request and reply path together are read by the daemon into a buffer of this many bytes.
+  static let longestRequest = 1024
+  static let longestReply = 4 << 20
+
+  /// Sends `command` and returns the reply's lines without their codes.
+  ///
+  /// Asks again once when half the time has passed: another client, one that takes no lock, may have swallowed the request.
+  /// So `command` must be one that may run twice.
+  public func ask(_ command: String, on host: Host, before deadline: Instant) throws(ControlPipeError) -> [String] {
+    let turn = try doing { () throws(SystemError) in try host.files.lock(lockPath, before: deadline) }
+    defer { turn.release() }
+    let start = host.clock.now
+    let half = start + (deadline - start) / 2
+    if let lines = try attempt(command, on: host, before: half) { return lines }
+    if let lines = try attempt(command, on: host, before: deadline) { return lines }
+    throw ControlPipeError(kind: .unanswered, reason: "asking \(path) for \(command): no answer in time")
+  }
+
+  private func attempt(
+    _ command: String, on host: Host, before deadline: Instant
+  ) throws(ControlPipeError) -> [String]? {
+    let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    let reply = try doing { () throws(SystemError) in try host.files.makeReplyFile(in: directory) }
+    defer { reply.discard() }
+    let request = Array("@\(reply.path) \(command)".utf8)
+    guard request.count < Self.longestRequest, !reply.path.contains(" ") else {
+      throw ControlPipeError(kind: .malformed, reason: "asking \(path) for \(command): the request does not fit")
+    }
+    do { try host.files.send(request, toFIFO: path) } catch {
+      if error.errno == .wouldBlock { return nil }  // full of requests that nobody reads
+      throw failure(error)
+    }
+    let isComplete = try doing { () throws(SystemError) in
+      try host.until(before: deadline) { () throws(SystemError) in try reply.isComplete() }
+    }
+    guard isComplete else { return nil }
+    return try lines(of: doing { () throws(SystemError) in try reply.read(limit: Self.longestReply) }, to: command)
+  }
+
+  /// Every line is `NN TEXT`, and NN is 00 when all is well.
+  private func lines(of reply: [UInt8], to command: String) throws(ControlPipeError) -> [String] {
+    var lines: [String] = []
+    for line in reply.split(separator: UInt8(ascii: "\n")) {
+      let text = String(decoding: line, as: UTF8.self)
+      let parts = text.split(separator: " ", maxSplits: 1)
+      guard let first = parts.first, first.utf8.count == 2, let code = Int(first) else {
+        throw ControlPipeError(kind: .malformed, reason: "asking \(path) for \(command): the answer is '\(text.prefix(60))'")
+      }
+      let words = parts.count == 2 ? String(parts[1]) : ""
+      guard code == 0 else {
+        throw ControlPipeError(kind: .refused(code), reason: "asking \(path) for \(command): \(words)")
+      }
+      lines.append(words)
+    }
+    guard !lines.isEmpty else {
+      throw ControlPipeError(kind: .malformed, reason: "asking \(path) for \(command): the answer is empty")
+    }
+    return lines
+  }
+
+  private func doing<Value>(_ call: () throws(SystemError) -> Value) throws(ControlPipeError) -> Value {
+    do { return try call() } catch { throw failure(error) }
+  }
+
+  private func failure(_ error: SystemError) -> ControlPipeError {
+    let kind: ControlPipeError.Kind =
+      switch error.errno {
+      case .noSuchFile: .absent
+      case .noSuchDeviceOrAddress: .unread
+      case .timedOut: .unanswered
+      default: .system(error.errno)
+      }
+    return ControlPipeError(kind: kind, reason: "\(error)")
+  }
+}
+
+/// The tunnels a daemon has, as it tells over its control pipe (`available`).
+public struct TunnelInventory: Hashable, Sendable {
+  public struct Tunnel: Hashable, Sendable {
+    /// The peer's identifier.
+    public var theirs: Int
+    public var ours: Int
+    public var calls: Int
+  }
+  public var tunnels: [Tunnel] = []
+  /// Calls in all tunnels; the daemon's own total always says 0 (xl2tpd 1.3.18).
+  public var calls: Int { tunnels.reduce(0) { $0 + $1.calls } }
+}
+
+extension ControlPipe {
+  /// Asks what is there. An answer is proof that the daemon's one loop turns.
+  public func inventory(on host: Host, before deadline: Instant) throws(ControlPipeError) -> TunnelInventory {
+    var inventory = TunnelInventory()
+    var isWhole = false
+    for line in try ask("x", on: host, before: deadline) {
+      // AVAILABLE tunnel 0x55…, id 3, ourtid 41, has 1 calls and self 0x…
+      let words = line.split { $0 == " " || $0 == "," }
+      if line.hasPrefix("AVAILABLE tunnels count=") { isWhole = true }
+      guard words.count >= 9, words[1] == "tunnel", words[3] == "id", words[5] == "ourtid", words[7] == "has",
+        let theirs = Int(words[4]), let ours = Int(words[6]), let calls = Int(words[8])
+      else { continue }
+      inventory.tunnels.append(TunnelInventory.Tunnel(theirs: theirs, ours: ours, calls: max(0, min(calls, 65_535))))
+    }
+    guard isWhole else {
+      throw ControlPipeError(kind: .malformed, reason: "asking \(path) what is available: the answer counts no tunnels")
+    }
+    return inventory
+  }
+}

@@ -1,0 +1,72 @@
+import L2TP
+import Testing
+
+@Suite struct XL2TPDConfigurationTests {
+  private func parse(_ text: String) throws -> XL2TPDConfiguration { try XL2TPDConfiguration(Array(text.utf8)) }
+
+  @Test func theUsualFile() throws {
+    let configuration = try parse(
+      """
+      ; our gateway
+      [Global]
+      listen-addr = 203.0.113.50\t; the VIP
+      Port=1701
+      access control = yes
+      force userspace = no
+
+      [lns default]
+        ip range = 10.9.0.10-10.9.0.20
+        pppoptfile = /etc/ppp/options.xl2tpd
+      [lns partners]
+      pppoptfile = /etc/ppp/options.partners
+      [lac office]
+      pppoptfile = /etc/ppp/options.xl2tpd
+      """)
+    #expect(configuration.listenAddress?.value == "203.0.113.50" && configuration.listenAddress?.line == 3)
+    #expect(configuration.port == 1701 && configuration.hasAccessControl && !configuration.forcesUserspace)
+    #expect(configuration.sections.map(\.kind) == [.global, .lns, .lns, .lac])
+    #expect(configuration.sections[2].name == "partners")
+    #expect(configuration.pppOptionFiles == ["/etc/ppp/options.xl2tpd", "/etc/ppp/options.partners"])
+  }
+
+  @Test func defaults() throws {
+    let configuration = try parse("[lns default]\n")
+    #expect(configuration.listenAddress == nil && configuration.port == 1701 && !configuration.hasAccessControl)
+  }
+
+  @Test func theLastValueWins() throws {
+    let configuration = try parse("[global]\nport = 1\nport = 4000\n[lns a]\n[global]\nlisten-addr = 192.0.2.9\n")
+    #expect(configuration.port == 4000 && configuration.listenAddress?.value == "192.0.2.9")
+  }
+
+  @Test func anyValueOfSarefForcesUserspace() throws {
+    #expect(try parse("[global]\nipsec saref = no\n").forcesUserspace)
+  }
+
+  @Test(arguments: ["0", "70000", "abc", ""]) func noPort(value: String) throws {
+    #expect(try parse("[global]\nport = \(value)\n").port == nil)
+  }
+
+  @Test(arguments: [
+    ("port = 1\n", "line 1: a setting outside of a section"), ("[global]\nport\n", "line 2: no '='"),
+    ("\n[global\n", "line 2: no closing bracket"), ("[globa]\n", "line 1: unknown section 'globa'"),
+    ("[]\n", "line 1: unknown section ''"),
+  ]) func whatTheDaemonRefuses(text: String, reason: String) {
+    do {
+      _ = try XL2TPDConfiguration(Array(text.utf8))
+      Issue.record("accepted")
+    } catch { #expect("\(error)" == reason) }
+  }
+
+  @Test func anyBytesReadOrThrow() {
+    let seed = Array("[global]\nlisten-addr = 1.2.3.4 ; x\n[lns d]\nname = y\n".utf8)
+    for index in seed.indices {
+      for value: UInt8 in [0, 0x0a, 0x20, 0x3b, 0x3d, 0x5b, 0x5d, 0xff] {
+        var mutant = seed
+        mutant[index] = value
+        _ = try? XL2TPDConfiguration(mutant)
+      }
+      _ = try? XL2TPDConfiguration(Array(seed[..<index]))
+    }
+  }
+}
