@@ -3,13 +3,16 @@ import PackageDescription
 
 // A monitor is a fresh process every few seconds for every resource on every node, so the agents are linked for
 // start-up time: relative relocations packed, symbols bound at once, libstdc++ and libgcc inside (`make` prepares
-// .linkdir with the one archive that makes the linker prefer the static libstdc++). Debug builds are untouched.
+// .linkdir with the one archive that makes the linker prefer the static libstdc++). The C libraries, which pkg-config
+// would have the linker take, are opened at run time. Debug builds are untouched.
 let startQuickly: [LinkerSetting] = [
   .unsafeFlags(
     [
       "-use-ld=lld", "-L", "\(Context.packageDirectory)/.linkdir", "-Xclang-linker", "-static-libgcc",
       "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs", "-Xlinker", "-z", "-Xlinker", "now",
       "-Xlinker", "-z", "-Xlinker", "relro",
+      "-Xlinker", "--remap-inputs=*/libqb.so=/dev/null", "-Xlinker", "--remap-inputs=*/libsystemd.so=/dev/null",
+      "-Xlinker", "--remap-inputs=*/libxml2.so=/dev/null",
     ], .when(platforms: [.linux], configuration: .release))
 ]
 
@@ -55,7 +58,7 @@ let package = Package(
       name: "vpnha",
       dependencies: [
         "OCFMetadata", "LinuxHost", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
+      ], linkerSettings: startQuickly),
 
     .testTarget(name: "HostTests", dependencies: ["Host", "HostTestKit", "LinuxHost", "CLinux"]),
     .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit"]),

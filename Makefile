@@ -1,0 +1,66 @@
+# make demo    the whole thing on this machine: a gateway pair, a client, the plug pulled
+# make test    every test; make deb, make bench, make bench-failover, make lab-long: see README.md
+#
+# Everything is built inside the checkout: .build (debug and tests), .build-release, build (the package).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+.PHONY: deps deps-% swift root build release test deb demo bench bench-failover lab-long clean
+
+VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' Packaging/debian/changelog)
+DEB := build/vpnha_$(VERSION)_amd64.deb
+SOURCES := Package.swift Makefile $(shell find agents Sources Packaging metadata -type f -not -name '*.o')
+
+SWIFT_BUILD := swift build --disable-local-rpath
+# No sandbox: the package has no plugins, and one is not to be had everywhere a package is built.
+RELEASE_BUILD := $(SWIFT_BUILD) -c release --static-swift-stdlib --disable-sandbox --scratch-path .build-release
+
+deps:
+	Packaging/dependencies
+deps-%:
+	Packaging/dependencies $(subst -, ,$*)
+
+swift:
+	@command -v swift >/dev/null || { printf '%s\n' \
+	  "vpnha needs Swift 6.1 or newer, and there is no 'swift' on PATH." \
+	  "Install the toolchain for Debian 12 from swift.org and put its usr/bin on PATH." >&2; exit 1; }
+
+root:
+	@[ "$$(id -u)" -eq 0 ] || { \
+	  echo "make $(MAKECMDGOALS) needs root: it makes network namespaces and virtual nodes (which it removes again)" >&2; exit 1; }
+
+build: swift deps-build
+	$(SWIFT_BUILD)
+
+# The linker finds the static libstdc++ here before the toolchain's choice (see Package.swift).
+.linkdir/libstdc++.a: | deps-build
+	mkdir -p .linkdir
+	ln -sf "$$(g++ -print-file-name=libstdc++.a)" $@
+
+release: swift .linkdir/libstdc++.a
+	$(RELEASE_BUILD)
+
+deb: $(DEB)
+$(DEB): $(SOURCES) | swift deps-build-deb
+	$(MAKE) release
+	Packaging/make-deb $(VERSION) .build-release/release
+
+test: swift deps $(DEB)
+	Tests/run $(DEB)
+
+demo: root swift deps-build-deb-lab $(DEB)
+	Tests/Lab/lab demo --deb $(DEB)
+
+bench: root swift deps-build-bench release
+	Tests/Bench/bench .build-release/release
+
+bench-failover: root swift deps-build-deb-lab $(DEB)
+	Tests/Lab/lab bench-failover --deb $(DEB)
+
+lab-long: root swift deps-build-deb-lab $(DEB)
+	Tests/Lab/lab long --deb $(DEB)
+
+clean:
+	rm -rf .build .build-release .linkdir build
