@@ -1,0 +1,243 @@
+/// What charon says about itself.
+public struct Version: Hashable, Sendable {
+  /// `charon` or `charon-systemd`.
+  public var daemon: String
+  public var version: String
+  public var kernel: String
+  public var machine: String
+}
+
+/// charon's own measure of itself; taken without any lock on an SA.
+public struct Statistics: Hashable, Sendable {
+  public struct Priorities: Hashable, Sendable {
+    public var critical: UInt64
+    public var high: UInt64
+    public var medium: UInt64
+    public var low: UInt64
+    public var total: UInt64 { [critical, high, medium, low].reduce(0) { $0.addingReportingOverflow($1).partialValue } }
+  }
+  /// Wall-clock time of the start, as charon prints it; tells one instance from the next.
+  public var runningSince: String
+  public var workers: UInt64
+  public var idleWorkers: UInt64
+  public var activeWorkers: Priorities
+  /// Jobs that wait for a worker.
+  public var queues: Priorities
+  public var scheduledJobs: UInt64
+  /// IKE SAs in any state, half-open ones included.
+  public var ikeSAs: UInt64
+  public var halfOpen: UInt64
+  public var plugins: [String]
+  /// Bytes of heap in use, nil where charon does not know.
+  public var heapInUse: UInt64?
+
+  public func hasPlugin(_ name: String) -> Bool { plugins.contains(name) }
+}
+
+/// An IKE SA as `list-sas` shows it.
+public struct IKESA: Hashable, Sendable {
+  /// The connection it belongs to; empty while charon has not chosen one.
+  public var connection: String
+  public var uniqueID: UInt64
+  /// 1 or 2.
+  public var version: UInt64
+  /// `CREATED CONNECTING ESTABLISHED PASSIVE REKEYING REKEYED DELETING DESTROYING`
+  public var state: String
+  public var localHost: String
+  public var remoteHost: String
+  public var remotePort: UInt64
+  public var isInitiator: Bool
+  public var children: [ChildSA]
+
+  public var isEstablished: Bool { state == "ESTABLISHED" }
+  /// Held for a peer gateway that is the active one (`ha` plugin).
+  public var isPassive: Bool { state == "PASSIVE" }
+}
+
+/// A CHILD SA: a pair of IPsec SAs.
+public struct ChildSA: Hashable, Sendable {
+  public var name: String
+  public var uniqueID: UInt64
+  public var requestID: UInt64
+  /// `INSTALLED`, `REKEYED` …
+  public var state: String
+  /// 8 hexadecimal digits.
+  public var inboundSPI: String
+  public var outboundSPI: String
+  public var bytesIn: UInt64
+  public var bytesOut: UInt64
+  public var packetsIn: UInt64
+  public var packetsOut: UInt64
+}
+
+/// A loaded connection as `list-conns` shows it.
+public struct Connection: Hashable, Sendable {
+  public var name: String
+  /// `IKEv1`, `IKEv2` or `IKEv1/2`.
+  public var version: String
+  public var localAddresses: [String]
+  public var children: [String]
+}
+
+/// Which SAs a command is about.
+public enum Selection: Hashable, Sendable {
+  case ike(String)
+  case ikeID(UInt64)
+  case child(String)
+  case childID(UInt64)
+
+  var entry: Message.Entry {
+    switch self {
+    case .ike(let name): .init("ike", .text(Array(name.utf8)))
+    case .ikeID(let id): .init("ike-id", .text(Array(String(id).utf8)))
+    case .child(let name): .init("child", .text(Array(name.utf8)))
+    case .childID(let id): .init("child-id", .text(Array(String(id).utf8)))
+    }
+  }
+}
+
+extension Charon {
+  /// The cheapest full round trip.
+  public func version() throws(VICIError) -> Version {
+    let reply = try ask("version")
+    return Version(
+      daemon: try reply.expect("daemon", of: "version"), version: try reply.expect("version", of: "version"),
+      kernel: reply.text("release") ?? "", machine: reply.text("machine") ?? "")
+  }
+
+  /// Equivalent to: `swanctl --stats`.
+  public func statistics() throws(VICIError) -> Statistics {
+    let reply = try ask("stats")
+    let workers = try reply.expectSection("workers", of: "stats")
+    let sas = try reply.expectSection("ikesas", of: "stats")
+    return Statistics(
+      runningSince: reply.section("uptime")?.text("since") ?? "",
+      workers: try workers.expectNumber("total", of: "stats"), idleWorkers: try workers.expectNumber("idle", of: "stats"),
+      activeWorkers: workers.section("active").priorities, queues: reply.section("queues").priorities,
+      scheduledJobs: reply.number("scheduled") ?? 0, ikeSAs: try sas.expectNumber("total", of: "stats"),
+      halfOpen: try sas.expectNumber("half-open", of: "stats"), plugins: reply.list("plugins") ?? [],
+      heapInUse: reply.section("mallinfo")?.number("used"))
+  }
+
+  /// Hands over every IKE SA that is not busy. charon skips those in use by another thread instead of waiting for
+  /// them (`noblock`): the number may be low, and a stuck SA does not hold up the caller.
+  ///
+  /// Equivalent to: `swanctl --list-sas --noblock`.
+  public func sas(_ each: (IKESA) throws(VICIError) -> Void) throws(VICIError) {
+    var request = Message()
+    request.append("noblock", true)
+    try stream("list-sas", "list-sa", request) { (row) throws(VICIError) in
+      for section in row.sections { try each(try IKESA(section.name, section.message)) }
+    }
+  }
+
+  /// Names of the connections loaded over VICI.
+  public func loadedConnections() throws(VICIError) -> [String] { try ask("get-conns").list("conns") ?? [] }
+
+  /// Equivalent to: `swanctl --list-conns`.
+  public func connections(_ each: (Connection) throws(VICIError) -> Void) throws(VICIError) {
+    try stream("list-conns", "list-conn") { (row) throws(VICIError) in
+      for (name, section) in row.sections {
+        try each(
+          Connection(
+            name: name, version: section.text("version") ?? "", localAddresses: section.list("local_addrs") ?? [],
+            children: section.section("children")?.sections.map(\.name) ?? []))
+      }
+    }
+  }
+
+  /// Queues a DELETE for what is selected and returns at once (`timeout` -1, which installs no log callback).
+  ///
+  /// - Returns: how many SAs that were; 0 when there was none, which is no error to who wants them gone.
+  @discardableResult
+  public func terminate(_ selection: Selection) throws(VICIError) -> UInt64 {
+    var request = Message([selection.entry])
+    request.append("timeout", -1)
+    let reply = try ask("terminate", request)
+    let matches = try reply.expectNumber("matches", of: "terminate")
+    guard reply.flag("success") || matches == 0 else { throw .refused(reply, while: "asking charon for terminate") }
+    return matches
+  }
+
+  /// Queues the negotiation of `child` and returns at once.
+  public func initiate(child: String, of ike: String? = nil) throws(VICIError) {
+    var request = Message()
+    request.append("child", child)
+    if let ike { request.append("ike", ike) }
+    request.append("timeout", -1)
+    try order("initiate", request)
+  }
+
+  /// Queues a rekeying of what is selected; returns how many SAs that were, 0 when there was none.
+  @discardableResult
+  public func rekey(_ selection: Selection) throws(VICIError) -> UInt64 {
+    let reply = try ask("rekey", Message([selection.entry]))
+    let matches = try reply.expectNumber("matches", of: "rekey")
+    guard reply.flag("success") || matches == 0 else { throw .refused(reply, while: "asking charon for rekey") }
+    return matches
+  }
+
+  /// Reads strongswan.conf again; a file with an error leaves the old settings in force and is `refused`.
+  public func reloadSettings() throws(VICIError) { try order("reload-settings") }
+
+  /// Counters of the whole daemon by name (`invalid-spi`, `ike-init-in-req` …); `notSupported` without that plugin.
+  public func counters() throws(VICIError) -> [String: UInt64] {
+    let reply = try order("get-counters")
+    var values: [String: UInt64] = [:]
+    for entry in reply.section("counters")?.section("")?.entries ?? [] {
+      guard case .text(let bytes) = entry.value else { continue }
+      values[entry.name] = UInt64(String(decoding: bytes, as: UTF8.self))
+    }
+    return values
+  }
+}
+
+extension IKESA {
+  init(_ connection: String, _ row: Message) throws(VICIError) {
+    self.init(
+      connection: connection, uniqueID: try row.expectNumber("uniqueid", of: "list-sas"),
+      version: row.number("version") ?? 0, state: try row.expect("state", of: "list-sas"),
+      localHost: row.text("local-host") ?? "", remoteHost: row.text("remote-host") ?? "",
+      remotePort: row.number("remote-port") ?? 0, isInitiator: row.flag("initiator"), children: [])
+    for (_, child) in row.section("child-sas")?.sections ?? [] { children.append(try ChildSA(child)) }
+  }
+}
+
+extension ChildSA {
+  init(_ row: Message) throws(VICIError) {
+    self.init(
+      name: try row.expect("name", of: "list-sas"), uniqueID: try row.expectNumber("uniqueid", of: "list-sas"),
+      requestID: row.number("reqid") ?? 0, state: try row.expect("state", of: "list-sas"),
+      inboundSPI: row.text("spi-in") ?? "", outboundSPI: row.text("spi-out") ?? "", bytesIn: row.number("bytes-in") ?? 0,
+      bytesOut: row.number("bytes-out") ?? 0, packetsIn: row.number("packets-in") ?? 0,
+      packetsOut: row.number("packets-out") ?? 0)
+  }
+}
+
+extension Message {
+  fileprivate func expect(_ name: String, of command: String) throws(VICIError) -> String {
+    guard let text = text(name) else { throw .malformed("the answer lacks \(name)", while: "asking charon for \(command)") }
+    return text
+  }
+
+  fileprivate func expectNumber(_ name: String, of command: String) throws(VICIError) -> UInt64 {
+    guard let number = number(name) else {
+      throw .malformed("\(name) is \(printable(name) ?? "absent"), not a number", while: "asking charon for \(command)")
+    }
+    return number
+  }
+
+  fileprivate func expectSection(_ name: String, of command: String) throws(VICIError) -> Message {
+    guard let section = section(name) else {
+      throw .malformed("the answer lacks \(name)", while: "asking charon for \(command)")
+    }
+    return section
+  }
+}
+
+extension Message? {
+  fileprivate var priorities: Statistics.Priorities {
+    func count(_ name: String) -> UInt64 { self?.number(name) ?? 0 }
+    return .init(critical: count("critical"), high: count("high"), medium: count("medium"), low: count("low"))
+  }
+}
