@@ -37,6 +37,7 @@ let package = Package(
 
     .target(name: "Host"),
     .target(name: "OCF", dependencies: ["Host"]),
+    .target(name: "Daemon", dependencies: ["Host", "OCF"]),
     .target(name: "DynamicLibrary", dependencies: ["Host"]),
     .target(name: "OCFMetadata", dependencies: ["OCF", "DynamicLibrary", "CLibXML2"]),
     .target(name: "Netlink", dependencies: ["Host", "CLinux"]),
@@ -51,7 +52,7 @@ let package = Package(
     .target(name: "HostTestKit", dependencies: ["Host", "OCF"]),
 
     agent("vip"),
-    agent("strongswan", ["VICI", "IKEProbe"]),
+    agent("strongswan", ["Daemon", "VICI", "IKEProbe"]),
     agent("xl2tpd", ["L2TP"]),
     agent("conntrackd", ["ConntrackSync"]),
     .executableTarget(
@@ -66,6 +67,7 @@ let package = Package(
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),
     .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
     .testTarget(name: "L2TPTests", dependencies: ["L2TP", "IKEProbe", "HostTestKit"]),
+    .testTarget(name: "DaemonTests", dependencies: ["Daemon", "HostTestKit"]),
     .testTarget(name: "ConntrackSyncTests", dependencies: ["ConntrackSync", "HostTestKit"]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", "DynamicLibrary", "CSystemd", "CLibXML2", "CQB"]),
     .testTarget(

@@ -1,0 +1,239 @@
+import Host
+import OCF
+
+/// A daemon that an agent keeps: how it is recognised, started and ended, whoever started it.
+public struct Daemon {
+  /// The program, an absolute path.
+  public var binary: String
+  /// The Debian package that brings it.
+  public var package: String
+  /// Its unit, such as `strongswan.service`.
+  public var unit: String
+  public var launcher: Launcher
+  /// Arguments of a direct launch. The daemon must stay in the foreground: its pid is what is watched.
+  public var arguments: [String]
+  public var environment: [String: String]
+  /// Whether a process that runs `binary` is ours: its arguments name our configuration.
+  public var isOurs: (Process) -> Bool
+
+  public init(
+    _ binary: String, package: String, unit: String, launcher: Launcher, arguments: [String] = [],
+    environment: [String: String] = [:], isOurs: @escaping (Process) -> Bool = { _ in true }
+  ) {
+    self.binary = binary
+    self.package = package
+    self.unit = unit
+    self.launcher = launcher
+    self.arguments = arguments
+    self.environment = environment
+    self.isOurs = isOurs
+  }
+
+  /// The program's name.
+  public var name: String { binary.split(separator: "/").last.map(String.init) ?? binary }
+
+  /// Throws `notInstalled` when the program is missing.
+  public func checkInstalled(_ call: Call) throws(OCFError) {
+    guard !call.request.pretendsNothingInstalled, call.host.files.isExecutable(binary) else {
+      throw .missing(binary, package: package)
+    }
+  }
+}
+
+// MARK: - Finding
+
+extension Daemon {
+  /// Our process, nil when it does not run.
+  ///
+  /// The process that the role record names is looked at first: in a node with thousands of processes a healthy monitor
+  /// then reads one of them. What is believed is the process, not the record.
+  public func find(_ call: Call) throws(SystemError) -> Process? {
+    if let record = try DaemonRole.read(call), let process = try call.host.processes.process(record.pid),
+      record.isAbout(process), process.executable == binary, process.state != "Z", isOurs(process)
+    {
+      return process
+    }
+    return try all(call).first
+  }
+
+  /// Every process that is ours, oldest first.
+  public func all(_ call: Call) throws(SystemError) -> [Process] {
+    try call.host.processes.running(binary).filter(isOurs).sorted { $0.startTime < $1.startTime }
+  }
+
+  /// Whether this process was promoted.
+  public func isPromoted(_ process: Process, _ call: Call) throws(SystemError) -> Bool {
+    guard let record = try DaemonRole.read(call) else { return false }
+    return record.role == .promoted && record.isAbout(process)
+  }
+
+  /// Records the role of `process`; nothing happens when it is recorded already.
+  public func record(_ role: Role, of process: Process, _ call: Call) throws(SystemError) {
+    let record = DaemonRole(role, of: process)
+    if try DaemonRole.read(call) != record { try record.write(call) }
+  }
+}
+
+// MARK: - Starting
+
+extension Daemon {
+  /// Whether a start goes through the unit. Throws when `launcher` asks for a unit that this node does not have.
+  public func startsByUnit(_ call: Call) throws(OCFError) -> Bool {
+    let units = call.host.units
+    switch launcher {
+    case .direct: return false
+    case .auto:
+      guard units.isAvailable else { return false }
+      return try attempt("looking for \(unit)") { () throws(SystemError) in try units.unit(unit).isNative }
+    case .systemd:
+      guard units.isAvailable else { throw .wrongHere("launcher: systemd is not the service manager of this node") }
+      let found = try attempt("looking for \(unit)") { () throws(SystemError) in try units.unit(unit) }
+      guard found.isLoaded else { throw .notInstalled("unit: \(unit) is \(found.loadState) (package \(package))") }
+      return true
+    }
+  }
+
+  /// Starts the daemon, waits until `isReady`, and records it as unpromoted.
+  ///
+  /// Ends early when the daemon exits; whenever it throws, what was started has been taken back.
+  /// - Parameter isReady: looks once. What it throws is final: waiting would not help.
+  @discardableResult
+  public func start(_ call: Call, isReady: (Process) throws(OCFError) -> Bool) throws(OCFError) -> Process {
+    try checkInstalled(call)
+    do throws(OCFError) {
+      let process = try startsByUnit(call) ? startUnit(call) : launch(call)
+      let ready = try call.until { () throws(OCFError) in
+        let isAlive = try attempt("looking at \(name)") { () throws(SystemError) in try call.host.processes.isAlive(process) }
+        guard isAlive else { throw .failed("starting \(name): it exited at once; its log says why") }
+        return try isReady(process)
+      }
+      guard ready else { throw .failed("starting \(name): pid \(process.pid) is not ready in time") }
+      try attempt("recording \(name)") { () throws(SystemError) in try record(.unpromoted, of: process, call) }
+      call.log.info("started \(name)", ("VPNHA_PID", String(process.pid)))
+      return process
+    } catch {
+      // The time for a stop is short here, but nothing may stay behind.
+      let more = Call(host: call.host, request: call.request, deadline: max(call.deadline, call.host.clock.now + .milliseconds(500)))
+      do throws(OCFError) { try stop(more, grace: .milliseconds(300)) } catch let second {
+        call.log.warning("taking back the start of \(name): \(second.reason)")
+      }
+      throw error
+    }
+  }
+
+  /// What keeps systemd from acting behind the cluster's back; Pacemaker writes the same for units it starts itself.
+  public static let dropIn = """
+    # Written by vpnha: Pacemaker owns this unit while it runs.
+    [Unit]
+    Before=pacemaker.service pacemaker_remote.service
+    [Service]
+    Restart=no
+
+    """
+
+  private func startUnit(_ call: Call) throws(OCFError) -> Process {
+    let units = call.host.units
+    let result = try attempt("starting \(unit)") { () throws(SystemError) in
+      try units.override(unit, with: Self.dropIn)
+      try units.resetFailed(unit)
+      return try units.start(unit, before: call.deadline)
+    }
+    guard result.isDone else { throw .failed("starting \(unit): the job ended as \(result.result); see journalctl -u \(unit)") }
+    let found = try attempt("looking at \(unit)") { () throws(SystemError) -> Process? in
+      let main = try units.unit(unit).mainPID
+      if main > 0, let process = try call.host.processes.process(main), isOurs(process) { return process }
+      return try all(call).first
+    }
+    guard let found else { throw .failed("starting \(unit): it does not run \(binary)") }
+    return found
+  }
+
+  private func launch(_ call: Call) throws(OCFError) -> Process {
+    try attempt("starting \(name)") { () throws(SystemError) in
+      try call.host.processes.launch(Command(binary, arguments, environment: environment))
+    }
+  }
+}
+
+// MARK: - Ending
+
+extension Daemon {
+  /// Ends every process of ours: by its unit where a unit runs it, else with `signal`; what is left after `grace` is
+  /// killed. Then removes the drop-in and the role record. Nothing happens when nothing is there.
+  ///
+  /// - Parameter grace: at most two thirds of the time that is left are granted.
+  public func stop(_ call: Call, signal: Signal = .terminate, grace: Duration = .seconds(10)) throws(OCFError) {
+    let host = call.host
+    let ours = try attempt("looking for \(name)") { () throws(SystemError) in try all(call) }
+    let left = call.deadline - host.clock.now
+    let politely = host.clock.now + min(grace, max(left, .zero) * 2 / 3)
+    if host.units.isAvailable { stopUnit(of: ours, call, before: politely) }
+    try end(ours, signal, call, politely)
+    do throws(SystemError) { try forget(call) } catch {
+      // The daemon has gone: what is left is a file that misleads nobody, no reason to fence a node.
+      call.log.warning("cleaning up after \(name): \(error)")
+    }
+    if !ours.isEmpty { call.log.info("stopped \(name)", ("VPNHA_PID", ours.map { String($0.pid) }.joined(separator: " "))) }
+  }
+
+  private func forget(_ call: Call) throws(SystemError) {
+    try DaemonRole.remove(call)
+    guard call.host.units.isAvailable else { return }
+    try call.host.units.removeOverride(unit)
+    if try call.host.units.unit(unit).activeState == "failed" { try call.host.units.resetFailed(unit) }
+  }
+
+  /// Asks the service manager when one of `ours` is the unit's, or the unit is about to bring one up: a daemon that was
+  /// killed under a unit which restarts it would come back. What goes wrong here is logged; `end` follows anyway.
+  private func stopUnit(of ours: [Process], _ call: Call, before deadline: Instant) {
+    let units = call.host.units
+    do throws(SystemError) {
+      let found = try units.unit(unit)
+      guard found.isLoaded, found.activeState != "inactive", found.activeState != "failed" else { return }
+      guard found.mainPID == 0 || ours.contains(where: { $0.pid == found.mainPID }) else { return }
+      try units.override(unit, with: Self.dropIn)
+      let result = try units.stop(unit, before: deadline)
+      if !result.isDone { call.log.warning("stopping \(unit): the job ended as \(result.result)") }
+    } catch {
+      call.log.warning("stopping \(unit): \(error)")
+    }
+  }
+
+  private func end(_ ours: [Process], _ signal: Signal, _ call: Call, _ politely: Instant) throws(OCFError) {
+    let processes = call.host.processes
+    func areGone(before deadline: Instant) throws(OCFError) -> Bool {
+      try call.host.until(before: deadline) { () throws(OCFError) in
+        try attempt("waiting for \(name) to end") { () throws(SystemError) in
+          for process in ours where try processes.isAlive(process) { return false }
+          return true
+        }
+      }
+    }
+    func send(_ signal: Signal, _ process: Process) throws(OCFError) {
+      try attempt("sending \(signal) to \(name) (pid \(process.pid))") { () throws(SystemError) in
+        try processes.signal(signal, to: process)
+      }
+    }
+    if try areGone(before: call.host.clock.now) { return }
+    for process in ours {
+      try send(signal, process)
+      // A stopped process takes no signal but KILL before it goes on.
+      if process.isStopped { try send(.continue, process) }
+    }
+    if try areGone(before: politely) { return }
+    for process in ours {
+      call.log.warning("\(name) did not end in time and is killed", ("VPNHA_PID", String(process.pid)))
+      try send(.kill, process)
+    }
+    guard try areGone(before: call.deadline) else {
+      throw .failed("stopping \(name): pid \(ours.map { String($0.pid) }.joined(separator: " ")) is still there after KILL")
+    }
+  }
+}
+
+/// Runs `body`; a kernel's refusal becomes a reason that says what was being done.
+private func attempt<Result>(
+  _ operation: String, _ body: () throws(SystemError) -> Result
+) throws(OCFError) -> Result {
+  do throws(SystemError) { return try body() } catch { throw .failed("\(operation): \(error)") }
+}

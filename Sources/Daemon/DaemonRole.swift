@@ -1,0 +1,54 @@
+import Host
+import OCF
+
+/// The role that the cluster gave to one instance of a daemon, which neither daemon nor kernel can tell.
+///
+/// Written after the fact, whole or not at all, and bound to the daemon's pid and start time: another instance of the
+/// daemon is unpromoted. It lies under `/run`, so that it does not outlive a reboot. Never believed alone.
+public struct DaemonRole: Equatable, Sendable {
+  public var role: Role
+  public var pid: Int32
+  public var startTime: UInt64
+
+  public init(_ role: Role, of process: Process) {
+    self.role = role
+    pid = process.pid
+    startTime = process.startTime
+  }
+
+  /// Whether it was written for this very process.
+  public func isAbout(_ process: Process) -> Bool { pid == process.pid && startTime == process.startTime }
+
+  /// `/run/resource-agents/vpnha-TYPE-INSTANCE.role`
+  public static func path(for request: Request) -> String {
+    let name = "\(request.type)-\(request.instance)".map { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.:".contains($0)) ? $0 : "_" }
+    return "\(directory)/vpnha-\(String(name)).role"
+  }
+  /// Where resource agents keep what does not survive a reboot.
+  public static let directory = "/run/resource-agents"
+
+  /// The record, nil when there is none or it is not one of ours.
+  public static func read(_ call: Call) throws(SystemError) -> DaemonRole? {
+    guard let bytes = try call.host.files.read(path(for: call.request), limit: 256) else { return nil }
+    let words = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+    guard words.count == 3, let role = Role(rawValue: String(words[0])), let pid = Int32(words[1]),
+      let startTime = UInt64(words[2])
+    else { return nil }
+    return DaemonRole(role: role, pid: pid, startTime: startTime)
+  }
+
+  /// Replaces the record.
+  public func write(_ call: Call) throws(SystemError) {
+    try call.host.files.makeDirectory(Self.directory, mode: 0o755)
+    let text = "\(role.rawValue) \(pid) \(startTime)\n"
+    try call.host.files.replace(Self.path(for: call.request), with: Array(text.utf8), mode: 0o600)
+  }
+
+  public static func remove(_ call: Call) throws(SystemError) { try call.host.files.remove(path(for: call.request)) }
+
+  private init(role: Role, pid: Int32, startTime: UInt64) {
+    self.role = role
+    self.pid = pid
+    self.startTime = startTime
+  }
+}

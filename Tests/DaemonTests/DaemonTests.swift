@@ -1,0 +1,286 @@
+import Daemon
+import Host
+import HostTestKit
+import OCF
+import Testing
+
+@Suite struct DaemonTests {
+  static let binary = "/usr/sbin/watchd"
+
+  func daemon(_ launcher: Launcher = .auto) -> Daemon {
+    Daemon(
+      Self.binary, package: "watch", unit: "watch.service", launcher: launcher, arguments: ["-D", "-c", "/etc/watch.conf"],
+      isOurs: { $0.arguments.contains("/etc/watch.conf") })
+  }
+
+  func world(systemd: Bool = false) -> InMemoryMachine {
+    let machine = InMemoryMachine(hasSystemd: systemd)
+    machine.files.putExecutable(Self.binary)
+    if systemd {
+      machine.units.put("watch.service")
+      machine.units.started = { [unowned machine] name in
+        machine.units.known[name]?.mainPID = machine.processes.appear(Self.binary, ["-c", "/etc/watch.conf"]).pid
+      }
+      machine.units.stopped = { [unowned machine] name in
+        machine.processes.vanish(machine.units.known[name]?.mainPID ?? 0)
+        machine.units.known[name]?.mainPID = 0
+      }
+    }
+    return machine
+  }
+
+  func call(_ machine: InMemoryMachine, seconds: Int = 20, instance: String = "w") -> Call {
+    let request = Request(
+      arguments: ["watch", "start"], environment: ["OCF_RESOURCE_INSTANCE": instance, "OCF_RESOURCE_TYPE": "watch"])
+    return Call(host: machine.host, request: request, deadline: machine.clock.now + .seconds(seconds))
+  }
+
+  func reason(_ body: () throws(OCFError) -> Void) -> String {
+    do throws(OCFError) {
+      try body()
+      return ""
+    } catch { return error.reason }
+  }
+
+  // MARK: Finding
+
+  @Test func findsItsOwnWhoeverStartedIt() throws {
+    let machine = world()
+    machine.processes.appear(Self.binary, ["-c", "/etc/other.conf"])
+    #expect(try daemon().find(call(machine)) == nil)
+    let ours = machine.processes.appear(Self.binary, ["--fast", "-c", "/etc/watch.conf"])
+    machine.processes.appear(Self.binary, ["-c", "/etc/watch.conf"])
+    #expect(try daemon().find(call(machine)) == ours)
+    #expect(try daemon().all(call(machine)).count == 2)
+  }
+
+  @Test func recordSavesTheSearchAndIsNotBelieved() throws {
+    let machine = world()
+    let ours = machine.processes.appear(Self.binary, ["-c", "/etc/watch.conf"])
+    try daemon().record(.promoted, of: ours, call(machine))
+    #expect(machine.files.text(at: "/run/resource-agents/vpnha-watch-w.role") == "Promoted \(ours.pid) \(ours.startTime)\n")
+    machine.calls.reset()
+    #expect(try daemon().find(call(machine)) == ours)
+    #expect(!machine.calls.all.contains { $0.description.hasPrefix("processes.running") })
+    #expect(try daemon().isPromoted(ours, call(machine)))
+
+    // Another instance of the daemon is unpromoted, even under the same pid.
+    machine.processes.table[0].startTime += 1
+    let next = try #require(try daemon().find(call(machine)))
+    #expect(try !daemon().isPromoted(next, call(machine)))
+    // The pid went to a stranger.
+    machine.processes.table[0] = Process(pid: ours.pid, startTime: ours.startTime, executable: "/bin/sh", arguments: [])
+    #expect(try daemon().find(call(machine)) == nil)
+  }
+
+  @Test(arguments: ["", "Promoted", "Promoted x 1", "Master 1 1", "Promoted 1 1 1", "Promoted 99999999999 1"])
+  func damagedRecordIsNone(_ text: String) throws {
+    let machine = world()
+    machine.files.put(text, at: "/run/resource-agents/vpnha-watch-w.role")
+    #expect(try DaemonRole.read(call(machine)) == nil)
+  }
+
+  @Test func instanceNamesStayInTheDirectory() {
+    let request = Request(arguments: [], environment: ["OCF_RESOURCE_TYPE": "t", "OCF_RESOURCE_INSTANCE": "../../etc/x:0"])
+    #expect(DaemonRole.path(for: request) == "/run/resource-agents/vpnha-t-.._.._etc_x:0.role")
+  }
+
+  // MARK: Starting
+
+  @Test func startsDirectly() throws {
+    let machine = world()
+    var looks = 0
+    let process = try daemon().start(call(machine)) { _ in
+      looks += 1
+      return looks == 3
+    }
+    #expect(process.arguments == [Self.binary, "-D", "-c", "/etc/watch.conf"])
+    #expect(try DaemonRole.read(call(machine)) == DaemonRole(.unpromoted, of: process))
+  }
+
+  @Test func startEndsAtOnceWhenTheDaemonExits() {
+    let machine = world()
+    machine.processes.launches[Self.binary] = { _ in
+      let process = machine.processes.appear(Self.binary, ["-c", "/etc/watch.conf"])
+      machine.clock.after(.milliseconds(30)) { machine.processes.vanish(process.pid) }
+      return process
+    }
+    let begin = machine.clock.now
+    #expect(
+      reason { () throws(OCFError) in try daemon().start(call(machine)) { _ in false } }
+        == "starting watchd: it exited at once; its log says why")
+    #expect(machine.clock.now - begin < .seconds(1))
+  }
+
+  @Test func startThatFailsTakesBackWhatItLaunched() {
+    let machine = world()
+    #expect(
+      reason { () throws(OCFError) in try daemon().start(call(machine, seconds: 2)) { _ in false } }
+        .hasPrefix("starting watchd: pid 1001 is not ready in time"))
+    #expect(machine.processes.table.isEmpty)
+    #expect(reason { () throws(OCFError) in try daemon().start(call(machine)) { _ throws(OCFError) in throw .failed("why") } } == "why")
+    #expect(machine.processes.table.isEmpty)
+    #expect(machine.files.text(at: "/run/resource-agents/vpnha-watch-w.role") == nil)
+  }
+
+  @Test func missingProgramNamesItsPackage() {
+    let machine = world()
+    machine.files.nodes[Self.binary] = nil
+    do throws(OCFError) {
+      try daemon().start(call(machine)) { _ in true }
+      Issue.record("started")
+    } catch {
+      #expect(error.reason == "/usr/sbin/watchd is missing (package watch)")
+      #expect(error.status == .notInstalled)
+    }
+  }
+
+  @Test func startsByUnit() throws {
+    let machine = world(systemd: true)
+    let process = try daemon().start(call(machine)) { _ in true }
+    #expect(machine.units.known["watch.service"]?.mainPID == process.pid)
+    #expect(machine.units.overrides["watch.service"] == Daemon.dropIn)
+    #expect(machine.processes.launched.isEmpty)
+  }
+
+  @Test func autoDoesNotUseAnInitScript() throws {
+    let machine = world(systemd: true)
+    machine.units.put("watch.service", fragment: "/run/systemd/generator.late/watch.service")
+    try daemon().start(call(machine)) { _ in true }
+    #expect(machine.processes.launched.count == 1)
+  }
+
+  @Test func launcherAsksForWhatIsNotThere() {
+    #expect(
+      reason { () throws(OCFError) in try daemon(.systemd).start(call(world())) { _ in true } }
+        == "launcher: systemd is not the service manager of this node")
+    let machine = world(systemd: true)
+    machine.units.known = [:]
+    #expect(
+      reason { () throws(OCFError) in try daemon(.systemd).start(call(machine)) { _ in true } }
+        == "unit: watch.service is not-found (package watch)")
+  }
+
+  @Test func failedJobIsTold() {
+    let machine = world(systemd: true)
+    machine.units.results["watch.service"] = JobResult("failed")
+    #expect(
+      reason { () throws(OCFError) in try daemon().start(call(machine)) { _ in true } }
+        == "starting watch.service: the job ended as failed; see journalctl -u watch.service")
+    #expect(machine.units.overrides.isEmpty)
+    #expect(machine.units.known["watch.service"]?.activeState == "inactive")
+  }
+
+  @Test(arguments: [false, true]) func startWithAnErrorAtEveryCall(systemd: Bool) {
+    let count = InMemoryMachine.failingEveryCall(in: { world(systemd: systemd) }) { machine -> OCFError? in
+      do throws(OCFError) {
+        try daemon().start(call(machine, seconds: 2)) { _ in true }
+        return nil
+      } catch { return error }
+    } check: { failed, error, machine in
+      // The unit not found is a reason to launch directly only where nothing was done yet; any error is told.
+      #expect(error != nil, "\(failed)")
+      #expect(machine.processes.table.isEmpty, "\(failed)")
+      #expect(machine.files.text(at: "/run/resource-agents/vpnha-watch-w.role") == nil, "\(failed)")
+    }
+    #expect(count > 4)
+  }
+
+  // MARK: Ending
+
+  @Test func stopOfNothingIsNothing() throws {
+    let machine = InMemoryMachine(hasSystemd: true)
+    try daemon().stop(call(machine))
+    #expect(machine.processes.signals.isEmpty)
+    let bare = InMemoryMachine()
+    try daemon().stop(call(bare))
+  }
+
+  @Test func stopsGentlyThenFirmly() throws {
+    let machine = world()
+    machine.processes.appear(Self.binary, ["-c", "/etc/other.conf"])
+    let gentle = machine.processes.appear(Self.binary, ["-c", "/etc/watch.conf"])
+    let stubborn = machine.processes.appear(Self.binary, ["-c", "/etc/watch.conf"])
+    machine.processes.makeStubborn(stubborn)
+    let begin = machine.clock.now
+    try daemon().stop(call(machine), signal: .interrupt, grace: .seconds(3))
+    #expect(machine.processes.table.count == 1)
+    #expect(machine.processes.signals.filter { $0.pid == gentle.pid }.map(\.signal).first == .interrupt)
+    #expect(machine.processes.signals.last?.signal == .kill)
+    #expect(machine.clock.now - begin >= .seconds(3))
+    #expect(machine.clock.now - begin < .seconds(4))
+  }
+
+  @Test func graceLeavesTimeToKill() throws {
+    let machine = world()
+    machine.processes.makeStubborn(machine.processes.appear(Self.binary, ["-c", "/etc/watch.conf"]))
+    let begin = machine.clock.now
+    try daemon().stop(call(machine, seconds: 3), grace: .seconds(60))
+    #expect(machine.clock.now - begin < .milliseconds(2200))
+    #expect(machine.processes.table.isEmpty)
+  }
+
+  @Test func stoppedProcessIsLetGoOn() throws {
+    let machine = world()
+    machine.processes.appear(Self.binary, ["-c", "/etc/watch.conf"], state: "T")
+    machine.processes.reactions[1001] = { _ in machine.clock.after(.milliseconds(5)) { machine.processes.vanish(1001) } }
+    try daemon().stop(call(machine))
+    #expect(machine.processes.signals.map(\.signal) == [.terminate, .continue])
+  }
+
+  @Test func whatCannotBeKilledIsTold() {
+    let machine = world()
+    machine.processes.unkillable = [machine.processes.appear(Self.binary, ["-c", "/etc/watch.conf"]).pid]
+    #expect(
+      reason { () throws(OCFError) in try daemon().stop(call(machine, seconds: 2)) }
+        == "stopping watchd: pid 1001 is still there after KILL")
+  }
+
+  @Test func stopsByUnit() throws {
+    let machine = world(systemd: true)
+    try daemon().start(call(machine)) { _ in true }
+    try daemon().stop(call(machine))
+    #expect(machine.processes.table.isEmpty)
+    #expect(machine.processes.signals.isEmpty)
+    #expect(machine.units.overrides.isEmpty)
+    #expect(machine.files.text(at: "/run/resource-agents/vpnha-watch-w.role") == nil)
+  }
+
+  @Test func unitThatHangsIsHelped() throws {
+    let machine = world(systemd: true)
+    try daemon().start(call(machine)) { _ in true }
+    machine.units.hanging = ["watch.service"]
+    machine.processes.makeStubborn(machine.processes.table[0])
+    let begin = machine.clock.now
+    try daemon().stop(call(machine), grace: .seconds(5))
+    #expect(machine.processes.table.isEmpty)
+    #expect(machine.clock.now - begin < .seconds(6))
+    #expect(machine.units.overrides.isEmpty)
+  }
+
+  @Test func unitOfAnotherInstanceIsLeftAlone() throws {
+    let machine = world(systemd: true)
+    let other = machine.processes.appear(Self.binary, ["-c", "/etc/other.conf"])
+    machine.units.known["watch.service"]?.activeState = "active"
+    machine.units.known["watch.service"]?.mainPID = other.pid
+    try daemon().stop(call(machine))
+    #expect(machine.processes.table == [other])
+  }
+
+  /// Whatever fails: either the daemon has gone or the reason is told.
+  @Test(arguments: [false, true]) func stopWithAnErrorAtEveryCall(systemd: Bool) {
+    let count = InMemoryMachine.failingEveryCall {
+      let machine = world(systemd: systemd)
+      do throws(OCFError) { try daemon().start(call(machine)) { _ in true } } catch { Issue.record(error) }
+      return machine
+    } _: { machine -> OCFError? in
+      do throws(OCFError) {
+        try daemon().stop(call(machine, seconds: 3))
+        return nil
+      } catch { return error }
+    } check: { failed, error, machine in
+      #expect(error != nil || machine.processes.table.isEmpty, "\(failed)")
+    }
+    #expect(count > 3)
+  }
+}
