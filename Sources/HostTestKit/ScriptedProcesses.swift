@@ -34,6 +34,13 @@ public final class ScriptedProcesses: Processes {
     table.append(process)
     return process
   }
+  /// Sets what `path` does when it is launched. (Assigning a throwing closure to a dictionary's element crashes Swift 6.3.)
+  public func whenLaunched(_ path: String, _ launch: @escaping (Command) throws(SystemError) -> Process) {
+    launches[path] = launch
+  }
+  public func whenRun(_ path: String, _ program: @escaping (Command) throws(SystemError) -> CommandResult) {
+    programs[path] = program
+  }
   public func vanish(_ pid: Int32) { table.removeAll { $0.pid == pid } }
   /// Ignores everything but KILL.
   public func makeStubborn(_ process: Process) { reactions[process.pid] = { _ in } }

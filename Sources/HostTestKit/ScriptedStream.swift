@@ -169,6 +169,15 @@ public final class ScriptedSockets: Sockets {
     self.clock = clock
   }
 
+  public func whenConnected(toUnix path: String, _ peer: @escaping () throws(SystemError) -> any ByteStream) {
+    unix[path] = peer
+  }
+  public func whenConnectedOverUDP(
+    _ peer: @escaping (_ address: IPAddress, _ port: UInt16, _ source: IPAddress?) throws(SystemError) -> any DatagramSocket
+  ) {
+    udp = peer
+  }
+
   public func connect(toUnix path: String, before deadline: Instant) throws(SystemError) -> any ByteStream {
     try calls.sees("sockets.connect(toUnix: \(path))")
     let operation = "connecting to \(path)"

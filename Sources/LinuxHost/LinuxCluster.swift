@@ -1,0 +1,72 @@
+import Host
+
+/// The cluster's attributes through Pacemaker's own tools, forked with little time: its IPC is no stable interface.
+public final class LinuxCluster: Cluster {
+  private let processes: any Processes
+  private let clock: any Clock
+  private let patience: Duration
+  private let updater: String
+  private let attribute: String
+
+  /// - Parameters:
+  ///   - patience: how long one tool may take.
+  ///   - directory: where the tools of Pacemaker are.
+  public init(
+    processes: any Processes, clock: any Clock, patience: Duration = .seconds(3), directory: String = "/usr/sbin"
+  ) {
+    self.processes = processes
+    self.clock = clock
+    self.patience = patience
+    updater = "\(directory)/attrd_updater"
+    attribute = "\(directory)/crm_attribute"
+  }
+
+  public func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
+    let change = score.map { ["-U", String($0)] } ?? ["-D"]
+    try run("setting the promotion score of \(resource)", Command(updater, ["-n", "master-\(resource)"] + change))
+  }
+
+  public func property(_ name: String) throws(SystemError) -> String? {
+    let command = Command(attribute, ["--type", "crm_config", "--name", name, "--query", "--quiet"])
+    guard let result = try run("reading cluster property \(name)", command, mayBeAbsent: true) else { return nil }
+    let text = String(decoding: result.output, as: UTF8.self)
+    return String(text.prefix { $0 != "\n" })
+  }
+
+  public func setProperty(_ name: String, to value: String) throws(SystemError) {
+    let command = Command(attribute, ["--type", "crm_config", "--name", name, "--update", value])
+    try run("setting cluster property \(name)", command)
+  }
+
+  /// - Returns: nil when `mayBeAbsent` and there is no such object.
+  @discardableResult
+  private func run(_ operation: String, _ command: Command, mayBeAbsent: Bool = false) throws(SystemError) -> CommandResult? {
+    let result: CommandResult
+    do throws(SystemError) {
+      result = try processes.run(command, before: clock.now + patience)
+    } catch where error.errno == .noSuchFile {
+      throw SystemError(operation, .noSuchFile, detail: "\(command.path) is missing (package pacemaker-cli-utils)")
+    }
+    let words = String(decoding: result.error, as: UTF8.self).split(separator: "\n").first.map(String.init)
+    switch result.ending {
+    case .exited(0): return result
+    // CRM_EX_NOSUCH
+    case .exited(105) where mayBeAbsent: return nil
+    case .exited(let status): throw SystemError(operation, Self.errno(ofExit: status), detail: words ?? "exit status \(status)")
+    case .signalled(let number): throw SystemError(operation, .io, detail: "\(command.path) died of signal \(number)")
+    case .timedOut: throw SystemError(operation, .timedOut)
+    }
+  }
+
+  /// `crm_exit_t` of Pacemaker's `crm/common/results.h`.
+  private static func errno(ofExit status: Int32) -> Errno {
+    switch status {
+    case 4: .accessDenied
+    case 64, 65: .invalidArgument
+    case 68, 69, 102: .connectionRefused
+    case 105: .noSuchDeviceOrAddress
+    case 124: .timedOut
+    default: .io
+    }
+  }
+}

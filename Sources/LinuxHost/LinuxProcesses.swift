@@ -1,0 +1,336 @@
+import CLinux
+import Glibc
+import Host
+
+/// The process table as `/proc` shows it (proc(5)), pidfds, and `posix_spawn`.
+public final class LinuxProcesses: Processes {
+  private let proc: String
+
+  public init() { proc = "/proc" }
+
+  // MARK: Looking
+
+  public func process(_ pid: Int32) throws(SystemError) -> Process? {
+    guard pid > 0 else { return nil }
+    do throws(SystemError) {
+      // One open directory is one process, even if its pid is reused while we look.
+      let directory = try Descriptor(opening: "\(proc)/\(pid)", O_PATH | O_DIRECTORY, operation: "looking at process \(pid)")
+      return try process(pid, directory)
+    } catch where error.isAbsence || error.errno == .noSuchProcess {
+      return nil
+    }
+  }
+
+  public func running(_ executable: String) throws(SystemError) -> [Process] {
+    let wanted = Set([executable, resolved(executable)])
+    let all = try Descriptor(opening: proc, O_RDONLY | O_DIRECTORY, operation: "listing processes")
+    var found: [Process] = []
+    var failure: SystemError?
+    let name = executable.split(separator: "/").last.map(String.init) ?? executable
+    try eachName(in: all, "listing processes") { entry in
+      guard let pid = Int32(String(cString: entry)), pid > 0 else { return true }
+      do throws(SystemError) {
+        let path: String?
+        do throws(SystemError) {
+          path = try executablePath(at: all.number, "\(pid)/exe", pid)
+        } catch where error.errno == .accessDenied || error.errno == .notPermitted {
+          // Only a process that may be the one makes its secrecy a problem.
+          guard try comm(at: all.number, "\(pid)/comm", pid) == String(name.prefix(15)) else { return true }
+          throw error
+        }
+        guard let path, wanted.contains(path) else { return true }
+        if let process = try process(pid), process.state != "Z", wanted.contains(process.executable) { found.append(process) }
+      } catch where error.isAbsence || error.errno == .noSuchProcess {
+        // It ended while we looked.
+      } catch {
+        failure = error
+        return false
+      }
+      return true
+    }
+    if let failure { throw failure }
+    return found.sorted { $0.pid < $1.pid }
+  }
+
+  public func isAlive(_ process: Process) throws(SystemError) -> Bool {
+    guard process.pid > 0 else { return false }
+    do throws(SystemError) {
+      let status = try status(process.pid)
+      return status.startTime == process.startTime && status.state != "Z" && status.state != "X"
+    } catch where error.isAbsence || error.errno == .noSuchProcess {
+      return false
+    }
+  }
+
+  // MARK: Signals
+
+  public func signal(_ signal: Signal, to process: Process) throws(SystemError) {
+    let operation = "sending \(signal) to process \(process.pid)"
+    guard process.pid > 0 else { throw SystemError(operation, .invalidArgument) }
+    do throws(SystemError) {
+      // The pidfd is opened first, so that what the start time says holds for what gets the signal.
+      let descriptor = Descriptor(owning: try check(operation) { clinux_pidfd_open(process.pid) })
+      guard try status(process.pid).startTime == process.startTime else { return }
+      try check(operation) { clinux_pidfd_send_signal(descriptor.number, signal.rawValue) }
+    } catch where error.isAbsence || error.errno == .noSuchProcess {
+      return
+    }
+  }
+
+  // MARK: Starting
+
+  public func launch(_ command: Command) throws(SystemError) -> Process {
+    let operation = "starting \(command.path)"
+    let pid = try spawn(command, POSIX_SPAWN_SETSID, operation) { (_) throws(SystemError) in }
+    // Our child stays in the table until it is waited for, so this finds it even when it has ended.
+    guard var process = try process(pid) else { throw SystemError(operation, .noSuchProcess) }
+    if process.executable.isEmpty { process.executable = command.path }
+    if process.arguments.isEmpty { process.arguments = [command.path] + command.arguments }
+    return process
+  }
+
+  public func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult {
+    let operation = "running \(command.path)"
+    let output = try Capture(limit: command.outputLimit, operation)
+    let error = try Capture(limit: command.outputLimit, operation)
+    let (out, err) = (output.writingNumber, error.writingNumber)
+    let pid = try spawn(command, Int32(POSIX_SPAWN_SETPGROUP), operation) { (actions) throws(SystemError) in
+      try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, out, 1))
+      try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, err, 2))
+    }
+    var child = Child(pid)
+    output.closeWriting()
+    error.closeWriting()
+    let ended = Descriptor(owning: try check(operation) { clinux_pidfd_open(pid) })
+
+    var hasEnded = false
+    while !hasEnded {
+      var requests = [
+        pollfd(fd: ended.number, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: output.readingNumber, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: error.readingNumber, events: Int16(POLLIN), revents: 0),
+      ]
+      guard try pollUntil(deadline, &requests, operation) else {
+        child.killGroup()
+        // A process in an uninterruptible call does not die; init will reap it after us.
+        var last = [pollfd(fd: ended.number, events: Int16(POLLIN), revents: 0)]
+        if try pollUntil(LinuxClock.now + .milliseconds(200), &last, operation) { _ = child.reap() } else { child.abandon() }
+        try output.drain(operation)
+        try error.drain(operation)
+        return CommandResult(.timedOut, output: output.bytes, error: error.bytes)
+      }
+      // The ending is looked at first and the pipes after it, so that all the child wrote is read.
+      hasEnded = requests[0].revents != 0
+      if hasEnded || requests[1].revents != 0 { try output.drain(operation) }
+      if hasEnded || requests[2].revents != 0 { try error.drain(operation) }
+    }
+    guard let ending = child.reap() else { throw SystemError(operation, .noSuchProcess) }
+    return CommandResult(ending, output: output.bytes, error: error.bytes)
+  }
+
+  /// Starts `command` with an empty signal mask, default signal actions, `/dev/null` for input (and output, unless
+  /// `streams` says otherwise), and no other descriptor.
+  private func spawn(
+    _ command: Command, _ flags: Int32, _ operation: String,
+    streams: (UnsafeMutablePointer<posix_spawn_file_actions_t>) throws(SystemError) -> Void
+  ) throws(SystemError) -> Int32 {
+    guard command.path.hasPrefix("/") else { throw SystemError(operation, .invalidArgument, detail: "not an absolute path") }
+    var actions = posix_spawn_file_actions_t()
+    try checkNumber(operation, posix_spawn_file_actions_init(&actions))
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    for (number, mode) in [(Int32(0), O_RDONLY), (1, O_WRONLY), (2, O_WRONLY)] {
+      try checkNumber(operation, posix_spawn_file_actions_addopen(&actions, number, "/dev/null", mode, 0))
+    }
+    try streams(&actions)
+    try checkNumber(operation, posix_spawn_file_actions_addclosefrom_np(&actions, 3))
+
+    var attributes = posix_spawnattr_t()
+    try checkNumber(operation, posix_spawnattr_init(&attributes))
+    defer { posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t()
+    var every = sigset_t()
+    sigemptyset(&none)
+    sigfillset(&every)
+    try checkNumber(operation, posix_spawnattr_setsigmask(&attributes, &none))
+    try checkNumber(operation, posix_spawnattr_setsigdefault(&attributes, &every))
+    try checkNumber(operation, posix_spawnattr_setpgroup(&attributes, 0))
+    let all = flags | Int32(POSIX_SPAWN_SETSIGMASK) | Int32(POSIX_SPAWN_SETSIGDEF)
+    try checkNumber(operation, posix_spawnattr_setflags(&attributes, Int16(truncatingIfNeeded: all)))
+
+    var environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"]
+    environment.merge(command.environment) { _, given in given }
+    let words = [command.path] + command.arguments
+    let settings = environment.map { "\($0.key)=\($0.value)" }.sorted()
+    var pid: Int32 = 0
+    let number = withCStrings(words) { words in
+      withCStrings(settings) { settings in posix_spawn(&pid, command.path, &actions, &attributes, words, settings) }
+    }
+    try checkNumber(operation, number)
+    return pid
+  }
+
+  // MARK: /proc
+
+  private func process(_ pid: Int32, _ directory: borrowing Descriptor) throws(SystemError) -> Process {
+    let operation = "looking at process \(pid)"
+    let stat = try Descriptor(opening: "stat", O_RDONLY, at: directory.number, operation: operation)
+    let status = try ProcessStatus(try stat.readToEnd(limit: 4096, operation), operation)
+    let cmdline = try Descriptor(opening: "cmdline", O_RDONLY, at: directory.number, operation: operation)
+    // A command line has no limit worth naming; what lies beyond this says nothing about whose process it is.
+    var line: [UInt8] = []
+    while line.count < 131_072 {
+      let part = try cmdline.readPart(16_384, operation)
+      if part.isEmpty { break }
+      line += part
+    }
+    if line.last == 0 { line.removeLast() }
+    let arguments = line.isEmpty
+      ? [] : line.split(separator: 0, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
+    var executable = ""
+    do throws(SystemError) {
+      executable = try executablePath(at: directory.number, "exe", pid) ?? ""
+    } catch where error.errno == .accessDenied || error.errno == .notPermitted {
+      // Somebody else's process, seen without privileges.
+    }
+    return Process(
+      pid: pid, startTime: status.startTime, parent: status.parent, executable: executable, arguments: arguments,
+      state: status.state)
+  }
+
+  private func status(_ pid: Int32) throws(SystemError) -> ProcessStatus {
+    let operation = "looking at process \(pid)"
+    let file = try Descriptor(opening: "\(proc)/\(pid)/stat", O_RDONLY, operation: operation)
+    return try ProcessStatus(try file.readToEnd(limit: 4096, operation), operation)
+  }
+
+  /// Nil for a zombie or a kernel thread.
+  private func executablePath(at directory: Int32, _ path: String, _ pid: Int32) throws(SystemError) -> String? {
+    var buffer = [CChar](repeating: 0, count: 4096)
+    do throws(SystemError) {
+      let count = try check("looking at process \(pid)") { readlinkat(directory, path, &buffer, buffer.count) }
+      let text = String(decoding: buffer[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+      return text.hasSuffix(" (deleted)") ? String(text.dropLast(10)) : text
+    } catch where error.errno == .noSuchFile {
+      return nil
+    }
+  }
+
+  private func comm(at directory: Int32, _ path: String, _ pid: Int32) throws(SystemError) -> String {
+    let operation = "looking at process \(pid)"
+    let file = try Descriptor(opening: path, O_RDONLY, at: directory, operation: operation)
+    return String(String(decoding: try file.readToEnd(limit: 64, operation), as: UTF8.self).prefix { $0 != "\n" })
+  }
+
+  private func resolved(_ path: String) -> String {
+    guard let real = realpath(path, nil) else { return path }
+    defer { free(real) }
+    return String(cString: real)
+  }
+}
+
+/// What `/proc/PID/stat` says (proc_pid_stat(5)).
+struct ProcessStatus: Equatable {
+  var state: Character
+  var parent: Int32
+  var startTime: UInt64
+
+  init(_ text: [UInt8], _ operation: String) throws(SystemError) {
+    // The name in parentheses may hold anything, parentheses and newlines included.
+    guard let end = text.lastIndex(of: UInt8(ascii: ")")) else { throw SystemError(operation, .badMessage) }
+    let fields = text[(end + 1)...].split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\n") }
+      .map { String(decoding: $0, as: UTF8.self) }
+    // The first of these is field 3.
+    guard fields.count >= 20, let state = fields[0].first, let parent = Int32(fields[1]), let startTime = UInt64(fields[19])
+    else { throw SystemError(operation, .badMessage) }
+    self.state = state
+    self.parent = parent
+    self.startTime = startTime
+  }
+}
+
+/// A child to be waited for. One that is forgotten on the way out of an error is killed with its group.
+private struct Child: ~Copyable {
+  private var pid: Int32
+
+  init(_ pid: Int32) { self.pid = pid }
+  deinit {
+    guard pid > 0 else { return }
+    _ = kill(-pid, SIGKILL)
+    while waitpid(pid, nil, 0) == -1, errno == EINTR {}
+  }
+
+  func killGroup() { _ = kill(-pid, SIGKILL) }
+  mutating func abandon() { pid = 0 }
+
+  /// Nil when somebody else has waited for it.
+  mutating func reap() -> CommandResult.Ending? {
+    var status: Int32 = 0
+    var answer: Int32
+    repeat { answer = waitpid(pid, &status, 0) } while answer == -1 && errno == EINTR
+    defer { pid = 0 }
+    guard answer == pid else { return nil }
+    let signal = status & 0x7f
+    return signal == 0 ? .exited(status >> 8 & 0xff) : .signalled(signal)
+  }
+}
+
+/// A pipe a child writes into, of which the first bytes are kept.
+private final class Capture {
+  private(set) var bytes: [UInt8] = []
+  private var reading: Descriptor? = nil
+  private var writing: Descriptor? = nil
+  private let limit: Int
+
+  var readingNumber: Int32 { reading?.number ?? -1 }
+  var writingNumber: Int32 { writing?.number ?? -1 }
+
+  init(limit: Int, _ operation: String) throws(SystemError) {
+    self.limit = max(0, limit)
+    var ends: [Int32] = [-1, -1]
+    try check(operation) { pipe2(&ends, O_CLOEXEC) }
+    reading = Descriptor(owning: ends[0])
+    writing = Descriptor(owning: ends[1])
+    // The child's end stays blocking.
+    try check(operation) { clinux_fcntl(ends[0], F_SETFL, O_NONBLOCK) }
+  }
+
+  func closeWriting() { writing = nil }
+
+  /// Reads what is there. The end, once met, is not asked for again.
+  func drain(_ operation: String) throws(SystemError) {
+    // A child that writes without end must not keep us here past its deadline: at most a pipe's capacity each time.
+    var left = 1_048_576
+    while left > 0, reading != nil {
+      do throws(SystemError) {
+        guard let part = try reading?.readPart(16_384, operation) else { return }
+        if part.isEmpty {
+          reading = nil
+          return
+        }
+        left -= part.count
+        bytes += part.prefix(limit - bytes.count)
+      } catch where error.errno == .wouldBlock {
+        return
+      }
+    }
+  }
+}
+
+/// A null-terminated array of C strings, as `execve` wants it.
+private func withCStrings<Value>(_ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Value) -> Value {
+  var bytes: [CChar] = []
+  var starts: [Int] = []
+  for text in texts {
+    starts.append(bytes.count)
+    bytes += text.utf8CString
+  }
+  return bytes.withUnsafeMutableBufferPointer { bytes in
+    var pointers: [UnsafeMutablePointer<CChar>?] = starts.map { start in bytes.baseAddress.map { $0 + start } }
+    pointers.append(nil)
+    return pointers.withUnsafeBufferPointer { pointers in
+      // An array with the final nil in it is never empty.
+      guard let base = pointers.baseAddress else { preconditionFailure("an array of pointers without storage") }
+      return body(base)
+    }
+  }
+}

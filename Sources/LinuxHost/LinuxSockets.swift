@@ -1,0 +1,245 @@
+import CLinux
+import Glibc
+import Host
+
+/// UNIX streams and UDP sockets of the kernel.
+public final class LinuxSockets: Sockets {
+  public init() {}
+
+  public func connect(toUnix path: String, before deadline: Instant) throws(SystemError) -> any ByteStream {
+    let operation = "connecting to \(path)"
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    let bytes = Array(path.utf8)
+    let fits = withUnsafeMutableBytes(of: &address.sun_path) { room in
+      // The kernel wants the terminating zero inside.
+      guard bytes.count < room.count, !bytes.contains(0) else { return false }
+      room.copyBytes(from: bytes)
+      return true
+    }
+    guard fits else { throw SystemError(operation, .nameTooLong) }
+    let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+    let socket = Descriptor(owning: try check(operation) { Glibc.socket(AF_UNIX, type, 0) })
+    var pause = Duration.milliseconds(1)
+    while true {
+      do throws(SystemError) {
+        try check(operation) {
+          withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+              Glibc.connect(socket.number, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+          }
+        }
+        return LinuxStream(socket, path)
+      } catch where error.errno == .wouldBlock {
+        // The listener's queue is full. There is nothing to poll for on a UNIX socket.
+        let now = LinuxClock.now
+        guard now < deadline else { throw SystemError(operation, .timedOut) }
+        LinuxClock.sleep(until: min(deadline, now + pause))
+        pause = min(pause * 2, .milliseconds(20))
+      }
+    }
+  }
+
+  public func connect(
+    toUDP address: IPAddress, port: UInt16, from source: IPAddress?
+  ) throws(SystemError) -> any DatagramSocket {
+    let operation = "connecting to \(address) port \(port)"
+    let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+    let socket = Descriptor(
+      owning: try check(operation) { Glibc.socket(address.isIPv6 ? AF_INET6 : AF_INET, type, 0) })
+    if let source {
+      try check("binding to \(source)") {
+        SocketAddress(source, port: 0).withPointer { bind(socket.number, $0, $1) }
+      }
+    }
+    try check(operation) { SocketAddress(address, port: port).withPointer { Glibc.connect(socket.number, $0, $1) } }
+    let local = try SocketAddress(boundTo: socket.number, operation)
+    return LinuxDatagrams(socket, local, to: "\(address) port \(port)")
+  }
+
+  public func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
+    var listeners: [UDPListener] = []
+    for path in ["/proc/net/udp", "/proc/net/udp6"] {
+      let operation = "reading \(path)"
+      do throws(SystemError) {
+        let file = try Descriptor(opening: path, O_RDONLY, operation: operation)
+        listeners += try UDPTable.listeners(on: port, in: try file.readToEnd(limit: 64 << 20, operation), operation)
+      } catch where error.isAbsence {
+        // A kernel without IPv6.
+      }
+    }
+    return listeners
+  }
+}
+
+/// `/proc/net/udp` and `/proc/net/udp6`: a heading, then one socket a line.
+enum UDPTable {
+  static func listeners(on port: UInt16, in text: [UInt8], _ operation: String) throws(SystemError) -> [UDPListener] {
+    var listeners: [UDPListener] = []
+    let wanted = Array(":\(hex4(port))".utf8)
+    for line in text.split(separator: UInt8(ascii: "\n")).dropFirst() {
+      let fields = line.split(separator: UInt8(ascii: " "))
+      // sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …
+      guard fields.count >= 10 else { throw SystemError(operation, .badMessage) }
+      guard fields[1].suffix(5).elementsEqual(wanted) else { continue }
+      // A connected socket serves one peer only.
+      guard fields[2].suffix(5).elementsEqual(":0000".utf8) else { continue }
+      guard let address = address(fields[1].dropLast(5)), let inode = UInt64(String(decoding: fields[9], as: UTF8.self)) else {
+        throw SystemError(operation, .badMessage)
+      }
+      listeners.append(UDPListener(address, inode: inode))
+    }
+    return listeners
+  }
+
+  private static func hex4(_ port: UInt16) -> String {
+    let text = String(port, radix: 16, uppercase: true)
+    return String(repeating: "0", count: 4 - text.count) + text
+  }
+
+  /// 32-bit words in the machine's byte order, in hexadecimal.
+  private static func address(_ hex: ArraySlice<UInt8>) -> IPAddress? {
+    guard hex.count == 8 || hex.count == 32 else { return nil }
+    var bytes: [UInt8] = []
+    for start in stride(from: hex.startIndex, to: hex.endIndex, by: 8) {
+      guard let word = UInt32(String(decoding: hex[start..<start + 8], as: UTF8.self), radix: 16) else { return nil }
+      withUnsafeBytes(of: word) { bytes += $0 }
+    }
+    return IPAddress(bytes: bytes)
+  }
+}
+
+final class LinuxStream: ByteStream {
+  private var socket: Descriptor?
+  private let peer: String
+
+  init(_ socket: consuming Descriptor, _ peer: String) {
+    self.socket = consume socket
+    self.peer = peer
+  }
+
+  func read(limit: Int, before deadline: Instant) throws(SystemError) -> [UInt8] {
+    let operation = "reading from \(peer)"
+    guard let number = socket?.number else { throw SystemError(operation, Errno(rawValue: EBADF)) }
+    guard limit > 0 else { throw SystemError(operation, .invalidArgument) }
+    var buffer = [UInt8](repeating: 0, count: min(limit, 262_144))
+    while true {
+      do throws(SystemError) {
+        let got = try check(operation) { buffer.withUnsafeMutableBytes { recv(number, $0.baseAddress, $0.count, 0) } }
+        return Array(buffer.prefix(got))
+      } catch where error.errno == .wouldBlock {
+        try wait(number, POLLIN, deadline, operation)
+      }
+    }
+  }
+
+  func write(_ bytes: [UInt8], before deadline: Instant) throws(SystemError) {
+    let operation = "writing to \(peer)"
+    guard let number = socket?.number else { throw SystemError(operation, Errno(rawValue: EBADF)) }
+    var done = 0
+    while done < bytes.count {
+      do throws(SystemError) {
+        done += try check(operation) {
+          bytes.withUnsafeBytes {
+            send(number, $0.baseAddress.map { $0 + done }, $0.count - done, Int32(MSG_NOSIGNAL))
+          }
+        }
+      } catch where error.errno == .wouldBlock {
+        try wait(number, POLLOUT, deadline, operation)
+      }
+    }
+  }
+
+  func close() { socket = nil }
+
+  private func wait(_ number: Int32, _ event: Int32, _ deadline: Instant, _ operation: String) throws(SystemError) {
+    var requests = [pollfd(fd: number, events: Int16(event), revents: 0)]
+    guard try pollUntil(deadline, &requests, operation) else { throw SystemError(operation, .timedOut) }
+  }
+}
+
+final class LinuxDatagrams: DatagramSocket {
+  let localAddress: IPAddress
+  let localPort: UInt16
+  private var socket: Descriptor?
+  private let peer: String
+
+  init(_ socket: consuming Descriptor, _ local: SocketAddress, to peer: String) {
+    self.socket = consume socket
+    localAddress = local.address
+    localPort = local.port
+    self.peer = peer
+  }
+
+  func send(_ bytes: [UInt8]) throws(SystemError) {
+    let operation = "sending to \(peer)"
+    guard let number = socket?.number else { throw SystemError(operation, Errno(rawValue: EBADF)) }
+    try check(operation) {
+      bytes.withUnsafeBytes { Glibc.send(number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+    }
+  }
+
+  func receive(limit: Int, before deadline: Instant) throws(SystemError) -> [UInt8]? {
+    let operation = "receiving from \(peer)"
+    guard let number = socket?.number else { throw SystemError(operation, Errno(rawValue: EBADF)) }
+    var buffer = [UInt8](repeating: 0, count: min(max(0, limit), 65_536))
+    while true {
+      do throws(SystemError) {
+        let size = try check(operation) {
+          buffer.withUnsafeMutableBytes { recv(number, $0.baseAddress, $0.count, Int32(MSG_TRUNC)) }
+        }
+        guard size <= buffer.count else { throw SystemError(operation, .messageTooLong) }
+        return Array(buffer.prefix(size))
+      } catch where error.errno == .wouldBlock {
+        var requests = [pollfd(fd: number, events: Int16(POLLIN), revents: 0)]
+        guard try pollUntil(deadline, &requests, operation) else { return nil }
+      }
+    }
+  }
+
+  func close() { socket = nil }
+}
+
+/// `sockaddr_in` or `sockaddr_in6`.
+struct SocketAddress {
+  var address: IPAddress
+  var port: UInt16
+
+  init(_ address: IPAddress, port: UInt16) {
+    self.address = address
+    self.port = port
+  }
+
+  /// Where a socket is bound (`getsockname`).
+  init(boundTo socket: Int32, _ operation: String) throws(SystemError) {
+    var storage = sockaddr_storage()
+    var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    try check(operation) {
+      withUnsafeMutablePointer(to: &storage) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket, $0, &size) }
+      }
+    }
+    let bytes = withUnsafeBytes(of: storage) { Array($0) }
+    let isIPv6 = Int32(storage.ss_family) == AF_INET6
+    guard let address = IPAddress(bytes: Array(isIPv6 ? bytes[8..<24] : bytes[4..<8])) else {
+      throw SystemError(operation, .badMessage)
+    }
+    self.address = address
+    port = UInt16(bytes[2]) << 8 | UInt16(bytes[3])
+  }
+
+  func withPointer<Value>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Value) -> Value {
+    var storage = sockaddr_storage()
+    storage.ss_family = sa_family_t(address.isIPv6 ? AF_INET6 : AF_INET)
+    withUnsafeMutableBytes(of: &storage) { bytes in
+      bytes[2] = UInt8(port >> 8)
+      bytes[3] = UInt8(truncatingIfNeeded: port)
+      for (index, byte) in address.bytes.enumerated() { bytes[(address.isIPv6 ? 8 : 4) + index] = byte }
+    }
+    let size = address.isIPv6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size
+    return withUnsafePointer(to: &storage) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(size)) }
+    }
+  }
+}

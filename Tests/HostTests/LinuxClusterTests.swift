@@ -1,0 +1,60 @@
+import Host
+import HostTestKit
+import LinuxHost
+import Testing
+
+@Suite struct LinuxClusterTests {
+  let machine = InMemoryMachine()
+  var cluster: LinuxCluster { LinuxCluster(processes: machine.processes, clock: machine.clock) }
+
+  func answer(_ path: String, _ ending: CommandResult.Ending, _ output: String = "", error: String = "") {
+    machine.processes.whenRun(path) { _ in
+      CommandResult(ending, output: Array(output.utf8), error: Array(error.utf8))
+    }
+  }
+
+  @Test func scores() throws {
+    answer("/usr/sbin/attrd_updater", .exited(0))
+    try cluster.setPromotionScore(1000, of: "vip")
+    try cluster.setPromotionScore(nil, of: "vip")
+    #expect(machine.processes.ran.map(\.arguments) == [["-n", "master-vip", "-U", "1000"], ["-n", "master-vip", "-D"]])
+  }
+
+  @Test func properties() throws {
+    answer("/usr/sbin/crm_attribute", .exited(0), "17\n")
+    #expect(try cluster.property("vpnha-epoch") == "17")
+    answer("/usr/sbin/crm_attribute", .exited(105), error: "crm_attribute: Error performing operation: No such device or address\n")
+    #expect(try cluster.property("vpnha-epoch") == nil)
+    #expect(failure { try cluster.setProperty("vpnha-epoch", to: "18") }?.errno == .noSuchDeviceOrAddress)
+    answer("/usr/sbin/crm_attribute", .exited(0))
+    try cluster.setProperty("vpnha-epoch", to: "18")
+    #expect(
+      machine.processes.ran.last?.arguments
+        == ["--type", "crm_config", "--name", "vpnha-epoch", "--update", "18"])
+  }
+
+  @Test func failures() {
+    #expect(
+      failure { try cluster.setPromotionScore(5, of: "vip") }
+        == SystemError(
+          "setting the promotion score of vip", .noSuchFile,
+          detail: "/usr/sbin/attrd_updater is missing (package pacemaker-cli-utils)"))
+    let endings: [(CommandResult.Ending, Errno)] = [
+      (.exited(102), .connectionRefused), (.exited(1), .io), (.exited(4), .accessDenied), (.exited(64), .invalidArgument),
+      (.exited(124), .timedOut), (.timedOut, .timedOut), (.signalled(11), .io),
+    ]
+    for (ending, errno) in endings {
+      answer("/usr/sbin/attrd_updater", ending, error: "Could not connect\nmore")
+      #expect(failure { try cluster.setPromotionScore(5, of: "vip") }?.errno == errno)
+    }
+  }
+
+  /// The real tools on a machine without a cluster: they fail, and in time.
+  @Test(.enabled(if: LinuxFiles().isExecutable("/usr/sbin/attrd_updater"), "Pacemaker's tools are not installed"))
+  func outsideACluster() throws {
+    let cluster = LinuxCluster(processes: LinuxProcesses(), clock: LinuxClock(), patience: .seconds(2))
+    let error = try #require(failure { try cluster.setPromotionScore(5, of: "vpnha-test") })
+    #expect([.connectionRefused, .timedOut].contains(error.errno), "\(error)")
+    #expect(failure { _ = try cluster.property("vpnha-test") } != nil)
+  }
+}

@@ -1,0 +1,231 @@
+import Glibc
+import Host
+import LinuxHost
+import Testing
+
+@Suite struct LinuxProcessesTests {
+  let processes = LinuxProcesses()
+  let scratch: Scratch
+  init() throws { scratch = try Scratch() }
+
+  func sleeper() throws -> Process { try processes.launch(Command("/bin/sleep", ["300"])) }
+
+  func until(_ what: String, _ condition: () throws -> Bool) throws {
+    let deadline = soon()
+    while try !condition() {
+      guard LinuxClock().now < deadline else {
+        Issue.record("never: \(what)")
+        return
+      }
+      LinuxClock().sleep(until: soon(.milliseconds(2)))
+    }
+  }
+
+  @Test func seesItself() throws {
+    let me = try #require(try processes.process(getpid()))
+    #expect(me.parent == getppid())
+    #expect(me.startTime > 0)
+    #expect(!me.executable.isEmpty)
+    #expect(me.arguments == CommandLine.arguments)
+    #expect(try processes.isAlive(me))
+    #expect(try processes.running(me.executable).contains { $0.pid == me.pid })
+  }
+
+  @Test func absentProcesses() throws {
+    #expect(try processes.process(0) == nil)
+    #expect(try processes.process(-1) == nil)
+    #expect(try processes.process(.max) == nil)
+    #expect(try processes.running("/no/such/program") == [])
+    let ghost = Process(pid: .max, startTime: 1, executable: "/x", arguments: [])
+    #expect(try processes.isAlive(ghost) == false)
+    try processes.signal(.kill, to: ghost)
+    let group = Process(pid: 0, startTime: 0, executable: "", arguments: [])
+    #expect(failure { try processes.signal(.terminate, to: group) }?.errno == .invalidArgument)
+    #expect(try processes.isAlive(group) == false)
+  }
+
+  @Test func launchedDaemonsHaveNothingOfOurs() throws {
+    // Descriptors that a child would inherit.
+    let open = Glibc.open("/etc/passwd", O_RDONLY)
+    defer { close(open) }
+    var blocked = sigset_t()
+    sigemptyset(&blocked)
+    sigaddset(&blocked, SIGUSR1)
+    var before = sigset_t()
+    pthread_sigmask(SIG_BLOCK, &blocked, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+
+    let process = try processes.launch(Command("/bin/sleep", ["300"], environment: ["GREETING": "hello"]))
+    defer { _ = failure { try processes.signal(.kill, to: process) } }
+    #expect(process.arguments == ["/bin/sleep", "300"])
+    #expect(process.executable.hasSuffix("/bin/sleep"))
+    #expect(process.parent == getpid())
+    #expect(getsid(process.pid) == process.pid)
+
+    let files = LinuxFiles()
+    let root = "/proc/\(process.pid)"
+    for number in 0...2 {
+      var target = [CChar](repeating: 0, count: 256)
+      #expect(readlink("\(root)/fd/\(number)", &target, 255) == 9)
+      #expect(String(cString: target) == "/dev/null")
+    }
+    // posix_spawn returns when the new image is mapped, a moment before the kernel is done with it.
+    try until("running sleep") { try processes.process(process.pid)?.state == "S" }
+    try until("only three descriptors") { try files.entries(of: "\(root)/fd") == ["0", "1", "2"] }
+    let status = String(decoding: try #require(try files.read("\(root)/status", limit: 65_536)), as: UTF8.self)
+    #expect(status.contains("SigBlk:\t0000000000000000"))
+    // glibc's posix_spawn leaves its own two signals (32, 33) ignored until the program has threads.
+    #expect(status.contains("SigIgn:\t0000000180000000") || status.contains("SigIgn:\t0000000000000000"))
+    let environment = String(decoding: try #require(try files.read("\(root)/environ", limit: 65_536)), as: UTF8.self)
+    #expect(
+      environment.split(separator: "\0") == ["GREETING=hello", "LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"])
+  }
+
+  @Test func launchSaysWhyItCannot() throws {
+    #expect(
+      failure { _ = try processes.launch(Command("/no/such/program")) }
+        == SystemError("starting /no/such/program", .noSuchFile))
+    try scratch.put("x", at: "plain")
+    #expect(failure { _ = try processes.launch(Command(scratch["plain"])) }?.errno == .accessDenied)
+    #expect(failure { _ = try processes.launch(Command("sleep")) }?.errno == .invalidArgument)
+    try scratch.put("\u{7f}nonsense", at: "nonsense", mode: 0o755)
+    #expect(failure { _ = try processes.launch(Command(scratch["nonsense"])) }?.errno == Errno(rawValue: ENOEXEC))
+  }
+
+  @Test func aDaemonThatEndsAtOnceIsStillNamed() throws {
+    let process = try processes.launch(Command("/bin/true"))
+    #expect(process.pid > 0)
+    try until("it ended") { try !processes.isAlive(process) }
+    let zombie = try #require(try processes.process(process.pid))
+    #expect(zombie.state == "Z")
+    #expect(zombie.executable == "")
+    #expect(try processes.running(process.executable).contains(zombie) == false)
+    waitpid(process.pid, nil, 0)
+    #expect(try processes.process(process.pid) == nil)
+  }
+
+  @Test func findsByExecutableWhereverTheLinkPoints() throws {
+    let copy = scratch["daemon"]
+    #expect(try processes.run(Command("/bin/cp", ["/bin/sleep", copy]), before: soon()).succeeded)
+    #expect(symlink(copy, scratch["link"]) == 0)
+    let process = try processes.launch(Command(copy, ["300"]))
+    defer { _ = failure { try processes.signal(.kill, to: process) } }
+    #expect(try processes.running(copy).map(\.pid) == [process.pid])
+    #expect(try processes.running(scratch["link"]).map(\.pid) == [process.pid])
+    // A package upgrade replaces the file under the running daemon.
+    unlink(copy)
+    #expect(try processes.running(copy).map(\.executable) == [copy])
+    #expect(try processes.process(process.pid)?.executable == copy)
+  }
+
+  @Test func signalsExactlyThisProcess() throws {
+    var process = try sleeper()
+    var other = process
+    other.startTime += 1
+    try processes.signal(.kill, to: other)
+    #expect(try processes.isAlive(process))
+    #expect(try processes.isAlive(other) == false)
+    kill(process.pid, SIGSTOP)
+    try until("stopped") { try processes.process(process.pid)?.isStopped == true }
+    try processes.signal(.continue, to: process)
+    try until("continued") { try processes.process(process.pid)?.isStopped == false }
+    try processes.signal(.terminate, to: process)
+    try until("ended") { try !processes.isAlive(process) }
+    var status: Int32 = 0
+    #expect(waitpid(process.pid, &status, 0) == process.pid)
+    #expect(status & 0x7f == SIGTERM)
+    try processes.signal(.terminate, to: process)
+    process.pid = 1
+    // Somebody else's start time: init is not touched.
+    try processes.signal(.terminate, to: process)
+  }
+
+  @Test func oddNamesAndArguments() throws {
+    let odd = scratch["a) R 1 (b\nc"]
+    #expect(try processes.run(Command("/bin/cp", ["/bin/sleep", odd]), before: soon()).succeeded)
+    let process = try processes.launch(Command(odd, ["300"]))
+    defer { _ = failure { try processes.signal(.kill, to: process) } }
+    #expect(process.executable == odd)
+    #expect(process.parent == getpid())
+    #expect(process.arguments == [odd, "300"])
+    let empty = try processes.launch(Command("/bin/sh", ["-c", "exec sleep 300", "", ""]))
+    defer { _ = failure { try processes.signal(.kill, to: empty) } }
+  }
+
+  @Test func runsToTheEnd() throws {
+    let script = try scratch.script("script", "echo out; echo err >&2; exit $1")
+    let result = try processes.run(Command(script, ["7"]), before: soon())
+    #expect(result == CommandResult(.exited(7), output: Array("out\n".utf8), error: Array("err\n".utf8)))
+    #expect(!result.succeeded)
+    #expect(try processes.run(Command("/bin/true"), before: soon()).succeeded)
+    #expect(try processes.run(Command("/bin/sh", ["-c", "kill -9 $$"]), before: soon()).ending == .signalled(9))
+    #expect(
+      failure { _ = try processes.run(Command("/no/such"), before: soon()) } == SystemError("running /no/such", .noSuchFile))
+    let environment = try processes.run(Command("/usr/bin/env", environment: ["A": "b"]), before: soon())
+    #expect(String(decoding: environment.output, as: UTF8.self) == "A=b\nLC_ALL=C\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n")
+  }
+
+  @Test func outputIsBoundedAndTheRestThrownAway() throws {
+    let command = Command("/bin/sh", ["-c", "head -c 3000000 /dev/zero; echo done >&2"], outputLimit: 1000)
+    let result = try processes.run(command, before: soon(.seconds(20)))
+    #expect(result.ending == .exited(0))
+    #expect(result.output.count == 1000)
+    #expect(result.error == Array("done\n".utf8))
+  }
+
+  @Test func timeoutKillsTheGroup() throws {
+    // The child ignores TERM, and has a child of its own.
+    let script = try scratch.script("stubborn", "trap '' TERM; echo begun; sleep 301 & echo $! >\(scratch["pid"]); wait")
+    let began = LinuxClock().now
+    let result = try processes.run(Command(script), before: soon(.milliseconds(500)))
+    #expect(result.ending == .timedOut)
+    #expect(result.output == Array("begun\n".utf8))
+    #expect(LinuxClock().now - began < .seconds(3))
+    let text = String(decoding: try #require(try LinuxFiles().read(scratch["pid"], limit: 20)), as: UTF8.self)
+    let grandchild = try #require(Int32(text.dropLast()))
+    try until("grandchild killed") {
+      guard let process = try processes.process(grandchild) else { return true }
+      return process.state == "Z"
+    }
+  }
+
+  @Test func endlessOutputEndsAtTheDeadline() throws {
+    let result = try processes.run(Command("/usr/bin/yes"), before: soon(.milliseconds(200)))
+    #expect(result.ending == .timedOut)
+    #expect(result.output.count == 65_536)
+  }
+
+  @Test func aGrandchildThatKeepsThePipeDoesNotKeepUs() throws {
+    let script = try scratch.script("parent", "echo before; sleep 5 & exit 3")
+    let began = LinuxClock().now
+    let result = try processes.run(Command(script), before: soon(.seconds(4)))
+    #expect(result == CommandResult(.exited(3), output: Array("before\n".utf8)))
+    #expect(LinuxClock().now - began < .seconds(3))
+  }
+
+  @Test func aChildThatClosesItsStreamsIsNotSpunOn() throws {
+    func threadTime() -> Int {
+      var time = timespec()
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+      return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+    }
+    let before = threadTime()
+    let result = try processes.run(Command("/bin/sh", ["-c", "exec >&- 2>&-; sleep 1"]), before: soon())
+    #expect(result.ending == .exited(0))
+    #expect(threadTime() - before < 300)
+  }
+
+  @Test func leavesNoDescriptorAndNoZombie() throws {
+    func everything() throws {
+      _ = try processes.run(Command("/bin/true"), before: soon())
+      _ = failure { _ = try processes.run(Command("/no/such"), before: soon()) }
+      _ = try processes.run(Command("/bin/sleep", ["10"]), before: soon(.zero))
+      _ = try processes.running("/no/such")
+      _ = try processes.process(getpid())
+    }
+    try everything()
+    let before = try openDescriptors()
+    for _ in 0..<30 { try everything() }
+    #expect(try openDescriptors() < before + 60)
+  }
+}
