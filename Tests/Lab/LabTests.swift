@@ -1,0 +1,45 @@
+import Foundation
+import Testing
+
+/// Scenarios of the lab: virtual machines, a real cluster, a real client. The work is done by `lab`; a scenario passes
+/// when it ends with 0. What is missing here (root, User-Mode Linux, the package) is a skip with its reason.
+@Suite(.serialized, .enabled(if: LabDriver.missing == nil, "\(LabDriver.missing ?? "")"))
+struct LabTests {
+  @Test("The serving node loses power: warm standby", .timeLimit(.minutes(10)))
+  func promotableFailover() throws {
+    try LabDriver.run("failover", "--layout", "promotable")
+  }
+
+  @Test("The serving node loses power: plain group", .timeLimit(.minutes(10)))
+  func groupFailover() throws {
+    try LabDriver.run("failover", "--layout", "group")
+  }
+}
+
+enum LabDriver {
+  /// Why no scenario can run here; nil if one can.
+  static let missing: String? =
+    if geteuid() != 0 {
+      "the lab needs root"
+    } else if !FileManager.default.isExecutableFile(atPath: "/usr/bin/linux.uml") {
+      "the lab needs /usr/bin/linux.uml (package user-mode-linux)"
+    } else if package == nil {
+      "the lab needs the built package: VPNHA_DEB names it (make test sets it)"
+    } else {
+      nil
+    }
+
+  private static let package = ProcessInfo.processInfo.environment["VPNHA_DEB"]
+  private static let program = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "lab").path(percentEncoded: false)
+
+  /// Runs a scenario; its story goes to this process's own output.
+  static func run(_ arguments: String...) throws {
+    let lab = Process()
+    lab.executableURL = URL(filePath: program)
+    lab.arguments = arguments + ["--deb", package ?? ""]
+    lab.standardInput = FileHandle.nullDevice
+    try lab.run()
+    lab.waitUntilExit()
+    #expect(lab.terminationStatus == 0, "lab \(arguments.joined(separator: " ")) failed; its output says why")
+  }
+}
