@@ -72,6 +72,7 @@ let package = Package(
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", "DynamicLibrary", "CSystemd", "CLibXML2", "CQB"]),
     .testTarget(
       name: "AgentTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "HostTestKit", "LinuxHost"]),
+    .testTarget(name: "CommandTests", dependencies: ["vpnha"]),
     .testTarget(name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "vpnha"]),
     .testTarget(name: "NetnsTests", dependencies: ["vip", "Netlink", "CLinux"]),
     .testTarget(
