@@ -74,9 +74,9 @@ private struct Loop<Agent: ResourceAgent> {
 
   func start() -> Outcome {
     do throws(OCFError) {
-      switch try observe() {
-      case .running, .promoted, .degraded: return Outcome(.success)
-      case .stopped, .failed: break
+      if let role = try observe().role {
+        setScore(role)
+        return Outcome(.success)
       }
       try agent.checkNode(call)
       call.log.debug("starting")
@@ -84,19 +84,14 @@ private struct Loop<Agent: ResourceAgent> {
     } catch {
       return Outcome(error)
     }
-    return settle("start") { state in
-      switch state {
-      case .running, .promoted, .degraded: true
-      case .stopped, .failed: false
-      }
-    }
+    return settle("start", score: .unpromoted) { $0.role != nil }
   }
 
   func stop() -> Outcome {
     call.log.debug("stopping")
     var problem: OCFError?
     do throws(OCFError) { try agent.stop(call) } catch { problem = error }
-    let outcome = settle("stop") { $0 == .stopped }
+    let outcome = settle("stop", score: nil) { $0 == .stopped }
     // Something of ours is left that an observation does not see.
     if let problem { return Outcome(.genericError, problem.reason) }
     return outcome
@@ -104,7 +99,10 @@ private struct Loop<Agent: ResourceAgent> {
 
   func monitor() -> Outcome {
     do throws(OCFError) {
-      switch try observe() {
+      let state = try observe()
+      // The cluster forgets scores when it restarts around a running resource, and then probes.
+      if call.request.isProbe, let role = state.role { setScore(role) }
+      switch state {
       case .stopped: return Outcome(.notRunning)
       case .running: return Outcome(.success)
       case .promoted: return Outcome(.runningPromoted)
@@ -122,7 +120,9 @@ private struct Loop<Agent: ResourceAgent> {
   func promote(_ agent: any PromotableAgent) -> Outcome {
     do throws(OCFError) {
       switch try observe() {
-      case .promoted, .degraded(_, promoted: true): return Outcome(.success)
+      case .promoted, .degraded(_, promoted: true):
+        setScore(.promoted)
+        return Outcome(.success)
       case .running, .degraded(_, promoted: false): break
       case .stopped:
         // Outside a promotable clone (by hand, ocf-tester) a plain resource may be promoted from nothing.
@@ -134,7 +134,7 @@ private struct Loop<Agent: ResourceAgent> {
     } catch {
       return Outcome(.genericError, error.reason)
     }
-    return settle("promote") { state in
+    return settle("promote", score: .promoted) { state in
       switch state {
       case .promoted, .degraded(_, promoted: true): true
       case .running, .degraded(_, promoted: false): !call.isPromotable
@@ -147,7 +147,10 @@ private struct Loop<Agent: ResourceAgent> {
     do throws(OCFError) {
       switch try observe() {
       case .stopped: return Outcome(call.isPromotable ? .notRunning : .success, call.isPromotable ? "demoting: it is not running" : nil)
-      case .running, .degraded(_, promoted: false): if call.isPromotable { return Outcome(.success) }
+      case .running, .degraded(_, promoted: false):
+        guard call.isPromotable else { break }
+        setScore(.unpromoted)
+        return Outcome(.success)
       case .promoted, .degraded(_, promoted: true), .failed: break
       }
       call.log.debug("demoting")
@@ -155,7 +158,7 @@ private struct Loop<Agent: ResourceAgent> {
     } catch {
       return Outcome(.genericError, error.reason)
     }
-    return settle("demote") { state in
+    return settle("demote", score: .unpromoted) { state in
       switch state {
       case .running, .degraded(_, promoted: false): true
       case .stopped: !call.isPromotable
@@ -199,8 +202,8 @@ private struct Loop<Agent: ResourceAgent> {
     return state
   }
 
-  /// Looks until what was wanted is there. Only an observation makes an action succeed.
-  private func settle(_ action: String, _ isWanted: (ResourceState) -> Bool) -> Outcome {
+  /// Looks until what was wanted is there. Only an observation makes an action succeed; the score follows it.
+  private func settle(_ action: String, score role: Role?, _ isWanted: (ResourceState) -> Bool) -> Outcome {
     var last = ""
     let reached = call.until {
       do throws(OCFError) {
@@ -213,6 +216,24 @@ private struct Loop<Agent: ResourceAgent> {
         return (error.status == .notInstalled || error.status == .invalidHere) && isWanted(.stopped)
       }
     }
-    return reached ? Outcome(.success) : Outcome(.genericError, "\(action): \(last)")
+    guard reached else { return Outcome(.genericError, "\(action): \(last)") }
+    setScore(role)
+    return Outcome(.success)
+  }
+
+  /// Tells the cluster how good a candidate this node is; nil: none. A cluster that cannot be told is logged: the
+  /// resource is as it was observed all the same.
+  private func setScore(_ role: Role?) {
+    guard call.isPromotable, let agent = agent as? any PromotableAgent else { return }
+    do throws(OCFError) {
+      let score = try role.map { (role) throws(OCFError) in try agent.promotionScore(role, call) }
+      do throws(SystemError) {
+        try call.host.cluster.setPromotionScore(score, of: call.request.instance)
+      } catch {
+        call.log.warning("\(error)")
+      }
+    } catch {
+      call.log.warning("promotion score: \(error.reason)")
+    }
   }
 }

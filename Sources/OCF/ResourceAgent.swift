@@ -47,6 +47,14 @@ public protocol PromotableAgent: ResourceAgent {
   func promote(_ call: Call) throws(OCFError)
   /// Steps back to warm standby.
   func demote(_ call: Call) throws(OCFError)
+  /// How good a candidate for promotion this node is; always positive. The action loop sets it after start, promote,
+  /// demote and a probe that finds the resource, and deletes it at stop.
+  func promotionScore(_ role: Role, _ call: Call) throws(OCFError) -> Int
+}
+
+extension PromotableAgent {
+  /// The serving node stays where it is, other things being equal.
+  public func promotionScore(_ role: Role, _ call: Call) throws(OCFError) -> Int { role == .promoted ? 100 : 10 }
 }
 
 /// An agent that takes changed (reloadable) parameters without a restart.

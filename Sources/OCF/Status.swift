@@ -74,6 +74,17 @@ public enum ResourceState: Equatable, Sendable {
   case failed(String, promoted: Bool = false)
 }
 
+extension ResourceState {
+  /// The role of a working resource.
+  var role: Role? {
+    switch self {
+    case .running, .degraded(_, promoted: false): .unpromoted
+    case .promoted, .degraded(_, promoted: true): .promoted
+    case .stopped, .failed: nil
+    }
+  }
+}
+
 extension ResourceState: CustomStringConvertible {
   public var description: String {
     switch self {

@@ -132,6 +132,39 @@ import Testing
     #expect(machine.clock.now - start == .milliseconds(4500))
   }
 
+  /// The score is set where the role changes, deleted at stop, restored by a probe, and left alone by a monitor.
+  @Test(arguments: [
+    (Action.start, ResourceState.stopped, ResourceState.running, "0", [10]), (.promote, .running, .promoted, "0", [100]),
+    (.demote, .promoted, .running, "0", [10]), (.stop, .running, .stopped, "0", [nil]),
+    (.monitor, .running, .running, "0", [10]), (.monitor, .promoted, .promoted, "0", [100]),
+    (.monitor, .promoted, .promoted, "10000", []), (.monitor, .stopped, .stopped, "0", []),
+    (.start, .stopped, .stopped, "0", []), (.promote, .running, .running, "0", []),
+    (.start, .running, .running, "0", [10]), (.promote, .promoted, .promoted, "0", [100]),
+  ]) func scores(_ action: Action, _ before: ResourceState, _ after: ResourceState, _ interval: String, _ expected: [Int?]) {
+    let machine = InMemoryMachine()
+    let environment = [
+      "OCF_RESKEY_name": "a", "OCF_RESKEY_CRM_meta_interval": interval, "OCF_RESKEY_CRM_meta_master_max": "1",
+      "OCF_RESOURCE_INSTANCE": "x",
+    ]
+    let request = Request(arguments: ["agent", action.rawValue], environment: environment)
+    _ = ScriptedAgent.$script.withValue(Script(before: before, after: after)) {
+      perform(ScriptedAgent.self, request, on: machine.host, from: machine.clock.now)
+    }
+    #expect(machine.cluster.scoresSet == expected)
+  }
+
+  @Test func aClusterThatCannotBeToldChangesNoStatus() {
+    let machine = InMemoryMachine()
+    machine.cluster.isReachable = false
+    let request = Request(
+      arguments: ["agent", "start"], environment: ["OCF_RESKEY_name": "a", "OCF_RESKEY_CRM_meta_promoted_max": "1"])
+    let outcome = ScriptedAgent.$script.withValue(Script(before: .stopped, after: .running)) {
+      perform(ScriptedAgent.self, request, on: machine.host, from: machine.clock.now)
+    }
+    #expect(outcome == Outcome(.success))
+    #expect(machine.log.messages(from: .warning).count == 1)
+  }
+
   @Test func unknownActionsAreAnsweredFirst() {
     let request = Request(arguments: ["agent", "migrate_to"], environment: [:])
     #expect(perform(ScriptedAgent.self, request, on: .refusing, from: Instant(nanoseconds: 0)).status == .unimplemented)
