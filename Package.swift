@@ -53,8 +53,8 @@ let package = Package(
 
     agent("vip"),
     agent("strongswan", ["Daemon", "VICI", "IKEProbe"]),
-    agent("xl2tpd", ["L2TP"]),
-    agent("conntrackd", ["ConntrackSync"]),
+    agent("xl2tpd", ["Daemon", "L2TP"]),
+    agent("conntrackd", ["ConntrackSync", "Daemon"]),
     .executableTarget(
       name: "vpnha",
       dependencies: [
@@ -66,14 +66,15 @@ let package = Package(
     .testTarget(name: "MetadataTests", dependencies: ["OCFMetadata", "HostTestKit"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),
     .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
-    .testTarget(name: "IKEProbeTests", dependencies: ["IKEProbe", "HostTestKit"]),
     .testTarget(name: "L2TPTests", dependencies: ["L2TP", "IKEProbe", "HostTestKit"]),
     .testTarget(name: "DaemonTests", dependencies: ["Daemon", "HostTestKit"]),
     .testTarget(name: "ConntrackSyncTests", dependencies: ["ConntrackSync", "HostTestKit"]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", "DynamicLibrary", "CSystemd", "CLibXML2", "CQB"]),
     .testTarget(
-      name: "AgentTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "HostTestKit", "LinuxHost"]),
-    .testTarget(name: "CommandTests", dependencies: ["vpnha"]),
+      name: "AgentTests",
+      dependencies: [
+        "vip", "strongswan", "xl2tpd", "conntrackd", "Daemon", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
+      ]),
     .testTarget(name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "vpnha"]),
     .testTarget(name: "NetnsTests", dependencies: ["vip", "Netlink", "CLinux"]),
     .testTarget(

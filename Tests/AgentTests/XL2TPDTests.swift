@@ -1,0 +1,553 @@
+import Daemon
+import Host
+import HostTestKit
+import L2TP
+import OCF
+import Testing
+
+@testable import xl2tpd
+
+/// A node with xl2tpd, as far as its agent can tell.
+final class L2TPGateway {
+  static let vip = IPAddress("203.0.113.50")!
+  static let program = "/usr/sbin/xl2tpd"
+  static let control = "/run/xl2tpd/l2tp-control"
+  static let configuration = """
+    [global]
+    listen-addr = 203.0.113.50
+    [lns default]
+    ip range = 10.9.0.10-10.9.0.20
+    pppoptfile = /etc/ppp/options.xl2tpd
+    """
+
+  let machine = InMemoryMachine(links: [Link(index: 2, name: "eth0")])
+  /// What a daemon does after it was launched.
+  enum Behaviour { case serves, exits, neverReady, hangs, deafToClients }
+  var behaviour = Behaviour.serves
+  var tunnels = 0
+  /// What a daemon's peers have been told.
+  var farewells = 0
+
+  init(hasAddress: Bool = true) {
+    let files = machine.files
+    files.putExecutable(Self.program)
+    files.putExecutable("/usr/sbin/pppd")
+    files.put(Self.configuration, at: "/etc/xl2tpd/xl2tpd.conf")
+    files.put("", at: "/etc/ppp/options.xl2tpd")
+    files.nodes["/dev/ppp"] = InMemoryFiles.Node([], .other)
+    files.kernelParameters["net.ipv4.ip_nonlocal_bind"] = "0"
+    if hasAddress { machine.network.hold(InterfaceAddress(Self.vip, prefixLength: 24, link: 2)) }
+    machine.processes.launches[Self.program] = { [unowned self] command in launched(command) }
+    machine.sockets.udp = { [unowned self] _, _, source in socket(from: source) }
+  }
+
+  /// Puts a daemon of ours in place, with sessions.
+  @discardableResult
+  func running(sessions: Int = 0) -> Process {
+    let process = launched(Command(Self.program, ["-D", "-l", "-c", "/etc/xl2tpd/xl2tpd.conf", "-p", "/run/xl2tpd.pid", "-C", Self.control]))
+    tunnels = sessions
+    for _ in 0..<sessions { pppd(of: process) }
+    return process
+  }
+
+  @discardableResult
+  func pppd(of process: Process) -> Process {
+    machine.processes.appear(
+      "/usr/sbin/pppd", ["passive", "nodetach", "10.9.0.1:10.9.0.10", "file", "/etc/ppp/options.xl2tpd"], parent: process.pid)
+  }
+
+  private func launched(_ command: Command) -> Process {
+    let process = machine.processes.appear(command.path, command.arguments)
+    machine.files.put("\(process.pid)\n", at: "/run/xl2tpd.pid")
+    tunnels = 0
+    switch behaviour {
+    case .exits: machine.processes.vanish(process.pid)
+    case .neverReady: break
+    case .serves, .hangs, .deafToClients:
+      machine.sockets.listeners[1701] = [UDPListener(Self.vip, inode: 7)]
+      machine.files.putFIFO(Self.control) { [unowned self] in asked($0) }
+    }
+    machine.processes.reactions[process.pid] = { [unowned self] in signalled(process, $0) }
+    return process
+  }
+
+  private func asked(_ request: [UInt8]) {
+    guard behaviour != .hangs else { return }
+    let words = String(decoding: request, as: UTF8.self).dropFirst().split(separator: " ")
+    let lines = (0..<tunnels).map { "00 AVAILABLE tunnel 0x5, id \($0), ourtid \($0 + 9) has 1 calls and self 0x6\n" }.joined()
+    machine.files.reply("00 OK\n\(lines)00 AVAILABLE tunnels count=\(tunnels)\n", to: String(words[0]))
+  }
+
+  private func signalled(_ process: Process, _ signal: Signal) {
+    guard behaviour != .hangs else { return }
+    if signal == .interrupt { farewells += tunnels }
+    for pppd in machine.processes.table where pppd.parent == process.pid { machine.processes.vanish(pppd.pid) }
+    gone(process)
+    machine.files.nodes["/run/xl2tpd.pid"] = nil
+    machine.files.nodes[Self.control] = nil
+  }
+
+  /// A death without a last word: pppds live on as children of init.
+  func gone(_ process: Process) {
+    machine.processes.vanish(process.pid)
+    machine.sockets.listeners[1701] = []
+    machine.files.readers[Self.control] = nil
+    for index in machine.processes.table.indices where machine.processes.table[index].parent == process.pid {
+      machine.processes.table[index].parent = 1
+    }
+  }
+
+  private func socket(from source: IPAddress?) -> ScriptedDatagrams {
+    ScriptedDatagrams(from: source ?? Self.vip, calls: machine.calls, clock: machine.clock) { [unowned self] datagram in
+      guard behaviour != .hangs, behaviour != .deafToClients, let message = try? ControlMessage(datagram) else { return [] }
+      let theirs = message[.assignedTunnel]?.number ?? 0
+      switch message.kind {
+      case .startRequest:
+        return [
+          ControlMessage(.startReply, tunnel: theirs, number: 0, expected: 1, [.number(.assignedTunnel, 3 as UInt16)]).bytes
+        ]
+      case .stop: return [ControlMessage(tunnel: theirs, number: 1, expected: 2).bytes]
+      default: return []
+      }
+    }
+  }
+
+  func perform(
+    _ action: String, _ parameters: [String: String] = [:], clone: Bool = false, level: Int = 0, interval: Int = 10_000,
+    timeout: Int = 20_000
+  ) -> Outcome {
+    OCF.perform(
+      XL2TPD.self, request(action, parameters, clone: clone, level: level, interval: interval, timeout: timeout),
+      on: machine.host, from: machine.clock.now)
+  }
+
+  func request(
+    _ action: String, _ parameters: [String: String] = [:], clone: Bool = false, level: Int = 0, interval: Int = 10_000,
+    timeout: Int = 20_000
+  ) -> Request {
+    var environment = [
+      "OCF_RESOURCE_TYPE": "xl2tpd", "OCF_RESOURCE_INSTANCE": "l2tp", "OCF_CHECK_LEVEL": "\(level)",
+      "OCF_RESKEY_CRM_meta_timeout": "\(timeout)", "OCF_RESKEY_CRM_meta_interval": "\(interval)",
+    ]
+    if clone { environment["OCF_RESKEY_CRM_meta_promoted_max"] = "1" }
+    for (name, value) in parameters { environment["OCF_RESKEY_\(name)"] = value }
+    return Request(arguments: ["xl2tpd", action], environment: environment)
+  }
+
+  /// Takes the address away, as the vip agent does.
+  func loseAddress() { machine.network.addresses = [] }
+
+  /// What is left of us.
+  var traces: [String] {
+    machine.processes.table.map(\.executable) + machine.files.nodes.keys.filter { $0.hasPrefix("/run") && !$0.hasSuffix(".lock") }
+  }
+}
+
+@Suite struct XL2TPDTests {
+  // MARK: Starting
+
+  @Test func plainStartIsReadyWhenAClientIsAnswered() {
+    let node = L2TPGateway()
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(
+      node.machine.processes.launched.map(\.arguments) == [
+        ["-D", "-l", "-c", "/etc/xl2tpd/xl2tpd.conf", "-p", "/run/xl2tpd.pid", "-C", "/run/xl2tpd/l2tp-control"]
+      ])
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.machine.processes.launched.count == 1)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.perform("monitor").status == .notRunning)
+    #expect(node.traces.filter { $0 != "/run/xl2tpd" && $0 != "/run/resource-agents" && $0 != "/run" } == [])
+  }
+
+  @Test func standbyStartsWithoutTheAddress() {
+    let node = L2TPGateway(hasAddress: false)
+    node.behaviour = .deafToClients
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    #expect(node.machine.files.kernelParameters["net.ipv4.ip_nonlocal_bind"] == "1")
+    #expect(node.perform("monitor", clone: true, level: 20) == Outcome(.success))
+    #expect(node.machine.cluster.scoresSet == [10])
+  }
+
+  @Test(arguments: [
+    ("[lns default]\n", "config: /etc/xl2tpd/xl2tpd.conf has no listen-addr, so xl2tpd would answer from another address than 203.0.113.50"),
+    ("[global]\nlisten-addr = 203.0.113.51\n", "address: is 203.0.113.50, but /etc/xl2tpd/xl2tpd.conf line 2 has listen-addr 203.0.113.51"),
+    ("[global]\nlisten-addr = vpn.example\n", "config: /etc/xl2tpd/xl2tpd.conf line 2: listen-addr vpn.example is no IPv4 address"),
+    ("[global]\nlisten-addr = 0.0.0.0\n", "config: /etc/xl2tpd/xl2tpd.conf line 2: bound to 0.0.0.0, xl2tpd answers from another address"),
+    ("[global]\nport = x\n", "config: /etc/xl2tpd/xl2tpd.conf has port x, which is none"),
+    ("[global]\nnonsense\n", "config: /etc/xl2tpd/xl2tpd.conf line 2: no '='"),
+    ("[global]\nlisten-addr = 203.0.113.50\n[lns default]\npppoptfile = /etc/ppp/none\n",
+      "config: /etc/xl2tpd/xl2tpd.conf has pppoptfile /etc/ppp/none, which is missing"),
+  ]) func configurationsThatCannotServe(text: String, reason: String) {
+    let node = L2TPGateway()
+    node.machine.files.put(text, at: "/etc/xl2tpd/xl2tpd.conf")
+    #expect(node.perform("start", ["address": "203.0.113.50"]) == Outcome(.invalidHere, reason))
+    #expect(node.machine.processes.launched.isEmpty)
+    #expect(node.perform("stop", ["address": "203.0.113.50"]) == Outcome(.success))
+  }
+
+  @Test(arguments: [
+    ("/usr/sbin/xl2tpd", "/usr/sbin/xl2tpd is missing (package xl2tpd)"), ("/usr/sbin/pppd", "/usr/sbin/pppd is missing (package ppp)"),
+    ("/etc/xl2tpd/xl2tpd.conf", "config: /etc/xl2tpd/xl2tpd.conf is missing"),
+    ("/dev/ppp", "/dev/ppp is missing: the kernel has no PPP (module ppp_generic)"),
+  ]) func whatIsMissingIsNamed(path: String, reason: String) {
+    let node = L2TPGateway()
+    node.machine.files.nodes[path] = nil
+    #expect(node.perform("start") == Outcome(.notInstalled, reason))
+    #expect(node.perform("monitor", interval: 0).status == .notRunning)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.perform("validate-all", level: 10) == Outcome(.notInstalled, reason))
+    #expect(node.perform("validate-all") == Outcome(.success))
+  }
+
+  @Test func badParametersAreNamed() {
+    #expect(L2TPGateway().perform("start", ["address": "2001:db8::1"]).reason == "address: xl2tpd knows only IPv4, got 2001:db8::1")
+    let outcome = L2TPGateway().perform("start", ["address": "vip", "drain_timeout": "long"])
+    #expect(outcome.status == .misconfigured)
+    #expect(outcome.reason?.contains("address: ") == true && outcome.reason?.contains("drain_timeout: ") == true)
+    #expect(L2TPGateway().perform("stop", ["address": "vip"]) == Outcome(.success))
+  }
+
+  @Test func addressThatCannotBeBound() {
+    #expect(
+      L2TPGateway(hasAddress: false).perform("start")
+        == Outcome(.genericError, "203.0.113.50 is not on this node, so no client could be answered"))
+    #expect(
+      L2TPGateway(hasAddress: false).perform("start", ["nonlocal_bind": "false"], clone: true).reason
+        == "203.0.113.50 is not on this node and net.ipv4.ip_nonlocal_bind is 0: xl2tpd could not bind it")
+  }
+
+  @Test(arguments: [L2TPGateway.vip, IPAddress("0.0.0.0")!]) func takenPortIsNamed(address: IPAddress) {
+    let node = L2TPGateway()
+    let other = node.machine.processes.appear(L2TPGateway.program, ["-c", "/etc/other.conf"])
+    node.machine.sockets.listeners[1701] = [UDPListener(address, inode: 3)]
+    #expect(
+      node.perform("start")
+        == Outcome(.genericError, "203.0.113.50 port 1701 is taken by another program (another xl2tpd: pid \(other.pid))"))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.signals.isEmpty)
+  }
+
+  @Test func anotherXL2TPDElsewhereIsNoneOfOurBusiness() {
+    let node = L2TPGateway()
+    node.machine.processes.appear(L2TPGateway.program, ["-c", "/etc/other.conf"])
+    node.machine.sockets.listeners[1701] = [UDPListener(IPAddress("192.0.2.1")!, inode: 3)]
+    #expect(node.perform("start") == Outcome(.success))
+  }
+
+  @Test func stalePIDFileIsRemovedAndAForeignOneIsNot() {
+    let node = L2TPGateway()
+    let stranger = node.machine.processes.appear("/bin/sleep", ["1000"])
+    node.machine.files.put("\(stranger.pid)\n", at: "/run/xl2tpd.pid")
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.machine.processes.signals.isEmpty)
+
+    let shared = L2TPGateway()
+    let other = shared.machine.processes.appear(L2TPGateway.program, ["-c", "/etc/other.conf"])
+    shared.machine.files.put("\(other.pid)", at: "/run/xl2tpd.pid")
+    let outcome = shared.perform("start")
+    #expect(outcome.status == .genericError && outcome.reason?.contains("another xl2tpd (pid \(other.pid)) has it") == true)
+    #expect(shared.machine.files.text(at: "/run/xl2tpd.pid") == "\(other.pid)")
+  }
+
+  @Test func aDaemonThatEndsAtOnceEndsTheStartAtOnce() {
+    let node = L2TPGateway()
+    node.behaviour = .exits
+    let before = node.machine.clock.now
+    let outcome = node.perform("start")
+    #expect(outcome == Outcome(.genericError, "starting xl2tpd: it exited at once; its log says why"))
+    #expect(node.machine.clock.now - before < .milliseconds(100))
+  }
+
+  @Test(arguments: [L2TPGateway.Behaviour.neverReady, .hangs, .deafToClients])
+  func aDaemonThatIsNotReadyIsTakenBackWithTheReason(behaviour: L2TPGateway.Behaviour) {
+    let node = L2TPGateway()
+    node.behaviour = behaviour
+    let before = node.machine.clock.now
+    let outcome = node.perform("start")
+    #expect(outcome.status == .genericError && outcome.reason?.contains("is not ready in time (") == true, "\(outcome)")
+    #expect(node.machine.clock.now - before < .seconds(20))
+    #expect(node.machine.processes.table.isEmpty)
+  }
+
+  // MARK: Monitoring
+
+  @Test func hungIsFailedInsideTheDeadline() {
+    let node = L2TPGateway()
+    node.running()
+    node.behaviour = .hangs
+    let before = node.machine.clock.now
+    let outcome = node.perform("monitor")
+    #expect(outcome.status == .genericError && outcome.reason?.hasPrefix("xl2tpd hangs: ") == true, "\(outcome)")
+    #expect(node.machine.clock.now - before <= .seconds(4))
+  }
+
+  @Test func suspendedIsFailedAtOnce() {
+    let node = L2TPGateway()
+    let process = node.running()
+    node.machine.processes.table[0].state = "T"
+    #expect(node.perform("monitor") == Outcome(.genericError, "xl2tpd (pid \(process.pid)) is suspended"))
+  }
+
+  @Test func deafToClientsIsSeenAtLevelTen() {
+    let node = L2TPGateway()
+    node.running()
+    node.behaviour = .deafToClients
+    #expect(node.perform("monitor") == Outcome(.success))
+    let outcome = node.perform("monitor", level: 10)
+    #expect(outcome.status == .genericError && outcome.reason?.hasPrefix("asking for a tunnel on 203.0.113.50") == true)
+    #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success))
+  }
+
+  @Test func boundElsewhereOrTwiceIsFailed() {
+    let node = L2TPGateway()
+    node.running()
+    node.machine.sockets.listeners[1701] = []
+    #expect(node.perform("monitor") == Outcome(.genericError, "xl2tpd is not bound to 203.0.113.50 port 1701"))
+    let other = node.machine.processes.appear(L2TPGateway.program, ["-c", "/etc/other.conf"])
+    node.machine.sockets.listeners[1701] = [UDPListener(L2TPGateway.vip, inode: 1), UDPListener(L2TPGateway.vip, inode: 2)]
+    #expect(
+      node.perform("monitor")
+        == Outcome(
+          .genericError, "2 programs are bound to 203.0.113.50 port 1701 (another xl2tpd: pid \(other.pid))"))
+  }
+
+  @Test func anotherConfigurationIsNotOurs() {
+    let node = L2TPGateway()
+    node.machine.processes.appear(L2TPGateway.program, ["-c", "/etc/other.conf"])
+    #expect(node.perform("monitor").status == .notRunning)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.table.count == 1)
+  }
+
+  @Test func orphansOfADeadDaemonAreADoubtAndStopEndsThem() {
+    let node = L2TPGateway()
+    let pppoe = node.machine.processes.appear("/usr/sbin/pppd", ["plugin", "rp-pppoe.so", "file", "/etc/ppp/options.dsl"])
+    node.gone(node.running(sessions: 2))
+    #expect(node.perform("monitor") == Outcome(.genericError, "xl2tpd is gone and 2 pppd of its sessions are left"))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.table == [pppoe])
+    #expect(node.perform("monitor").status == .notRunning)
+  }
+
+  @Test func orphansBesideALivingDaemonAreDegraded() {
+    let node = L2TPGateway()
+    node.running()
+    node.machine.processes.appear("/usr/sbin/pppd", ["file", "/etc/ppp/options.xl2tpd"])
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10) == Outcome(.degraded, "1 pppd of an earlier xl2tpd are left"))
+  }
+
+  @Test func theDescriptorLimitIsForeseen() {
+    let node = L2TPGateway()
+    node.running()
+    node.tunnels = 451
+    let outcome = node.perform("monitor", level: 10)
+    #expect(outcome == Outcome(.degraded, "451 tunnels with 451 calls: xl2tpd aborts at 1024 descriptors"))
+  }
+
+  @Test func healthyMonitorChangesNothingAndForksNothing() {
+    let node = L2TPGateway()
+    node.running()
+    node.machine.calls.reset()
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+    #expect(
+      node.machine.calls.changes.allSatisfy { $0.hasPrefix("files.lock") || $0.contains("eply") || $0.hasPrefix("files.send") })
+    #expect(node.machine.processes.ran.isEmpty && node.machine.cluster.scoresSet.isEmpty)
+  }
+
+  // MARK: Roles
+
+  @Test func promoteIsAnsweredThenRecorded() {
+    let node = L2TPGateway(hasAddress: false)
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    #expect(
+      node.perform("promote", clone: true) == Outcome(.genericError, "promoting: 203.0.113.50 is not on this node"))
+    node.machine.network.hold(InterfaceAddress(L2TPGateway.vip, prefixLength: 24, link: 2))
+    let before = node.machine.clock.now
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    #expect(node.machine.clock.now == before)
+    #expect(node.perform("monitor", clone: true).status == .runningPromoted)
+    #expect(node.perform("monitor", clone: true, level: 10).status == .runningPromoted)
+    #expect(node.machine.cluster.scoresSet == [10, 100])
+    node.loseAddress()
+    #expect(
+      node.perform("monitor", clone: true) == Outcome(.failedPromoted, "promoted, and 203.0.113.50 is not on this node"))
+  }
+
+  @Test func aDeafDaemonIsNotPromoted() {
+    let node = L2TPGateway()
+    node.running()
+    node.behaviour = .deafToClients
+    #expect(node.perform("promote", clone: true).status == .genericError)
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+  }
+
+  @Test func anotherInstanceOfTheDaemonIsUnpromoted() {
+    let node = L2TPGateway()
+    let first = node.running()
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    node.gone(first)
+    node.running()
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+  }
+
+  @Test func promotedAndHungIsNine() {
+    let node = L2TPGateway()
+    node.running()
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    node.behaviour = .hangs
+    #expect(node.perform("monitor", clone: true).status == .failedPromoted)
+  }
+
+  @Test func demoteTellsEveryPeerAndLeavesAFreshDaemon() {
+    let node = L2TPGateway()
+    let first = node.running(sessions: 3)
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    #expect(node.farewells == 3)
+    #expect(node.machine.processes.table.map(\.executable) == [L2TPGateway.program])
+    #expect(node.machine.processes.table[0].pid != first.pid)
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    #expect(node.machine.processes.launched.count == 1)
+  }
+
+  @Test func demoteGivesAHungDaemonUp() {
+    let node = L2TPGateway()
+    node.running(sessions: 2)
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    node.behaviour = .hangs
+    let before = node.machine.clock.now
+    // Two seconds to notice, two to give up; then the socket dies with its daemon, and the fresh one is well.
+    node.machine.clock.after(.milliseconds(4100)) { [unowned node] in node.machine.sockets.listeners[1701] = [] }
+    node.machine.processes.launches[L2TPGateway.program] = { [unowned node] command in
+      node.behaviour = .serves
+      return node.running()
+    }
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    #expect(node.machine.clock.now - before < .seconds(8))
+    #expect(node.machine.processes.table.map(\.executable) == [L2TPGateway.program])
+  }
+
+  // MARK: Stopping
+
+  @Test func stopSaysGoodbyeOnlyWhereItServes() {
+    let plain = L2TPGateway()
+    plain.running(sessions: 2)
+    #expect(plain.perform("stop") == Outcome(.success))
+    #expect(plain.farewells == 2)
+
+    let standby = L2TPGateway()
+    standby.running(sessions: 2)
+    #expect(standby.perform("stop", clone: true) == Outcome(.success))
+    #expect(standby.farewells == 0)
+    #expect(standby.machine.processes.signals.map(\.signal).contains(.terminate))
+
+    let promoted = L2TPGateway()
+    promoted.running(sessions: 2)
+    #expect(promoted.perform("promote", clone: true) == Outcome(.success))
+    #expect(promoted.perform("stop", clone: true) == Outcome(.success))
+    #expect(promoted.farewells == 2)
+    #expect(promoted.machine.cluster.scoresSet == [100, nil])
+  }
+
+  @Test func aHungDaemonIsKilledAndItsSessionsEnd() {
+    let node = L2TPGateway()
+    node.running(sessions: 2)
+    node.behaviour = .hangs
+    let stubborn = node.machine.processes.table[1]
+    node.machine.processes.makeStubborn(stubborn)
+    let before = node.machine.clock.now
+    #expect(node.perform("stop", ["drain_timeout": "2"]) == Outcome(.success))
+    #expect(node.machine.clock.now - before < .seconds(8))
+    #expect(node.machine.processes.table.isEmpty)
+    #expect(node.machine.files.nodes["/run/xl2tpd.pid"] == nil && node.machine.files.nodes[L2TPGateway.control] == nil)
+  }
+
+  @Test func aSuspendedDaemonStillSaysGoodbye() {
+    let node = L2TPGateway()
+    node.running(sessions: 1)
+    node.machine.processes.table[0].state = "T"
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.signals.prefix(1).map(\.signal) == [.interrupt])
+    #expect(node.machine.processes.table.isEmpty)
+  }
+
+  @Test func whatCannotBeKilledIsAFailedStop() {
+    let node = L2TPGateway()
+    let process = node.running()
+    node.behaviour = .hangs
+    node.machine.processes.unkillable = [process.pid]
+    let outcome = node.perform("stop")
+    #expect(outcome.status == .genericError && outcome.reason?.contains("pid \(process.pid)") == true)
+  }
+
+  @Test func stopOfNothingIsDone() {
+    let node = L2TPGateway()
+    for path in node.machine.files.nodes.keys { node.machine.files.nodes[path] = nil }
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.perform("monitor", interval: 0).status == .notRunning)
+  }
+
+  // MARK: An error at every call
+
+  /// Whatever call fails: one reason, no daemon taken for stopped, nothing left that was started.
+  @Test(arguments: [Errno.io, .accessDenied, .noSuchFile, .timedOut]) func everyCallMayFail(errno: Errno) {
+    for (action, clone) in [("start", false), ("start", true)] {
+      node(errno) { _ in } act: { $0.perform(action, clone: clone) } check: { failed, outcome, node in
+        #expect([.success, .genericError, .invalidHere, .notInstalled].contains(outcome.status), "\(failed): \(outcome)")
+        if outcome.status != .success {
+          #expect(outcome.reason?.isEmpty == false, "\(failed)")
+          #expect(node.machine.processes.table.isEmpty, "\(action) left a daemon after \(failed): \(outcome)")
+        }
+      }
+    }
+    for clone in [false, true] {
+      node(errno) { $0.running(sessions: 1) } act: { $0.perform("monitor", clone: clone, level: 10) } check: { failed, outcome, _ in
+        #expect([.success, .genericError].contains(outcome.status), "\(failed): \(outcome)")
+        #expect(outcome.status != .notRunning)
+      }
+    }
+    node(errno) { node in
+      node.running(sessions: 1)
+      _ = node.perform("promote", clone: true)
+    } act: { $0.perform("monitor", clone: true, level: 10) } check: { failed, outcome, _ in
+      #expect(outcome.status != .notRunning, "\(failed): \(outcome)")
+    }
+  }
+
+  /// A stop that fails anywhere ends what it can, and another one finishes the work.
+  @Test(arguments: [false, true]) func everyCallOfStopAndDemoteMayFail(clone: Bool) {
+    for action in clone ? ["stop", "demote"] : ["stop"] {
+      node(.io) { node in
+        node.running(sessions: 2)
+        if clone { _ = node.perform("promote", clone: true) }
+      } act: { $0.perform(action, clone: clone) } check: { failed, outcome, node in
+        if outcome.status != .success { #expect(outcome.reason?.isEmpty == false, "\(failed)") }
+        node.machine.calls.reset()
+        #expect(node.perform("stop", clone: clone) == Outcome(.success), "after \(action) failed at \(failed)")
+        #expect(node.machine.processes.table.isEmpty, "\(failed)")
+      }
+    }
+  }
+
+  private func node(
+    _ errno: Errno, _ prepare: (L2TPGateway) -> Void, act: (L2TPGateway) -> Outcome,
+    check: (Calls.Call, Outcome, L2TPGateway) -> Void
+  ) {
+    var current = L2TPGateway()
+    let forced = InMemoryMachine.failingEveryCall(with: errno) {
+      current = L2TPGateway()
+      prepare(current)
+      return current.machine
+    } _: { _ in
+      act(current)
+    } check: { failed, outcome, _ in
+      check(failed, outcome, current)
+    }
+    #expect(forced > 5)
+  }
+}

@@ -1,0 +1,95 @@
+import Host
+import L2TP
+import OCF
+
+extension XL2TPD {
+  /// Programs, the kernel's PPP, the configuration and what it names. Changes nothing.
+  func checkNode(_ call: Call) throws(OCFError) {
+    try daemon.checkInstalled(call)
+    guard call.host.files.isExecutable(PPPSessions.program) else {
+      throw .missing(PPPSessions.program, package: "ppp")
+    }
+    let configuration = try readConfiguration(call)
+    guard configuration.port != nil else {
+      throw .wrongHere("config: \(config) has port \(configuration.global("port")?.value ?? ""), which is none")
+    }
+    try checkListenAddress(of: configuration)
+    try checkFiles(configuration.pppOptionFiles, call)
+    let device = try explained("looking for /dev/ppp") { () throws(SystemError) in try call.host.files.status("/dev/ppp") }
+    guard device != nil else { throw .notInstalled("/dev/ppp is missing: the kernel has no PPP (module ppp_generic)") }
+  }
+
+  private func checkListenAddress(of configuration: XL2TPDConfiguration) throws(OCFError) {
+    guard let setting = configuration.listenAddress else {
+      guard let address else { throw .wrongHere("address: is not set, and \(config) has no listen-addr") }
+      throw .wrongHere("config: \(config) has no listen-addr, so xl2tpd would answer from another address than \(address)")
+    }
+    guard let listen = IPAddress(setting.value), !listen.isIPv6 else {
+      throw .wrongHere("config: \(config) line \(setting.line): listen-addr \(setting.value) is no IPv4 address")
+    }
+    if listen.isUnspecified {
+      throw .wrongHere("config: \(config) line \(setting.line): bound to \(listen), xl2tpd answers from another address")
+    }
+    if let address, address != listen {
+      throw .wrongHere("address: is \(address), but \(config) line \(setting.line) has listen-addr \(listen)")
+    }
+  }
+
+  private func checkFiles(_ files: [String], _ call: Call) throws(OCFError) {
+    for file in files {
+      let status = try explained("looking for \(file)") { () throws(SystemError) in try call.host.files.status(file) }
+      guard status != nil else { throw .wrongHere("config: \(config) has pppoptfile \(file), which is missing") }
+    }
+  }
+
+  /// What must hold at the moment of a launch: the address can be bound, the port is free, nothing is in the daemon's way.
+  func prepare(_ call: Call) throws(OCFError) {
+    let configuration = try readConfiguration(call)
+    guard let port = configuration.port, let address = served(configuration) else {
+      throw .wrongHere("address: is not set, and \(config) has no listen-addr")
+    }
+    try prepareBinding(address, call)
+    if try !listeners(on: address, port, call).isEmpty {
+      throw .failed("\(address) port \(port) is taken by another program\(try strangers(call))")
+    }
+    try removeStalePIDFile(call)
+    try explained("preparing \(control)") { () throws(SystemError) in
+      for path in [control.description, pidfile.description] {
+        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { continue }
+        try call.host.files.makeDirectory(String(path[..<slash]), mode: 0o755)
+      }
+    }
+  }
+
+  private func prepareBinding(_ address: IPAddress, _ call: Call) throws(OCFError) {
+    let name = "net.ipv4.ip_nonlocal_bind"
+    let isAllowed = try explained("reading \(name)") { () throws(SystemError) in
+      try call.host.files.kernelParameter(name) == "1"
+    }
+    if nonlocalBind, call.isPromotable, !isAllowed {
+      try explained("nonlocal_bind") { () throws(SystemError) in try call.host.files.setKernelParameter(name, to: "1") }
+      call.log.info("set \(name)")
+      return
+    }
+    let isHere = try explained("looking for \(address)") { () throws(SystemError) in
+      try !call.host.network.holders(of: address).isEmpty
+    }
+    if isHere { return }
+    guard call.isPromotable else { throw .failed("\(address) is not on this node, so no client could be answered") }
+    guard isAllowed else { throw .failed("\(address) is not on this node and \(name) is 0: xl2tpd could not bind it") }
+  }
+
+  /// xl2tpd ends without a word when its pid file names any living process.
+  func removeStalePIDFile(_ call: Call) throws(OCFError) {
+    try explained("looking at \(pidfile)") { () throws(SystemError) in
+      guard let bytes = try call.host.files.read(pidfile.description, limit: 64) else { return }
+      let text = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace).first ?? ""
+      if let pid = Int32(text), pid > 0, let process = try call.host.processes.process(pid),
+        process.executable == binary.description, !isOurs(process)
+      {
+        throw SystemError("reading \(pidfile)", .exists, detail: "another xl2tpd (pid \(pid)) has it")
+      }
+      try call.host.files.remove(pidfile.description)
+    }
+  }
+}

@@ -1,0 +1,213 @@
+import Daemon
+import Host
+import L2TP
+import OCF
+
+/// xl2tpd, the server of L2TP tunnels and their PPP sessions.
+///
+/// Running means: a process of our binary and configuration whose loop turns, that is, which answers over its control pipe.
+/// The daemon knows no roles and no way to refuse new tunnels; unpromoted is the same daemon, bound to an address that is
+/// not there, and idle.
+struct XL2TPD: ResourceAgent {
+  static let about = About(
+    "L2TP server (xl2tpd)",
+    """
+    Keeps xl2tpd running: a process that answers over its control pipe and, where it serves, answers a request for a tunnel \
+    on the virtual address. In a promotable clone the daemon runs on every node, bound to the address before it is there; \
+    demote and stop of a serving daemon end every tunnel with a StopCCN, so that clients know at once, and leave no pppd of \
+    ours behind. xl2tpd must be told the virtual address as listen-addr: bound to all addresses it would answer from \
+    another one.
+    """)
+
+  static let operations: [Operation] = [
+    .start(timeout: 30), .stop(timeout: 40), .promote(timeout: 20), .demote(timeout: 40),
+    .monitor(.promoted, every: 10, timeout: 20), .monitor(.promoted, every: 60, timeout: 30, depth: .service),
+    .monitor(.unpromoted, every: 11, timeout: 20), .monitor(every: 12, timeout: 20),
+    .reloadAgent(timeout: 20), .validateAll(timeout: 20), .metaData(timeout: 5),
+  ]
+
+  @Parameter("The xl2tpd program") var binary: AbsolutePath = "/usr/sbin/xl2tpd"
+  @Parameter(
+    "xl2tpd's configuration file", "Its listen-addr must be the virtual address.", uniqueGroup: "config")
+  var config: AbsolutePath = "/etc/xl2tpd/xl2tpd.conf"
+  @Parameter("File for the daemon's process id", uniqueGroup: "pidfile") var pidfile: AbsolutePath = "/run/xl2tpd.pid"
+  @Parameter(
+    "xl2tpd's control pipe", "Its directory is made if it is missing.", uniqueGroup: "control")
+  var control: AbsolutePath = "/run/xl2tpd/l2tp-control"
+  @Parameter("xl2tpd's unit", "Used only where it is a native one, which Debian 12 does not have.", reloadable: true)
+  var unit = "xl2tpd.service"
+  @Parameter(
+    "Who starts xl2tpd", "auto: the unit where systemd runs and the unit is native, else the agent itself.", reloadable: true)
+  var launcher = Launcher.auto
+  @Parameter(
+    "Address that clients reach", "The virtual IPv4 address. The configuration's listen-addr when it is not set.")
+  var address: IPAddress? = nil
+  @Parameter(
+    "Seconds for sessions to end", "How long pppd may take to end its sessions when the daemon is demoted or stopped.",
+    reloadable: true)
+  var drainTimeout = 10
+  @Parameter(
+    "Whether to set net.ipv4.ip_nonlocal_bind in a promotable clone",
+    "Without it the standby cannot bind the address before it is there.", reloadable: true)
+  var nonlocalBind = true
+
+  func checkParameters() throws(OCFError) {
+    if let address, address.isIPv6 { throw .misconfigured("address: xl2tpd knows only IPv4, got \(address)") }
+  }
+
+  // MARK: - Observing
+
+  func observe(_ call: Call) throws(OCFError) -> ResourceState {
+    guard let process = try found(call) else {
+      let orphans = try sessions(call).orphans(call)
+      guard orphans.isEmpty else { return .failed("xl2tpd is gone and \(orphans.count) pppd of its sessions are left") }
+      return .stopped
+    }
+    let isPromoted = try explained("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
+    do throws(OCFError) {
+      return try health(of: process, isPromoted: isPromoted, call)
+    } catch {
+      return .failed(error.reason, promoted: isPromoted)
+    }
+  }
+
+  /// How a process that is ours is doing; throws what is wrong with it.
+  private func health(of process: Process, isPromoted: Bool, _ call: Call) throws(OCFError) -> ResourceState {
+    if process.isStopped { throw .failed("xl2tpd (pid \(process.pid)) is suspended") }
+    let inventory = try inventory(call.within(call.request.action == .monitor ? Self.patience : Self.impatience))
+    let configuration = try readConfiguration(call)
+    guard let port = configuration.port, let address = served(configuration) else { return isPromoted ? .promoted : .running }
+    try checkBound(to: address, port, call)
+    let isHere = try explained("looking for \(address)") { () throws(SystemError) in
+      try !call.host.network.holders(of: address).isEmpty
+    }
+    if isPromoted, !isHere { throw .failed("promoted, and \(address) is not on this node") }
+    let state: ResourceState = isPromoted ? .promoted : .running
+    guard call.depth >= .service else { return state }
+    if isHere, isPromoted || !call.isPromotable { try probe(address, port, call.within(.seconds(5))) }
+    let orphans = try sessions(call).orphans(call)
+    if !orphans.isEmpty {
+      return .degraded("\(orphans.count) pppd of an earlier xl2tpd are left", promoted: isPromoted)
+    }
+    // xl2tpd 1.3.18 aborts at 1024: two descriptors a tunnel in kernel mode, one a call in userspace mode.
+    let descriptors = configuration.forcesUserspace ? inventory.calls : 2 * inventory.tunnels.count
+    if descriptors > 900 {
+      return .degraded(
+        "\(inventory.tunnels.count) tunnels with \(inventory.calls) calls: xl2tpd aborts at 1024 descriptors", promoted: isPromoted)
+    }
+    return state
+  }
+
+  /// How long a monitor waits for the daemon's one loop, and how long an action that must go on does.
+  static let patience = Duration.seconds(4)
+  static let impatience = Duration.seconds(2)
+
+  func inventory(_ call: Call) throws(OCFError) -> TunnelInventory {
+    do { return try pipe.inventory(on: call.host, before: call.deadline) } catch {
+      switch error.kind {
+      case .absent: throw .failed("xl2tpd runs without a control pipe at \(control)")
+      case .unread: throw .failed("xl2tpd does not read its control pipe \(control)")
+      case .unanswered: throw .failed("xl2tpd hangs: \(error.reason)")
+      case .refused, .malformed, .system: throw .failed(error.reason)
+      }
+    }
+  }
+
+  /// That somebody is bound to the address, and nobody but our daemon. Two programs can be, and then each client meets
+  /// either of them.
+  func checkBound(to address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) {
+    let bound = try listeners(on: address, port, call)
+    guard let first = bound.first else { throw .failed("xl2tpd is not bound to \(address) port \(port)") }
+    if bound.count > 1 {
+      throw .failed("\(bound.count) programs are bound to \(first.address) port \(port)\(try strangers(call))")
+    }
+  }
+
+  func listeners(on address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) -> [UDPListener] {
+    let all = try explained("looking for UDP port \(port)") { () throws(SystemError) in
+      try call.host.sockets.udpListeners(on: port)
+    }
+    return all.filter { $0.address == address || $0.address.isUnspecified }
+  }
+
+  /// Words that name other xl2tpds, empty when there are none.
+  func strangers(_ call: Call) throws(OCFError) -> String {
+    let others = try explained("looking for other xl2tpds") { () throws(SystemError) in
+      try call.host.processes.running(binary.description).filter { !isOurs($0) }
+    }
+    return others.isEmpty ? "" : " (another xl2tpd: pid \(others.map { String($0.pid) }.joined(separator: " ")))"
+  }
+
+  /// Asks for a tunnel on `address`, as a client would, and takes it back.
+  func probe(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) {
+    let socket = try explained("asking for a tunnel") { () throws(SystemError) in
+      try call.host.sockets.connect(toUDP: address, port: port, from: address)
+    }
+    defer { socket.close() }
+    do {
+      let answer = try TunnelProbe().run(over: socket, clock: call.host.clock, before: call.deadline)
+      call.log.debug("asked for a tunnel on \(address) port \(port): \(answer)")
+    } catch {
+      switch error.kind {
+      case .closed: throw .failed("nobody listens on \(address) port \(port)")
+      case .unanswered, .refused, .malformed, .system:
+        throw .failed("asking for a tunnel on \(address) port \(port): \(error.reason)")
+      }
+    }
+  }
+}
+
+// MARK: - What belongs to us
+
+extension XL2TPD {
+  var pipe: ControlPipe { ControlPipe(control.description) }
+
+  /// The daemon as it is started and recognised. It stays in the foreground, logs to syslog, and is told every path, because
+  /// its manual and its program disagree about the defaults.
+  var daemon: Daemon {
+    Daemon(
+      binary.description, package: "xl2tpd", unit: unit, launcher: launcher,
+      arguments: [
+        "-D", "-l", "-c", config.description, "-p", pidfile.description, "-C", control.description,
+      ], isOurs: isOurs)
+  }
+
+  /// Whether its arguments name our configuration, or name none and ours is the one it takes then.
+  func isOurs(_ process: Process) -> Bool {
+    guard let option = process.arguments.lastIndex(of: "-c"), option + 1 < process.arguments.count else {
+      return config.description == "/etc/xl2tpd/xl2tpd.conf"
+    }
+    return process.arguments[option + 1] == config.description
+  }
+
+  func found(_ call: Call) throws(OCFError) -> Process? {
+    try explained("looking for xl2tpd") { () throws(SystemError) in try daemon.find(call) }
+  }
+
+  /// The sessions' pppds. Without a readable configuration only the daemon's children are known to be ours.
+  func sessions(_ call: Call) throws(OCFError) -> PPPSessions {
+    var files: [String] = []
+    do throws(OCFError) { files = try readConfiguration(call).pppOptionFiles } catch {
+      call.log.debug("looking for pppd without its option files: \(error.reason)")
+    }
+    return PPPSessions(daemon: daemon, optionFiles: files)
+  }
+
+  /// The address clients reach; nil when nothing says it.
+  func served(_ configuration: XL2TPDConfiguration) -> IPAddress? {
+    address ?? configuration.listenAddress.flatMap { IPAddress($0.value) }
+  }
+
+  func readConfiguration(_ call: Call) throws(OCFError) -> XL2TPDConfiguration {
+    let bytes = try explained("config") { () throws(SystemError) in
+      try call.host.files.read(config.description, limit: 1 << 20)
+    }
+    guard let bytes else { throw .notInstalled("config: \(config) is missing") }
+    do { return try XL2TPDConfiguration(bytes) } catch { throw .wrongHere("config: \(config) \(error)") }
+  }
+}
+
+/// Runs `body`; the kernel's refusal becomes a reason that says what was being done.
+func explained<Value>(_ doing: String, _ body: () throws(SystemError) -> Value) throws(OCFError) -> Value {
+  do throws(SystemError) { return try body() } catch { throw .failed("\(doing): \(error)") }
+}
