@@ -1,0 +1,68 @@
+import ConntrackSync
+import Host
+import OCF
+
+/// What conntrackd's counters said when they were last looked at. Counters only grow, so it takes two looks to see trouble,
+/// and trouble that has passed is forgotten at the next one.
+struct SyncSample: Equatable {
+  var daemon: Int32
+  /// The monotonic clock, in milliseconds.
+  var taken: Int64
+  var packetsReceived: UInt64
+  var errors: UInt64
+  var lost: UInt64
+  var malformed: UInt64
+  var waiting: UInt64
+
+  init(of statistics: SyncStatistics, waiting: UInt64, daemon: Int32, at now: Instant) {
+    self.daemon = daemon
+    taken = now.nanoseconds / 1_000_000
+    packetsReceived = statistics.packetsReceived
+    errors = statistics.sendErrors.addingReportingOverflow(statistics.receiveErrors).partialValue
+    lost = statistics.lost
+    malformed = statistics.malformed
+    self.waiting = waiting
+  }
+
+  /// Seven numbers on one line, nil for anything else.
+  init?(_ bytes: [UInt8]) {
+    let words = String(decoding: bytes, as: UTF8.self).split { $0 == " " || $0 == "\n" }
+    let numbers = words.dropFirst(2).compactMap { UInt64($0) }
+    guard words.count == 7, numbers.count == 5, let daemon = Int32(words[0]), let taken = Int64(words[1]) else { return nil }
+    self.daemon = daemon
+    self.taken = taken
+    packetsReceived = numbers[0]
+    errors = numbers[1]
+    lost = numbers[2]
+    malformed = numbers[3]
+    waiting = numbers[4]
+  }
+
+  var bytes: [UInt8] {
+    Array("\(daemon) \(taken) \(packetsReceived) \(errors) \(lost) \(malformed) \(waiting)\n".utf8)
+  }
+
+  /// A peer in FTFW mode says something every second.
+  static let silence: Int64 = 5_000
+  /// Unacknowledged messages that are a backlog and not just traffic.
+  static let backlog: UInt64 = 1_000
+
+  /// The first thing that is wrong since `earlier`, nil when nothing is.
+  func trouble(since earlier: SyncSample, isAlwaysHeard: Bool) -> String? {
+    guard earlier.daemon == daemon, earlier.taken <= taken else { return nil }
+    if isAlwaysHeard, taken - earlier.taken >= Self.silence, packetsReceived == earlier.packetsReceived {
+      return "nothing was heard from the peer for \((taken - earlier.taken) / 1000) s"
+    }
+    func growth(_ field: (SyncSample) -> UInt64) -> UInt64 { field(self) > field(earlier) ? field(self) - field(earlier) : 0 }
+    for (count, what) in [
+      (growth(\.lost), "messages of the peer were lost"), (growth(\.malformed), "malformed messages came in"),
+      (growth(\.errors), "messages could not be sent or received"),
+    ] where count > 0 {
+      return "\(count) \(what) since the last look"
+    }
+    if waiting > Self.backlog, waiting > earlier.waiting {
+      return "\(waiting) messages wait for the peer, \(earlier.waiting) at the last look"
+    }
+    return nil
+  }
+}

@@ -1,0 +1,128 @@
+import ConntrackSync
+import Daemon
+import Host
+import OCF
+
+extension Conntrackd {
+  func start(_ call: Call) throws(OCFError) {
+    guard let configuration = try readConfiguration(call) else { throw .notInstalled("config: \(config) is missing") }
+    let daemon = daemon(call)
+    // What is there cannot be used, or it would not be started.
+    if try found(call) != nil { try daemon.stop(call.within(.seconds(5)), grace: .seconds(1)) }
+    try removeLeftovers(of: configuration, call)
+    let socket = ConntrackSocket(configuration.socketPath)
+    try daemon.start(call) { process throws(OCFError) in
+      do throws(ConntrackError) {
+        _ = try socket.statistics(on: call.host, before: call.within(.seconds(1)).deadline)
+        return true
+      } catch {
+        switch error.kind {
+        case .absent, .unread, .unanswered: return false
+        case .malformed, .system: throw .failed("starting conntrackd: \(error.reason)")
+        }
+      }
+    }
+    // A node that was away knows nothing. The answer is a bulk update from whoever serves; without a peer it is lost.
+    do { try socket.ask(.requestResync, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) }
+  }
+
+  func stop(_ call: Call) throws(OCFError) {
+    var problem: OCFError?
+    do throws(OCFError) { try daemon(call).stop(call, grace: .seconds(3)) } catch { problem = error }
+    do throws(OCFError) {
+      try explained("cleaning up after conntrackd") { () throws(SystemError) in
+        try call.host.files.remove(notePath("sample", call))
+        try call.host.files.remove(notePath("score", call))
+      }
+      if let configuration = try configurationIfReadable(call) { try removeLeftovers(of: configuration, call) }
+    } catch { problem = problem ?? error }
+    if let problem { throw problem }
+  }
+
+  /// Removes the lock and the socket of a daemon that did not live to do it, unless another one has them.
+  ///
+  /// The lock is a file that exists and names nobody; conntrackd does not start as long as it is there.
+  private func removeLeftovers(of configuration: SyncConfiguration, _ call: Call) throws(OCFError) {
+    try explained("cleaning up after conntrackd") { () throws(SystemError) in
+      let files = call.host.files
+      let lock = try files.status(configuration.lockPath)
+      let socket = try files.status(configuration.socketPath)
+      guard lock != nil || socket != nil else { return }
+      for other in try call.host.processes.running(binaryPath(call)) {
+        guard let theirs = try self.configuration(of: other, call) else { continue }
+        if theirs.lockPath == configuration.lockPath || theirs.socketPath == configuration.socketPath {
+          throw SystemError("removing \(configuration.lockPath)", .exists, detail: "another conntrackd (pid \(other.pid)) has it")
+        }
+      }
+      try files.remove(configuration.lockPath)
+      try files.remove(configuration.socketPath)
+    }
+  }
+
+  /// What another daemon was told; nil when that cannot be read any more.
+  private func configuration(of process: Process, _ call: Call) throws(SystemError) -> SyncConfiguration? {
+    let words = process.arguments
+    let option = words.lastIndex(of: "-C").flatMap { $0 + 1 < words.count ? words[$0 + 1] : nil }
+    guard let bytes = try call.host.files.read(option ?? "/etc/conntrackd/conntrackd.conf", limit: 1 << 20) else { return nil }
+    do { return try SyncConfiguration(bytes) } catch { return nil }
+  }
+}
+
+// MARK: - Roles
+
+extension Conntrackd: PromotableAgent {
+  func promote(_ call: Call) throws(OCFError) {
+    let (process, socket) = try running(call)
+    try TakeOver(socket: socket, call: call).commit()
+    try record(.promoted, of: process, call)
+  }
+
+  func demote(_ call: Call) throws(OCFError) {
+    // Outside a clone a resource that does not run may be demoted.
+    if !call.isPromotable, try found(call) == nil { return }
+    let (process, socket) = try running(call)
+    try TakeOver(socket: socket, call: call).yield()
+    try record(.unpromoted, of: process, call)
+  }
+
+  /// A standby without the peer's flows is the worse candidate, never an impossible one.
+  func promotionScore(_ role: Role, _ call: Call) throws(OCFError) -> Int {
+    let (_, socket) = try running(call)
+    let score: Int
+    do { score = Self.score(role, try socket.statistics(on: call.host, before: call.deadline)) } catch { throw .failed(error.reason) }
+    try note(score, call)
+    return score
+  }
+
+  private func record(_ role: Role, of process: Process, _ call: Call) throws(OCFError) {
+    try explained("recording the role") { () throws(SystemError) in try daemon(call).record(role, of: process, call) }
+  }
+
+  private func running(_ call: Call) throws(OCFError) -> (Process, ConntrackSocket) {
+    guard let process = try found(call) else { throw .failed("conntrackd does not run") }
+    guard let configuration = try readConfiguration(call) else { throw .failed("config: \(config) is missing") }
+    return (process, ConntrackSocket(configuration.socketPath))
+  }
+}
+
+extension Conntrackd: NotifiableAgent {
+  /// The node that serves sends everything it has to a peer that has started, and to one that is about to take over.
+  func notify(_ notification: Notification, _ call: Call) throws(OCFError) {
+    let concerned: [String]
+    switch (notification.moment, notification.operation) {
+    case (.post, .start): concerned = notification.starting
+    case (.pre, .promote): concerned = notification.promoting
+    default: return
+    }
+    guard concerned.contains(where: { $0 != call.request.nodeName }) else { return }
+    let (process, socket) = try running(call)
+    guard try isPromoted(process, call) else { return }
+    do { try socket.ask(.sendBulk, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) }
+    call.log.info("sent a bulk update to \(concerned.joined(separator: " "))")
+  }
+}
+
+extension Conntrackd: ReloadableAgent {
+  /// Unit and launcher matter at the next start; nothing running has to be told.
+  func reload(_ call: Call) throws(OCFError) {}
+}
