@@ -66,6 +66,7 @@ let package = Package(
     .testTarget(name: "MetadataTests", dependencies: ["OCFMetadata", "HostTestKit"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),
     .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
+    .testTarget(name: "IKEProbeTests", dependencies: ["IKEProbe", "HostTestKit"]),
     .testTarget(name: "L2TPTests", dependencies: ["L2TP", "IKEProbe", "HostTestKit"]),
     .testTarget(name: "DaemonTests", dependencies: ["Daemon", "HostTestKit"]),
     .testTarget(name: "ConntrackSyncTests", dependencies: ["ConntrackSync", "HostTestKit"]),
@@ -75,6 +76,7 @@ let package = Package(
       dependencies: [
         "vip", "strongswan", "xl2tpd", "conntrackd", "Daemon", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
+    .testTarget(name: "CommandTests", dependencies: ["vpnha"]),
     .testTarget(name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "vpnha"]),
     .testTarget(name: "NetnsTests", dependencies: ["vip", "Netlink", "CLinux"]),
     .testTarget(

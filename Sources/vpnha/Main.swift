@@ -1,1 +1,9 @@
-@main enum Main { static func main() {} }
+import ArgumentParser
+
+@main
+struct Operator: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "vpnha",
+    abstract: "Operate the resource agents of a highly available L2TP/IPsec gateway.",
+    subcommands: [RunCommand.self, MetadataCommand.self])
+}

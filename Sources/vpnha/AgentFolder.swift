@@ -1,0 +1,25 @@
+import Host
+
+/// Where the agents lie.
+struct AgentFolder: Equatable {
+  var path: String
+
+  static let agents = ["vip", "strongswan", "xl2tpd", "conntrackd"]
+
+  func program(_ agent: String) -> String { "\(path)/\(agent)" }
+
+  /// The folder that goes with a `vpnha` at `executable`: an installed one's agents lie under the same prefix, a built
+  /// one's beside it.
+  ///
+  /// What lies beside an installed `vpnha` is never run: `/usr/sbin/xl2tpd` is the daemon.
+  init(besides executable: String) {
+    let folder = executable.split(separator: "/").dropLast()
+    if let last = folder.last, last == "sbin" || last == "bin" {
+      path = "/" + (folder.dropLast() + ["lib", "ocf", "resource.d", "vpnha"]).joined(separator: "/")
+    } else {
+      path = "/" + folder.joined(separator: "/")
+    }
+  }
+
+  init(path: String) { self.path = path }
+}
