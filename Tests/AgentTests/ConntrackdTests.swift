@@ -1,0 +1,560 @@
+import ConntrackSync
+import Daemon
+import Host
+import HostTestKit
+import OCF
+import Testing
+
+@testable import conntrackd
+
+/// A node with conntrackd, as far as its agent can tell.
+final class SyncGateway {
+  static let program = "/usr/sbin/conntrackd"
+  static let config = "/etc/conntrackd/conntrackd.conf"
+  static let socket = "/run/conntrackd.ctl"
+  static let lock = "/run/lock/conntrackd.lock"
+  static let configuration = """
+    General {
+      HashSize 8192
+      LockFile \(lock)
+      UNIX { Path \(socket) }
+    }
+    Sync {
+      Mode FTFW { }
+      UDP { Port 3780 Interface eth1 }
+    }
+    """
+
+  let machine = InMemoryMachine()
+  var exitsAtOnce = false
+  var hangs = false
+  var silent = false
+  var external: UInt64 = 0
+  /// Flows that a commit brings into the kernel, of those in the external cache.
+  var commits: (UInt64) -> UInt64 = { $0 }
+  var refusesFlush = false
+  var hasExternalCache = true
+  /// Arrivals from the peer, one a look.
+  var arriving: UInt64 = 0
+  var created: UInt64 = 40
+  var received: UInt64 = 10
+  var lost: UInt64 = 0
+  var link = "RUNNING"
+  var waiting: UInt64 = 0
+  private(set) var requests: [ConntrackSocket.Request] = []
+  /// Requests that matter, in order: no looking.
+  var orders: [ConntrackSocket.Request] {
+    requests.filter { ![.statistics, .links, .resendQueue].contains($0) }
+  }
+
+  init() {
+    machine.files.putExecutable(Self.program)
+    machine.files.put(Self.configuration, at: Self.config)
+    machine.processes.launches[Self.program] = { [unowned self] command in launched(command) }
+  }
+
+  @discardableResult
+  func running() -> Process { launched(Command(Self.program, ["-C", Self.config])) }
+
+  private func launched(_ command: Command) -> Process {
+    let process = machine.processes.appear(command.path, command.arguments)
+    // The lock names nobody: a daemon that finds one goes away.
+    if exitsAtOnce || machine.files.nodes[Self.lock] != nil {
+      machine.processes.vanish(process.pid)
+      return process
+    }
+    machine.files.put("", at: Self.lock)
+    machine.files.nodes[Self.socket] = InMemoryFiles.Node([], .socket)
+    listen(at: Self.socket)
+    machine.processes.reactions[process.pid] = { [unowned self] _ in
+      guard !hangs else { return }
+      machine.files.nodes[Self.lock] = nil
+      machine.files.nodes[Self.socket] = nil
+      gone(process)
+    }
+    return process
+  }
+
+  func listen(at path: String) {
+    machine.sockets.unix[path] = { [unowned self] in stream() }
+  }
+
+  /// A death without a last word: lock and socket file stay.
+  func gone(_ process: Process) {
+    machine.processes.vanish(process.pid)
+    machine.sockets.unix[Self.socket] = nil
+  }
+
+  private func stream() -> ScriptedStream {
+    machine.stream { [unowned self] unread in
+      guard unread.count >= 4 else { return [] }
+      let number = unread.prefix(4).reversed().reduce(0) { $0 << 8 | Int32($1) }
+      unread.removeFirst(4)
+      if hangs { return [.silence] }
+      guard let request = ConntrackSocket.Request(rawValue: number) else { return [.closes] }
+      requests.append(request)
+      return [.says(Array(answer(request).utf8)), .closes]
+    }
+  }
+
+  private func answer(_ request: ConntrackSocket.Request) -> String {
+    switch request {
+    case .statistics:
+      if silent { return "" }
+      if arriving > 0 {
+        arriving -= 1
+        external += 1
+      }
+      let externalBlock =
+        hasExternalCache
+        ? "cache external:\ncurrent active connections:\t\t\(external)\nconnections created:\t\t\(external)\tfailed:\t\t0\n"
+        : "external inject:\nconnections created:\t\t\(external)\tfailed:\t\t0\n"
+      return """
+        cache internal:
+        current active connections:\t\t\(created)
+        connections created:\t\t\(created)\tfailed:\t\t0
+
+        \(externalBlock)
+        UDP traffic (active device=eth1):
+             0 Bytes sent      0 Bytes recv
+             0 Pckts sent      \(received) Pckts recv
+             0 Error send      0 Error recv
+
+        message tracking:
+             0 Malformed msgs      \(lost) Lost msgs
+
+        """
+    case .links: return "UDP traffic device=eth1 status=\(link) role=ACTIVE:\n"
+    case .resendQueue: return "resent queue (len=\(waiting))\n"
+    case .commit: created += hasExternalCache ? commits(external) : 0
+    case .flush, .flushExternal: if !refusesFlush, hasExternalCache { external = 0 }
+    case .kill, .sendBulk, .requestResync, .resetTimers, .queues, .runtime, .flushInternal, .resyncWithKernel: break
+    }
+    return ""
+  }
+
+  func perform(
+    _ action: String, _ parameters: [String: String] = [:], clone: Bool = true, level: Int = 0, interval: Int = 10_000,
+    meta: [String: String] = [:]
+  ) -> Outcome {
+    var environment = [
+      "OCF_RESOURCE_TYPE": "conntrackd", "OCF_RESOURCE_INSTANCE": "sync", "OCF_CHECK_LEVEL": "\(level)",
+      "OCF_RESKEY_CRM_meta_timeout": "20000", "OCF_RESKEY_CRM_meta_interval": "\(interval)",
+      "OCF_RESKEY_CRM_meta_on_node": "moon",
+    ]
+    if clone { environment["OCF_RESKEY_CRM_meta_promoted_max"] = "1" }
+    for (name, value) in parameters { environment["OCF_RESKEY_\(name)"] = value }
+    for (name, value) in meta { environment["OCF_RESKEY_CRM_meta_notify_\(name)"] = value }
+    let request = Request(arguments: ["conntrackd", action], environment: environment)
+    return OCF.perform(Conntrackd.self, request, on: machine.host, from: machine.clock.now)
+  }
+}
+
+@Suite struct ConntrackdTests {
+  // MARK: Starting and stopping
+
+  @Test func startAsksThePeerForWhatItKnows() {
+    let node = SyncGateway()
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.machine.processes.launched.map(\.arguments) == [["-C", SyncGateway.config]])
+    #expect(node.orders == [.requestResync])
+    #expect(node.machine.cluster.scoresSet == [5])
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.machine.processes.launched.count == 1)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.table.isEmpty)
+    #expect(!node.machine.files.nodes.keys.contains { $0.hasPrefix("/run/resource-agents/") || $0 == SyncGateway.lock })
+    #expect(node.perform("monitor").status == .notRunning)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.cluster.scoresSet.last == .some(nil))
+  }
+
+  @Test(arguments: [
+    (SyncGateway.program, "/usr/sbin/conntrackd is missing (package conntrackd)"),
+    (SyncGateway.config, "config: /etc/conntrackd/conntrackd.conf is missing"),
+  ]) func whatIsMissingIsNamed(path: String, reason: String) {
+    let node = SyncGateway()
+    node.machine.files.nodes[path] = nil
+    #expect(node.perform("start") == Outcome(.notInstalled, reason))
+    #expect(node.perform("monitor", interval: 0).status == .notRunning)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.perform("validate-all", clone: false) == Outcome(.success))
+  }
+
+  @Test(arguments: [
+    ("Stats { LogFile on }", "config: /etc/conntrackd/conntrackd.conf has no Sync block, so conntrackd would replicate nothing"),
+    ("Sync {", "config: /etc/conntrackd/conntrackd.conf line 1: '{' without '}'"),
+  ]) func configurationsThatCannotServe(text: String, reason: String) {
+    let node = SyncGateway()
+    node.machine.files.put(text, at: SyncGateway.config)
+    #expect(node.perform("start") == Outcome(.invalidHere, reason))
+    #expect(node.perform("validate-all", level: 10) == Outcome(.invalidHere, reason))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.launched.isEmpty)
+  }
+
+  @Test func aBareNameIsLookedFor() {
+    let node = SyncGateway()
+    #expect(node.perform("start", ["binary": "conntrackd"]) == Outcome(.success))
+    #expect(node.perform("start", ["binary": "sbin/conntrackd"]).status == .misconfigured)
+  }
+
+  @Test func anotherConfigurationIsNotOurs() {
+    let node = SyncGateway()
+    node.machine.processes.appear(SyncGateway.program, ["-C", "/etc/other.conf"])
+    #expect(node.perform("monitor").status == .notRunning)
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.table.count == 1)
+  }
+
+  @Test func aLockThatAnotherDaemonHoldsStays() {
+    let node = SyncGateway()
+    node.machine.files.put(SyncGateway.configuration, at: "/etc/other.conf")
+    let other = node.machine.processes.appear(SyncGateway.program, ["-C", "/etc/other.conf"])
+    node.machine.files.put("", at: SyncGateway.lock)
+    let outcome = node.perform("start")
+    #expect(outcome.reason?.contains("another conntrackd (pid \(other.pid)) has it") == true, "\(outcome)")
+    #expect(node.machine.files.nodes[SyncGateway.lock] != nil)
+  }
+
+  @Test func aStrangerOnOurSocketIsADoubt() {
+    let node = SyncGateway()
+    node.machine.files.nodes[SyncGateway.socket] = InMemoryFiles.Node([], .socket)
+    node.listen(at: SyncGateway.socket)
+    let outcome = node.perform("monitor")
+    #expect(outcome.status == .genericError && outcome.reason?.contains("has the socket") == true)
+  }
+
+  // MARK: What was reproduced against the shell agent
+
+  /// A crash or a power cut leaves the socket: monitor said 1, start failed, stop spun for ever.
+  @Test func aStaleSocketIsNothing() {
+    let node = SyncGateway()
+    node.gone(node.running())
+    node.machine.calls.fail("sockets.connect", with: .connectionRefused)
+    #expect(node.perform("monitor").status == .notRunning)
+    node.machine.calls.reset()
+    #expect(node.perform("start") == Outcome(.success))
+    node.gone(node.machine.processes.table[0])
+    let before = node.machine.clock.now
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.clock.now - before < .seconds(1))
+    #expect(node.machine.files.nodes[SyncGateway.socket] == nil)
+  }
+
+  /// A lock without a daemon: start spun until it was killed.
+  @Test func aStaleLockIsRemoved() {
+    let node = SyncGateway()
+    node.machine.files.put("", at: SyncGateway.lock)
+    #expect(node.perform("start") == Outcome(.success))
+  }
+
+  /// A configuration the daemon refuses: start spun until it was killed.
+  @Test func aDaemonThatEndsAtOnceEndsTheStartAtOnce() {
+    let node = SyncGateway()
+    node.exitsAtOnce = true
+    let before = node.machine.clock.now
+    #expect(node.perform("start") == Outcome(.genericError, "starting conntrackd: it exited at once; its log says why"))
+    #expect(node.machine.clock.now - before < .milliseconds(100))
+  }
+
+  /// Stop after a demote that was skipped: it waited for ever to be demoted.
+  @Test func stopOfAPromotedOneStops() {
+    let node = SyncGateway()
+    node.running()
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.perform("monitor").status == .notRunning)
+  }
+
+  /// Promoted and hung was 8, healthy; and a client without a deadline hung with the daemon.
+  @Test func hungIsFailedInsideTheDeadline() {
+    let node = SyncGateway()
+    let process = node.running()
+    node.hangs = true
+    let before = node.machine.clock.now
+    let outcome = node.perform("monitor")
+    #expect(outcome.status == .genericError && outcome.reason?.hasPrefix("conntrackd (pid \(process.pid)) hangs") == true)
+    #expect(node.machine.clock.now - before <= .seconds(4))
+    node.hangs = false
+    #expect(node.perform("promote") == Outcome(.success))
+    node.hangs = true
+    #expect(node.perform("monitor").status == .failedPromoted)
+    let stopping = node.machine.clock.now
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.clock.now - stopping < .seconds(5))
+    #expect(node.machine.processes.table.isEmpty)
+  }
+
+  /// A commit that failed left the node promoted.
+  @Test func aFailedCommitLeavesItUnpromoted() {
+    let node = SyncGateway()
+    node.running()
+    node.external = 10
+    node.commits = { _ in 0 }
+    #expect(
+      node.perform("promote") == Outcome(.genericError, "committing the peer's flows: 0 of 10 reached the kernel"))
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(!node.machine.cluster.scoresSet.contains(100))
+    #expect(node.orders == [.commit])
+  }
+
+  /// Without notify or clone attributes stop and validate-all were misconfigured.
+  @Test func cloneAttributesAreNotNeeded() {
+    let node = SyncGateway()
+    #expect(node.perform("validate-all", clone: false) == Outcome(.success))
+    #expect(node.perform("start", clone: false) == Outcome(.success))
+    #expect(node.perform("demote", clone: false) == Outcome(.success))
+    #expect(node.perform("promote", clone: false) == Outcome(.success))
+    #expect(node.perform("promote", clone: false) == Outcome(.success))
+    #expect(node.perform("monitor", clone: false).status == .runningPromoted)
+    #expect(node.perform("demote", clone: false) == Outcome(.success))
+    #expect(node.perform("demote", clone: false) == Outcome(.success))
+    #expect(node.perform("stop", clone: false) == Outcome(.success))
+    #expect(node.perform("demote", clone: false) == Outcome(.success))
+  }
+
+  /// The host's name was taken for the node's name, and no bulk update was sent.
+  @Test func bulkUpdatesGoByTheClustersNames() {
+    let node = SyncGateway()
+    node.running()
+    #expect(node.perform("promote") == Outcome(.success))
+    let before = node.orders.count
+    func notify(_ type: String, _ operation: String, _ names: String) {
+      #expect(
+        node.perform("notify", meta: ["type": type, "operation": operation, "\(operation)_uname": names]) == Outcome(.success))
+    }
+    notify("post", "start", "moon")
+    notify("pre", "start", "sun")
+    notify("post", "stop", "sun")
+    notify("pre", "promote", " ")
+    #expect(node.orders.count == before)
+    notify("post", "start", "moon sun")
+    #expect(node.orders.suffix(1) == [.sendBulk])
+    notify("pre", "promote", "sun")
+    #expect(node.orders.count == before + 2)
+    #expect(node.perform("demote") == Outcome(.success))
+    let demoted = node.orders.count
+    notify("pre", "promote", "sun")
+    #expect(node.orders.count == demoted)
+    node.hangs = true
+    notify("post", "start", "sun")
+  }
+
+  /// `UNIX` with its brace on the next line: monitor said 7 while the daemon ran.
+  @Test func bracesOnTheNextLine() {
+    let node = SyncGateway()
+    node.machine.files.put(
+      SyncGateway.configuration.replacing(" {", with: "\n{\n").replacing("}", with: "\n}\n# }\n"), at: SyncGateway.config)
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor") == Outcome(.success))
+  }
+
+  // MARK: Roles
+
+  @Test func promoteCommitsThenFlushesResyncsAndTells() {
+    let node = SyncGateway()
+    node.running()
+    node.external = 1000
+    let before = node.machine.clock.now
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.machine.clock.now - before < .milliseconds(100))
+    #expect(node.orders == [.commit, .flush, .resyncWithKernel, .sendBulk])
+    #expect(node.created == 1040 && node.external == 0)
+    #expect(node.perform("monitor").status == .runningPromoted)
+    #expect(node.machine.cluster.scoresSet == [100])
+  }
+
+  @Test func promoteWaitsForTheLastUpdates() {
+    let node = SyncGateway()
+    node.running()
+    node.arriving = 4
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.created == 44)
+  }
+
+  @Test func promoteDoesNotWaitForEver() {
+    let node = SyncGateway()
+    node.running()
+    node.arriving = .max
+    let before = node.machine.clock.now
+    _ = node.perform("promote")
+    #expect(node.machine.clock.now - before < .seconds(3))
+  }
+
+  @Test func someFlowsMayBeRefused() {
+    let node = SyncGateway()
+    node.running()
+    node.external = 10
+    node.commits = { $0 - 1 }
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.machine.log.messages(from: .warning) == ["committing the peer's flows: 9 of 10 reached the kernel"])
+  }
+
+  @Test func aRefusedFlushIsAWarning() {
+    let node = SyncGateway()
+    node.running()
+    node.external = 10
+    node.refusesFlush = true
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.machine.log.messages(from: .warning).count == 1)
+  }
+
+  /// Without an external cache there is nothing to commit, but the flush that a demote has scheduled is still called off.
+  @Test func withoutAnExternalCache() {
+    let node = SyncGateway()
+    node.hasExternalCache = false
+    node.external = 7
+    node.running()
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.orders.first == .commit)
+  }
+
+  @Test func demoteSchedulesThePurgeAndPromoteCallsItOff() {
+    let node = SyncGateway()
+    node.running()
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.perform("demote") == Outcome(.success))
+    #expect(node.orders.suffix(2) == [.resetTimers, .requestResync])
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.orders.suffix(4).first == .commit)
+  }
+
+  @Test func anotherInstanceOfTheDaemonIsUnpromoted() {
+    let node = SyncGateway()
+    let first = node.running()
+    #expect(node.perform("promote") == Outcome(.success))
+    node.gone(first)
+    node.machine.files.nodes[SyncGateway.lock] = nil
+    node.running()
+    #expect(node.perform("monitor") == Outcome(.success))
+  }
+
+  @Test func scoresFollowTheCache() {
+    let node = SyncGateway()
+    #expect(node.perform("start") == Outcome(.success))
+    node.external = 3
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.machine.cluster.scoresSet == [5, 10])
+    node.external = 0
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.perform("monitor", interval: 0) == Outcome(.success))
+    #expect(node.machine.cluster.scoresSet == [5, 10, 5, 5])
+    node.machine.cluster.isReachable = false
+    node.external = 3
+    #expect(node.perform("monitor") == Outcome(.success))
+  }
+
+  // MARK: Level 10
+
+  @Test func aBrokenLinkIsDegradedAndRecovers() {
+    let node = SyncGateway()
+    node.running()
+    node.link = "NO-CARRIER"
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10) == Outcome(.degraded, "the link to the peer over eth1 is NO-CARRIER"))
+    _ = node.perform("promote")
+    #expect(node.perform("monitor", level: 10).status == .degradedPromoted)
+    node.link = "RUNNING"
+    node.received += 1
+    #expect(node.perform("monitor", level: 10).status == .runningPromoted)
+  }
+
+  @Test func lossSilenceAndLagAreDegradedOnce() {
+    let node = SyncGateway()
+    node.running()
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+    func look() -> Outcome {
+      node.machine.clock.sleep(until: node.machine.clock.now + .seconds(10))
+      return node.perform("monitor", level: 10)
+    }
+    #expect(look() == Outcome(.degraded, "nothing was heard from the peer for 10 s"))
+    node.received += 5
+    #expect(look() == Outcome(.success))
+    node.received += 5
+    node.lost = 3
+    #expect(look() == Outcome(.degraded, "3 messages of the peer were lost since the last look"))
+    node.received += 5
+    #expect(look() == Outcome(.success))
+    node.received += 5
+    node.waiting = 5000
+    #expect(look() == Outcome(.degraded, "5000 messages wait for the peer, 0 at the last look"))
+    node.received += 5
+    #expect(look() == Outcome(.success))
+  }
+
+  @Test(arguments: ["", "1 2 3", "x y z a b c d", "1 2 3 4 5 6 7 8"]) func damagedNotesAreNone(text: String) {
+    let node = SyncGateway()
+    node.running()
+    node.machine.files.put(text, at: "/run/resource-agents/vpnha-conntrackd-sync.sample")
+    node.machine.files.put(text, at: "/run/resource-agents/vpnha-conntrackd-sync.score")
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+  }
+
+  @Test func sampleReadsBack() throws {
+    let statistics = try SyncStatistics("cache external:\ncurrent active connections:\t\t1\n")
+    let sample = SyncSample(of: statistics, waiting: 9, daemon: 7, at: Instant(nanoseconds: 5_000_000_000))
+    #expect(SyncSample(sample.bytes) == sample)
+  }
+
+  // MARK: An error at every call
+
+  @Test(arguments: [Errno.io, .accessDenied, .noSuchFile, .timedOut]) func everyCallMayFail(errno: Errno) {
+    node(errno) { _ in } act: { $0.perform("start") } check: { failed, outcome, node in
+      #expect([.success, .genericError, .notInstalled, .invalidHere].contains(outcome.status), "\(failed): \(outcome)")
+      if outcome.status != .success { #expect(outcome.reason?.isEmpty == false, "\(failed)") }
+    }
+    node(errno) { $0.running() } act: { $0.perform("monitor", level: 10) } check: { failed, outcome, _ in
+      #expect([.success, .degraded, .genericError].contains(outcome.status), "\(failed): \(outcome)")
+    }
+    node(errno) { node in
+      node.running()
+      _ = node.perform("promote")
+    } act: { $0.perform("monitor", level: 10) } check: { failed, outcome, _ in
+      #expect(outcome.status != .notRunning, "\(failed): \(outcome)")
+    }
+    node(errno) { node in
+      node.running()
+      node.external = 5
+    } act: { $0.perform("promote") } check: { failed, outcome, node in
+      node.machine.calls.reset()
+      let after = node.perform("monitor").status
+      #expect(outcome.status == .success ? after == .runningPromoted : [.success, .runningPromoted].contains(after), "\(failed)")
+    }
+  }
+
+  @Test func everyCallOfStopAndDemoteMayFail() {
+    for action in ["stop", "demote"] {
+      node(.io) { node in
+        node.running()
+        _ = node.perform("promote")
+      } act: { $0.perform(action) } check: { failed, outcome, node in
+        if outcome.status != .success { #expect(outcome.reason?.isEmpty == false, "\(failed)") }
+        node.machine.calls.reset()
+        #expect(node.perform("stop") == Outcome(.success), "after \(action) failed at \(failed)")
+        #expect(node.machine.processes.table.isEmpty && node.machine.files.nodes[SyncGateway.lock] == nil, "\(failed)")
+      }
+    }
+  }
+
+  private func node(
+    _ errno: Errno, _ prepare: (SyncGateway) -> Void, act: (SyncGateway) -> Outcome,
+    check: (Calls.Call, Outcome, SyncGateway) -> Void
+  ) {
+    var current = SyncGateway()
+    let forced = InMemoryMachine.failingEveryCall(with: errno) {
+      current = SyncGateway()
+      prepare(current)
+      return current.machine
+    } _: { _ in
+      act(current)
+    } check: { failed, outcome, _ in
+      check(failed, outcome, current)
+    }
+    #expect(forced > 5)
+  }
+}
