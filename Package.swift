@@ -74,7 +74,7 @@ let package = Package(
     .testTarget(
       name: "AgentTests",
       dependencies: [
-        "vip", "strongswan", "xl2tpd", "conntrackd", "Daemon", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
+        "vip", "strongswan", "xl2tpd", "conntrackd", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha"]),
     .testTarget(name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "vpnha"]),

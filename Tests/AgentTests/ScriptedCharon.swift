@@ -1,0 +1,116 @@
+import Host
+import HostTestKit
+import VICI
+
+/// A charon of values behind a VICI socket.
+final class ScriptedCharon {
+  struct SA {
+    var id: UInt64
+    var connection = "l2tp"
+    var state = "ESTABLISHED"
+    var localHost = "203.0.113.50"
+    /// Whether it goes when it is told to.
+    var confirms = true
+  }
+
+  var loaded: [String] = []
+  var plugins = ["vici", "kernel-netlink"]
+  var sas: [SA] = []
+  var idleWorkers = 11
+  var queued = 0
+  /// Accepts connections and says nothing.
+  var isHung = false
+  var reloadRefusal: String?
+  /// Commands in the order in which they were asked.
+  private(set) var asked: [String] = []
+  /// `ike-id` of every terminate.
+  private(set) var terminated: [UInt64] = []
+
+  func stream(_ machine: InMemoryMachine) -> ScriptedStream {
+    machine.stream { [unowned self] inbox in
+      var steps: [ScriptedStream.Step] = []
+      while inbox.count >= 4 {
+        let length = inbox.prefix(4).reduce(0) { $0 << 8 | Int($1) }
+        guard inbox.count >= 4 + length else { break }
+        let bytes = Array(inbox[4..<(4 + length)])
+        inbox.removeFirst(4 + length)
+        guard !isHung else { continue }
+        do {
+          for packet in answers(to: try Packet(decoding: bytes)) { steps.append(.says(try packet.segment())) }
+        } catch { steps.append(.closes) }
+      }
+      return steps
+    }
+  }
+
+  private func answers(to packet: Packet) -> [Packet] {
+    switch packet {
+    case .register, .unregister: return [.confirmed]
+    case .request(let command, let request):
+      asked.append(command)
+      return answers(to: command, request)
+    default: return []
+    }
+  }
+
+  private func answers(to command: String, _ request: Message) -> [Packet] {
+    var reply = Message()
+    switch command {
+    case "version":
+      reply.append("daemon", "charon-systemd")
+      reply.append("version", "5.9.8")
+    case "stats":
+      var workers = Message()
+      workers.append("total", 16)
+      workers.append("idle", idleWorkers)
+      var queues = Message()
+      queues.append("medium", queued)
+      var counts = Message()
+      counts.append("total", sas.count)
+      counts.append("half-open", 0)
+      reply.append("workers", workers)
+      reply.append("queues", queues)
+      reply.append("ikesas", counts)
+      reply.append("plugins", plugins)
+    case "get-conns": reply.append("conns", loaded)
+    case "list-conns":
+      return loaded.map { name in
+        var connection = Message()
+        connection.append("version", name.hasPrefix("ikev2") ? "IKEv2" : "IKEv1")
+        connection.append("local_addrs", ["203.0.113.50"])
+        var row = Message()
+        row.append(name, connection)
+        return .event("list-conn", row)
+      } + [.response(Message())]
+    case "list-sas":
+      return sas.map { sa in
+        var section = Message()
+        section.append("uniqueid", sa.id)
+        section.append("version", 1)
+        section.append("state", sa.state)
+        section.append("local-host", sa.localHost)
+        var row = Message()
+        row.append(sa.connection, section)
+        return .event("list-sa", row)
+      } + [.response(Message())]
+    case "terminate":
+      let id = request.number("ike-id") ?? 0
+      terminated.append(id)
+      let matches = sas.filter { $0.id == id }.count
+      sas.removeAll { $0.id == id && $0.confirms }
+      reply.append("success", matches > 0)
+      reply.append("matches", matches)
+    case "reload-settings":
+      reply.append("success", reloadRefusal == nil)
+      if let reloadRefusal { reply.append("errmsg", reloadRefusal) }
+    default: return [.unknownCommand]
+    }
+    return [.response(reply)]
+  }
+
+  /// The ha plugin's end of its FIFO.
+  func segment(_ order: [UInt8]) {
+    let (from, to) = order.first == UInt8(ascii: "+") ? ("PASSIVE", "ESTABLISHED") : ("ESTABLISHED", "PASSIVE")
+    for index in sas.indices where sas[index].state == from && sas[index].connection != "ha" { sas[index].state = to }
+  }
+}

@@ -1,0 +1,594 @@
+import Daemon
+import Host
+import HostTestKit
+import OCF
+import Testing
+
+@testable import strongswan
+
+/// A world before an action, the action, and what came of it.
+@Suite struct StrongSwanTests {
+  static let binary = "/usr/sbin/charon-systemd"
+  static let record = "/run/resource-agents/vpnha-strongswan-ipsec.role"
+
+  final class World {
+    let machine: InMemoryMachine
+    let charon = ScriptedCharon()
+    /// What swanctl would load.
+    var inFile = ["l2tp"]
+
+    init(systemd: Bool = false, running: Bool = false, ha: Bool = false) {
+      machine = InMemoryMachine(links: [Link(index: 2, name: "eth0")], hasSystemd: systemd)
+      machine.files.putExecutable(StrongSwanTests.binary)
+      machine.files.putExecutable(Swanctl.binary)
+      machine.files.put("connections { l2tp { version = 1 } }", at: "/etc/swanctl/swanctl.conf")
+      machine.files.put("charon { plugins { ha { secret = x\n monitor = no\n } } }", at: "/etc/strongswan.conf")
+      machine.processes.programs[Swanctl.binary] = { [unowned self] _ in
+        charon.loaded = inFile
+        return CommandResult(.exited(0))
+      }
+      machine.processes.launches[StrongSwanTests.binary] = { [unowned self] _ in appear() }
+      if systemd {
+        machine.units.put("strongswan.service")
+        machine.units.started = { [unowned self] name in machine.units.known[name]?.mainPID = appear().pid }
+        machine.units.stopped = { [unowned self] name in
+          machine.processes.vanish(machine.units.known[name]?.mainPID ?? 0)
+          machine.units.known[name]?.mainPID = 0
+        }
+      }
+      if ha {
+        charon.plugins.append("ha")
+        machine.files.putFIFO("/run/charon.ha") { [unowned self] in charon.segment($0) }
+      }
+      if running {
+        appear()
+        charon.loaded = inFile
+      }
+    }
+
+    @discardableResult func appear() -> Process {
+      let process = machine.processes.appear(StrongSwanTests.binary)
+      machine.sockets.unix["/run/charon.vici"] = { [unowned self] in charon.stream(machine) }
+      return process
+    }
+
+    func holdAddress() throws {
+      machine.network.hold(InterfaceAddress(try #require(IPAddress("203.0.113.50")), prefixLength: 24, link: 2))
+    }
+
+    var runs: Bool { !machine.processes.table.isEmpty }
+
+    func perform(
+      _ action: String, level: Int = 0, promotable: Bool = false, probe: Bool = false, seconds: Int = 20,
+      _ parameters: [String: String] = ["connections": "l2tp", "address": "203.0.113.50"]
+    ) -> Outcome {
+      var environment = [
+        "OCF_RESOURCE_INSTANCE": "ipsec", "OCF_RESOURCE_TYPE": "strongswan", "OCF_CHECK_LEVEL": "\(level)",
+        "OCF_RESKEY_CRM_meta_timeout": "\(seconds * 1000)",
+      ]
+      if !probe { environment["OCF_RESKEY_CRM_meta_interval"] = "10000" }
+      if promotable { environment["OCF_RESKEY_CRM_meta_promoted_max"] = "1" }
+      for (name, value) in parameters { environment["OCF_RESKEY_\(name)"] = value }
+      let request = Request(arguments: ["strongswan", action], environment: environment)
+      return OCF.perform(StrongSwan.self, request, on: machine.host, from: machine.clock.now)
+    }
+  }
+
+  // MARK: Observing
+
+  @Test func absentIsStopped() {
+    #expect(World().perform("monitor") == Outcome(.notRunning))
+    // Nothing of it is installed.
+    let bare = World()
+    bare.machine.files.nodes = [:]
+    #expect(bare.perform("monitor", probe: true) == Outcome(.notRunning))
+    #expect(bare.perform("stop") == Outcome(.success))
+  }
+
+  @Test func answeringIsRunning() {
+    let world = World(running: true)
+    #expect(world.perform("monitor") == Outcome(.success))
+    #expect(world.charon.asked == ["stats"])
+    // A healthy monitor writes nothing and changes nothing.
+    #expect(world.machine.log.messages().isEmpty)
+    #expect(world.machine.calls.changes.filter { !$0.hasPrefix("stream.write") }.isEmpty)
+  }
+
+  @Test func hungIsFailedInsideTheDeadlineNeverStopped() {
+    let world = World(running: true)
+    world.charon.isHung = true
+    let begin = world.machine.clock.now
+    #expect(
+      world.perform("monitor")
+        == Outcome(.genericError, "charon-systemd (pid 1001): asking charon for stats: no answer in time (ETIMEDOUT)"))
+    #expect(world.machine.clock.now - begin <= .seconds(10))
+
+    world.machine.sockets.saturated = ["/run/charon.vici"]
+    #expect(
+      world.perform("monitor").reason
+        == "charon-systemd (pid 1001): connecting to charon at /run/charon.vici: nobody accepts the connection (ETIMEDOUT)")
+
+    let halted = World(running: true)
+    halted.machine.processes.table[0].state = "T"
+    #expect(halted.perform("monitor") == Outcome(.genericError, "charon-systemd (pid 1001) is stopped by a signal"))
+  }
+
+  @Test func withoutSocketIsFailed() {
+    let world = World(running: true)
+    world.machine.sockets.unix = [:]
+    #expect(
+      world.perform("monitor").reason
+        == "charon-systemd (pid 1001): connecting to charon at /run/charon.vici: no such file or directory (ENOENT)")
+  }
+
+  @Test func level10MissesConnectionsAndSeesExhaustion() {
+    let world = World(running: true)
+    #expect(world.perform("monitor", level: 10) == Outcome(.success))
+    #expect(
+      world.perform("monitor", level: 10, ["connections": "l2tp ikev2"])
+        == Outcome(.genericError, "connections: ikev2 is not loaded"))
+    world.charon.loaded = []
+    #expect(world.perform("monitor", level: 0) == Outcome(.success))
+    #expect(world.perform("monitor", level: 10) == Outcome(.genericError, "connections: l2tp is not loaded"))
+    world.charon.loaded = ["l2tp"]
+    world.charon.idleWorkers = 0
+    #expect(world.perform("monitor", level: 10) == Outcome(.success))
+    world.charon.queued = 3
+    #expect(world.perform("monitor", level: 10) == Outcome(.degraded, "all 16 worker threads are busy, 3 jobs wait"))
+  }
+
+  @Test func promotedWithoutTheAddressIsFailedPromoted() throws {
+    let world = World(running: true)
+    let begin = world.machine.clock.now
+    #expect(
+      world.perform("promote", promotable: true) == Outcome(.genericError, "address: 203.0.113.50 is not on this node"))
+    #expect(world.machine.clock.now - begin <= .seconds(2))
+    #expect(world.machine.files.nodes[Self.record] == nil)
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.perform("monitor", promotable: true) == Outcome(.runningPromoted))
+    world.machine.network.addresses = []
+    #expect(
+      world.perform("monitor", promotable: true)
+        == Outcome(.failedPromoted, "address: 203.0.113.50 is not on this node"))
+    // An unpromoted member is ready without it, at any level.
+    let standby = World(running: true)
+    for level in [0, 10, 20] { #expect(standby.perform("monitor", level: level, promotable: true) == Outcome(.success)) }
+    #expect(standby.perform("monitor", level: 20) == Outcome(.genericError, "address: 203.0.113.50 is not on this node"))
+  }
+
+  // MARK: Level 20
+
+  static let spiPath = "/run/resource-agents/vpnha-strongswan-ipsec.probe"
+
+  /// Answers as charon does; nil for silence.
+  func serveIKE(_ world: World, _ answer: @escaping (_ bytes: [UInt8], _ port: UInt16) -> [UInt8]?) {
+    let machine = world.machine
+    machine.sockets.udp = { address, port, source in
+      ScriptedDatagrams(from: source ?? address, calls: machine.calls, clock: machine.clock) { bytes in
+        let isMarked = port == 4500
+        guard var reply = answer(isMarked ? Array(bytes.dropFirst(4)) : bytes, port) else { return [] }
+        reply.replaceSubrange(0..<8, with: isMarked ? bytes[4..<12] : bytes[0..<8])
+        return [isMarked ? [0, 0, 0, 0] + reply : reply]
+      }
+    }
+  }
+
+  static func notify(_ type: UInt8) -> [UInt8] {
+    [UInt8](repeating: 0, count: 16) + [41, 0x20, 34, 0x20, 0, 0, 0, 0, 0, 0, 0, 36, 0, 0, 0, 8, 0, 0, 0, type]
+  }
+  static let mainMode2: [UInt8] =
+    [UInt8](repeating: 7, count: 16) + [1, 0x10, 2, 0, 0, 0, 0, 0, 0, 0, 0, 36, 0, 0, 0, 8, 0, 0, 0, 1]
+  static let noProposalV1: [UInt8] =
+    [UInt8](repeating: 7, count: 16) + [11, 0x10, 5, 0, 0, 0, 0, 9, 0, 0, 0, 40, 0, 0, 0, 12, 0, 0, 0, 1, 1, 0, 0, 14]
+
+  @Test func level20AsksOncePerHalfMinuteForARealSA() throws {
+    let world = World(running: true)
+    try world.holdAddress()
+    var mainModes: [[UInt8]] = []
+    serveIKE(world) { bytes, _ in
+      if bytes[17] == 0x30 { return Self.notify(5) }
+      if bytes.count < 100 { return Self.noProposalV1 }
+      mainModes.append(bytes)
+      return Self.mainMode2
+    }
+    for _ in 0..<7 {
+      #expect(world.perform("monitor", level: 20) == Outcome(.success))
+      world.machine.clock.advance(by: .seconds(10))
+    }
+    // At 0, 40 and not in between; the same bytes each time.
+    #expect(mainModes.count == 2)
+    #expect(Set(mainModes).count == 1)
+    #expect(world.perform("stop") == Outcome(.success))
+    #expect(world.machine.files.nodes[Self.spiPath] == nil)
+  }
+
+  @Test func level20NamesWhatIsWrong() throws {
+    let world = World(running: true)
+    try world.holdAddress()
+    serveIKE(world) { bytes, _ in bytes[17] == 0x30 ? Self.notify(5) : Self.noProposalV1 }
+    #expect(
+      world.perform("monitor", level: 20).reason
+        == "IKEv1 on 203.0.113.50: no connection for it accepts what L2TP clients offer")
+    serveIKE(world) { bytes, port in port == 500 ? Self.notify(5) : nil }
+    #expect(
+      world.perform("monitor", level: 20).reason == "probing IKE at 203.0.113.50 port 4500: no answer in time (ETIMEDOUT)")
+    world.charon.loaded = ["ikev2"]
+    var asked = 0
+    serveIKE(world) { bytes, _ in
+      asked += 1
+      return bytes[17] == 0x30 ? Self.notify(5) : Self.notify(14)
+    }
+    #expect(world.perform("monitor", level: 20, ["address": "203.0.113.50"]) == Outcome(.success))
+    #expect(asked == 3)
+  }
+
+  // MARK: Starting
+
+  @Test func startsDirectlyAndLoads() {
+    let world = World()
+    #expect(world.perform("start") == Outcome(.success))
+    #expect(world.machine.processes.launched == [Command(Self.binary)])
+    #expect(
+      world.machine.processes.ran == [
+        Command(
+          Swanctl.binary,
+          ["--load-all", "--noprompt", "--file", "/etc/swanctl/swanctl.conf", "--uri", "unix:///run/charon.vici"])
+      ])
+    #expect(world.machine.files.text(at: Self.record) == "Unpromoted 1001 10010\n")
+    #expect(world.machine.files.heldLocks.isEmpty)
+    #expect(world.perform("start") == Outcome(.success))
+    #expect(world.machine.processes.launched.count == 1)
+  }
+
+  @Test func startsByItsUnit() {
+    let world = World(systemd: true)
+    #expect(world.perform("start") == Outcome(.success))
+    #expect(world.machine.processes.launched.isEmpty)
+    #expect(world.machine.units.overrides["strongswan.service"]?.contains("Restart=no") == true)
+    #expect(world.perform("stop") == Outcome(.success))
+    #expect(world.machine.units.overrides.isEmpty)
+    #expect(!world.runs)
+  }
+
+  @Test func syntaxErrorIsToldBeforeAnythingRuns() {
+    let world = World()
+    world.machine.files.put("connections {\n l2tp {\n version 1\n }\n}", at: "/etc/swanctl/swanctl.conf")
+    let outcome = world.perform("start")
+    #expect(
+      outcome == Outcome(.invalidHere, "config: /etc/swanctl/swanctl.conf:3: version is followed by 1, not by = or {"))
+    #expect(world.machine.processes.launched.isEmpty)
+    #expect(world.perform("validate-all", level: 10) == outcome)
+    #expect(world.perform("validate-all") == Outcome(.success))
+  }
+
+  @Test func whatIsMissingIsNamed() {
+    let world = World()
+    world.machine.files.nodes[Self.binary] = nil
+    #expect(world.perform("start") == Outcome(.notInstalled, "/usr/sbin/charon-systemd is missing (package charon-systemd)"))
+    world.machine.files.putExecutable(Self.binary)
+    world.machine.files.nodes[Swanctl.binary] = nil
+    #expect(world.perform("start") == Outcome(.notInstalled, "/usr/sbin/swanctl is missing (package strongswan-swanctl)"))
+    world.machine.files.putExecutable(Swanctl.binary)
+    world.machine.files.nodes["/etc/swanctl/swanctl.conf"] = nil
+    #expect(
+      world.perform("start")
+        == Outcome(.invalidHere, "config: /etc/swanctl/swanctl.conf: no such file or directory (ENOENT)"))
+    #expect(!world.runs)
+  }
+
+  @Test func badParametersAreNamed() {
+    let world = World()
+    #expect(world.perform("start", ["launcher": "maybe"]).status == .misconfigured)
+    #expect(world.perform("start", ["launcher": "maybe"]).reason?.hasPrefix("launcher: ") == true)
+    #expect(world.perform("start", ["address": "203.0.113.500"]).reason?.hasPrefix("address: ") == true)
+    #expect(
+      world.perform("start", ["unit": "../strongswan"])
+        == Outcome(.misconfigured, "unit: expected the name of a service, got \"../strongswan\""))
+    #expect(world.perform("stop", ["address": "x"]) == Outcome(.success))
+  }
+
+  @Test func connectionsThatAreNotLoadedFailTheStart() {
+    let world = World()
+    world.inFile = []
+    #expect(world.perform("start") == Outcome(.genericError, "connections: l2tp is not in /etc/swanctl/swanctl.conf"))
+    #expect(!world.runs)
+    #expect(world.machine.files.text(at: Self.record) == nil)
+    // With nothing expected an empty file is only worth a warning.
+    #expect(world.perform("start", [:]) == Outcome(.success))
+    #expect(world.machine.log.messages(from: .warning).contains("/etc/swanctl/swanctl.conf holds no connections"))
+  }
+
+  @Test func swanctlsWordsAreTold() {
+    let world = World()
+    world.machine.processes.programs[Swanctl.binary] = { _ in
+      CommandResult(.exited(22), error: Array("loading...\nloading connection 'l2tp' failed: unknown option: versoin\n".utf8))
+    }
+    #expect(
+      world.perform("start").reason
+        == "loading /etc/swanctl/swanctl.conf: swanctl exited with 22: loading connection 'l2tp' failed: unknown option: versoin")
+    #expect(!world.runs)
+  }
+
+  @Test func exitsAtOnceIsToldAtOnce() {
+    let world = World()
+    world.machine.processes.launches[Self.binary] = { [unowned world] _ in
+      let process = world.machine.processes.appear(Self.binary)
+      world.machine.clock.after(.milliseconds(20)) { world.machine.processes.vanish(process.pid) }
+      return process
+    }
+    let begin = world.machine.clock.now
+    #expect(world.perform("start").reason == "starting charon-systemd: it exited at once; its log says why")
+    #expect(world.machine.clock.now - begin < .seconds(1))
+  }
+
+  @Test func foreignDaemonIsNamedNotKilled() {
+    let world = World()
+    world.machine.sockets.listeners[500] = [UDPListener(.any, inode: 7)]
+    #expect(
+      world.perform("start")
+        == Outcome(.genericError, "UDP port 500 is taken by a process that is not /usr/sbin/charon-systemd"))
+    let starter = world.machine.processes.appear("/usr/lib/ipsec/charon")
+    #expect(world.perform("start").reason == "UDP port 500 is taken by /usr/lib/ipsec/charon (pid \(starter.pid))")
+    #expect(world.machine.processes.signals.isEmpty)
+    #expect(world.perform("monitor") == Outcome(.notRunning))
+    #expect(world.perform("stop") == Outcome(.success))
+    #expect(world.machine.processes.table == [starter])
+  }
+
+  @Test func hungDaemonIsReplaced() {
+    let world = World(running: true)
+    world.charon.isHung = true
+    world.machine.processes.makeStubborn(world.machine.processes.table[0])
+    world.machine.processes.launches[Self.binary] = { [unowned world] _ in
+      world.charon.isHung = false
+      return world.appear()
+    }
+    #expect(world.perform("start", seconds: 60) == Outcome(.success))
+    #expect(world.machine.processes.table.map(\.pid) == [1002])
+  }
+
+  @Test func daemonWithoutConnectionsGetsThem() {
+    let world = World(running: true)
+    world.charon.loaded = []
+    #expect(world.perform("start") == Outcome(.success))
+    #expect(world.machine.processes.launched.isEmpty)
+    #expect(world.charon.loaded == ["l2tp"])
+  }
+
+  @Test func leftoversOfAKilledDaemonAreRemoved() throws {
+    let world = World()
+    let address = try #require(IPAddress("203.0.113.50"))
+    world.machine.network.ipsec[address] = 6
+    #expect(world.perform("start") == Outcome(.success))
+    #expect(world.machine.network.ipsec[address, default: 0] == 0)
+  }
+
+  /// Whatever fails: the start is not called a success, or it was one.
+  @Test(arguments: [(false, false), (true, false), (false, true)])
+  func startWithAnErrorAtEveryCall(systemd: Bool, ha: Bool) {
+    var world = World()
+    let count = InMemoryMachine.failingEveryCall {
+      world = World(systemd: systemd, ha: ha)
+      return world.machine
+    } _: { _ in
+      world.perform("start")
+    } check: { failed, outcome, machine in
+      if outcome.status == .success {
+        #expect(world.runs && world.charon.loaded == ["l2tp"], "\(failed)")
+      } else {
+        #expect(outcome.reason?.isEmpty == false, "\(failed)")
+        #expect(!world.runs, "\(failed): \(outcome)")
+      }
+    }
+    #expect(count > 15)
+  }
+
+  // MARK: Stopping
+
+  @Test func stopOfAnUnpromotedMemberNeverDrains() {
+    let world = World(running: true)
+    world.charon.sas = [.init(id: 1)]
+    #expect(world.perform("stop", promotable: true) == Outcome(.success))
+    #expect(world.charon.terminated.isEmpty)
+    #expect(!world.runs)
+  }
+
+  @Test func plainStopSaysGoodbye() throws {
+    let world = World(running: true)
+    let address = try #require(IPAddress("203.0.113.50"))
+    world.charon.sas = [
+      .init(id: 1), .init(id: 2, localHost: "192.0.2.9"), .init(id: 3, connection: "ha"), .init(id: 4, state: "PASSIVE"),
+      .init(id: 5, confirms: false),
+    ]
+    world.machine.network.ipsec[address] = 4
+    world.machine.files.put("", at: "/run/charon.vici")
+    let begin = world.machine.clock.now
+    #expect(world.perform("stop", ["address": "203.0.113.50", "drain_timeout": "3"]) == Outcome(.success))
+    #expect(world.charon.terminated == [1, 5])
+    #expect(world.machine.clock.now - begin >= .seconds(3))
+    #expect(world.machine.clock.now - begin < .seconds(4))
+    #expect(world.machine.network.ipsec[address, default: 0] == 0)
+    #expect(world.machine.files.nodes["/run/charon.vici"] == nil)
+    #expect(world.machine.files.heldLocks.isEmpty)
+  }
+
+  @Test func withoutDrainingNobodyWaits() {
+    let world = World(running: true)
+    world.charon.sas = [.init(id: 1, confirms: false)]
+    let begin = world.machine.clock.now
+    #expect(world.perform("stop", ["drain_timeout": "0"]) == Outcome(.success))
+    #expect(world.charon.terminated == [1])
+    #expect(world.machine.clock.now == begin)
+  }
+
+  @Test func stopOfAHungDaemonSucceeds() {
+    let world = World(running: true)
+    world.charon.isHung = true
+    world.machine.processes.makeStubborn(world.machine.processes.table[0])
+    let begin = world.machine.clock.now
+    #expect(world.perform("stop") == Outcome(.success))
+    #expect(!world.runs)
+    #expect(world.machine.clock.now - begin < .seconds(18))
+  }
+
+  @Test func stopWithAnErrorAtEveryCall() {
+    var world = World()
+    let count = InMemoryMachine.failingEveryCall {
+      world = World(running: true)
+      world.charon.sas = [.init(id: 1)]
+      return world.machine
+    } _: { _ in
+      world.perform("stop")
+    } check: { failed, outcome, _ in
+      #expect(outcome.status != .success || !world.runs, "\(failed)")
+      #expect(outcome.status == .success || outcome.reason?.isEmpty == false, "\(failed)")
+    }
+    #expect(count > 10)
+  }
+
+  // MARK: Promoting and demoting
+
+  @Test func promoteTakesTheSegment() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    world.charon.sas = [.init(id: 1, state: "PASSIVE"), .init(id: 2, connection: "ha")]
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.machine.files.sent.map { String(decoding: $0.bytes, as: UTF8.self) } == ["+1\n"])
+    #expect(world.machine.files.text(at: Self.record) == "Promoted 1001 10010\n")
+    #expect(world.charon.sas.map(\.state) == ["ESTABLISHED", "ESTABLISHED"])
+    #expect(world.machine.cluster.scores["ipsec"] == 100)
+    #expect(world.perform("monitor", promotable: true) == Outcome(.runningPromoted))
+  }
+
+  @Test func promoteWithoutHASaysWhatClientsExperience() throws {
+    let world = World(running: true)
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(
+      world.machine.log.messages(from: .notice)
+        == ["promoted without the ha plugin: clients find out by their own timers and connect again"])
+  }
+
+  @Test func demoteWithHASaysNothingToClients() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    world.charon.sas = [.init(id: 1)]
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.perform("demote", promotable: true) == Outcome(.success))
+    #expect(world.charon.terminated.isEmpty)
+    #expect(world.charon.sas.map(\.state) == ["PASSIVE"])
+    #expect(world.machine.files.text(at: Self.record) == "Unpromoted 1001 10010\n")
+    #expect(world.machine.cluster.scores["ipsec"] == 10)
+  }
+
+  @Test func demoteWithoutHAEndsOurSAs() throws {
+    let world = World(running: true)
+    try world.holdAddress()
+    world.charon.sas = [.init(id: 1), .init(id: 2, localHost: "192.0.2.9")]
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.perform("demote", promotable: true) == Outcome(.success))
+    #expect(world.charon.terminated == [1])
+    #expect(world.charon.sas.map(\.id) == [2])
+  }
+
+  /// Who connects while the others are told goodbye is told too.
+  @Test func demoteAcceptsNobodyNew() throws {
+    let world = World(running: true)
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    world.charon.sas = [.init(id: 1, confirms: false)]
+    world.machine.clock.after(.milliseconds(40)) {
+      world.charon.sas = [.init(id: 7)]
+    }
+    #expect(world.perform("demote", promotable: true) == Outcome(.success))
+    #expect(world.charon.terminated == [1, 7])
+  }
+
+  @Test func demoteOfAHungDaemonIsGivenUpSoon() throws {
+    let world = World(running: true)
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    world.charon.isHung = true
+    let begin = world.machine.clock.now
+    #expect(world.perform("demote", promotable: true).status == .genericError)
+    #expect(world.machine.clock.now - begin <= .milliseconds(4200))
+  }
+
+  @Test func fifoWithoutAReaderIsTriedAgain() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    let reader = world.machine.files.readers["/run/charon.ha"]
+    world.machine.files.readers["/run/charon.ha"] = nil
+    world.machine.clock.after(.milliseconds(20)) { world.machine.files.readers["/run/charon.ha"] = reader }
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.machine.files.sent.count == 1)
+    world.machine.files.nodes["/run/charon.ha"] = nil
+    #expect(
+      world.perform("demote", promotable: true).reason
+        == "ha_fifo: writing to /run/charon.ha: no such file or directory (ENOENT)")
+  }
+
+  @Test func plainStartTakesTheSegmentAndAStandbyDoesNot() {
+    let plain = World(ha: true)
+    #expect(plain.perform("start") == Outcome(.success))
+    #expect(plain.machine.files.sent.map { String(decoding: $0.bytes, as: UTF8.self) } == ["+1\n"])
+    let standby = World(ha: true)
+    #expect(standby.perform("start", promotable: true) == Outcome(.success))
+    #expect(standby.machine.files.sent.isEmpty)
+    #expect(standby.machine.log.messages(from: .warning).isEmpty)
+  }
+
+  @Test func haWithoutASecretIsNamed() {
+    let world = World(ha: true)
+    world.machine.files.put("charon { plugins { ha { local = 10.0.0.1\n } } }", at: "/etc/strongswan.conf")
+    #expect(world.perform("start", promotable: true) == Outcome(.success))
+    #expect(
+      world.machine.log.messages(from: .warning) == [
+        "the ha plugin has no secret: keys and pre-shared secrets cross the network in clear text",
+        "the ha plugin's monitor is on: a standby would take the segment behind the cluster's back",
+      ])
+  }
+
+  /// From one call on nothing works any more: what a process that is killed there leaves behind.
+  @Test(arguments: ["start", "promote", "demote", "stop"]) func killedAtAnyCallTheNextStopCleansUp(_ action: String) throws {
+    var position = 0
+    while true {
+      let world = World(running: action != "start", ha: true)
+      try world.holdAddress()
+      if action == "demote" || action == "stop" { _ = world.perform("promote", promotable: true) }
+      world.machine.calls.reset()
+      world.machine.calls.fail("", after: position, with: .io)
+      _ = world.perform(action, promotable: true)
+      guard world.machine.calls.forced != nil else { break }
+      world.machine.calls.reset()
+      #expect(world.perform("stop", promotable: true) == Outcome(.success))
+      #expect(!world.runs)
+      #expect(world.machine.files.nodes[Self.record] == nil)
+      position += 1
+    }
+    #expect(position > 8, "\(action)")
+  }
+
+  // MARK: Reloading
+
+  @Test func reloadKeepsWhatWorks() {
+    let world = World(running: true)
+    world.inFile = ["l2tp", "ikev2"]
+    #expect(world.perform("reload-agent", ["connections": "l2tp ikev2"]) == Outcome(.success))
+    #expect(world.charon.asked.contains("reload-settings"))
+    world.machine.files.put("connections {", at: "/etc/swanctl/swanctl.conf")
+    let asked = world.charon.asked.count
+    #expect(
+      world.perform("reload-agent").reason
+        == "config: /etc/swanctl/swanctl.conf:1: section connections is not closed")
+    #expect(world.charon.asked.count == asked)
+    world.machine.files.put("connections { }", at: "/etc/swanctl/swanctl.conf")
+    world.charon.reloadRefusal = "reloading config failed"
+    #expect(world.perform("reload-agent").reason == "asking charon for reload-settings: reloading config failed")
+  }
+}
+
+extension IPAddress {
+  fileprivate static var any: IPAddress { IPAddress(bytes: [0, 0, 0, 0])! }
+}

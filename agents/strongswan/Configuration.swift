@@ -1,0 +1,83 @@
+import Daemon
+import Host
+import OCF
+import VICI
+
+/// strongSwan's command for loading what swanctl.conf says: files, keys and certificates it reads better than we would.
+enum Swanctl {
+  static let binary = "/usr/sbin/swanctl"
+
+  /// Equivalent to: `swanctl --load-all`. It exits 0 on a syntax error and when there is nothing to load, so that the file
+  /// is read before, and charon asked afterwards.
+  static func loadAll(_ config: AbsolutePath, into vici: AbsolutePath) -> Command {
+    Command(binary, ["--load-all", "--noprompt", "--file", config.description, "--uri", "unix://\(vici)"])
+  }
+}
+
+extension StrongSwan {
+  static let daemonSettings = "/etc/strongswan.conf"
+
+  /// Reads swanctl.conf and strongswan.conf with all they include.
+  func checkSettings(_ call: Call) throws(OCFError) {
+    _ = try settings(config.description, call, parameter: "config")
+    if try attempt("looking for \(Self.daemonSettings)", { () throws(SystemError) in
+      try call.host.files.status(Self.daemonSettings)
+    }) != nil {
+      _ = try settings(Self.daemonSettings, call, parameter: nil)
+    }
+  }
+
+  private func settings(_ path: String, _ call: Call, parameter: String?) throws(OCFError) -> SettingsFile {
+    do throws(SettingsError) { return try SettingsFile(reading: path, from: call.host.files) } catch {
+      let reason = "\(parameter.map { "\($0): " } ?? "")\(error)"
+      switch error.kind {
+      case .absent: throw parameter == nil ? .failed(reason) : .wrongHere(reason)
+      case .unreadable, .tooLarge, .syntax: throw .wrongHere(reason)
+      }
+    }
+  }
+
+  /// Loads connections and secrets and looks whether charon has them.
+  func load(_ call: Call) throws(OCFError) {
+    try checkSettings(call)
+    let lock = try exclusive(call)
+    defer { lock.release() }
+    let command = Swanctl.loadAll(config, into: vici)
+    let result = try attempt("loading \(config)") { () throws(SystemError) in
+      try call.host.processes.run(command, before: call.deadline)
+    }
+    switch result.ending {
+    case .exited(0): break
+    case .exited(let status): throw .failed("loading \(config): swanctl exited with \(status)\(lastLine(of: result.error))")
+    case .signalled(let signal): throw .failed("loading \(config): swanctl ended by signal \(signal)")
+    case .timedOut: throw .failed("loading \(config): swanctl did not end in time")
+    }
+    let loaded = try ask { () throws(VICIError) in try connect(call, within: .seconds(5)).loadedConnections() }
+    if let missing = missing(from: loaded) { throw .failed("connections: \(missing) is not in \(config)") }
+    if loaded.isEmpty { call.log.warning("\(config) holds no connections") }
+    call.log.info("loaded \(config)", ("VPNHA_CONNECTIONS", loaded.joined(separator: " ")))
+  }
+
+  /// The right to change something in charon: one such operation at a time on a node.
+  func exclusive(_ call: Call) throws(OCFError) -> any FileLock {
+    try attempt("making \(DaemonRole.directory)") { () throws(SystemError) in
+      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
+    }
+    return try ask { () throws(VICIError) in try Charon.lock(on: call.host, before: call.deadline) }
+  }
+
+  /// The last line that a tool wrote, as a part of a reason.
+  private func lastLine(of output: [UInt8]) -> String {
+    guard let line = output.split(separator: UInt8(ascii: "\n")).last else { return "" }
+    return ": " + String(decoding: line.prefix(120).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
+  }
+}
+
+extension StrongSwan: ReloadableAgent {
+  /// Takes changed parameters and files. A file with an error changes nothing; no SA is dropped.
+  func reload(_ call: Call) throws(OCFError) {
+    try checkSettings(call)
+    try ask { () throws(VICIError) in try connect(call, within: .seconds(5)).reloadSettings() }
+    try load(call)
+  }
+}

@@ -1,0 +1,156 @@
+import Daemon
+import Host
+import OCF
+import VICI
+
+extension StrongSwan: PromotableAgent {
+  /// Makes this node's charon the one that serves.
+  func promote(_ call: Call) throws(OCFError) {
+    let process = try promotable(call)
+    // The address comes first: with the segment and without the address charon would talk to clients from nowhere.
+    if let address {
+      let within = call.within(.seconds(2))
+      guard try ask({ () throws(VICIError) in try within.until { () throws(VICIError) in try holdsAddress(address, call) } })
+      else { throw .failed("address: \(address) is not on this node") }
+    }
+    if try hasHA(call) {
+      try send(.take, call)
+    } else {
+      call.log.notice("promoted without the ha plugin: clients find out by their own timers and connect again")
+    }
+    try attempt("recording the role") { () throws(SystemError) in try daemon.record(.promoted, of: process, call) }
+  }
+
+  /// Steps back to warm standby. A daemon that hangs is given up after about two seconds.
+  func demote(_ call: Call) throws(OCFError) {
+    let process = try promotable(call)
+    if try hasHA(call) {
+      try handOver(call)
+    } else {
+      try ask { () throws(VICIError) in try drain(call) }
+    }
+    try attempt("recording the role") { () throws(SystemError) in try daemon.record(.unpromoted, of: process, call) }
+  }
+
+  private func promotable(_ call: Call) throws(OCFError) -> Process {
+    guard let process = try attempt("looking for \(daemon.name)", { () throws(SystemError) in try daemon.find(call) }) else {
+      throw .failed("\(daemon.name) does not run")
+    }
+    return process
+  }
+
+  func hasHA(_ call: Call) throws(OCFError) -> Bool {
+    try ask { () throws(VICIError) in
+      try connect(call, within: patience(for: call)).statistics().hasPlugin("ha")
+    }
+  }
+
+  // MARK: Segments of the ha plugin
+
+  /// What the ha plugin is told about its segment. There is one: two nodes, one active.
+  enum SegmentOrder: String {
+    case take = "+1"
+    case drop = "-1"
+  }
+
+  /// Writes to the plugin's FIFO. charon opens it anew for every message, so that for an instant nobody reads from it.
+  private func send(_ order: SegmentOrder, _ call: Call) throws(OCFError) {
+    let bytes = Array("\(order.rawValue)\n".utf8)
+    var refusal: SystemError?
+    let within = call.within(.seconds(1))
+    let sent = within.until {
+      do throws(SystemError) {
+        try call.host.files.send(bytes, toFIFO: haFifo.description)
+        return true
+      } catch {
+        refusal = error
+        return error.errno != .noSuchDeviceOrAddress
+      }
+    }
+    if let refusal, !sent || refusal.errno != .noSuchDeviceOrAddress { throw explain(refusal, while: "ha_fifo") }
+    call.log.info(order == .take ? "took the ha segment" : "gave up the ha segment", ("VPNHA_FIFO", haFifo.description))
+  }
+
+  /// A plain resource has no peer that could hold the segment.
+  func takeSegmentIfPlain(_ call: Call) throws(OCFError) {
+    if !call.isPromotable, try hasHA(call) { try send(.take, call) }
+  }
+
+  /// Gives the segment up and waits until our SAs are passive: then nothing is said to a client any more.
+  private func handOver(_ call: Call) throws(OCFError) {
+    try send(.drop, call)
+    let within = call.within(.seconds(2))
+    let isPassive = try ask { () throws(VICIError) in
+      try within.until { () throws(VICIError) in
+        var active = 0
+        try connect(within, within: .seconds(2)).sas { if isOurs($0), $0.isEstablished { active += 1 } }
+        return active == 0
+      }
+    }
+    if !isPassive { call.log.warning("charon has still active SAs after it gave up the ha segment") }
+  }
+
+  /// Says what the ha plugin's configuration lacks; never changes an exit status.
+  func reviewHA(_ call: Call) {
+    do throws(OCFError) { guard try hasHA(call) else { return } } catch { return }
+    let settings: SettingsFile
+    do throws(SettingsError) { settings = try SettingsFile(reading: Self.daemonSettings, from: call.host.files) } catch { return }
+    func value(_ key: String) -> String? {
+      ["charon-systemd", "charon"].lazy.compactMap { settings.root.section(at: "\($0).plugins.ha")?.value(key) }.first
+    }
+    if value("secret") == nil {
+      call.log.warning("the ha plugin has no secret: keys and pre-shared secrets cross the network in clear text")
+    }
+    if value("monitor").map({ ["no", "false", "0", "disabled"].contains($0) }) != true {
+      call.log.warning("the ha plugin's monitor is on: a standby would take the segment behind the cluster's back")
+    }
+  }
+
+  // MARK: Saying goodbye
+
+  /// Whether a client's SA ends at our address. The two nodes' own SA of the ha plugin is nobody's session.
+  func isOurs(_ sa: IKESA) -> Bool {
+    guard sa.connection != "ha" else { return false }
+    guard let address else { return true }
+    return IPAddress(sa.localHost) == address
+  }
+
+  /// The goodbye of a stop: with all that can go wrong it must not keep the daemon from being ended.
+  func farewell(_ call: Call, isPromoted: Bool) {
+    do throws(OCFError) {
+      if isPromoted, try hasHA(call) { return try handOver(call) }
+      try ask { () throws(VICIError) in try drain(call) }
+    } catch { call.log.warning("saying goodbye to clients: \(error.reason)") }
+  }
+
+  /// Tells every client goodbye and waits until it has confirmed, at most `drain_timeout` seconds.
+  ///
+  /// By identity and without waiting for each: charon would take SAs one after the other, each with the whole timeout.
+  /// Who connects meanwhile is told too.
+  private func drain(_ call: Call) throws(VICIError) {
+    let left = call.deadline - call.host.clock.now
+    // A third of the time is kept for what comes after.
+    let within = call.within(min(.seconds(drainTimeout), left * 2 / 3))
+    let lock = try Charon.lock(on: call.host, before: call.within(.seconds(2)).deadline)
+    defer { lock.release() }
+    var told: Set<UInt64> = []
+    var remaining = 0
+    func tell() throws(VICIError) {
+      // One answer may take this long even where nobody waits for the clients.
+      let charon = try connect(call, within: .seconds(2))
+      var ids: [UInt64] = []
+      try charon.sas { if isOurs($0), !$0.isPassive, ids.count < 100_000 { ids.append($0.uniqueID) } }
+      remaining = ids.count
+      for id in ids where told.insert(id).inserted {
+        try charon.terminate(.ikeID(id))
+      }
+    }
+    try tell()
+    guard remaining > 0 else { return }
+    let isEmpty = try within.until { () throws(VICIError) in
+      try tell()
+      return remaining == 0
+    }
+    call.log.info("said goodbye to \(told.count) clients", ("VPNHA_UNCONFIRMED", String(isEmpty ? 0 : remaining)))
+  }
+}

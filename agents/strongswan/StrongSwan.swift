@@ -1,0 +1,244 @@
+import Daemon
+import Host
+import OCF
+import VICI
+
+/// strongSwan's IKE daemon, kept through its VICI socket.
+struct StrongSwan: ResourceAgent {
+  static let about = About(
+    "IPsec gateway: strongSwan's charon",
+    """
+    Runs strongSwan's IKE daemon with the connections of swanctl.conf and looks after it through its VICI socket. \
+    As a promotable clone it keeps a warm standby: the daemon up, the connections loaded, and with strongSwan's ha plugin \
+    the peer's security associations in place. Promotion takes the ha segment. Demotion gives it up, or, without that \
+    plugin, tells every client goodbye while the address is still here. A plain resource says goodbye when it stops.
+    """)
+
+  static let operations: [Operation] = [
+    .start(timeout: 60), .stop(timeout: 60), .promote(timeout: 30), .demote(timeout: 30),
+    .monitor(.promoted, every: 10, timeout: 20), .monitor(.unpromoted, every: 11, timeout: 20), .monitor(every: 12, timeout: 20),
+    .monitor(.promoted, every: 60, timeout: 20, depth: .service),
+    .monitor(.unpromoted, every: 61, timeout: 20, depth: .service), .monitor(every: 62, timeout: 20, depth: .service),
+    .reloadAgent(timeout: 30), .validateAll(timeout: 20), .metaData(timeout: 5),
+  ]
+
+  @Parameter(
+    "Unit that starts charon", "Used where the launcher says so. While it runs, a runtime drop-in keeps systemd from restarting it.")
+  var unit = "strongswan.service"
+  @Parameter(
+    "Who starts charon",
+    "auto: the unit where systemd runs and has it, else the daemon itself. systemd: the unit. direct: the daemon itself.")
+  var launcher = Launcher.auto
+  @Parameter("charon's program") var binary: AbsolutePath = "/usr/sbin/charon-systemd"
+  @Parameter(
+    "Connections and secrets",
+    """
+    The file that is given to swanctl. It is read before anything is loaded, with what it includes, so that an error in it \
+    is told with file and line and changes nothing.
+    """, reloadable: true)
+  var config: AbsolutePath = "/etc/swanctl/swanctl.conf"
+  @Parameter("charon's control socket") var vici: AbsolutePath = "/run/charon.vici"
+  @Parameter(
+    "Connections that must be loaded", "Their names in swanctl.conf. Empty: none is looked for.", reloadable: true)
+  var connections: [String] = []
+  @Parameter(
+    "Address of the gateway",
+    """
+    The floating address that clients connect to. Security associations that end there are this resource's: only they are \
+    ended and cleaned up, and monitor level 20 probes IKE on it.
+    """, reloadable: true)
+  var address: IPAddress? = nil
+  @Parameter(
+    "Seconds to say goodbye", "How long clients are given to confirm that they were told. 0: they are told, nobody waits.",
+    reloadable: true)
+  var drainTimeout = 10
+  @Parameter("Control pipe of the ha plugin", "Used when charon has that plugin loaded.", reloadable: true)
+  var haFifo: AbsolutePath = "/run/charon.ha"
+
+  /// charon, whoever started it: its arguments name no configuration.
+  var daemon: Daemon { Daemon(binary.description, package: "charon-systemd", unit: unit, launcher: launcher) }
+
+  // MARK: What is there
+
+  func checkParameters() throws(OCFError) {
+    guard unit.hasSuffix(".service"), !unit.contains("/") else {
+      throw .misconfigured("unit: expected the name of a service, got \"\(unit.prefix(40))\"")
+    }
+  }
+
+  func checkNode(_ call: Call) throws(OCFError) {
+    try daemon.checkInstalled(call)
+    guard call.host.files.isExecutable(Swanctl.binary) else { throw .missing(Swanctl.binary, package: "strongswan-swanctl") }
+    try checkSettings(call)
+  }
+
+  func observe(_ call: Call) throws(OCFError) -> ResourceState {
+    guard let process = try attempt("looking for \(daemon.name)", { () throws(SystemError) in try daemon.find(call) })
+    else { return .stopped }
+    let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
+    if process.isStopped {
+      return .failed("\(daemon.name) (pid \(process.pid)) is stopped by a signal", promoted: isPromoted)
+    }
+    do throws(VICIError) {
+      let charon = try connect(call, within: patience(for: call))
+      let statistics = try charon.statistics()
+      if isPromoted, let address, try !holdsAddress(address, call) {
+        return .failed("address: \(address) is not on this node", promoted: true)
+      }
+      // A start is done when the connections are there, not when the daemon answers.
+      if call.depth >= .service || call.request.action == .start {
+        if let missing = missing(from: try charon.loadedConnections()) {
+          return .failed("connections: \(missing) is not loaded", promoted: isPromoted)
+        }
+      }
+      if call.depth >= .client, let problem = probe(call, isPromoted: isPromoted) {
+        return .failed(problem, promoted: isPromoted)
+      }
+      if call.depth >= .service, statistics.idleWorkers == 0, statistics.queues.total > 0 {
+        return .degraded(
+          "all \(statistics.workers) worker threads are busy, \(statistics.queues.total) jobs wait", promoted: isPromoted)
+      }
+      return isPromoted ? .promoted : .running
+    } catch {
+      return .failed("\(daemon.name) (pid \(process.pid)): \(error)", promoted: isPromoted)
+    }
+  }
+
+  /// The first of `connections` that is not among `loaded`.
+  func missing(from loaded: [String]) -> String? { connections.first { !loaded.contains($0) } }
+
+  func holdsAddress(_ address: IPAddress, _ call: Call) throws(VICIError) -> Bool {
+    do throws(SystemError) { return try !call.host.network.holders(of: address).isEmpty } catch {
+      throw VICIError(.unreachable, "looking for \(address)", "\(error.errno)", errno: error.errno)
+    }
+  }
+
+  // MARK: Start and stop
+
+  func start(_ call: Call) throws(OCFError) {
+    if let process = try attempt("looking for \(daemon.name)", { () throws(SystemError) in try daemon.find(call) }) {
+      // It runs, and an observation was not content. One that answers only lacks its connections.
+      if try answers(call) {
+        try load(call)
+        try attempt("recording \(daemon.name)") { () throws(SystemError) in try daemon.record(.unpromoted, of: process, call) }
+        return try takeSegmentIfPlain(call)
+      }
+      try end(call)
+    }
+    try checkPorts(call)
+    // A charon that was killed leaves its states in the kernel, and does not look for them when it starts again.
+    try removeKernelState(call)
+    try daemon.start(call) { (_) throws(OCFError) in
+      guard try answers(call) else { return false }
+      try load(call)
+      reviewHA(call)
+      try takeSegmentIfPlain(call)
+      return true
+    }
+  }
+
+  func stop(_ call: Call) throws(OCFError) {
+    let process = try attempt("looking for \(daemon.name)") { () throws(SystemError) in try daemon.find(call) }
+    if let process, !process.isStopped {
+      let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
+      // An unpromoted member holds nobody's sessions but its peer's.
+      if isPromoted || !call.isPromotable { farewell(call, isPromoted: isPromoted) }
+    }
+    try end(call)
+  }
+
+  /// Ends the daemon and removes what it left behind.
+  private func end(_ call: Call) throws(OCFError) {
+    try daemon.stop(call, grace: .seconds(15))
+    try removeKernelState(call)
+    do throws(SystemError) {
+      // charon does not unlink its socket, and replaces it at its next start.
+      try call.host.files.remove(vici.description)
+      try call.host.files.remove(ProbeRecord.path(for: call.request))
+    } catch { call.log.warning("cleaning up after \(daemon.name): \(error)") }
+  }
+
+  private func removeKernelState(_ call: Call) throws(OCFError) {
+    guard let address else { return }
+    let count = try attempt("removing IPsec state of \(address)") { () throws(SystemError) in
+      try call.host.network.removeIPsecState(endpoint: address)
+    }
+    if count > 0 { call.log.info("removed \(count) IPsec states and policies of \(address)") }
+  }
+
+  /// Names whoever holds the IKE ports; nobody's process is ended for it.
+  private func checkPorts(_ call: Call) throws(OCFError) {
+    let taken = try attempt("looking at UDP ports 500 and 4500") { () throws(SystemError) -> UInt16? in
+      for port in [UInt16(500), 4500] where try !call.host.sockets.udpListeners(on: port).isEmpty { return port }
+      return nil
+    }
+    guard let taken else { return }
+    let owner = try attempt("looking for other IKE daemons") { () throws(SystemError) -> Process? in
+      for path in Self.otherDaemons where path != binary.description {
+        if let process = try call.host.processes.running(path).first { return process }
+      }
+      return nil
+    }
+    guard let owner else { throw .failed("UDP port \(taken) is taken by a process that is not \(binary)") }
+    throw .failed("UDP port \(taken) is taken by \(owner.executable) (pid \(owner.pid))")
+  }
+
+  /// Programs that bind the IKE ports.
+  static let otherDaemons = [
+    "/usr/lib/ipsec/charon", "/usr/sbin/charon-systemd", "/usr/libexec/ipsec/charon", "/usr/libexec/ipsec/pluto",
+    "/usr/lib/ipsec/pluto", "/usr/sbin/racoon", "/usr/sbin/iked",
+  ]
+}
+
+// MARK: - Asking charon
+
+extension StrongSwan {
+  /// How long charon may take to answer. What steps back must not wait for a daemon that hangs.
+  func patience(for call: Call) -> Duration {
+    switch call.request.action {
+    case .stop, .demote, .promote: .seconds(2)
+    default: max(.seconds(2), min(.seconds(10), (call.deadline - call.host.clock.now) / 2))
+    }
+  }
+
+  /// Even the last look, at the deadline itself, leaves charon time for an answer: the deadline has a margin behind it.
+  func connect(_ call: Call, within limit: Duration) throws(VICIError) -> Charon {
+    let deadline = max(call.within(limit).deadline, call.host.clock.now + .milliseconds(200))
+    return try Charon(at: vici.description, on: call.host, before: deadline)
+  }
+
+  /// Whether charon answers now.
+  func answers(_ call: Call) throws(OCFError) -> Bool {
+    do throws(VICIError) {
+      _ = try connect(call, within: .seconds(2)).statistics()
+      return true
+    } catch { return false }
+  }
+}
+
+/// Runs `body`; a kernel's refusal becomes a reason that says what was being done.
+func attempt<Result>(_ operation: String, _ body: () throws(SystemError) -> Result) throws(OCFError) -> Result {
+  do throws(SystemError) { return try body() } catch { throw explain(error, while: operation) }
+}
+
+/// Runs `body`; what charon refuses becomes a reason.
+func ask<Result>(_ body: () throws(VICIError) -> Result) throws(OCFError) -> Result {
+  do throws(VICIError) { return try body() } catch { throw explain(error) }
+}
+
+/// What the kernel's refusal means for the cluster.
+func explain(_ error: SystemError, while operation: String) -> OCFError {
+  switch error.errno {
+  case .notPermitted, .accessDenied: .denied("\(operation): \(error)")
+  default: .failed("\(operation): \(error)")
+  }
+}
+
+/// What charon's refusal means for the cluster.
+func explain(_ error: VICIError) -> OCFError {
+  switch error.kind {
+  case .unreachable: error.errno == .accessDenied ? .denied("\(error)") : .failed("\(error)")
+  case .closed, .malformed, .refused, .timedOut: .failed("\(error)")
+  case .notSupported: .notInstalled("\(error)")
+  }
+}
