@@ -78,7 +78,7 @@ let package = Package(
       ]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha"]),
     .testTarget(name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "vpnha"]),
-    .testTarget(name: "NetnsTests", dependencies: ["vip", "Netlink", "CLinux"]),
+    .testTarget(name: "NetnsTests", dependencies: ["vip", "Netlink", "LinuxHost", "CLinux"]),
     .testTarget(
       name: "Lab",
       exclude: ["lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "probes.py", "node", "baseline"]),

@@ -12,6 +12,7 @@
 #pragma pop_macro("__USE_XOPEN")
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -24,12 +25,15 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
+#include <linux/neighbour.h>
+#include <linux/netconf.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
@@ -41,4 +45,17 @@ static inline int clinux_pidfd_send_signal(int fd, int signal) {
 static inline int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 static inline int clinux_openat(int dir, const char *path, int flags, mode_t mode) { return openat(dir, path, flags, mode); }
 static inline int clinux_fcntl(int fd, int command, int value) { return fcntl(fd, command, value); }
+// With _GNU_SOURCE the address arguments are transparent unions, which are not imported as pointers.
+static inline ssize_t clinux_recvfrom(int fd, void *buffer, size_t size, int flags, void *address, socklen_t *length) {
+  return recvfrom(fd, buffer, size, flags, (struct sockaddr *)address, length);
+}
+static inline ssize_t clinux_sendto(
+    int fd, const void *buffer, size_t size, int flags, const void *address, socklen_t length) {
+  return sendto(fd, buffer, size, flags, (const struct sockaddr *)address, length);
+}
+static inline int clinux_bind(int fd, const void *address, socklen_t length) {
+  return bind(fd, (const struct sockaddr *)address, length);
+}
+static inline int clinux_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
+static inline int clinux_set_process_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
 #endif

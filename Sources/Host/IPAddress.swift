@@ -103,3 +103,41 @@ extension IPAddress {
     isIPv6 ? bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] == 1 : bytes[0] == 127
   }
 }
+
+extension IPAddress {
+  private init(unchecked: [UInt8]) { bytes = unchecked }
+
+  /// `0.0.0.0`
+  public static let unspecifiedIPv4 = IPAddress(unchecked: [0, 0, 0, 0])
+  /// `::`
+  public static let unspecifiedIPv6 = IPAddress(unchecked: [UInt8](repeating: 0, count: 16))
+  /// `ff02::1`: every node on the link.
+  public static let allNodes = IPAddress(unchecked: [0xff, 0x02] + [UInt8](repeating: 0, count: 13) + [1])
+
+  /// `ff02::1:ffXX:XXXX` of an IPv6 address (RFC 4291 §2.7.1).
+  public var solicitedNode: IPAddress {
+    IPAddress(unchecked: [0xff, 0x02] + [UInt8](repeating: 0, count: 9) + [1, 0xff] + bytes.suffix(3))
+  }
+
+  /// The Ethernet address an IPv6 multicast goes to (RFC 2464 §7).
+  public var multicastHardwareAddress: [UInt8] { [0x33, 0x33] + bytes.suffix(4) }
+
+  /// Whether the first `prefixLength` bits are those of `network`.
+  public func isIn(_ network: IPAddress, prefixLength: Int) -> Bool {
+    guard network.bits == bits, (0...bits).contains(prefixLength) else { return false }
+    let whole = prefixLength / 8
+    guard bytes[..<whole] == network.bytes[..<whole] else { return false }
+    guard prefixLength % 8 != 0 else { return true }
+    return (bytes[whole] ^ network.bytes[whole]) >> UInt8(8 - prefixLength % 8) == 0
+  }
+
+  /// The address with every bit behind the prefix set (the broadcast address) or cleared (the network).
+  public func withHostBits(set: Bool, prefixLength: Int) -> IPAddress {
+    IPAddress(
+      unchecked: bytes.enumerated().map { index, byte in
+        let kept = min(8, max(0, prefixLength - index * 8))
+        let host = UInt8(truncatingIfNeeded: 0xff >> kept)
+        return set ? byte | host : byte & ~host
+      })
+  }
+}

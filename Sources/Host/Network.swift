@@ -15,6 +15,18 @@ public struct Link: Hashable, Sendable {
   public var mtu: Int
   /// `ppp`, `vlan`, `bond` …, empty for a physical link.
   public var kind: String
+  /// `ARPHRD_*` of `linux/if_arp.h`: 1 Ethernet, 32 InfiniBand, 512 PPP, 772 loopback.
+  public var hardwareType: UInt16 = 1
+  /// Where a frame for everybody goes.
+  public var broadcastHardwareAddress: [UInt8] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff]
+  /// Not `IFF_NOARP`.
+  public var answersARP = true
+  /// The link under a VLAN or macvlan, if it is in this network namespace (`IFLA_LINK`).
+  public var lower: Int32?
+  /// Whether the link under it is in another network namespace (the other end of a veth pair, say).
+  public var lowerIsElsewhere = false
+  /// The bond, bridge or VRF this link is part of.
+  public var master: Int32?
 
   public init(
     index: Int32, name: String, alternativeNames: [String] = [], hardwareAddress: [UInt8] = [], isUp: Bool = true,
@@ -38,6 +50,8 @@ public struct InterfaceAddress: Hashable, Sendable, CustomStringConvertible {
   public var address: IPAddress
   public var prefixLength: Int
   public var link: Int32
+  /// The other end, on a point-to-point link.
+  public var peer: IPAddress?
   /// IPv4 only.
   public var broadcast: IPAddress?
   /// IPv4 only: `eth0:vpn`; nil means the interface's own name.
@@ -88,6 +102,8 @@ public struct Route: Hashable, Sendable {
   /// `RTPROT_*`.
   public var protocolNumber: UInt8
   public var isGateway: Bool
+  /// Lower wins.
+  public var metric: UInt32 = 0
 
   public init(link: Int32, prefixLength: Int, source: IPAddress? = nil, protocolNumber: UInt8 = 2, isGateway: Bool = false) {
     self.link = link
@@ -134,6 +150,11 @@ public protocol Network: AnyObject {
   ///
   /// Equivalent to: `ip address show to ADDRESS`.
   func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress]
+  /// One copy of `address`, found without listing the node's other addresses, however many there are: on `link` and
+  /// labelled `label` if they are given. Of an IPv4 copy only address, prefix, link and label are told.
+  ///
+  /// Nil means that there is no short way to it, not that the node does not hold it: then ask `holders`.
+  func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress?
   /// Equivalent to: `ip address add … dev …`. `EEXIST` when the link holds it already.
   func add(_ address: InterfaceAddress) throws(SystemError)
   /// Equivalent to: `ip address del … dev …`. `EADDRNOTAVAIL` when the link does not hold it.
@@ -143,6 +164,10 @@ public protocol Network: AnyObject {
   /// Sends the first frame of `announcement` before it returns and the rest from a detached sender that is ours by
   /// identity and does not keep the action waiting.
   func announce(_ announcement: Announcement) throws(SystemError)
+  /// Asks the neighbours on `link` whether one of them uses `address`, without claiming it (ARP probe, RFC 5227 §2.1;
+  /// neighbour solicitation from the unspecified address, RFC 4862 §5.4), and returns the hardware address of the first
+  /// that does; nil when nobody has answered by `deadline`.
+  func rival(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]?
   /// Ends a burst for `address` that an earlier call left running.
   func silence(_ address: IPAddress) throws(SystemError)
   /// Removes IPsec SAs and policies whose endpoint is `address` and nothing else; returns how many went.

@@ -12,6 +12,8 @@ public final class InMemoryNetwork: Network {
   public var duplicateDetection = DuplicateDetection.instant
   public private(set) var announced: [Announcement] = []
   public private(set) var silenced: [IPAddress] = []
+  /// Hosts on the wire, by address.
+  public var neighbours: [IPAddress: [UInt8]] = [:]
   /// SAs and policies by endpoint.
   public var ipsec: [IPAddress: Int] = [:]
 
@@ -42,6 +44,12 @@ public final class InMemoryNetwork: Network {
   public func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
     try calls.sees("network.holders(of: \(address))")
     return addresses.filter { $0.address == address }
+  }
+  public func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress? {
+    try calls.sees("network.copy(of: \(address))")
+    return addresses.first {
+      $0.address == address && (link == nil || $0.link == link?.index) && (label == nil || $0.label == label)
+    }
   }
 
   public func add(_ address: InterfaceAddress) throws(SystemError) {
@@ -93,6 +101,12 @@ public final class InMemoryNetwork: Network {
   public func announce(_ announcement: Announcement) throws(SystemError) {
     try calls.changes("network.announce(\(announcement.address) on \(announcement.link) ×\(announcement.count))")
     announced.append(announcement)
+  }
+  public func rival(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
+    try calls.sees("network.rival(for: \(address) on \(link.name))")
+    if let neighbour = neighbours[address] { return neighbour }
+    clock.sleep(until: deadline)
+    return nil
   }
   public func silence(_ address: IPAddress) throws(SystemError) {
     try calls.changes("network.silence(\(address))")

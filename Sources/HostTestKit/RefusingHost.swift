@@ -48,6 +48,12 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   public func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
     try refuse("network.holders(of: \(address))")
   }
+  public func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress? {
+    try refuse("network.copy(of: \(address))")
+  }
+  public func rival(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
+    try refuse("network.rival(for: \(address))")
+  }
   public func add(_ address: InterfaceAddress) throws(SystemError) { try refuse("network.add(\(address))") }
   public func remove(_ address: InterfaceAddress) throws(SystemError) { try refuse("network.remove(\(address))") }
   public func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {

@@ -1,0 +1,382 @@
+import CLinux
+import Glibc
+import Host
+import Netlink
+
+/// The kernel's network configuration over rtnetlink and XFRM, and packet sockets for what goes on the wire.
+///
+/// Sockets are opened when they are first needed and kept.
+public final class LinuxNetwork: Network {
+  private let processes: any Processes
+  /// The program that runs `announce`: ours.
+  private let program: String
+  private var routing: Connection?
+  private var transforms: Connection?
+  private var datagrams: Descriptor?
+  private var names: [Int32: String] = [:]
+
+  /// - Parameter program: what continues an announcement in the background by `runAnnouncer`; by default this program.
+  public init(processes: any Processes, program: String? = nil) {
+    self.processes = processes
+    self.program = program ?? Self.executable
+  }
+
+  // MARK: Links
+
+  public func link(named name: String) throws(SystemError) -> Link? {
+    guard !name.isEmpty, name.utf8.count <= Message.longestLinkName else { return nil }
+    return try link(.getLink(named: name), name)
+  }
+
+  public func link(at index: Int32) throws(SystemError) -> Link? {
+    guard index > 0 else { return nil }
+    return try link(.getLink(index: index), "interface \(index)")
+  }
+
+  public func links() throws(SystemError) -> [Link] {
+    let links = try routes().dump(.getLinks, "listing interfaces", Link.init)
+    for link in links { names[link.index] = link.name }
+    return links
+  }
+
+  private func link(_ request: Message, _ what: String) throws(SystemError) -> Link? {
+    do {
+      let link = try routes().get(request, "looking for \(what)", Link.init)
+      if let link { names[link.index] = link.name }
+      return link
+    } catch let error where error.errno == .noSuchDevice {
+      return nil
+    }
+  }
+
+  /// For messages: the interface's name, or its number where it has none any more.
+  private func name(of index: Int32) -> String {
+    if let name = names[index] { return name }
+    do {
+      if let link = try link(at: index) { return link.name }
+    } catch {
+      // The message is about another failure; the number has to do.
+    }
+    return "interface \(index)"
+  }
+
+  // MARK: Addresses
+
+  public func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
+    guard try mayHold(address) else { return [] }
+    let copies = try routes().dump(.getAddresses(isIPv6: address.isIPv6), "looking for \(address)") {
+      (message) throws(Malformed) in try InterfaceAddress(message, only: address)
+    }
+    var told: [InterfaceAddress] = []
+    for var copy in copies {
+      if copy.label == name(of: copy.link) { copy.label = nil }
+      told.append(copy)
+    }
+    return told
+  }
+
+  public func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress? {
+    if address.isIPv6 { return try ipv6Copy(of: address, on: link?.index) }
+    if let link { return try ipv4Copy(of: address, on: link, label: label) }
+    guard let link = try localLink(of: address) else { return nil }
+    return try ipv4Copy(of: address, on: link, label: label)
+  }
+
+  /// Whether it is worth looking for `address`: false is certain. Both questions are look-ups in a hash of all addresses,
+  /// those of interfaces that are down included.
+  private func mayHold(_ address: IPAddress) throws(SystemError) -> Bool {
+    if address.isIPv6 { return try ipv6Copy(of: address, on: nil) != nil }
+    // IP_MULTICAST_IF names an interface by one of its addresses, and fails when none has it (ip(7)).
+    let socket = try datagramSocket()
+    if setsockopt(socket, Int32(IPPROTO_IP), IP_MULTICAST_IF, address.bytes, 4) == 0 { return true }
+    let error = Errno(rawValue: errno)
+    if error == .addressNotAvailable { return false }
+    throw SystemError("looking for \(address)", error)
+  }
+
+  private func ipv6Copy(of address: IPAddress, on link: Int32?) throws(SystemError) -> InterfaceAddress? {
+    do {
+      return try routes().get(.getIPv6Address(address, link: link), "looking for \(address)") {
+        (message) throws(Malformed) in try InterfaceAddress(message, only: address)
+      }
+    } catch let error where error.errno == .addressNotAvailable || error.errno == .noSuchDevice {
+      return nil
+    }
+  }
+
+  /// The link that `address` is local on by the routing tables.
+  private func localLink(of address: IPAddress) throws(SystemError) -> Link? {
+    do {
+      let entry = try routes().get(.matchRoute(to: address), "looking for \(address)", RouteEntry.init)
+      guard let entry, entry.isLocal else { return nil }
+      return try link(at: entry.route.link)
+    } catch let error where error.errno == .networkUnreachable || error.errno == .hostUnreachable {
+      return nil
+    }
+  }
+
+  /// There is no netlink request for one IPv4 address; netdevice(7) has one, by label and address.
+  private func ipv4Copy(of address: IPAddress, on link: Link, label: String?) throws(SystemError) -> InterfaceAddress? {
+    let text = label ?? link.name
+    guard text.utf8.count < IFNAMSIZ else { return nil }
+    func ask(_ request: Int32) throws(SystemError) -> [UInt8]? {
+      // struct ifreq: a label, and a sockaddr_in.
+      var interface = Array(text.utf8) + [UInt8](repeating: 0, count: 40 - text.utf8.count)
+      interface.replaceSubrange(16..<18, with: withUnsafeBytes(of: UInt16(AF_INET)) { Array($0) })
+      interface.replaceSubrange(20..<24, with: address.bytes)
+      if clinux_ioctl(try datagramSocket(), UInt(request), &interface) == 0 { return Array(interface[20..<24]) }
+      let error = Errno(rawValue: errno)
+      if error == .addressNotAvailable || error == .noSuchDevice { return nil }
+      throw SystemError("looking for \(address) on \(link.name)", error)
+    }
+    // Where no address has this label *and* this value, the kernel answers for the first with the label.
+    guard let found = try ask(SIOCGIFADDR), found == address.bytes, let mask = try ask(SIOCGIFNETMASK) else { return nil }
+    let prefixLength = mask.reduce(0) { $0 + $1.nonzeroBitCount }
+    return InterfaceAddress(address, prefixLength: prefixLength, link: link.index, label: label)
+  }
+
+  public func add(_ address: InterfaceAddress) throws(SystemError) {
+    try routes().perform(.addAddress(address), "adding \(address) to \(name(of: address.link))")
+  }
+
+  public func remove(_ address: InterfaceAddress) throws(SystemError) {
+    try routes().perform(.removeAddress(address), "removing \(address) from \(name(of: address.link))")
+  }
+
+  public func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
+    let entries = try routes().dump(.getRoutes(isIPv6: address.isIPv6), "looking for a route to \(address)") {
+      (message) throws(Malformed) -> RouteEntry? in
+      guard let entry = try RouteEntry(message), entry.table == RT_TABLE_MAIN.rawValue, entry.connects(address) else {
+        return nil
+      }
+      return entry
+    }
+    return entries.map(\.route).sorted {
+      $0.prefixLength != $1.prefixLength ? $0.prefixLength > $1.prefixLength : $0.metric < $1.metric
+    }
+  }
+
+  // MARK: Neighbours
+
+  public func announce(_ announcement: Announcement) throws(SystemError) {
+    guard announcement.count > 0, try sendFrames(of: announcement) else { return }
+    if announcement.count > 1 { _ = try processes.launch(Announcer.command(announcement, program: program)) }
+  }
+
+  /// One round: to everybody, and to each target. False where the link has no neighbours to tell.
+  func sendFrames(of announcement: Announcement) throws(SystemError) -> Bool {
+    let address = announcement.address
+    let operation = "announcing \(address)"
+    guard let link = try link(at: announcement.link) else {
+      throw SystemError("\(operation) on \(name(of: announcement.link))", .noSuchDevice)
+    }
+    guard link.hasNeighbours else { return false }
+    let wire = try PacketSocket(on: link, hears: 0)
+    let own = link.hardwareAddress
+    if address.isIPv6 {
+      let isRouter = try routes().get(.getIPv6Forwarding(link: link.index), operation, Message.forwarding) ?? false
+      try wire.send(
+        NeighbourDiscovery.advertisement(of: address, at: own, isRouter: isRouter), type: UInt16(ETH_P_IPV6),
+        to: link.hardwareAddress(ofMulticast: .allNodes), operation)
+      for target in announcement.targets where target.isIPv6 {
+        try wire.send(
+          NeighbourDiscovery.solicitation(of: target, from: address, at: own), type: UInt16(ETH_P_IPV6),
+          to: link.hardwareAddress(ofMulticast: target.solicitedNode), operation)
+      }
+    } else {
+      let type = link.hardwareType
+      try wire.send(
+        ARP.announcement(of: address, from: own, type: type, asReply: announcement.asReply).bytes,
+        type: UInt16(ETH_P_ARP), to: link.broadcastHardwareAddress, operation)
+      for target in announcement.targets where !target.isIPv6 {
+        try wire.send(
+          ARP.question(to: target, of: address, from: own, type: type).bytes, type: UInt16(ETH_P_ARP),
+          to: link.broadcastHardwareAddress, operation)
+      }
+    }
+    return true
+  }
+
+  /// Whether `announcement.link` still holds the address, as far as that can be told at once.
+  func stillHolds(_ announcement: Announcement) throws(SystemError) -> Bool {
+    if announcement.address.isIPv6 { return try ipv6Copy(of: announcement.address, on: announcement.link) != nil }
+    return try mayHold(announcement.address)
+  }
+
+  public func silence(_ address: IPAddress) throws(SystemError) {
+    for process in try processes.running(program) where Announcer.isBurst(process, of: address) {
+      try processes.signal(.kill, to: process)
+      // Nothing may leave for the address once it is gone from here, so the end is waited for; a kill takes no time.
+      let deadline = LinuxClock.now + .seconds(1)
+      while try processes.isAlive(process) {
+        guard LinuxClock.now < deadline else { throw SystemError("ending the announcement of \(address)", .timedOut) }
+        LinuxClock.sleep(until: LinuxClock.now + .milliseconds(1))
+      }
+    }
+  }
+
+  public func rival(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
+    guard link.hasNeighbours else { return nil }
+    let operation = "asking for \(address) on \(link.name)"
+    let type = UInt16(address.isIPv6 ? ETH_P_IPV6 : ETH_P_ARP)
+    let wire = try PacketSocket(on: link, hears: type)
+    let question =
+      address.isIPv6
+      ? NeighbourDiscovery.probe(for: address)
+      : ARP.probe(for: address, from: link.hardwareAddress, type: link.hardwareType).bytes
+    let destination =
+      address.isIPv6 ? link.hardwareAddress(ofMulticast: address.solicitedNode) : link.broadcastHardwareAddress
+    let start = LinuxClock.now
+    for round in 1...3 {
+      try wire.send(question, type: type, to: destination, operation)
+      let end = round == 3 ? deadline : start + (deadline - start) / 3 * round
+      while let frame = try wire.receive(before: end, operation) {
+        let claimant =
+          address.isIPv6
+          ? NeighbourDiscovery.claim(in: frame.bytes, to: address).map { $0.isEmpty ? frame.sender : $0 }
+          : ARP(frame.bytes)?.rival(for: address, own: link.hardwareAddress)
+        if let claimant, claimant != link.hardwareAddress { return claimant }
+      }
+    }
+    return nil
+  }
+
+  // MARK: IPsec
+
+  public func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
+    var removed = 0
+    func remove(_ request: Message, _ what: String) throws(SystemError) {
+      do {
+        try ipsec().perform(request, "removing \(what) of \(address)")
+        removed += 1
+      } catch let error where error.errno == .noSuchProcess || error.errno == .noSuchFile {
+        // It ended by itself since it was listed.
+      }
+    }
+    // Policies first: an SA that is gone under a living policy would be asked for again.
+    for policy in try policies(of: address) { try remove(.remove(policy), "an IPsec policy") }
+    for association in try associations(of: address) { try remove(.remove(association), "an IPsec SA") }
+    return removed
+  }
+
+  public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
+    try associations(of: address).count + policies(of: address).count
+  }
+
+  private func associations(of address: IPAddress) throws(SystemError) -> [SecurityAssociation] {
+    let from = try ipsec().dump(
+      .getAssociations(source: address), "listing IPsec SAs of \(address)", SecurityAssociation.init)
+    let to = try ipsec().dump(
+      .getAssociations(destination: address), "listing IPsec SAs of \(address)", SecurityAssociation.init)
+    // A kernel that does not filter sends all of them, twice.
+    return Array(Set(from + to)).filter { $0.hasEndpoint(address) }
+  }
+
+  private func policies(of address: IPAddress) throws(SystemError) -> [SecurityPolicy] {
+    try ipsec().dump(.getPolicies, "listing IPsec policies of \(address)") {
+      (message) throws(Malformed) -> SecurityPolicy? in
+      guard let policy = try SecurityPolicy(message), policy.hasEndpoint(address) else { return nil }
+      return policy
+    }
+  }
+
+  // MARK: Sockets
+
+  private func routes() throws(SystemError) -> Connection {
+    if let routing { return routing }
+    let opened = Connection(try KernelChannel(.route))
+    routing = opened
+    return opened
+  }
+
+  private func ipsec() throws(SystemError) -> Connection {
+    if let transforms { return transforms }
+    let opened = Connection(try KernelChannel(.transform))
+    transforms = opened
+    return opened
+  }
+
+  private func datagramSocket() throws(SystemError) -> Int32 {
+    if datagrams == nil { datagrams = try openSocket(AF_INET, SOCK_DGRAM, "opening a datagram socket") }
+    return datagrams?.number ?? -1
+  }
+
+  /// What `/proc/self/exe` names, without the mark of a file that was replaced since we started.
+  private static let executable: String = {
+    var path = [CChar](repeating: 0, count: Int(PATH_MAX))
+    let count = readlink("/proc/self/exe", &path, path.count)
+    let text = String(decoding: path.prefix(max(0, count)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+    return text.hasSuffix(" (deleted)") ? String(text.dropLast(10)) : text
+  }()
+}
+
+extension Link {
+  /// Whether there is somebody to announce an address to: a broadcast link with hardware addresses.
+  var hasNeighbours: Bool { !isLoopback && answersARP && !hardwareAddress.isEmpty && !broadcastHardwareAddress.isEmpty }
+
+  /// Where a multicast frame goes; a link that is not Ethernet gets it by broadcast.
+  func hardwareAddress(ofMulticast group: IPAddress) -> [UInt8] {
+    hardwareAddress.count == 6 ? group.multicastHardwareAddress : broadcastHardwareAddress
+  }
+}
+
+private func openSocket(_ family: Int32, _ type: __socket_type, _ operation: String) throws(SystemError) -> Descriptor {
+  Descriptor(owning: try check(operation) { socket(family, Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0) })
+}
+
+/// Frames on one link, without the link layer's header, which the kernel writes (packet(7), `SOCK_DGRAM`). Packet filters
+/// do not see them.
+private final class PacketSocket {
+  private let socket: Descriptor
+  private let link: Link
+
+  /// - Parameter type: the frames to receive, `ETH_P_*`; 0 receives none.
+  init(on link: Link, hears type: UInt16) throws(SystemError) {
+    self.link = link
+    socket = try openSocket(AF_PACKET, SOCK_DGRAM, "opening a packet socket on \(link.name)")
+    guard type != 0 else { return }
+    var place = sockaddr_ll()
+    place.sll_family = UInt16(AF_PACKET)
+    place.sll_protocol = type.bigEndian
+    place.sll_ifindex = link.index
+    if clinux_bind(socket.number, &place, socklen_t(MemoryLayout<sockaddr_ll>.size)) != 0 {
+      throw SystemError("listening on \(link.name)", Errno(rawValue: errno))
+    }
+  }
+
+  func send(_ payload: [UInt8], type: UInt16, to hardware: [UInt8], _ operation: String) throws(SystemError) {
+    // struct sockaddr_ll with room for the twenty bytes of InfiniBand.
+    var place = [UInt8](repeating: 0, count: 12)
+    place.replaceSubrange(0..<2, with: withUnsafeBytes(of: UInt16(AF_PACKET)) { Array($0) })
+    place.replaceSubrange(2..<4, with: withUnsafeBytes(of: type.bigEndian) { Array($0) })
+    place.replaceSubrange(4..<8, with: withUnsafeBytes(of: link.index) { Array($0) })
+    place[11] = UInt8(clamping: hardware.count)
+    place += hardware
+    if place.count < MemoryLayout<sockaddr_ll>.size {
+      place += [UInt8](repeating: 0, count: MemoryLayout<sockaddr_ll>.size - place.count)
+    }
+    try check("\(operation) on \(link.name)") {
+      clinux_sendto(socket.number, payload, payload.count, 0, place, socklen_t(place.count))
+    }
+  }
+
+  /// The next frame, nil when none came by `deadline`.
+  func receive(before deadline: Instant, _ operation: String) throws(SystemError) -> (bytes: [UInt8], sender: [UInt8])? {
+    while true {
+      var requests = [pollfd(fd: socket.number, events: Int16(POLLIN), revents: 0)]
+      guard try pollUntil(deadline, &requests, operation) else { return nil }
+      var place = sockaddr_ll()
+      var length = socklen_t(MemoryLayout<sockaddr_ll>.size)
+      var bytes = [UInt8](repeating: 0, count: 2048)
+      do throws(SystemError) {
+        let count = try check("\(operation) on \(link.name)") {
+          clinux_recvfrom(socket.number, &bytes, bytes.count, Int32(MSG_DONTWAIT), &place, &length)
+        }
+        let sender = withUnsafeBytes(of: place.sll_addr) { Array($0.prefix(Int(place.sll_halen))) }
+        return (Array(bytes[..<count]), sender)
+      } catch where error.errno == .wouldBlock {
+        // Another wake-up than ours, or a frame with a bad checksum.
+      }
+    }
+  }
+}

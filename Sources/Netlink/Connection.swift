@@ -1,0 +1,109 @@
+import CLinux
+import Host
+
+/// A datagram socket whose other end speaks netlink.
+public protocol Channel: AnyObject {
+  func send(_ bytes: [UInt8]) throws(SystemError)
+  /// One datagram; `ETIMEDOUT` past `deadline`, `EMSGSIZE` when it was too large to be kept.
+  func receive(before deadline: Instant) throws(SystemError) -> [UInt8]
+  var now: Instant { get }
+}
+
+/// Requests and their answers over a channel.
+///
+/// An answer belongs to its request by the sequence number; everything else is skipped. The kernel answers within the
+/// system call, so the time limit only ends what would otherwise never end.
+public final class Connection {
+  private let channel: any Channel
+  private let limit: Duration
+  private var sequence: UInt32
+
+  public init(_ channel: any Channel, limit: Duration = .seconds(5), firstSequence: UInt32 = 1) {
+    self.channel = channel
+    self.limit = limit
+    sequence = firstSequence
+  }
+
+  /// Sends a request that is answered by an acknowledgement.
+  public func perform(_ message: Message, _ operation: @autoclosure () -> String) throws(SystemError) {
+    var message = message
+    message.flags |= UInt16(NLM_F_REQUEST | NLM_F_ACK)
+    _ = try exchange(message, operation) { (_) throws(Malformed) in nil as Bool? }
+  }
+
+  /// Sends a request that is answered by one object, or by an error.
+  public func get<Value>(
+    _ message: Message, _ operation: @autoclosure () -> String,
+    _ decode: (ReceivedMessage) throws(Malformed) -> Value?
+  ) throws(SystemError) -> Value? {
+    var message = message
+    message.flags |= UInt16(NLM_F_REQUEST)
+    return try exchange(message, operation, decode).first
+  }
+
+  /// Sends a request that is answered by a list; begins again when the list changed while it was read.
+  public func dump<Value>(
+    _ message: Message, _ operation: @autoclosure () -> String,
+    _ decode: (ReceivedMessage) throws(Malformed) -> Value?
+  ) throws(SystemError) -> [Value] {
+    var message = message
+    message.flags |= UInt16(NLM_F_REQUEST | Self.dump)
+    for _ in 0..<8 {
+      do {
+        return try exchange(message, operation, decode)
+      } catch let error where error.errno == .interrupted {
+        continue
+      }
+    }
+    throw SystemError(operation(), .wouldBlock, detail: "the table kept changing while it was read")
+  }
+
+  private func exchange<Value>(
+    _ message: Message, _ operation: () -> String, _ decode: (ReceivedMessage) throws(Malformed) -> Value?
+  ) throws(SystemError) -> [Value] {
+    sequence = sequence == .max ? 1 : sequence + 1
+    let deadline = channel.now + limit
+    let isDump = message.flags & UInt16(Self.dump) == UInt16(Self.dump)
+    let wantsAcknowledgement = message.flags & UInt16(NLM_F_ACK) != 0
+    var values: [Value] = []
+    var wasInterrupted = false
+    do {
+      try channel.send(message.encoded(sequence: sequence))
+      while true {
+        var messages = Messages(try channel.receive(before: deadline)[...])
+        while let answer = try messages.next() {
+          guard answer.sequence == sequence else { continue }
+          wasInterrupted = wasInterrupted || answer.flags & Self.dumpWasInterrupted != 0
+          switch answer.type {
+          case UInt16(NLMSG_NOOP): continue
+          case UInt16(NLMSG_ERROR):
+            let ending = try Acknowledgement(error: answer)
+            if let errno = ending.errno { throw SystemError(operation(), errno, detail: ending.text) }
+            return values
+          case UInt16(NLMSG_DONE):
+            let ending = try Acknowledgement(done: answer)
+            if let errno = ending.errno { throw SystemError(operation(), errno, detail: ending.text) }
+            if wasInterrupted { throw SystemError(operation(), .interrupted) }
+            return values
+          default:
+            if let value = try decode(answer) { values.append(value) }
+            if !isDump && !wantsAcknowledgement { return values }
+          }
+        }
+        if channel.now >= deadline { throw SystemError(operation(), .timedOut) }
+      }
+    } catch let error as SystemError {
+      throw SystemError(operation(), error.errno, detail: error.detail)
+    } catch let error as Malformed {
+      throw SystemError(operation(), .badMessage, detail: "the kernel sent \(error.what)")
+    } catch {
+      // Unreachable: the body throws one of the two; the compiler cannot see a union of typed throws.
+      throw SystemError(operation(), .protocolError)
+    }
+  }
+
+  /// `NLM_F_ROOT | NLM_F_MATCH`
+  private static let dump: Int32 = 0x300
+  /// `NLM_F_DUMP_INTR`
+  private static let dumpWasInterrupted: UInt16 = 0x10
+}
