@@ -348,11 +348,19 @@ private struct SettingsParser {
         throw syntax(place, "a reference to a section is expected behind : or ,")
       }
       names.append(name)
-      let (token, tokenPlace) = try token()
-      switch token {
-      case .comma: continue
-      case .openBrace: return names
-      case let other: throw syntax(tokenPlace, "reference \(quoted(name)) is followed by \(words(for: other)), not by , or {")
+      // Here `include` is a name like any other, so that the lexer is not asked.
+      skipBlank()
+      let behind = self.place
+      switch next {
+      case UInt8(ascii: ",")?: advance()
+      case UInt8(ascii: "{")?:
+        advance()
+        return names
+      case let byte?:
+        let word = text { Self.isNameByte($0) }
+        let shown = word.isEmpty ? String(Unicode.Scalar(byte)) : word
+        throw syntax(behind, "reference \(quoted(name)) is followed by \(quoted(shown)), not by , or {")
+      case nil: throw syntax(behind, "reference \(quoted(name)) is followed by the end of the file, not by , or {")
       }
     }
   }
@@ -367,8 +375,12 @@ private struct SettingsParser {
     var at = source.position + keyword.count
     let blanks = at
     while at < source.bytes.count, source.bytes[at] == UInt8(ascii: " ") || source.bytes[at] == UInt8(ascii: "\t") { at += 1 }
-    // `include = x` is a setting of that name.
-    guard at > blanks, at < source.bytes.count, source.bytes[at] != UInt8(ascii: "=") else { return false }
+    guard at > blanks, at < source.bytes.count else { return false }
+    if source.bytes[at] == UInt8(ascii: "=") {
+      // `include = x` is a setting of that name; with two blanks strongSwan's lexer takes it for an include of nothing.
+      guard at - blanks > 1 else { return false }
+      at -= 1
+    }
     let place = self.place
     sources[sources.count - 1].position = at
     var pattern: [UInt8] = []

@@ -63,6 +63,9 @@ import Testing
     ("a : { }", "text:1: a reference to a section is expected behind : or ,"),
     ("a : b,\n , { }", "text:2: a reference to a section is expected behind : or ,"),
     ("a : b = 1", "text:1: reference b is followed by =, not by , or {"),
+    ("a : b\ninclude c\n{ }", "text:2: reference b is followed by include, not by , or {"),
+    ("a : b", "text:1: reference b is followed by the end of the file, not by , or {"),
+    ("include  = 1", "text:1: = where a name is expected"),
     ("a : b..c { }", "text:1: a reference to a section is expected behind : or ,"),
     ("se\u{1b}cret", "text:1: se?cret is followed by the end of the file, not by = or {"),
   ]) func saysWhatIsWrongAndWhere(_ text: String, _ words: String) {
