@@ -81,6 +81,9 @@ let package = Package(
     .testTarget(name: "NetnsTests", dependencies: ["vip", "Netlink", "LinuxHost", "CLinux"]),
     .testTarget(
       name: "Lab",
-      exclude: ["lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "probes.py", "node", "baseline"]),
+      exclude: [
+        "lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "pair.py", "scenarios.py", "probes.py", "node",
+        "baseline", "switchover", "dead-daemon", "power-cut",
+      ]),
   ]
 )

@@ -5,14 +5,14 @@ import Testing
 /// when it ends with 0. What is missing here (root, User-Mode Linux, the package) is a skip with its reason.
 @Suite(.serialized, .enabled(if: LabDriver.missing == nil, "\(LabDriver.missing ?? "")"))
 struct LabTests {
-  @Test("The serving node loses power: warm standby", .timeLimit(.minutes(10)))
-  func promotableFailover() throws {
-    try LabDriver.run("failover", "--layout", "promotable")
+  @Test("Warm standby: a planned switch, dead daemons, the plug pulled", .timeLimit(.minutes(15)))
+  func promotable() throws {
+    try LabDriver.run("play", "switchover", "dead-xl2tpd", "dead-charon", "power-cut", "--layout", "promotable")
   }
 
-  @Test("The serving node loses power: plain group", .timeLimit(.minutes(10)))
-  func groupFailover() throws {
-    try LabDriver.run("failover", "--layout", "group")
+  @Test("Plain group: the plug pulled", .timeLimit(.minutes(10)))
+  func group() throws {
+    try LabDriver.run("play", "power-cut", "--layout", "group")
   }
 }
 

@@ -75,16 +75,14 @@ class Cluster:
     def __init__(self, nodes):
         self.nodes = nodes
 
-    def view(self, asked=None):
-        """As the given node, or any that is on, sees it; None while it cannot say."""
-        for node in [asked] if asked else self.nodes.values():
+    def view(self):
+        """As a node that is on sees it; None while none can say."""
+        for node in self.nodes.values():
             if node.on:
-                reply = node.run("crm_mon", "-1", "--output-as=xml", check=False)
-                if reply.status == 0:
-                    try:
-                        return View(reply.output)
-                    except ElementTree.ParseError:
-                        pass  # a warning before the document: not ready yet
+                try:
+                    return View(node.run("crm_mon", "-1", "--output-as=xml", timeout=10).output)
+                except (Failure, ElementTree.ParseError):
+                    pass  # it is starting, or dying
         return None
 
     def online(self):

@@ -94,6 +94,7 @@ noccp
 nodefaultroute
 mtu 1280
 mru 1280
+lcp-restart 1
 lcp-echo-interval 5
 lcp-echo-failure 4
 """,
@@ -182,7 +183,7 @@ secrets {{
 """,
         "/etc/xl2tpd/xl2tpd.conf": f"""[global]
 port = 1701
-max retries = 3
+max retries = 2
 
 [lac vpn]
 lns = {VIP}
@@ -212,11 +213,16 @@ lcp-echo-failure 3
     }
 
 
-CLIENT_START = """
+CLIENT_READY = """
 charon-systemd >/var/log/charon.out 2>&1 </dev/null &
-for wait in 1 2 3 4 5 6 7 8 9 10; do swanctl --load-all --noprompt >/var/log/swanctl.out 2>&1 && break; sleep 0.5; done
-xl2tpd -D >/var/log/xl2tpd.log 2>&1 </dev/null &
+for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+  swanctl --load-all --noprompt >/var/log/swanctl.out 2>&1 && exit
+  sleep 1
+done
+cat /var/log/swanctl.out
+exit 1
 """
+CLIENT_DIAL = "xl2tpd -D >/var/log/xl2tpd.log 2>&1 </dev/null &"
 
 
 def _units():
@@ -225,13 +231,16 @@ def _units():
              "systemd-logind.service", "e2scrub_reap.service", "man-db.timer")
     return {
         **{f"/etc/systemd/system/{unit}": Link("/dev/null") for unit in never},
-        "/etc/systemd/system/lab.target": """[Unit]
-Description=A gateway of the lab
-Wants=dbus.service systemd-journald.service systemd-tmpfiles-setup.service systemd-sysctl.service corosync.service pacemaker.service
-""",
+        "/etc/systemd/system/lab.target": _target("A gateway of the lab", "corosync.service pacemaker.service"),
+        "/etc/systemd/system/rejoin.target": _target("A gateway of the lab, before it joins the cluster", ""),
         "/etc/systemd/system/pacemaker.service.d/lab.conf": "[Unit]\nAfter=systemd-tmpfiles-setup.service\n",
         "/etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=volatile\nRateLimitBurst=0\n",
     }
+
+
+def _target(description, services):
+    always = "dbus.service systemd-journald.service systemd-tmpfiles-setup.service systemd-sysctl.service"
+    return f"[Unit]\nDescription={description}\nWants={always} {services}\n"
 
 
 def _cluster_membership():

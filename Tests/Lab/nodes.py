@@ -69,7 +69,7 @@ class Node:
 
     # Power
 
-    def boot(self):
+    def boot(self, target="lab.target"):
         """Power on. Returns once the node's agent answers (about three seconds)."""
         ours, theirs = socket.socketpair()
         self._ready = threading.Event()
@@ -78,7 +78,7 @@ class Node:
             self.process = subprocess.Popen(
                 ["linux.uml", f"mem={self.memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
                  f"init={WORK}/init.sh", f"umid={self.name}", f"uml_dir={WORK}/uml", "con=null", "con0=null,fd:1",
-                 f"ssl0=fd:{theirs.fileno()},fd:{theirs.fileno()}", "quiet", "systemd.unit=lab.target",
+                 f"ssl0=fd:{theirs.fileno()},fd:{theirs.fileno()}", "quiet", f"systemd.unit={target}",
                  f"LAB_NODE={self.name}", f"LAB_SHARE={self.share}", f"LAB_SYSTEMD={'yes' if self.systemd else 'no'}",
                  *wires],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
@@ -211,7 +211,7 @@ class Node:
 
 
 def write_tree(root, files):
-    """Writes {path: text} under root; a text beginning with #! becomes a program, a path ending in / a directory."""
+    """Writes {path: text} under root; #! makes a program, a path ending in / a directory, “secret” a private file."""
     for path, text in files.items():
         place = root + path
         if path.endswith("/"):
@@ -223,7 +223,7 @@ def write_tree(root, files):
             continue
         with open(place, "w") as file:
             file.write(text)
-        os.chmod(place, 0o755 if text.startswith("#!") else 0o644)
+        os.chmod(place, 0o755 if text.startswith("#!") else 0o600 if "secret" in path else 0o644)
 
 
 class Link:

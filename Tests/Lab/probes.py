@@ -51,8 +51,32 @@ class ARP(Probe):
         self.socket.sendto(question, ("outside", 0x0806, 0, 0, b"\xff" * 6))
 
     def hear(self):
+        """The hardware address of who answered, if this is an answer to us."""
         packet, _ = self.socket.recvfrom(64)
-        return len(packet) >= 28 and packet[6:8] == b"\0\2" and packet[14:18] == socket.inet_aton(VIP)
+        if len(packet) < 28 or packet[6:8] != b"\0\2" or packet[14:18] != socket.inet_aton(VIP) or packet[18:24] != self.mac:
+            return None
+        return packet[8:14].hex(":")
+
+
+class Holders(threading.Thread):
+    """Asks who has the address, all the time, and remembers every question that two nodes answered."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.clashes = []
+
+    def run(self):
+        ask = ARP()
+        ask.open()
+        while True:
+            ask.ask()
+            answers = set()
+            until = time.monotonic() + 0.25
+            while (left := until - time.monotonic()) > 0:
+                if select.select([ask.socket], [], [], left)[0] and (holder := ask.hear()):
+                    answers.add(holder)
+            if len(answers) > 1:
+                self.clashes.append(sorted(answers))
 
 
 class _UDP(Probe):

@@ -1,0 +1,122 @@
+"""What happens to the pair. Each scenario leaves it as it found it, the power cut apart; its story is in its directory."""
+
+import re
+import time
+
+import probes
+from config import VIP
+from nodes import Failure, until
+
+
+def switchover(lab, result):
+    """The administrator moves the service away and back."""
+    here = until("one node serves", 30, lab.serving)
+    there = lab.other(here)
+    result["standby"] = _planned(lab, f"{here.name} is put into standby", there, "pcs", "node", "standby", here.name)
+    there.run("pcs", "node", "unstandby", here.name)
+    lab.await_settled(on=there)
+    result["move"] = _planned(lab, f"the service is moved back to {here.name}", here,
+                              "pcs", "resource", "move", "vpn-clone", here.name, "--promoted")
+    lab.await_settled(on=here)
+
+
+def _planned(lab, story, target, *command):
+    lab.say(story)
+    began = time.monotonic()
+    target.run(*command, timeout=120)
+    until(f"{target.name} serves", 60, lambda: lab.serving() is target)
+    took_over = time.monotonic()
+    address = target.run("ip", "-brief", "address", "show", "dev", "eth0").output
+    if VIP not in address:
+        raise Failure(f"{target.name} serves without the address: {address}")
+    lab.await_client(after=took_over)
+    silence = lab.silence(began)
+    lab.say(f"{target.name} serves; the client heard nothing for {silence:.1f} s")
+    return silence
+
+
+def dead_daemon(lab, result, daemon):
+    """A daemon is killed on the serving node: the service goes to the warm peer, whose daemons were running all along."""
+    here = until("one node serves", 30, lab.serving)
+    there = lab.other(here)
+    warm = there.run("pidof", daemon, check=False).output.split()
+    lab.say(f"killing {daemon} on {here.name}, which serves")
+    began = time.monotonic()
+    here.run(f"kill -KILL $(pidof {daemon})")  # by its path: an agent may have the same name
+    until(f"{there.name} serves", 60, lambda: lab.serving() is there)
+    moved = time.monotonic()
+    if (now := there.run("pidof", daemon, check=False).output.split()) != warm:
+        raise Failure(f"{daemon} of {there.name} was started anew: pids {warm} before, {now} now")
+    lab.await_client(after=moved)
+    result[daemon] = lab.silence(began)
+    lab.say(f"{there.name} serves with the {daemon} it had; the client heard nothing for {result[daemon]:.1f} s")
+    there.run("crm_resource", "--cleanup", timeout=60)
+    lab.await_settled(on=there)
+
+
+def power_cut(lab, result):
+    """The plug is pulled on the serving node."""
+    victim = until("one node serves", 30, lab.serving)
+    survivor = lab.other(victim)
+    seen = {}
+
+    def log(moment, text):
+        if "state is now lost" in text and victim.name in text:
+            seen.setdefault("lost", moment)
+        elif re.search(rf"Result of (start|promote) operation for .* on {survivor.name}: ok", text):
+            seen["up"] = moment
+
+    lab.fenced.pop(victim.name, None)
+    survivor.follow("/var/log/pacemaker/pacemaker.log", log)
+    survivor.run("true")  # one round trip: the file is being followed
+    lab.say(f"pulling the plug on {victim.name}, which serves")
+    cut = victim.pull_plug()
+    asking = [probes.ARP(), probes.IKE(), probes.L2TP()]
+    for probe in asking:
+        probe.start()
+    try:
+        # Sooner than the death can be noticed, a reply is one that was under way.
+        back = lab.await_client(after=cut + 0.5)
+        until("address, IKE and L2TP answer", 10, lambda: all(probe.answered for probe in asking), every=0.05)
+    finally:
+        for probe in asking:
+            probe.stop()
+    arp, ike, l2tp = (probe.answered - cut for probe in asking)
+    timeline = probes.Timeline({
+        "power off": 0.0,
+        "death noticed": seen["lost"] - cut if "lost" in seen else None,
+        "fenced": lab.fenced[victim.name] - cut if victim.name in lab.fenced else None,
+        "promoted" if lab.layout.promotable else "started": seen["up"] - cut if "up" in seen else None,
+        "VIP answers": arp,
+        "IKE answers": ike,
+        "L2TP answers": l2tp,
+        "session back": back - cut,
+    })
+    lab.say(f"the client is back through {survivor.name}, as {lab.client_address()}")
+    print(f"\nPower cut, layout {lab.layout.name}:\n{timeline.text()}\n", flush=True)
+    result["timeline"], result["takeover"] = timeline.moments, timeline.takeover()
+    if None in timeline.moments.values():
+        raise Failure("the timeline has a gap")
+    if timeline.moments["fenced"] > min(arp, ike, l2tp):
+        raise Failure("the survivor answered before the other node was known to be off")
+    print(f"  From fenced until VIP, IKE and L2TP all answer: {timeline.takeover():.2f} s\n", flush=True)
+
+
+def repeated(lab, result):
+    """Power cut, the dead node comes back, the plug is pulled on the other; five times."""
+    result["takeovers"] = []
+    for _ in range(5):
+        once = {}
+        power_cut(lab, once)
+        result["takeovers"].append(once["takeover"])
+        lab.rejoin(next(node for node in lab.gateways.values() if not node.on))
+    print("  Take-overs: " + ", ".join(f"{seconds:.2f} s" for seconds in result["takeovers"]), flush=True)
+
+
+SCENARIOS = {
+    "switchover": switchover,
+    "dead-xl2tpd": lambda lab, result: dead_daemon(lab, result, "/usr/sbin/xl2tpd"),
+    "dead-charon": lambda lab, result: dead_daemon(lab, result, "/usr/sbin/charon-systemd"),
+    "power-cut": power_cut,
+    "repeated": repeated,
+}
