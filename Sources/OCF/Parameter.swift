@@ -84,6 +84,20 @@ public struct ParameterDescription: Equatable, Sendable {
   public var deprecated: Deprecation?
 }
 
+extension ParameterDescription {
+  /// Parameters of every agent that belong to its log, not to the resource; `crm resource trace` sets them.
+  public static let tracing = [
+    ParameterDescription(
+      name: "trace_ra", shortDescription: "Whether to trace",
+      longDescription: "Writes every observation and every change to a file while it is true. Default: false.",
+      contentType: .boolean, defaultValue: "false", isRequired: false, isReloadable: true),
+    ParameterDescription(
+      name: "trace_file", shortDescription: "Where to trace to",
+      longDescription: "An absolute path. Unset, each action gets a file of its own below /var/lib/heartbeat/trace_ra.",
+      contentType: .string, isRequired: false, isReloadable: true),
+  ]
+}
+
 /// `content/@type` of OCF 1.1.
 public enum ContentType: Equatable, Sendable {
   case string, integer, boolean
