@@ -31,9 +31,9 @@ let package = Package(
   targets: [
     // Headers of the kernel and of C libraries. The libraries are opened when they are needed (DynamicLibrary), never linked.
     .systemLibrary(name: "CLinux"),
-    .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
-    .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
-    .systemLibrary(name: "CQB", pkgConfig: "libqb", providers: [.apt(["libqb-dev"])]),
+    .systemLibrary(name: "CLibXML2", providers: [.apt(["libxml2-dev"])]),
+    .systemLibrary(name: "CSystemd", providers: [.apt(["libsystemd-dev"])]),
+    .systemLibrary(name: "CQB", providers: [.apt(["libqb-dev"])]),
 
     .target(name: "Host"),
     .target(name: "OCF", dependencies: ["Host"]),
@@ -70,7 +70,9 @@ let package = Package(
     .testTarget(name: "L2TPTests", dependencies: ["L2TP", "IKEProbe", "HostTestKit"]),
     .testTarget(name: "DaemonTests", dependencies: ["Daemon", "HostTestKit"]),
     .testTarget(name: "ConntrackSyncTests", dependencies: ["ConntrackSync", "HostTestKit"]),
-    .testTarget(name: "SystemdTests", dependencies: ["Systemd", "DynamicLibrary", "CSystemd", "CLibXML2", "CQB"]),
+    .testTarget(
+      name: "SystemdTests", dependencies: ["Systemd", "DynamicLibrary", "HostTestKit", "LinuxHost"],
+      exclude: ["mock_systemd.py"]),
     .testTarget(
       name: "AgentTests",
       dependencies: [
@@ -87,3 +89,8 @@ let package = Package(
       ]),
   ]
 )
+
+// libxml2's headers are not where the compiler looks. pkg-config would say where they are, and link the library as well.
+for target in package.targets where target.type != .system {
+  target.swiftSettings = (target.swiftSettings ?? []) + [.unsafeFlags(["-Xcc", "-I/usr/include/libxml2"])]
+}

@@ -1,0 +1,70 @@
+import Glibc
+import Host
+import Systemd
+
+/// The units of systemd. libsystemd is opened with the first question about a unit, not before.
+public final class LinuxUnits: Units {
+  private let manager: ServiceManager
+  private let files: any Files
+  private let clock: any Clock
+  private let root: String
+  private let patience: Duration
+
+  /// - Parameters:
+  ///   - root: where runtime units are (`/run/systemd/system`).
+  ///   - patience: how long systemd may take for an answer that is not a job.
+  public init(
+    files: any Files, clock: any Clock, root: String = "/run/systemd/system", patience: Duration = .seconds(5)
+  ) {
+    manager = ServiceManager(clock: clock)
+    self.files = files
+    self.clock = clock
+    self.root = root
+    self.patience = patience
+  }
+
+  public var isAvailable: Bool {
+    do throws(SystemError) { return try files.status(root)?.kind == .directory } catch { return false }
+  }
+
+  public func unit(_ name: String) throws(SystemError) -> Unit { try manager.unit(name, before: clock.now + patience) }
+
+  public func start(_ name: String, before deadline: Instant) throws(SystemError) -> JobResult {
+    try manager.start(name, before: deadline)
+  }
+  public func stop(_ name: String, before deadline: Instant) throws(SystemError) -> JobResult {
+    try manager.stop(name, before: deadline)
+  }
+  public func resetFailed(_ name: String) throws(SystemError) {
+    try manager.resetFailed(name, before: clock.now + patience)
+  }
+
+  public func override(_ name: String, with text: String) throws(SystemError) {
+    let dropIn = try dropIn(name)
+    let bytes = Array(text.utf8)
+    if try files.read(dropIn.path, limit: 65_536) == bytes {
+      // Unless somebody was killed between the file and the reload.
+      guard try manager.needsReload(name, before: clock.now + patience) else { return }
+    } else {
+      try files.makeDirectory(dropIn.directory, mode: 0o755)
+      try files.replace(dropIn.path, with: bytes, mode: 0o644)
+    }
+    try manager.reload(before: clock.now + patience)
+  }
+
+  public func removeOverride(_ name: String) throws(SystemError) {
+    let dropIn = try dropIn(name)
+    guard try files.status(dropIn.path) != nil else { return }
+    try files.remove(dropIn.path)
+    // Somebody else's drop-ins keep it.
+    _ = rmdir(dropIn.directory)
+    try manager.reload(before: clock.now + patience)
+  }
+
+  private func dropIn(_ name: String) throws(SystemError) -> (directory: String, path: String) {
+    guard !name.isEmpty, !name.contains("/"), !name.hasPrefix(".") else {
+      throw SystemError("overriding unit \(name)", .invalidArgument, detail: "not a unit's name")
+    }
+    return ("\(root)/\(name).d", "\(root)/\(name).d/50-vpnha.conf")
+  }
+}
