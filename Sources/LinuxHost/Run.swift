@@ -1,0 +1,110 @@
+import CLinux
+import Glibc
+import Host
+import OCF
+import OCFMetadata
+
+/// Runs an agent as the cluster calls it: `TYPE ACTION`, everything else in the environment. The whole of an agent's
+/// `main`.
+public func run<Agent: ResourceAgent>(_: Agent.Type) -> Never {
+  explainTraps()
+  let arguments = CommandLine.arguments
+  let processes = LinuxProcesses()
+  if let status = LinuxNetwork.runAnnouncer(arguments: arguments, processes: processes) { exit(status) }
+  let clock = LinuxClock()
+  let start = clock.now
+  let request = Request(arguments: arguments, environment: processEnvironment())
+
+  guard let action = request.action, Agent.supports(action) else {
+    let known = Action.allCases.filter { Agent.supports($0) }.map(\.rawValue).joined(separator: "|")
+    finish(Outcome(.unimplemented, "\(request.actionName.prefix(40)): unknown action, expected \(known)"), request)
+  }
+  if action == .metaData {
+    do throws(SystemError) {
+      writeAll(Array(try metadata(of: Agent.self, named: request.type).utf8), to: 1)
+      exit(0)
+    } catch {
+      finish(Outcome(.genericError, "\(error)"), request)
+    }
+  }
+  if let major = request.environment["OCF_RA_VERSION_MAJOR"], major != "1" {
+    finish(Outcome(.genericError, "OCF_RA_VERSION_MAJOR: this agent speaks version 1, the cluster \(major.prefix(10))"), request)
+  }
+
+  let log = LinuxLog(environment: request.environment, type: request.type, instance: request.instance, action: request.actionName)
+  let files = LinuxFiles()
+  let host = Host(
+    network: LinuxNetwork(processes: processes), processes: processes, units: LinuxUnits(files: files, clock: clock),
+    files: files, sockets: LinuxSockets(), clock: clock, cluster: LinuxCluster(processes: processes, clock: clock), log: log)
+  let outcome = perform(Agent.self, request, on: host, from: start)
+  if outcome.isFailure {
+    log.recordFailure(status: outcome.status.rawValue, reason: outcome.reason ?? outcome.status.name)
+  }
+  finish(outcome, request)
+}
+
+extension Outcome {
+  /// Whether somebody must act. 7 from a monitor is an answer, not a failure.
+  var isFailure: Bool {
+    switch status {
+    case .success, .notRunning, .runningPromoted, .degraded, .degradedPromoted: false
+    default: true
+    }
+  }
+}
+
+/// Writes the one reason line and ends the process.
+private func finish(_ outcome: Outcome, _ request: Request) -> Never {
+  if let reason = outcome.reason {
+    writeAll(reasonLine(reason, prefix: request.reasonPrefix), to: 2)
+  }
+  exit(outcome.status.rawValue)
+}
+
+/// At most 128 bytes and a newline: Pacemaker cuts there, and would cut in the middle of a character.
+func reasonLine(_ reason: String, prefix: String) -> [UInt8] {
+  let oneLine = String(reason.map { $0.isNewline || ($0.asciiValue ?? 32) < 32 ? " " : $0 })
+  var line = prefix + oneLine
+  if line.utf8.count > 128 {
+    while line.utf8.count > 125 { line.removeLast() }
+    line += "..."
+  }
+  return Array(line.utf8) + [UInt8(ascii: "\n")]
+}
+
+func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
+  var rest = bytes[...]
+  while !rest.isEmpty {
+    let written = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+    if written > 0 {
+      rest = rest.dropFirst(written)
+    } else if errno != EINTR {
+      return
+    }
+  }
+}
+
+func processEnvironment() -> [String: String] {
+  var result: [String: String] = [:]
+  var entry = Glibc.environ
+  while let text = entry.pointee {
+    let line = String(cString: text)
+    if let equals = line.firstIndex(of: "=") { result[String(line[..<equals])] = String(line[line.index(after: equals)...]) }
+    entry += 1
+  }
+  return result
+}
+
+/// A trap in optimised code ends the process without a word, and the cluster would see only a signal.
+private func explainTraps() {
+  var action = sigaction()
+  action.__sigaction_handler.sa_handler = { signal in
+    let words: StaticString = "ocf-exit-reason:internal error in the agent, please report it\n"
+    _ = write(2, words.utf8Start, words.utf8CodeUnitCount)
+    _exit(1)
+  }
+  for signal in [SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE] { sigaction(signal, &action, nil) }
+  // A peer that closes a pipe or socket is an error to report, not a reason to die.
+  action.__sigaction_handler.sa_handler = SIG_IGN
+  sigaction(SIGPIPE, &action, nil)
+}
