@@ -110,6 +110,7 @@ final class ScriptedCharon {
 
   /// The ha plugin's end of its FIFO.
   func segment(_ order: [UInt8]) {
+    if order.isEmpty { return }
     let (from, to) = order.first == UInt8(ascii: "+") ? ("PASSIVE", "ESTABLISHED") : ("ESTABLISHED", "PASSIVE")
     for index in sas.indices where sas[index].state == from && sas[index].connection != "ha" { sas[index].state = to }
   }

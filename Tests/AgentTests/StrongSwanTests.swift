@@ -402,15 +402,29 @@ import Testing
       .init(id: 5, confirms: false),
     ]
     world.machine.network.ipsec[address] = 4
-    world.machine.files.put("", at: "/run/charon.vici")
     let begin = world.machine.clock.now
     #expect(world.perform("stop", ["address": "203.0.113.50", "drain_timeout": "3"]) == Outcome(.success))
     #expect(world.charon.terminated == [1, 5])
     #expect(world.machine.clock.now - begin >= .seconds(3))
     #expect(world.machine.clock.now - begin < .seconds(4))
     #expect(world.machine.network.ipsec[address, default: 0] == 0)
-    #expect(world.machine.files.nodes["/run/charon.vici"] == nil)
     #expect(world.machine.files.heldLocks.isEmpty)
+  }
+
+  @Test func stopRemovesSocketsThatNobodyServes() {
+    let world = World()
+    let paths = ["/run/charon.vici", "/run/charon.ctl", "/run/other.ctl"]
+    for path in paths {
+      world.machine.files.nodes[path] = .init([], .socket)
+      world.machine.calls.fail("sockets.connect(toUnix: \(path))", with: .connectionRefused)
+    }
+    world.machine.files.nodes["/run/charon.lkp"] = .init([], .socket)
+    world.machine.sockets.unix["/run/charon.lkp"] = { [machine = world.machine] in machine.stream([]) }
+    world.machine.files.putFIFO("/run/charon.ha")
+    #expect(world.perform("stop") == Outcome(.success))
+    let left = world.machine.files.nodes.keys.filter { $0.hasPrefix("/run/") && !$0.hasPrefix("/run/resource-agents") }
+    // Another charon serves this one; that one is not charon's.
+    #expect(left.sorted() == ["/run/charon.lkp", "/run/other.ctl"])
   }
 
   @Test func withoutDrainingNobodyWaits() {

@@ -152,10 +152,33 @@ struct StrongSwan: ResourceAgent {
     try daemon.stop(call, grace: .seconds(15))
     try removeKernelState(call)
     do throws(SystemError) {
-      // charon does not unlink its socket, and replaces it at its next start.
-      try call.host.files.remove(vici.description)
+      try removeSockets(call)
       try call.host.files.remove(ProbeRecord.path(for: call.request))
     } catch { call.log.warning("cleaning up after \(daemon.name): \(error)") }
+  }
+
+  /// charon does not unlink its sockets, and a killed one not its pipe either. What somebody serves stays.
+  private func removeSockets(_ call: Call) throws(SystemError) {
+    let files = call.host.files
+    let directory = vici.description.lastIndex(of: "/").map { String(vici.description[..<$0]) } ?? ""
+    let besides = try files.entries(of: directory) ?? []
+    for name in besides.filter({ $0.hasPrefix("charon.") || "\(directory)/\($0)" == vici.description }).prefix(32) {
+      let path = "\(directory)/\(name)"
+      guard try files.status(path)?.kind == .socket else { continue }
+      do throws(SystemError) {
+        try call.host.sockets.connect(toUnix: path, before: call.host.clock.now + .milliseconds(50)).close()
+      } catch where error.errno == .connectionRefused {
+        try files.remove(path)
+      } catch {
+        call.log.debug("\(path) is not free: \(error)")
+      }
+    }
+    guard try files.status(haFifo.description)?.kind == .fifo else { return }
+    do throws(SystemError) { try files.send([], toFIFO: haFifo.description) } catch where error.errno == .noSuchDeviceOrAddress {
+      try files.remove(haFifo.description)
+    } catch {
+      call.log.debug("\(haFifo) is not free: \(error)")
+    }
   }
 
   private func removeKernelState(_ call: Call) throws(OCFError) {
