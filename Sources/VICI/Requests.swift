@@ -50,6 +50,8 @@ public struct IKESA: Hashable, Sendable {
   public var children: [ChildSA]
 
   public var isEstablished: Bool { state == "ESTABLISHED" }
+  /// Whether somebody is at the other end to be told goodbye: not while it is half-open, nor where another node speaks.
+  public var hasPeer: Bool { !["CREATED", "CONNECTING", "PASSIVE", "DESTROYING"].contains(state) }
   /// Held for a peer gateway that is the active one (`ha` plugin).
   public var isPassive: Bool { state == "PASSIVE" }
 }

@@ -139,7 +139,7 @@ extension StrongSwan: PromotableAgent {
       // One answer may take this long even where nobody waits for the clients.
       let charon = try connect(call, within: .seconds(2))
       var ids: [UInt64] = []
-      try charon.sas { if isOurs($0), !$0.isPassive, ids.count < 100_000 { ids.append($0.uniqueID) } }
+      try charon.sas { if isOurs($0), $0.hasPeer, ids.count < 100_000 { ids.append($0.uniqueID) } }
       remaining = ids.count
       for id in ids where told.insert(id).inserted {
         try charon.terminate(.ikeID(id))
