@@ -146,6 +146,8 @@ public protocol Network: AnyObject {
   func link(at index: Int32) throws(SystemError) -> Link?
   /// All links.
   func links() throws(SystemError) -> [Link]
+  /// Equivalent to: `ip link set … up`. Carrier may take a few seconds longer.
+  func bringUp(_ link: Link) throws(SystemError)
   /// Every interface's copy of `address`; empty when the node does not hold it.
   ///
   /// Equivalent to: `ip address show to ADDRESS`.

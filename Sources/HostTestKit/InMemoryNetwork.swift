@@ -41,6 +41,10 @@ public final class InMemoryNetwork: Network {
     try calls.sees("network.links()")
     return all
   }
+  public func bringUp(_ link: Link) throws(SystemError) {
+    try calls.changes("network.bringUp(\(link.name))")
+    for index in all.indices where all[index].index == link.index { all[index].isUp = true }
+  }
   public func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
     try calls.sees("network.holders(of: \(address))")
     return addresses.filter { $0.address == address }

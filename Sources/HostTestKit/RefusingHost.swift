@@ -48,6 +48,7 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   public func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
     try refuse("network.holders(of: \(address))")
   }
+  public func bringUp(_ link: Link) throws(SystemError) { try refuse("network.bringUp(\(link.name))") }
   public func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress? {
     try refuse("network.copy(of: \(address))")
   }

@@ -39,6 +39,10 @@ public final class LinuxNetwork: Network {
     return links
   }
 
+  public func bringUp(_ link: Link) throws(SystemError) {
+    try routes().perform(.bringUp(link: link.index), "bringing \(link.name) up")
+  }
+
   private func link(_ request: Message, _ what: String) throws(SystemError) -> Link? {
     do {
       let link = try routes().get(request, "looking for \(what)", Link.init)

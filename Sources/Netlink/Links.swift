@@ -15,16 +15,23 @@ extension Message {
   /// Asks for all links, by `dump`.
   public static var getLinks: Message { link(RTM_GETLINK, index: 0) }
 
+  /// Equivalent to: `ip link set … up`.
+  public static func bringUp(link index: Int32) -> Message {
+    link(RTM_NEWLINK, index: index, flags: UInt32(IFF_UP), changes: UInt32(IFF_UP))
+  }
+
   /// `struct ifinfomsg`
-  private static func link(_ type: some BinaryInteger, index: Int32) -> Message {
+  private static func link(
+    _ type: some BinaryInteger, index: Int32, flags: UInt32 = 0, changes: UInt32 = 0
+  ) -> Message {
     var message = Message(type: UInt16(type), flags: 0)
     message.append(UInt8(AF_UNSPEC))
     message.append(UInt8(0))
     message.append(UInt16(0))  // device type
     message.append(index)
-    message.append(UInt32(0))  // flags
-    message.append(UInt32(0))  // change mask
-    message.attribute(UInt16(IFLA_EXT_MASK), UInt32(1 << 3))  // RTEXT_FILTER_SKIP_STATS
+    message.append(flags)
+    message.append(changes)
+    if changes == 0 { message.attribute(UInt16(IFLA_EXT_MASK), UInt32(1 << 3)) }  // RTEXT_FILTER_SKIP_STATS
     return message
   }
 

@@ -1,0 +1,527 @@
+import Host
+import HostTestKit
+import OCF
+import Testing
+
+@testable import vip
+
+/// A node with two Ethernet links, `eth0` in 192.0.2.0/24 and 2001:db8::/64.
+final class AddressNode {
+  static let vip = IPAddress("192.0.2.50") ?? .unspecifiedIPv4
+  static let vip6 = IPAddress("2001:db8::50") ?? .unspecifiedIPv4
+  static let mac: [UInt8] = [2, 0, 0, 0, 0, 0x99]
+
+  let machine: InMemoryMachine
+
+  init() {
+    machine = InMemoryMachine(links: [
+      Link(index: 1, name: "lo", isLoopback: true, operationalState: 0),
+      Link(index: 2, name: "eth0", alternativeNames: ["uplink"], hardwareAddress: [2, 0, 0, 0, 0, 2]),
+      Link(index: 3, name: "eth1", hardwareAddress: [2, 0, 0, 0, 0, 3]),
+    ])
+    hold("192.0.2.1", 24, on: 2, broadcast: "192.0.2.255")
+    hold("2001:db8::1", 64, on: 2)
+    for scope in ["all", "eth0", "eth1"] {
+      machine.files.kernelParameters["net.ipv4.conf.\(scope).promote_secondaries"] = "0"
+    }
+  }
+
+  func hold(_ text: String, _ prefixLength: Int, on link: Int32, broadcast: String? = nil, flags: AddressFlags = .permanent) {
+    guard let address = IPAddress(text) else { return }
+    machine.network.hold(
+      InterfaceAddress(
+        address, prefixLength: prefixLength, link: link, broadcast: broadcast.flatMap { IPAddress($0) }, flags: flags))
+  }
+
+  /// Copies of either address.
+  var copies: [InterfaceAddress] {
+    machine.network.addresses.filter { $0.address == Self.vip || $0.address == Self.vip6 }
+  }
+  /// As `PREFIX@LINK`.
+  var places: [String] { copies.map { "\($0.prefixLength)@\($0.link)" }.sorted() }
+  var leftovers: [String] { machine.files.nodes.keys.filter { $0.hasPrefix("/run/resource-agents/") } }
+
+  func with(_ change: (InMemoryMachine) -> Void) -> AddressNode {
+    change(machine)
+    return self
+  }
+
+  @discardableResult
+  func perform(
+    _ action: String, _ parameters: [String: String] = [:], clone: Bool = false, level: Int = 0, interval: Int = 10_000
+  ) -> Outcome {
+    Self.perform(action, parameters, on: machine, clone: clone, level: level, interval: interval)
+  }
+
+  static func perform(
+    _ action: String, _ parameters: [String: String] = [:], on machine: InMemoryMachine, clone: Bool = false,
+    level: Int = 0, interval: Int = 10_000
+  ) -> Outcome {
+    var environment = [
+      "OCF_RESOURCE_TYPE": "vip", "OCF_RESOURCE_INSTANCE": "address", "OCF_CHECK_LEVEL": "\(level)",
+      "OCF_RESKEY_CRM_meta_timeout": "20000", "OCF_RESKEY_CRM_meta_interval": "\(interval)", "OCF_RESKEY_ip": "192.0.2.50",
+    ]
+    if clone { environment["OCF_RESKEY_CRM_meta_promoted_max"] = "1" }
+    for (name, value) in parameters { environment["OCF_RESKEY_\(name)"] = value }
+    return OCF.perform(
+      VirtualIP.self, Request(arguments: ["vip", action], environment: environment), on: machine.host,
+      from: machine.clock.now)
+  }
+}
+
+@Suite("The virtual address")
+struct VirtualIPTests {
+  // MARK: A plain resource
+
+  @Test("Interface, prefix and broadcast come from the route; the neighbours are told; stop leaves nothing")
+  func lifeOfAPlainAddress() {
+    let node = AddressNode()
+    #expect(node.perform("monitor", interval: 0) == Outcome(.notRunning))
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(
+      node.copies == [
+        InterfaceAddress(AddressNode.vip, prefixLength: 24, link: 2, broadcast: IPAddress("192.0.2.255"))
+      ])
+    #expect(node.machine.network.announced == [Announcement(AddressNode.vip, link: 2, count: 5)])
+    #expect(node.perform("monitor") == Outcome(.success))
+    node.machine.calls.reset()
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.machine.calls.changes == [])
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.places == [])
+    #expect(node.machine.network.silenced == [AddressNode.vip])
+    #expect(node.perform("monitor") == Outcome(.notRunning))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.leftovers == [])
+    #expect(node.machine.cluster.scoresSet == [])
+  }
+
+  @Test("A healthy monitor asks two questions and says nothing")
+  func healthyMonitor() {
+    let node = AddressNode()
+    node.perform("start")
+    for parameters in [[:], ["nic": "eth0", "cidr_netmask": "24"], ["nic": "uplink"]] {
+      node.machine.calls.reset()
+      let lines = node.machine.log.messages().count
+      #expect(node.perform("monitor", parameters) == Outcome(.success))
+      #expect(node.machine.calls.all.count == 2)
+      #expect(node.machine.log.messages().count == lines)
+    }
+  }
+
+  @Test("What is asked for is what is added", arguments: [
+    (["nic": "eth1", "cidr_netmask": "28", "broadcast": "+"],
+      InterfaceAddress(AddressNode.vip, prefixLength: 28, link: 3, broadcast: IPAddress("192.0.2.63"))),
+    (["nic": "eth1", "cidr_netmask": "255.255.255.0", "broadcast": "-"],
+      InterfaceAddress(AddressNode.vip, prefixLength: 24, link: 3, broadcast: IPAddress("192.0.2.0"))),
+    (["nic": "uplink", "iflabel": "vpn", "broadcast": "192.0.2.254"],
+      InterfaceAddress(AddressNode.vip, prefixLength: 24, link: 2, broadcast: IPAddress("192.0.2.254"), label: "eth0:vpn")),
+    (["nic": "eth0:0", "cidr_netmask": "32"],
+      InterfaceAddress(
+        AddressNode.vip, prefixLength: 32, link: 2, broadcast: IPAddress("192.0.2.255"), label: "eth0:0")),
+    (["noprefixroute": "true", "metric": "500"],
+      InterfaceAddress(
+        AddressNode.vip, prefixLength: 24, link: 2, broadcast: IPAddress("192.0.2.255"), flags: .noPrefixRoute, metric: 500)),
+    (["ip": "2001:db8::50", "nodad": "true", "preferred_lft": "0"],
+      InterfaceAddress(AddressNode.vip6, prefixLength: 64, link: 2, flags: .noDAD, preferredLifetime: 0)),
+    (["ip": "2001:db8::50", "nic": "eth1", "cidr_netmask": "128"],
+      InterfaceAddress(AddressNode.vip6, prefixLength: 128, link: 3)),
+  ] as [([String: String], InterfaceAddress)])
+  func parameters(given: [String: String], added: InterfaceAddress) {
+    let node = AddressNode()
+    #expect(node.perform("start", given) == Outcome(.success))
+    #expect(node.copies == [added])
+    #expect(node.perform("monitor", given) == Outcome(.success))
+    #expect(node.perform("stop", given) == Outcome(.success))
+    #expect(node.copies == [])
+  }
+
+  @Test("A loopback address goes to lo and nobody is told")
+  func loopback() {
+    let node = AddressNode()
+    #expect(node.perform("start", ["ip": "127.0.0.77"]) == Outcome(.success))
+    #expect(node.machine.network.addresses.last?.link == 1)
+    #expect(node.machine.network.addresses.last?.prefixLength == 8)
+    #expect(node.perform("monitor", ["ip": "127.0.0.77"]) == Outcome(.success))
+    #expect(node.perform("stop", ["ip": "127.0.0.77"]) == Outcome(.success))
+    #expect(node.machine.network.addresses.count == 2)
+  }
+
+  @Test("Bad parameters are named and change nothing; stop goes on without them", arguments: [
+    (["ip": "192.0.2"], "ip: expected an IPv4 or IPv6 address, got \"192.0.2\""),
+    (["ip": "192.0.2.50/24"], "ip: expected an IPv4 or IPv6 address, got \"192.0.2.50/24\""),
+    (["ip": "224.0.0.1"], "ip: 224.0.0.1 is no address of a host"),
+    (["cidr_netmask": "33"], "cidr_netmask: expected at most 32, got 33"),
+    (["cidr_netmask": "0"], "cidr_netmask: expected a prefix length from 1 to 128, got \"0\""),
+    (["cidr_netmask": "255.0.255.0"], "cidr_netmask: expected a netmask, got \"255.0.255.0\""),
+    (["broadcast": "all"], "broadcast: expected an IPv4 address, + or -, got \"all\""),
+    (["ip": "2001:db8::50", "broadcast": "+"], "broadcast: IPv6 has none"),
+    (["ip": "fe80::50"], "nic: is required for a link-local address such as fe80::50"),
+    (["arp_interval": "abc"], "arp_interval: expected a whole number from 0 to 2147483647, got \"abc\""),
+    (["arp_targets": "192.0.2.1 2001:db8::1"], "arp_targets: 2001:db8::1 is not of the same family as 192.0.2.50"),
+    (["nic": "eth0", "iflabel": "elevenchars"], "iflabel: eth0:elevenchars has more than 15 characters"),
+    (["preferred_lft": "soon"], "preferred_lft: expected seconds or forever, got \"soon\""),
+    (["proto": "carrier-pigeon"],
+      "proto: expected kernel, static, boot, dhcp, ra or another route protocol, got \"carrier-pigeon\""),
+    (["mac": "01:00:5e:00:00:01"], "mac: a cluster IP is not possible, the kernel has no CLUSTERIP any more"),
+    (["unique_clone_address": "true"], "unique_clone_address: not supported, make a resource for each address"),
+  ] as [([String: String], String)])
+  func badParameters(given: [String: String], reason: String) {
+    let node = AddressNode()
+    #expect(node.perform("start", given) == Outcome(.misconfigured, reason))
+    #expect(node.perform("validate-all", given) == Outcome(.misconfigured, reason))
+    #expect(node.machine.calls.changes == [])
+    node.hold("192.0.2.50", 24, on: 2)
+    #expect(node.perform("stop", given) == Outcome(.success))
+    let address = given["ip"].flatMap { IPAddress($0) } ?? AddressNode.vip
+    if given["ip"] == nil { #expect(!node.machine.network.addresses.contains { $0.address == address }) }
+  }
+
+  @Test("Without an address there is nothing to do")
+  func noAddress() {
+    let node = AddressNode()
+    #expect(node.perform("start", ["ip": ""]) == Outcome(.misconfigured, "ip: is required"))
+    #expect(node.perform("stop", ["ip": ""]) == Outcome(.success))
+    #expect(node.perform("monitor", ["ip": ""], interval: 0) == Outcome(.notRunning))
+  }
+
+  @Test("Where it cannot go: no such interface here, no route")
+  func nowhere() {
+    let node = AddressNode()
+    #expect(node.perform("start", ["nic": "eth7"]) == Outcome(.invalidHere, "nic: eth7 is not on this node"))
+    #expect(node.perform("monitor", ["nic": "eth7"], interval: 0) == Outcome(.notRunning))
+    #expect(node.perform("validate-all", ["nic": "eth7"]) == Outcome(.success))
+    #expect(node.perform("validate-all", ["nic": "eth7"], level: 10).status == .invalidHere)
+    #expect(node.perform("stop", ["nic": "eth7"]) == Outcome(.success))
+    let reason = "no connected route leads to 198.51.100.9: set nic and cidr_netmask"
+    #expect(node.perform("start", ["ip": "198.51.100.9"]) == Outcome(.genericError, reason))
+    #expect(
+      node.perform("start", ["proto": "dhcp"])
+        == Outcome(.genericError, "no connected route of protocol dhcp leads to 192.0.2.50: set nic and cidr_netmask"))
+    #expect(
+      node.perform("start", ["nic": "eth1"])
+        == Outcome(.genericError, "no connected route on eth1 leads to 192.0.2.50: set nic and cidr_netmask"))
+    #expect(node.machine.calls.changes.filter { $0.hasPrefix("network.add") } == [])
+  }
+
+  // MARK: Telling the truth
+
+  @Test("A copy that is not as wanted is a failure, and stop removes it whatever it looks like", arguments: [
+    (32, 2, ["cidr_netmask": "24"], "192.0.2.50/32 is on eth0, expected 192.0.2.50/24"),
+    (2, 2, ["cidr_netmask": "24"], "192.0.2.50/2 is on eth0, expected 192.0.2.50/24"),
+    (24, 3, ["nic": "eth0"], "192.0.2.50/24 is on eth1, expected 192.0.2.50 on eth0"),
+    (24, 3, ["nic": "eth7"], "192.0.2.50/24 is on eth1, expected 192.0.2.50 on eth7"),
+  ] as [(Int, Int32, [String: String], String)])
+  func wrongCopies(prefixLength: Int, link: Int32, given: [String: String], reason: String) {
+    let node = AddressNode()
+    node.hold("192.0.2.50", prefixLength, on: link)
+    #expect(node.perform("monitor", given) == Outcome(.genericError, reason))
+    #expect(node.perform("monitor", given, interval: 0) == Outcome(.genericError, reason))
+    #expect(node.perform("stop", given) == Outcome(.success))
+    #expect(node.places == [])
+  }
+
+  @Test("A start puts a wrong copy right")
+  func wrongCopyAtStart() {
+    let node = AddressNode()
+    node.hold("192.0.2.50", 32, on: 2)
+    node.hold("192.0.2.50", 24, on: 3)
+    #expect(node.perform("start", ["nic": "eth0", "cidr_netmask": "24"]) == Outcome(.success))
+    #expect(node.places == ["24@2"])
+  }
+
+  @Test("Stop needs the address alone, and removes every copy but that on the loopback interface")
+  func stopFindsAll() {
+    let node = AddressNode()
+    node.hold("192.0.2.50", 32, on: 2)
+    node.hold("192.0.2.50", 24, on: 2)
+    node.hold("192.0.2.50", 16, on: 3)
+    node.hold("192.0.2.50", 32, on: 1)
+    node.machine.network.addresses.removeAll { $0.address == IPAddress("192.0.2.1") }
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.places == ["32@1"])
+    #expect(node.perform("monitor") == Outcome(.notRunning))
+  }
+
+  @Test("The loopback copy is ours when it is meant")
+  func onLoopback() {
+    let node = AddressNode()
+    #expect(node.perform("start", ["nic": "lo", "cidr_netmask": "32"]) == Outcome(.success))
+    #expect(node.perform("monitor", ["nic": "lo", "cidr_netmask": "32"]) == Outcome(.success))
+    #expect(node.perform("stop", ["nic": "lo"]) == Outcome(.success))
+    #expect(node.places == [])
+  }
+
+  @Test("A link that is down or has no carrier is a failure", arguments: [false, true])
+  func carrier(isChecked: Bool) {
+    let node = AddressNode()
+    let given = ["check_link_status": "\(isChecked)", "nic": "uplink"]
+    node.perform("start", given)
+    node.machine.network.all[1].hasCarrier = false
+    node.machine.network.all[1].operationalState = 2
+    let expected = isChecked ? Outcome(.genericError, "eth0 has no carrier") : Outcome(.success)
+    #expect(node.perform("monitor", given) == expected)
+    node.machine.network.all[1].isUp = false
+    #expect(node.perform("monitor", given) == Outcome(.genericError, "eth0 is down"))
+    #expect(node.perform("stop", given) == Outcome(.success))
+  }
+
+  @Test("A start without carrier fails at once and leaves nothing")
+  func startWithoutCarrier() {
+    let node = AddressNode()
+    node.machine.network.all[1].hasCarrier = false
+    let before = node.machine.clock.now
+    #expect(node.perform("start") == Outcome(.genericError, "eth0 has no carrier"))
+    #expect(node.machine.clock.now == before)
+    #expect(node.places == [])
+    #expect(node.perform("start", ["check_link_status": "no"]) == Outcome(.success))
+  }
+
+  @Test("A link that is down is brought up")
+  func linkIsDown() {
+    let node = AddressNode()
+    node.machine.network.all[1].isUp = false
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.machine.network.all[1].isUp)
+  }
+
+  @Test("Duplicate address detection is waited for")
+  func tentative() {
+    let node = AddressNode().with { $0.network.duplicateDetection = .takes(.seconds(2)) }
+    #expect(node.perform("start", ["ip": "2001:db8::50"]) == Outcome(.success))
+    #expect(node.copies.first?.flags == [])
+    #expect(node.machine.network.announced.count == 1)
+  }
+
+  @Test("A duplicate fails the start, names the other host and leaves nothing")
+  func duplicate() {
+    let node = AddressNode().with {
+      $0.network.duplicateDetection = .fails(after: .seconds(1))
+      $0.network.neighbours[AddressNode.vip6] = AddressNode.mac
+    }
+    let reason = "2001:db8::50 is used by 02:00:00:00:00:99 on eth0"
+    #expect(node.perform("start", ["ip": "2001:db8::50"]) == Outcome(.genericError, reason))
+    #expect(node.places == [])
+    #expect(node.machine.network.announced == [])
+  }
+
+  @Test("An address that failed detection, or is still tentative, does not run", arguments: [
+    (AddressFlags.dadFailed.union(.tentative),
+      "2001:db8::50/64 on eth0 is used by another host: duplicate address detection failed"),
+    (.tentative, "2001:db8::50/64 on eth0 is tentative: duplicate address detection has not ended"),
+    ([.tentative, .optimistic], nil), (.deprecated, nil),
+  ] as [(AddressFlags, String?)])
+  func flags(flags: AddressFlags, reason: String?) {
+    let node = AddressNode()
+    node.hold("2001:db8::50", 64, on: 2, flags: flags)
+    #expect(
+      node.perform("monitor", ["ip": "2001:db8::50"])
+        == reason.map { Outcome(.genericError, $0) } ?? Outcome(.success))
+  }
+
+  @Test("An address somebody on the wire has is not taken")
+  func arping() {
+    let node = AddressNode().with { $0.network.neighbours[AddressNode.vip] = AddressNode.mac }
+    #expect(
+      node.perform("start", ["run_arping": "yes"])
+        == Outcome(.genericError, "192.0.2.50 is used by 02:00:00:00:00:99 on eth0"))
+    #expect(node.places == [])
+    #expect(node.perform("start") == Outcome(.success))
+  }
+
+  // MARK: Neighbours
+
+  @Test("How the neighbours are told")
+  func announcements() throws {
+    let node = AddressNode()
+    let given = [
+      "arp_count": "3", "arp_interval": "50", "send_arp_opts": "-A -q", "arp_targets": "192.0.2.7 192.0.2.8",
+      "arp_sender": "iputils_arping",
+    ]
+    #expect(node.perform("start", given) == Outcome(.success))
+    let targets = [IPAddress("192.0.2.7"), IPAddress("192.0.2.8")].compactMap { $0 }
+    #expect(
+      node.machine.network.announced == [
+        Announcement(
+          AddressNode.vip, link: 2, count: 3, interval: .milliseconds(50), asReply: true, targets: targets)
+      ])
+  }
+
+  @Test("In the foreground one after the other, on request none, in a monitor as many as wanted")
+  func otherAnnouncements() {
+    let node = AddressNode()
+    node.perform("start", ["arp_bg": "false", "arp_count": "3"])
+    #expect(node.machine.network.announced.map(\.count) == [1, 1, 1])
+    #expect(node.machine.clock.sleeps == [.milliseconds(200), .milliseconds(200)])
+    let quiet = AddressNode()
+    quiet.perform("start", ["arp_count": "0"])
+    #expect(quiet.places == ["24@2"] && quiet.machine.network.announced == [])
+    for (interval, announced) in [(0, []), (10_000, [2])] {
+      #expect(quiet.perform("monitor", ["arp_count_refresh": "2"], interval: interval) == Outcome(.success))
+      #expect(quiet.machine.network.announced.map(\.count) == announced)
+    }
+  }
+
+  @Test("An announcement that fails does not undo the address")
+  func announcementFails() {
+    let node = AddressNode()
+    node.machine.calls.fail("network.announce", with: .networkDown)
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.machine.log.messages(from: .warning).count == 1)
+  }
+
+  @Test("Other addresses of the network stay when ours was the first")
+  func promoteSecondaries() {
+    let node = AddressNode()
+    node.hold("192.0.2.50", 24, on: 3)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.files.kernelParameters["net.ipv4.conf.eth1.promote_secondaries"] == "1")
+    let secondary = AddressNode()
+    secondary.hold("192.0.2.50", 24, on: 2, flags: [.permanent, .secondary])
+    #expect(secondary.perform("stop") == Outcome(.success))
+    #expect(secondary.machine.files.kernelParameters["net.ipv4.conf.eth0.promote_secondaries"] == "0")
+  }
+
+  // MARK: In a promotable clone
+
+  @Test("Unpromoted prepares, promoted holds, and the scores follow")
+  func promotable() {
+    let node = AddressNode()
+    #expect(node.perform("monitor", clone: true, interval: 0) == Outcome(.notRunning))
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    #expect(node.places == [] && node.machine.network.announced == [])
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    #expect(node.places == ["24@2"] && node.machine.network.announced.count == 1)
+    #expect(node.perform("monitor", clone: true) == Outcome(.runningPromoted))
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    #expect(node.places == [])
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    #expect(node.machine.cluster.scoresSet.prefix(2) == [10, 100])
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    #expect(node.perform("stop", clone: true) == Outcome(.success))
+    #expect(node.places == [] && node.leftovers == [])
+    #expect(node.perform("monitor", clone: true, interval: 0) == Outcome(.notRunning))
+    #expect(node.machine.cluster.scoresSet.last == .some(nil))
+  }
+
+  @Test("A promoted address that is damaged is 9, one that has gone is no longer promoted")
+  func promotedFailures() {
+    let node = AddressNode()
+    node.perform("start", clone: true)
+    node.perform("promote", clone: true)
+    node.machine.network.all[1].hasCarrier = false
+    #expect(node.perform("monitor", clone: true) == Outcome(.failedPromoted, "eth0 has no carrier"))
+    node.machine.network.all[1].hasCarrier = true
+    node.machine.network.addresses.removeAll { $0.address == AddressNode.vip }
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+  }
+
+  @Test("A standby that could not serve is degraded and the last to be promoted")
+  func weakStandby() {
+    let node = AddressNode()
+    node.machine.network.all[1].hasCarrier = false
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    #expect(node.machine.cluster.scoresSet == [1])
+    #expect(node.perform("monitor", clone: true) == Outcome(.degraded, "eth0 has no carrier"))
+    #expect(node.perform("promote", clone: true) == Outcome(.genericError, "eth0 has no carrier"))
+    #expect(node.places == [])
+    node.machine.network.all.removeSubrange(1...)
+    #expect(
+      node.perform("monitor", ["nic": "eth0"], clone: true) == Outcome(.genericError, "nic: eth0 is not on this node"))
+    #expect(node.perform("stop", ["nic": "eth0"], clone: true) == Outcome(.success))
+  }
+
+  @Test("A record for another address, or after a reboot, counts for nothing")
+  func staleRecord() {
+    let node = AddressNode()
+    node.perform("start", clone: true)
+    #expect(node.perform("monitor", ["ip": "192.0.2.51"], clone: true) == Outcome(.notRunning))
+    for path in node.leftovers { node.machine.files.nodes[path] = nil }
+    #expect(node.perform("monitor", clone: true) == Outcome(.notRunning))
+  }
+
+  @Test("Promote and demote by hand, without a clone")
+  func byHand() {
+    let node = AddressNode()
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("demote") == Outcome(.success))
+    #expect(node.perform("demote") == Outcome(.success))
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.places == ["24@2"])
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.perform("stop") == Outcome(.success))
+  }
+
+  @Test("What can be reloaded needs no restart")
+  func reload() {
+    let node = AddressNode()
+    node.perform("start")
+    node.machine.calls.reset()
+    #expect(node.perform("reload-agent", ["arp_count": "9"]) == Outcome(.success))
+    #expect(node.machine.calls.changes == [])
+    node.perform("stop")
+    #expect(node.perform("reload-agent").status == .genericError)
+  }
+
+  // MARK: An error at every call
+
+  static let parameterSets: [[String: String]] = [
+    [:], ["nic": "eth0", "cidr_netmask": "24", "run_arping": "1"], ["ip": "2001:db8::50"],
+  ]
+
+  @Test("Whatever fails during start or promote: no lie, and the next stop leaves nothing", arguments: parameterSets, [false, true])
+  func faultsOnTheWayUp(given: [String: String], clone: Bool) {
+    for error in [Errno.io, .notPermitted, .timedOut] {
+      InMemoryMachine.failingEveryCall(with: error, in: { AddressNode().machine }) { machine in
+        var outcome = AddressNode.perform("start", given, on: machine, clone: clone)
+        if clone, outcome.status == .success { outcome = AddressNode.perform("promote", given, on: machine, clone: clone) }
+        return outcome
+      } check: { failed, outcome, machine in
+        let holds = machine.network.addresses.contains { $0.address == AddressNode.vip || $0.address == AddressNode.vip6 }
+        #expect(outcome.status != .success || holds, "\(failed)")
+        #expect((outcome.reason == nil) == (outcome.status == .success), "\(failed)")
+        machine.calls.reset()
+        #expect(AddressNode.perform("stop", given, on: machine, clone: clone) == Outcome(.success), "\(failed)")
+        #expect(!machine.network.addresses.contains { $0.address == AddressNode.vip || $0.address == AddressNode.vip6 })
+        #expect(!machine.files.nodes.keys.contains { $0.hasPrefix("/run/resource-agents/") }, "\(failed)")
+      }
+    }
+  }
+
+  @Test("Whatever fails during stop or demote: success only when the address has gone", arguments: parameterSets, [false, true])
+  func faultsOnTheWayDown(given: [String: String], clone: Bool) {
+    for action in clone ? ["stop", "demote"] : ["stop"] {
+      InMemoryMachine.failingEveryCall {
+        let machine = AddressNode().machine
+        _ = AddressNode.perform("start", given, on: machine, clone: clone)
+        if clone { _ = AddressNode.perform("promote", given, on: machine, clone: clone) }
+        return machine
+      } _: { machine in
+        AddressNode.perform(action, given, on: machine, clone: clone)
+      } check: { failed, outcome, machine in
+        let holds = machine.network.addresses.contains { $0.address == AddressNode.vip || $0.address == AddressNode.vip6 }
+        #expect(outcome.status != .success || !holds, "\(failed)")
+        machine.calls.reset()
+        #expect(AddressNode.perform("stop", given, on: machine, clone: clone) == Outcome(.success), "\(failed)")
+        #expect(!machine.network.addresses.contains { $0.address == AddressNode.vip || $0.address == AddressNode.vip6 })
+        #expect(!machine.files.nodes.keys.contains { $0.hasPrefix("/run/resource-agents/") }, "\(failed)")
+      }
+    }
+  }
+
+  @Test("Whatever fails during a monitor: never stopped, never well", arguments: parameterSets, [false, true])
+  func faultsWhileLooking(given: [String: String], clone: Bool) {
+    InMemoryMachine.failingEveryCall {
+      let machine = AddressNode().machine
+      _ = AddressNode.perform("start", given, on: machine, clone: clone)
+      return machine
+    } _: { machine in
+      AddressNode.perform("monitor", given, on: machine, clone: clone)
+    } check: { failed, outcome, _ in
+      #expect(outcome.status == .genericError && outcome.reason != nil, "\(failed)")
+    }
+  }
+}

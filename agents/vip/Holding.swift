@@ -1,0 +1,158 @@
+import Host
+import OCF
+
+extension VirtualIP {
+  /// Adds the address and tells the neighbours; leaves nothing behind when it throws.
+  func hold(_ call: Call) throws(OCFError) {
+    let place = try place(call)
+    let network = call.host.network
+    try makeReady(place.link, call)
+    for (copy, link) in try ownCopies(call) where copy.link != place.link.index || copy.prefixLength != place.address.prefixLength {
+      try remove(copy, from: link, call)
+    }
+    try checkWire(place.link, call)
+    do throws(OCFError) {
+      do throws(SystemError) {
+        try network.add(place.address)
+        call.log.info("added \(place.address) to \(place.link.name)", ("VPNHA_ADDRESS", "\(ip)"), ("VPNHA_LINK", place.link.name))
+      } catch where error.errno == .exists {
+        // Ours since the last look; whether it is as wanted the next look says.
+      } catch {
+        try explained { () throws(SystemError) in throw error }
+      }
+      try awaitUniqueness(place, call)
+      announce(arpCount, on: place.link, call)
+    } catch {
+      // The first reason counts. What cannot be taken back here the stop that follows finds.
+      do throws(OCFError) { try release(call) } catch { call.log.warning("taking back: \(error.reason)") }
+      throw error
+    }
+  }
+
+  /// Brings the link up if it is not, and waits for carrier then; a link that is up and has none will not get it by waiting.
+  private func makeReady(_ link: Link, _ call: Call) throws(OCFError) {
+    var link = link
+    if !link.isUp {
+      try explained { () throws(SystemError) in try call.host.network.bringUp(link) }
+      call.log.info("brought \(link.name) up", ("VPNHA_LINK", link.name))
+      _ = try call.within(.seconds(5)).until { () throws(OCFError) in
+        guard let now = try explained({ () throws(SystemError) in try call.host.network.link(at: link.index) }) else { return true }
+        link = now
+        return trouble(of: link) == nil
+      }
+    }
+    if let trouble = trouble(of: link) { throw .failed(trouble) }
+  }
+
+  /// Asks the neighbours before an IPv4 address is taken, if that is wanted. (IPv6 has duplicate address detection.)
+  private func checkWire(_ link: Link, _ call: Call) throws(OCFError) {
+    guard runArping, !ip.isIPv6 else { return }
+    let limit = call.within(.milliseconds(1500)).deadline
+    let rival = try explained { () throws(SystemError) in try call.host.network.rival(for: ip, on: link, before: limit) }
+    if let rival { throw .failed("\(ip) is used by \(hardware(rival)) on \(link.name)") }
+  }
+
+  /// Waits until the kernel has found no other host with an IPv6 address.
+  private func awaitUniqueness(_ place: Placement, _ call: Call) throws(OCFError) {
+    guard ip.isIPv6, !nodad else { return }
+    var flags: AddressFlags = []
+    let ended = try call.until { () throws(OCFError) in
+      let copy = try explained { () throws(SystemError) in
+        try call.host.network.copy(of: ip, on: place.link, label: nil)
+      }
+      guard let copy else { throw .failed("\(place.address) was removed from \(place.link.name) by somebody else") }
+      flags = copy.flags
+      return flags.contains(.dadFailed) || !flags.contains(.tentative) || flags.contains(.optimistic)
+    }
+    guard ended else { throw .failed("\(ip) on \(place.link.name) is still tentative") }
+    guard flags.contains(.dadFailed) else { return }
+    throw .failed("\(ip) is used by \(rivalName(on: place.link, call)) on \(place.link.name)")
+  }
+
+  private func rivalName(on link: Link, _ call: Call) -> String {
+    do throws(SystemError) {
+      let limit = call.within(.milliseconds(500)).deadline
+      if let rival = try call.host.network.rival(for: ip, on: link, before: limit) { return hardware(rival) }
+    } catch {
+      call.log.debug("asking who has \(ip): \(error)")
+    }
+    return "another host"
+  }
+
+  private func hardware(_ address: [UInt8]) -> String {
+    address.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
+  }
+
+  // MARK: - Neighbours
+
+  /// Tells the neighbours `count` times. The address is held, so a failure is only logged.
+  private func announce(_ count: Int, on link: Link, _ call: Call) {
+    guard count > 0 else { return }
+    let interval = Duration.milliseconds(arpInterval)
+    let asReply = arpReply || sendArpOpts.split(separator: " ").contains("-A")
+    func send(_ count: Int) throws(SystemError) {
+      try call.host.network.announce(
+        Announcement(ip, link: link.index, count: count, interval: interval, asReply: asReply, targets: arpTargets))
+    }
+    do throws(SystemError) {
+      if arpBg { return try send(count) }
+      for round in 0..<count {
+        if round > 0 { call.host.clock.sleep(until: min(call.deadline, call.host.clock.now + interval)) }
+        guard call.host.clock.now < call.deadline else { return }
+        try send(1)
+      }
+    } catch {
+      call.log.warning("\(error)", ("VPNHA_ADDRESS", "\(ip)"))
+    }
+  }
+
+  /// Tells the neighbours again in a recurring monitor, if that is wanted: it cures what a split brain left in their caches.
+  func refresh(on link: Link, _ call: Call) {
+    guard call.request.action == .monitor, !call.request.isProbe else { return }
+    announce(arpCountRefresh, on: link, call)
+  }
+
+  // MARK: - Leaving
+
+  /// Ends the announcements and removes every copy of the address that is ours to answer for.
+  func release(_ call: Call) throws(OCFError) {
+    var problem: OCFError?
+    do throws(OCFError) {
+      try explained { () throws(SystemError) in try call.host.network.silence(ip) }
+    } catch {
+      // The address goes all the same; a burst looks for it before each frame.
+      problem = error
+    }
+    for (copy, link) in try ownCopies(call) { try remove(copy, from: link, call) }
+    if let problem { throw problem }
+  }
+
+  private func remove(_ copy: InterfaceAddress, from link: Link, _ call: Call) throws(OCFError) {
+    keepSecondaries(of: copy, on: link, call)
+    do throws(SystemError) {
+      try call.host.network.remove(copy)
+      call.log.info("removed \(copy) from \(link.name)", ("VPNHA_ADDRESS", "\(ip)"), ("VPNHA_LINK", link.name))
+    } catch where error.errno == .addressNotAvailable || error.errno == .noSuchDevice {
+      // Gone since the last look.
+    } catch {
+      try explained { () throws(SystemError) in throw error }
+    }
+  }
+
+  /// An IPv4 address that came first into its network takes the later ones along when it goes, unless the kernel is told to
+  /// promote them.
+  private func keepSecondaries(of copy: InterfaceAddress, on link: Link, _ call: Call) {
+    guard !ip.isIPv6, !copy.flags.contains(.secondary), copy.prefixLength < 32 else { return }
+    let name = String(link.name.map { $0 == "." ? "/" : $0 })
+    do throws(SystemError) {
+      for scope in ["all", name] {
+        let value = try call.host.files.kernelParameter("net.ipv4.conf.\(scope).promote_secondaries")
+        guard value == "0" else { return }
+      }
+      try call.host.files.setKernelParameter("net.ipv4.conf.\(name).promote_secondaries", to: "1")
+      call.log.notice("switched promote_secondaries on for \(link.name), so that only \(ip) goes")
+    } catch {
+      call.log.warning("\(error)")
+    }
+  }
+}

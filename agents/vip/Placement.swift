@@ -1,0 +1,137 @@
+import Host
+import OCF
+
+/// Where the address goes, and how.
+struct Placement {
+  var link: Link
+  var address: InterfaceAddress
+}
+
+extension VirtualIP {
+  /// Of an interface name and a label, in bytes (`IFNAMSIZ`, less the zero).
+  static let longestLabel = 15
+
+  /// The interface's name, without the label that may follow it (`eth0:vpn`, deprecated).
+  var nicName: String { nic.split(separator: ":", maxSplits: 1).first.map(String.init) ?? "" }
+
+  /// What follows the interface's name and the colon; nil without a label.
+  var labelSuffix: String? {
+    let parts = nic.split(separator: ":", maxSplits: 1)
+    if parts.count == 2 { return String(parts[1]) }
+    return iflabel.isEmpty ? nil : iflabel
+  }
+
+  func label(on link: Link) -> String? {
+    guard !ip.isIPv6, let labelSuffix else { return nil }
+    return "\(link.name):\(labelSuffix)"
+  }
+
+  func namedLink(_ call: Call) throws(OCFError) -> Link? {
+    try explained { () throws(SystemError) in try call.host.network.link(named: nicName) }
+  }
+
+  /// The route that tells what was not given; nil where nothing covers the address.
+  private func route(on link: Link?, _ call: Call) throws(OCFError) -> Route? {
+    let routes = try explained { () throws(SystemError) in try call.host.network.connectedRoutes(covering: ip) }
+    return routes.first { route in
+      (link == nil || route.link == link?.index) && (proto == nil || route.protocolNumber == proto?.number)
+        && (cidrNetmask == nil || route.prefixLength <= cidrNetmask?.bits ?? 0)
+    }
+  }
+
+  /// Interface and prefix as they were given, else as the routing table has them.
+  ///
+  /// - Throws: `OCF_ERR_ARGS` for an interface that is not here, `OCF_ERR_GENERIC` without a route.
+  func place(_ call: Call) throws(OCFError) -> Placement {
+    if ip.isLoopback, nic.isEmpty {
+      guard let link = try explained({ () throws(SystemError) in try call.host.network.link(named: "lo") }) else {
+        throw .wrongHere("nic: lo is not on this node")
+      }
+      return placement(on: link, cidrNetmask?.bits ?? (ip.isIPv6 ? 128 : 8), nil)
+    }
+    var link: Link?
+    if !nic.isEmpty {
+      link = try namedLink(call)
+      guard link != nil else { throw .wrongHere("nic: \(nicName) is not on this node") }
+    }
+    if let link, let bits = cidrNetmask?.bits {
+      let own = broadcast == nil && !ip.isIPv6 ? try route(on: link, call) : nil
+      return placement(on: link, bits, try ownBroadcast(own, call))
+    }
+    guard let route = try route(on: link, call) else {
+      let origin = proto.map { " of protocol \($0.text)" } ?? ""
+      throw .failed("no connected route\(origin)\(nic.isEmpty ? "" : " on \(nicName)") leads to \(ip): set nic and cidr_netmask")
+    }
+    if link == nil { link = try explained { () throws(SystemError) in try call.host.network.link(at: route.link) } }
+    guard let link else { throw .failed("the interface of the route to \(ip) has gone") }
+    return placement(on: link, cidrNetmask?.bits ?? route.prefixLength, try ownBroadcast(route, call))
+  }
+
+  /// The broadcast address of this node's own address in the network, which the route names as its source.
+  private func ownBroadcast(_ route: Route?, _ call: Call) throws(OCFError) -> IPAddress? {
+    guard broadcast == nil, !ip.isIPv6, let route, let source = route.source else { return nil }
+    let copies = try explained { () throws(SystemError) in try call.host.network.holders(of: source) }
+    return copies.first { $0.link == route.link && $0.prefixLength == route.prefixLength }?.broadcast
+  }
+
+  private func placement(on link: Link, _ prefixLength: Int, _ ownBroadcast: IPAddress?) -> Placement {
+    var address = InterfaceAddress(ip, prefixLength: prefixLength, link: link.index)
+    if noprefixroute { address.flags.insert(.noPrefixRoute) }
+    address.metric = UInt32(clamping: metric ?? 0)
+    if ip.isIPv6 {
+      if nodad { address.flags.insert(.noDAD) }
+      address.preferredLifetime = preferredLft.seconds
+    } else {
+      address.label = label(on: link)
+      switch broadcast {
+      case .hostBitsSet: address.broadcast = ip.withHostBits(set: true, prefixLength: prefixLength)
+      case .hostBitsCleared: address.broadcast = ip.withHostBits(set: false, prefixLength: prefixLength)
+      case .address(let given): address.broadcast = given
+      case nil: address.broadcast = ownBroadcast
+      }
+    }
+    return Placement(link: link, address: address)
+  }
+
+  /// Where the address would go, as far as a standby can tell.
+  func standbyLink(_ call: Call) throws(OCFError) -> Link? {
+    if !nic.isEmpty { return try namedLink(call) }
+    do throws(OCFError) { return try place(call).link } catch {
+      switch error.status {
+      case .genericError, .invalidHere: return nil
+      default: throw error
+      }
+    }
+  }
+
+  // MARK: - Copies
+
+  /// A copy found by the short way, with its link: on `link`, or wherever one is when it is nil.
+  func quickCopy(on link: Link?, _ call: Call) throws(OCFError) -> (copy: InterfaceAddress, link: Link)? {
+    try explained { () throws(SystemError) in
+      let network = call.host.network
+      if let link { return try network.copy(of: ip, on: link, label: label(on: link)).map { ($0, link) } }
+      guard let copy = try network.copy(of: ip, on: nil, label: nil), let link = try network.link(at: copy.link) else {
+        return nil
+      }
+      return isOwn(link) ? (copy, link) : nil
+    }
+  }
+
+  /// Every copy on this node that is ours to answer for, with its link.
+  ///
+  /// A copy on the loopback interface belongs to others (LVS keeps one there) unless that is where ours goes.
+  func ownCopies(_ call: Call) throws(OCFError) -> [(copy: InterfaceAddress, link: Link)] {
+    try explained { () throws(SystemError) in
+      var own: [(copy: InterfaceAddress, link: Link)] = []
+      for copy in try call.host.network.holders(of: ip) {
+        if let link = try call.host.network.link(at: copy.link), isOwn(link) { own.append((copy, link)) }
+      }
+      return own
+    }
+  }
+
+  private func isOwn(_ link: Link) -> Bool {
+    !link.isLoopback || ip.isLoopback || link.name == nicName || link.alternativeNames.contains(nicName)
+  }
+}

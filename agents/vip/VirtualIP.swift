@@ -1,0 +1,199 @@
+import Host
+import OCF
+
+/// An address that moves between nodes.
+///
+/// Running means: the kernel holds exactly this address, with our prefix, on our interface, usable, and the interface has
+/// carrier. In a promotable clone the address belongs to the promoted member; an unpromoted one is prepared and does not
+/// hold it.
+struct VirtualIP: ResourceAgent {
+  static let about = About(
+    "Virtual IPv4 or IPv6 address",
+    """
+    Adds an address to an interface and tells the neighbours at once. A drop-in replacement for ocf:heartbeat:IPaddr2 with \
+    the same parameters. In a promotable clone the promoted member holds the address and the others are prepared. The \
+    address is removed from every interface but the loopback at stop, whatever its prefix. Where the kernel would take \
+    other addresses of the network away together with this one, promote_secondaries is switched on for the interface.
+    """)
+
+  static let operations: [Operation] = [
+    .start(timeout: 20), .stop(timeout: 20), .promote(timeout: 20), .demote(timeout: 20),
+    .monitor(.promoted, every: 10, timeout: 20), .monitor(.unpromoted, every: 11, timeout: 20),
+    .monitor(every: 12, timeout: 20), .reloadAgent(timeout: 20), .validateAll(timeout: 20), .metaData(timeout: 5),
+  ]
+
+  @Parameter("Address to hold", "An IPv4 or IPv6 address without a prefix length.", uniqueGroup: "address")
+  var ip: IPAddress
+  @Parameter(
+    "Network interface",
+    "Its name or alternative name. If left empty, the interface of the most specific connected route to the address.")
+  var nic = ""
+  @Parameter(
+    "Prefix length", "24, or 255.255.255.0. If left empty, that of the most specific connected route to the address.")
+  var cidrNetmask: PrefixLength? = nil
+  @Parameter(
+    "Broadcast address",
+    "+ or - make it of the address by setting or clearing the host bits. If left empty, that of this node's own address in the network. IPv4 only.")
+  var broadcast: Broadcast? = nil
+  @Parameter(
+    "Label", "Appended to the interface's name and a colon; at most 15 characters in all. IPv4 only.")
+  var iflabel = ""
+  @Parameter(
+    "Preferred lifetime", "Seconds or forever; 0 keeps the address from being chosen as a source. IPv6 only.")
+  var preferredLft = Lifetime.forever
+  @Parameter("Skip duplicate address detection", "IPv6 only.") var nodad = false
+  @Parameter("Add no route for the prefix") var noprefixroute = false
+  @Parameter("Metric of the prefix route", "If left empty, the kernel's default.") var metric: Int? = nil
+  @Parameter("Look for the address on the wire before taking it", "By ARP probes, IPv4 only.", reloadable: true)
+  var runArping = false
+  @Parameter("Announcements after the address was added", "Gratuitous ARP or unsolicited NA; 0 for none.", reloadable: true)
+  var arpCount = 5
+  @Parameter("Milliseconds between announcements", reloadable: true) var arpInterval = 200
+  @Parameter("Announcements in every monitor", reloadable: true) var arpCountRefresh = 0
+  @Parameter(
+    "Announce in the background", "The first announcement is always sent before start or promote ends.", reloadable: true)
+  var arpBg = true
+  @Parameter("Announce by ARP replies", "In place of ARP requests. IPv4 only.", reloadable: true) var arpReply = false
+  @Parameter(
+    "Neighbours to tell directly", "Addresses, separated by spaces: for those that heed no broadcast.", reloadable: true)
+  var arpTargets: [IPAddress] = []
+  @Parameter("Fail when the interface has no carrier", reloadable: true) var checkLinkStatus = true
+  @Parameter("Route protocol", "Only routes of this origin, such as kernel, tell interface and prefix length.")
+  var proto: RouteOrigin? = nil
+  @Parameter(
+    "Program that announces", "Not needed: the agent announces by itself.", reloadable: true,
+    deprecated: Deprecation(note: "Accepted and not looked at."))
+  var arpSender = ""
+  @Parameter(
+    "Options of that program", "Not needed, but -A still asks for ARP replies.", reloadable: true,
+    deprecated: Deprecation(note: "Use arp_reply."))
+  var sendArpOpts = ""
+  @Parameter(
+    "Hardware address of a cluster IP", "Refused.",
+    deprecated: Deprecation(note: "The kernel has no CLUSTERIP target any more."))
+  var mac = ""
+  @Parameter(
+    "Hash of a cluster IP", "Not looked at.", deprecated: Deprecation(note: "The kernel has no CLUSTERIP target any more."))
+  var clusteripHash = ""
+  @Parameter(
+    "An address of its own for every clone", "Refused when true.",
+    deprecated: Deprecation(note: "Make a resource for each address."))
+  var uniqueCloneAddress = false
+
+  func checkParameters() throws(OCFError) {
+    guard !ip.isMulticast, !ip.isUnspecified else { throw .misconfigured("ip: \(ip) is no address of a host") }
+    if let bits = cidrNetmask?.bits, bits > ip.bits {
+      throw .misconfigured("cidr_netmask: expected at most \(ip.bits), got \(bits)")
+    }
+    if ip.isIPv6, ip.isLinkLocal, nic.isEmpty {
+      throw .misconfigured("nic: is required for a link-local address such as \(ip)")
+    }
+    if ip.isIPv6, broadcast != nil { throw .misconfigured("broadcast: IPv6 has none") }
+    if let target = arpTargets.first(where: { $0.bits != ip.bits }) {
+      throw .misconfigured("arp_targets: \(target) is not of the same family as \(ip)")
+    }
+    if !ip.isIPv6, let suffix = labelSuffix, (nic.isEmpty ? 2 : nicName.utf8.count + 1) + suffix.utf8.count > Self.longestLabel {
+      throw .misconfigured("iflabel: \(nicName):\(suffix) has more than \(Self.longestLabel) characters")
+    }
+    guard mac.isEmpty else { throw .misconfigured("mac: a cluster IP is not possible, the kernel has no CLUSTERIP any more") }
+    guard !uniqueCloneAddress else { throw .misconfigured("unique_clone_address: not supported, make a resource for each address") }
+  }
+
+  func checkNode(_ call: Call) throws(OCFError) { _ = try place(call) }
+
+  // MARK: - Observing
+
+  func observe(_ call: Call) throws(OCFError) -> ResourceState {
+    let link = try nic.isEmpty ? nil : namedLink(call)
+    // The short way: a healthy monitor asks for one address and one link.
+    if nic.isEmpty || link != nil, let (copy, link) = try quickCopy(on: link, call), isExpected(copy) {
+      return try judge(copy, on: link, call)
+    }
+    let copies = try ownCopies(call)
+    if let (copy, place) = copies.first(where: { isExpected($0.copy) && (link == nil || $0.link.index == link?.index) }),
+      nic.isEmpty || link != nil
+    {
+      return try judge(copy, on: place, call)
+    }
+    if let (copy, place) = copies.first {
+      let wanted = cidrNetmask.map { "/\($0.bits)" } ?? ""
+      return .failed(
+        "\(copy) is on \(place.name), expected \(ip)\(wanted)\(nic.isEmpty ? "" : " on \(nicName)")",
+        promoted: call.isPromotable)
+    }
+    guard call.isPromotable, try isPrepared(call) else { return .stopped }
+    return try standby(call)
+  }
+
+  private func isExpected(_ copy: InterfaceAddress) -> Bool { cidrNetmask.map { $0.bits == copy.prefixLength } ?? true }
+
+  private func judge(_ copy: InterfaceAddress, on link: Link, _ call: Call) throws(OCFError) -> ResourceState {
+    let isPromoted = call.isPromotable
+    if copy.flags.contains(.dadFailed) {
+      return .failed("\(copy) on \(link.name) is used by another host: duplicate address detection failed", promoted: isPromoted)
+    }
+    if copy.flags.contains(.tentative), !copy.flags.contains(.optimistic) {
+      return .failed("\(copy) on \(link.name) is tentative: duplicate address detection has not ended", promoted: isPromoted)
+    }
+    if let trouble = trouble(of: link) { return .failed(trouble, promoted: isPromoted) }
+    refresh(on: link, call)
+    return isPromoted ? .promoted : .running
+  }
+
+  /// What keeps `link` from carrying traffic, nil when nothing does.
+  func trouble(of link: Link) -> String? {
+    guard link.isUp else { return "\(link.name) is down" }
+    // Operational states 1 to 3: not present, down, a lower layer down (RFC 2863).
+    guard checkLinkStatus, !link.hasCarrier || (1...3).contains(link.operationalState) else { return nil }
+    return "\(link.name) has no carrier"
+  }
+
+  /// An unpromoted member: ready without the address.
+  private func standby(_ call: Call) throws(OCFError) -> ResourceState {
+    guard let link = try standbyLink(call) else {
+      return .failed(nic.isEmpty ? "no connected route leads to \(ip)" : "nic: \(nicName) is not on this node")
+    }
+    return trouble(of: link).map { .degraded($0) } ?? .running
+  }
+
+  // MARK: - Starting and stopping
+
+  func start(_ call: Call) throws(OCFError) {
+    guard call.isPromotable else { return try hold(call) }
+    let place = try place(call)
+    if !place.link.isUp { try explained { () throws(SystemError) in try call.host.network.bringUp(place.link) } }
+    try prepare(call)
+  }
+
+  func stop(_ call: Call) throws(OCFError) {
+    try release(call)
+    try forget(call)
+  }
+}
+
+extension VirtualIP: PromotableAgent {
+  func promote(_ call: Call) throws(OCFError) { try hold(call) }
+  func demote(_ call: Call) throws(OCFError) { try release(call) }
+
+  /// A member that could not serve now is the last to be asked.
+  func promotionScore(_ role: Role, _ call: Call) throws(OCFError) -> Int {
+    if role == .promoted { return 100 }
+    guard let link = try standbyLink(call) else { return 1 }
+    return trouble(of: link) == nil ? 10 : 1
+  }
+}
+
+extension VirtualIP: ReloadableAgent {
+  /// What can be reloaded is looked at when it is needed; nothing of it is in the kernel.
+  func reload(_ call: Call) throws(OCFError) {}
+}
+
+/// Runs `body`; what the kernel refused becomes a status and a reason.
+func explained<Value>(_ body: () throws(SystemError) -> Value) throws(OCFError) -> Value {
+  do throws(SystemError) { return try body() } catch {
+    switch error.errno {
+    case .notPermitted, .accessDenied: throw .denied("\(error)")
+    default: throw .failed("\(error)")
+    }
+  }
+}
