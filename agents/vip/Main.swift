@@ -1,1 +1,5 @@
-@main enum Main { static func main() {} }
+import LinuxHost
+
+@main enum Main {
+  static func main() { run(VirtualIP.self) }
+}
