@@ -210,6 +210,19 @@ final class L2TPGateway {
     #expect(L2TPGateway().perform("stop", ["address": "vip"]) == Outcome(.success))
   }
 
+  @Test func theTestAccountIsDialledOnlyAtLevelTwenty() {
+    let node = L2TPGateway()
+    node.running()
+    let account = ["test_user": "probe", "test_password": "hunter2"]
+    #expect(node.perform("monitor", account, level: 10) == Outcome(.success))
+    #expect(node.perform("monitor", level: 20) == Outcome(.success))
+    let outcome = node.perform("monitor", account, level: 20)
+    // This server offers tunnels and takes no calls.
+    #expect(outcome == Outcome(.genericError, "dialling in as test_user, tunnel: SCCCN was not acknowledged in time"))
+    #expect(
+      node.perform("start", ["test_user": "probe"]) == Outcome(.misconfigured, "test_password: is required with test_user"))
+  }
+
   @Test func addressThatCannotBeBound() {
     #expect(
       L2TPGateway(hasAddress: false).perform("start")

@@ -19,9 +19,10 @@ struct Conntrackd: ResourceAgent {
 
   static let operations: [Operation] = [
     .start(timeout: 30), .stop(timeout: 30), .promote(timeout: 30), .demote(timeout: 30), .notify(timeout: 30),
-    .monitor(.promoted, every: 10, timeout: 20), .monitor(.promoted, every: 60, timeout: 20, depth: .service),
-    .monitor(.unpromoted, every: 11, timeout: 20), .monitor(.unpromoted, every: 61, timeout: 20, depth: .service),
-    .monitor(every: 12, timeout: 20), .reloadAgent(timeout: 20), .validateAll(timeout: 20), .metaData(timeout: 5),
+    .monitor(.promoted, every: 10, timeout: 20), .monitor(.unpromoted, every: 11, timeout: 20), .monitor(every: 12, timeout: 20),
+    .monitor(.promoted, every: 60, timeout: 20, depth: .service),
+    .monitor(.unpromoted, every: 61, timeout: 20, depth: .service), .monitor(every: 62, timeout: 20, depth: .service),
+    .reloadAgent(timeout: 20), .validateAll(timeout: 20), .metaData(timeout: 5),
   ]
 
   @Parameter("The conntrackd program", "A name without a path is looked for in the system's directories.")

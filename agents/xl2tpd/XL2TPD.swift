@@ -21,8 +21,9 @@ struct XL2TPD: ResourceAgent {
 
   static let operations: [Operation] = [
     .start(timeout: 30), .stop(timeout: 40), .promote(timeout: 20), .demote(timeout: 40),
-    .monitor(.promoted, every: 10, timeout: 20), .monitor(.promoted, every: 60, timeout: 30, depth: .service),
-    .monitor(.unpromoted, every: 11, timeout: 20), .monitor(every: 12, timeout: 20),
+    .monitor(.promoted, every: 10, timeout: 20), .monitor(.unpromoted, every: 11, timeout: 20), .monitor(every: 12, timeout: 20),
+    .monitor(.promoted, every: 60, timeout: 20, depth: .service),
+    .monitor(.unpromoted, every: 61, timeout: 20, depth: .service), .monitor(every: 62, timeout: 20, depth: .service),
     .reloadAgent(timeout: 20), .validateAll(timeout: 20), .metaData(timeout: 5),
   ]
 
@@ -51,8 +52,15 @@ struct XL2TPD: ResourceAgent {
     "Without it the standby cannot bind the address before it is there.", reloadable: true)
   var nonlocalBind = true
 
+  @Parameter(
+    "User of the test account", "Check level 20 dials in as this user. It wants a fixed address and no accounting.",
+    reloadable: true)
+  var testUser: String? = nil
+  @Parameter("Password of the test account", reloadable: true) var testPassword: Secret? = nil
+
   func checkParameters() throws(OCFError) {
     if let address, address.isIPv6 { throw .misconfigured("address: xl2tpd knows only IPv4, got \(address)") }
+    if testUser != nil, testPassword == nil { throw .misconfigured("test_password: is required with test_user") }
   }
 
   // MARK: - Observing
@@ -84,7 +92,10 @@ struct XL2TPD: ResourceAgent {
     if isPromoted, !isHere { throw .failed("promoted, and \(address) is not on this node") }
     let state: ResourceState = isPromoted ? .promoted : .running
     guard call.depth >= .service else { return state }
-    if isHere, isPromoted || !call.isPromotable { try probe(address, port, call.within(.seconds(5))) }
+    if isHere, isPromoted || !call.isPromotable {
+      try probe(address, port, call.within(.seconds(5)))
+      if call.depth >= .client { try dialIn(address, port, call.within(.seconds(15))) }
+    }
     let orphans = try sessions(call).orphans(call)
     if !orphans.isEmpty {
       return .degraded("\(orphans.count) pppd of an earlier xl2tpd are left", promoted: isPromoted)
@@ -153,6 +164,24 @@ struct XL2TPD: ResourceAgent {
       case .unanswered, .refused, .malformed, .system:
         throw .failed("asking for a tunnel on \(address) port \(port): \(error.reason)")
       }
+    }
+  }
+}
+
+extension XL2TPD {
+  /// Dials in with the test account, as far as an address and an echo; nothing happens without an account.
+  private func dialIn(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) {
+    guard let testUser, let testPassword else { return }
+    let credentials = testPassword.reveal { Credentials(user: testUser, password: $0) }
+    let socket = try explained("dialling in") { () throws(SystemError) in
+      try call.host.sockets.connect(toUDP: address, port: port, from: address)
+    }
+    defer { socket.close() }
+    do throws(SessionProbe.Failure) {
+      let session = try SessionProbe(credentials).run(over: socket, clock: call.host.clock, before: call.deadline)
+      call.log.debug("dialled in by \(session.authentication), given \(session.address)")
+    } catch {
+      throw .failed("dialling in as test_user, \(error)")
     }
   }
 }

@@ -1,0 +1,337 @@
+import Host
+
+/// One session, step by step. Each step waits for what it needs and answers everything else the server asks meanwhile.
+final class Dialogue {
+  private let client: TunnelClient
+  private let clock: any Clock
+  private let deadline: Instant
+  private let credentials: Credentials
+
+  private typealias Code = PPPPacket.Code
+  private typealias Failure = SessionProbe.Failure
+
+  private var phase = SessionProbe.Phase.tunnel
+  private var lastIdentifier: UInt8 = 0
+  /// The identifier of the request whose answer matters.
+  private var awaited: UInt8 = 0
+  private let magic = (0..<4).map { _ in UInt8.random(in: 0...255) }
+
+  private var events = 0
+  /// A session that is well takes about thirty.
+  private static let mostEvents = 1000
+  /// Which ends the server has announced itself.
+  private var isTold = (tunnel: false, call: false)
+
+  // What the two ends have agreed upon.
+  private var weAreAcknowledged = false
+  private var theyAreAcknowledged = false
+  private var method = Method.none
+  private var isAuthenticated = false
+  private var responded = false
+  private var expectedProof: String?
+  private var address: [UInt8] = [0, 0, 0, 0]
+  private var peer: [UInt8]?
+  private var ipcpIsOpen = (ours: false, theirs: false)
+  private var echoed = false
+
+  private enum Method: String { case none, pap = "PAP", md5 = "CHAP-MD5", msChapV2 = "MS-CHAPv2" }
+
+  init(client: TunnelClient, clock: any Clock, deadline: Instant, credentials: Credentials) {
+    self.client = client
+    self.clock = clock
+    self.deadline = deadline
+    self.credentials = credentials
+  }
+
+  private func newIdentifier() -> UInt8 {
+    lastIdentifier &+= 1
+    return lastIdentifier
+  }
+
+  private func failed(_ reason: String) -> SessionProbe.Failure { SessionProbe.Failure(phase: phase, reason: reason) }
+
+  // MARK: - Tunnel and call
+
+  func openTunnel(hostName: String) throws(SessionProbe.Failure) {
+    phase = .tunnel
+    try send(
+      .startRequest,
+      [
+        .number(.protocolVersion, 0x0100 as UInt16), .number(.framingCapabilities, 3 as UInt32), .text(.hostName, hostName),
+        .number(.assignedTunnel, client.tunnel), .number(.receiveWindow, 4 as UInt16),
+      ])
+    let reply = try expect(.startReply, "answer to SCCRQ")
+    guard client.theirTunnel != 0 else { throw failed("the server names no tunnel of its own") }
+    if reply[.challenge] != nil { throw failed("the server wants tunnel authentication") }
+    try send(.startConnected, [])
+    try acknowledged("SCCCN")
+  }
+
+  func openCall() throws(SessionProbe.Failure) {
+    phase = .call
+    try send(
+      .incomingCallRequest,
+      [.number(.assignedSession, client.session), .number(.callSerialNumber, UInt32.random(in: 1...UInt32(Int32.max)))])
+    _ = try expect(.incomingCallReply, "answer to ICRQ")
+    guard client.theirSession != 0 else { throw failed("the server names no session of its own") }
+    try send(
+      .incomingCallConnected, toSession: true,
+      [.number(.transmitSpeed, 10_000_000 as UInt32), .number(.framingType, 1 as UInt32)])
+    try acknowledged("ICCN")
+  }
+
+  private func expect(_ kind: ControlMessage.Kind, _ what: String) throws(SessionProbe.Failure) -> ControlMessage {
+    while let event = try next(before: deadline) {
+      if case .control(let message) = event, message.kind == kind { return message }
+    }
+    throw failed("no \(what) in time")
+  }
+
+  private func acknowledged(_ what: String) throws(SessionProbe.Failure) {
+    while !client.isAcknowledged {
+      guard let event = try next(before: deadline) else { throw failed("\(what) was not acknowledged in time") }
+      // PPP may begin before the acknowledgement has come.
+      if case .frame(let frame) = event { try handle(frame) }
+    }
+  }
+
+  /// The next event; a farewell of the server ends everything.
+  private func next(before end: Instant) throws(SessionProbe.Failure) -> TunnelClient.Event? {
+    events += 1
+    guard events <= Self.mostEvents else { throw failed("the server talks without end") }
+    let event: TunnelClient.Event?
+    do { event = try client.receive(before: end) } catch { throw failed(error.reason) }
+    guard case .control(let message) = event else { return event }
+    switch message.kind {
+    case .stop:
+      isTold = (true, true)
+      throw failed("the server ends the tunnel, \(message.result?.description ?? "without a reason")")
+    case .callDisconnect:
+      isTold.call = true
+      throw failed("the server ends the call, \(message.result?.description ?? "without a reason")")
+    default: return event
+    }
+  }
+
+  // MARK: - PPP
+
+  func runPPP() throws(SessionProbe.Failure) -> SessionProbe.Session {
+    phase = .link
+    try request(
+      PPPProtocol.lcp, { [PPPOption(type: 5, value: magic)] }, until: { weAreAcknowledged && theyAreAcknowledged },
+      "the server does not agree on the link in time")
+    phase = .authentication
+    if method != .none { try authenticate() }
+    phase = .address
+    try request(
+      PPPProtocol.ipcp, { [PPPOption(type: 3, value: address)] }, until: { ipcpIsOpen.ours && ipcpIsOpen.theirs },
+      address == [0, 0, 0, 0]
+        ? "the server gives no address in time: is the pool exhausted?" : "the server does not agree on addresses in time")
+    guard let given = IPAddress(bytes: address), !given.isUnspecified else { throw failed("the server gives the address 0.0.0.0") }
+    phase = .echo
+    try echo()
+    return SessionProbe.Session(
+      address: given, peer: peer.flatMap { IPAddress(bytes: $0) }, authentication: method.rawValue)
+  }
+
+  /// Sends a configure request, again every second, until `isDone`.
+  private func request(
+    _ proto: UInt16, _ options: () -> [PPPOption], until isDone: () -> Bool, _ otherwise: @autoclosure () -> String
+  ) throws(SessionProbe.Failure) {
+    var again = clock.now
+    var last: [PPPOption] = []
+    while !isDone() {
+      let wanted = options()
+      if clock.now >= again || wanted != last {
+        awaited = newIdentifier()
+        last = wanted
+        again = clock.now + .seconds(1)
+        try send(proto, PPPPacket(Code.configureRequest, awaited, wanted.flatMap(\.bytes)))
+      }
+      guard let event = try next(before: min(deadline, again)) else {
+        if clock.now >= deadline { throw failed(otherwise()) }
+        continue
+      }
+      if case .frame(let frame) = event { try handle(frame) }
+    }
+  }
+
+  private func authenticate() throws(SessionProbe.Failure) {
+    var again = clock.now
+    while !isAuthenticated {
+      if method == .pap, clock.now >= again {
+        again = clock.now + .seconds(2)
+        responded = true
+        try send(PPPProtocol.pap, PPPPacket(Code.authenticateRequest, newIdentifier(), credentials.papRequest))
+      }
+      guard let event = try next(before: method == .pap ? min(deadline, again) : deadline) else {
+        guard clock.now >= deadline else { continue }
+        throw failed(
+          responded ? "the server does not decide in time: is RADIUS silent?" : "the server sends no challenge in time")
+      }
+      if case .frame(let frame) = event { try handle(frame) }
+    }
+  }
+
+  private func echo() throws(SessionProbe.Failure) {
+    var again = clock.now
+    while !echoed {
+      if clock.now >= again {
+        again = clock.now + .seconds(1)
+        awaited = newIdentifier()
+        try send(PPPProtocol.lcp, PPPPacket(Code.echoRequest, awaited, magic))
+      }
+      guard let event = try next(before: min(deadline, again)) else {
+        if clock.now >= deadline { throw failed("the server does not answer an echo in time") }
+        continue
+      }
+      if case .frame(let frame) = event { try handle(frame) }
+    }
+  }
+
+  // MARK: - Frames
+
+  private func handle(_ frame: PPPFrame) throws(SessionProbe.Failure) {
+    switch frame.proto {
+    case PPPProtocol.lcp: if let packet = PPPPacket(frame.payload[...]) { try handleLCP(packet) }
+    case PPPProtocol.chap: if let packet = PPPPacket(frame.payload[...]) { try handleCHAP(packet) }
+    case PPPProtocol.pap: if let packet = PPPPacket(frame.payload[...]) { try handlePAP(packet) }
+    case PPPProtocol.ipcp: if let packet = PPPPacket(frame.payload[...]) { try handleIPCP(packet) }
+    case 0x8000...0xbfff where weAreAcknowledged && theyAreAcknowledged:
+      // Another network protocol, or compression: politely no.
+      let rejected = [UInt8(frame.proto >> 8), UInt8(frame.proto & 0xff)] + frame.payload
+      try send(PPPProtocol.lcp, PPPPacket(Code.protocolReject, newIdentifier(), rejected))
+    default: break  // data for us, or noise
+    }
+  }
+
+  private func handleLCP(_ packet: PPPPacket) throws(SessionProbe.Failure) {
+    switch packet.code {
+    case Code.configureRequest: try answerLCP(packet)
+    case Code.configureAck where packet.identifier == awaited: weAreAcknowledged = true
+    case Code.configureNak, Code.configureReject:
+      if packet.identifier == awaited, phase == .link { throw failed("the server refuses a magic number") }
+    case Code.terminateRequest:
+      try send(PPPProtocol.lcp, PPPPacket(Code.terminateAck, packet.identifier))
+      let words = packet.text
+      throw failed(words.isEmpty ? "the server ends the link" : "the server ends the link: \(words)")
+    case Code.protocolReject:
+      if packet.data.starts(with: [0x80, 0x21]) { throw failed("the server refuses IPv4") }
+    case Code.echoRequest:
+      try send(PPPProtocol.lcp, PPPPacket(Code.echoReply, packet.identifier, magic + packet.data.dropFirst(4)))
+    case Code.echoReply where packet.identifier == awaited: echoed = true
+    default: break
+    }
+  }
+
+  /// Takes what costs nothing, asks for an authentication we can do, refuses the rest.
+  private func answerLCP(_ packet: PPPPacket) throws(SessionProbe.Failure) {
+    guard let options = PPPOption.list(in: packet.data) else { return }
+    let known: Set<UInt8> = [1, 2, 3, 5, 7, 8]  // MRU, character map, authentication, magic number, two compressions
+    let unknown = options.filter { !known.contains($0.type) }
+    guard unknown.isEmpty else {
+      return try send(PPPProtocol.lcp, PPPPacket(Code.configureReject, packet.identifier, unknown.flatMap(\.bytes)))
+    }
+    method = .none
+    if let wanted = options.first(where: { $0.type == 3 }) {
+      switch wanted.value {
+      case [0xc0, 0x23]: method = .pap
+      case [0xc2, 0x23, 0x05]: method = .md5
+      case [0xc2, 0x23, 0x81]: method = .msChapV2
+      default:
+        let ours = PPPOption(type: 3, value: [0xc2, 0x23, 0x81])
+        return try send(PPPProtocol.lcp, PPPPacket(Code.configureNak, packet.identifier, ours.bytes))
+      }
+    }
+    try send(PPPProtocol.lcp, PPPPacket(Code.configureAck, packet.identifier, packet.data))
+    theyAreAcknowledged = true
+  }
+
+  private func handleCHAP(_ packet: PPPPacket) throws(SessionProbe.Failure) {
+    switch packet.code {
+    case Code.challenge:
+      guard let size = packet.data.first, packet.data.count > Int(size) else { return }
+      let challenge = Array(packet.data[1..<(1 + Int(size))])
+      let response: [UInt8]
+      if method == .msChapV2 {
+        guard challenge.count == 16 else { throw failed("the server's challenge has \(challenge.count) bytes, not 16") }
+        let ours = (0..<16).map { _ in UInt8.random(in: 0...255) }
+        let (answer, proof) = credentials.msChapResponse(to: challenge, peerChallenge: ours)
+        (response, expectedProof) = (answer, proof)
+      } else {
+        response = credentials.chapResponse(to: challenge, identifier: packet.identifier)
+      }
+      responded = true
+      let name = Array(credentials.user.utf8.prefix(255))
+      try send(PPPProtocol.chap, PPPPacket(Code.response, packet.identifier, [UInt8(response.count)] + response + name))
+    case Code.success:
+      if let expectedProof, !packet.text.hasPrefix(expectedProof) { throw failed("the server does not know the password itself") }
+      isAuthenticated = responded
+    case Code.failure: throw refused(packet)
+    default: break
+    }
+  }
+
+  private func handlePAP(_ packet: PPPPacket) throws(SessionProbe.Failure) {
+    switch packet.code {
+    case Code.authenticateAck: isAuthenticated = responded
+    case Code.authenticateNak: throw refused(packet)
+    default: break
+    }
+  }
+
+  private func refused(_ packet: PPPPacket) -> SessionProbe.Failure {
+    let words = packet.text
+    return failed("the server refuses user \(credentials.user) by \(method.rawValue)\(words.isEmpty ? "" : ": \(words)")")
+  }
+
+  private func handleIPCP(_ packet: PPPPacket) throws(SessionProbe.Failure) {
+    switch packet.code {
+    case Code.configureRequest:
+      guard phase == .address || phase == .echo, let options = PPPOption.list(in: packet.data) else { return }
+      let unknown = options.filter { $0.type != 3 || $0.value.count != 4 }
+      guard unknown.isEmpty else {
+        return try send(PPPProtocol.ipcp, PPPPacket(Code.configureReject, packet.identifier, unknown.flatMap(\.bytes)))
+      }
+      peer = options.last?.value
+      try send(PPPProtocol.ipcp, PPPPacket(Code.configureAck, packet.identifier, packet.data))
+      ipcpIsOpen.theirs = true
+    case Code.configureAck where packet.identifier == awaited: ipcpIsOpen.ours = true
+    case Code.configureNak where packet.identifier == awaited:
+      let given = PPPOption.list(in: packet.data)?.first { $0.type == 3 && $0.value.count == 4 }
+      guard let given else { throw failed("the server gives no address") }
+      address = given.value
+    case Code.configureReject where packet.identifier == awaited: throw failed("the server gives no address")
+    case Code.terminateRequest: throw failed("the server ends IPv4\(packet.text.isEmpty ? "" : ": \(packet.text)")")
+    default: break
+    }
+  }
+
+  // MARK: - Sending and leaving
+
+  private func send(_ proto: UInt16, _ packet: PPPPacket) throws(SessionProbe.Failure) {
+    do { try client.send(PPPFrame(proto, packet.bytes)) } catch { throw failed(error.reason) }
+  }
+
+  private func send(
+    _ kind: ControlMessage.Kind, toSession: Bool = false, _ attributes: [Attribute]
+  ) throws(SessionProbe.Failure) {
+    do { try client.send(kind, toSession: toSession, attributes) } catch { throw failed(error.reason) }
+  }
+
+  /// Takes down whatever is up. What fails now has been told already, or the server forgets by itself.
+  func close(before end: Instant) {
+    do throws(L2TPError) {
+      if client.theirSession != 0, !isTold.call {
+        try client.send(PPPFrame(PPPProtocol.lcp, PPPPacket(Code.terminateRequest, newIdentifier()).bytes))
+        try client.send(
+          .callDisconnect, toSession: true,
+          [.number(.resultCode, 3 as UInt16), .number(.assignedSession, client.session)])
+        while !client.isAcknowledged, try client.receive(before: end) != nil {}
+      }
+      guard client.theirTunnel != 0, !isTold.tunnel else { return }
+      try client.send(.stop, [.number(.assignedTunnel, client.tunnel), .number(.resultCode, 1 as UInt16)])
+      while !client.isAcknowledged, try client.receive(before: end) != nil {}
+    } catch {}
+  }
+}

@@ -1,0 +1,268 @@
+import Host
+import HostTestKit
+import Testing
+
+@testable import L2TP
+
+/// An LNS with its pppd: enough of a server to be dialled into, and to fail in every phase.
+private final class Server {
+  enum Fault {
+    case none, refusesTunnel, refusesCall, silentTunnel, silentLink, wrongPassword, silentRADIUS, unknownOption, eap
+    case noPool, rejectsAddress, endsLink, silentEcho, wantsCompression, liesAboutPassword
+  }
+  var fault = Fault.none
+  var method: [UInt8]? = [0xc2, 0x23, 0x81]
+  var password = "secret"
+  /// Frames as pppd sends them after address and control compression was agreed.
+  var compresses = false
+  /// Every n-th control message of the client is lost. (PPP repairs its own losses on both ends; this server's does not.)
+  var loses = 0
+  private(set) var seen: [ControlMessage.Kind] = []
+  private(set) var tunnels = 0
+
+  private let tunnel: UInt16 = 0x0a0a
+  private let session: UInt16 = 0x0b0b
+  private var clientTunnel: UInt16 = 0
+  private var clientSession: UInt16 = 0
+  private var sent: UInt16 = 0
+  private var expected: UInt16 = 0
+  private var count = 0
+  private let challenge = [UInt8](1...16)
+  private var requested = false
+
+  func answer(_ datagram: [UInt8]) -> [[UInt8]] {
+    if let data = DataMessage(datagram) {
+      guard data.tunnel == tunnel, data.session == session, let frame = PPPFrame(data.frame[...]),
+        let packet = PPPPacket(frame.payload[...])
+      else { return [] }
+      return ppp(frame.proto, packet).map { wrap($0) }
+    }
+    guard let message = try? ControlMessage(datagram), !message.isAcknowledgement else { return [] }
+    count += 1
+    if loses > 0, count % loses == 0 { return [] }
+    guard message.number == expected else { return [acknowledgement] }
+    expected &+= 1
+    if let kind = message.kind { seen.append(kind) }
+    switch message.kind {
+    case .startRequest:
+      clientTunnel = message[.assignedTunnel]?.number ?? 0
+      if fault == .silentTunnel { return [] }
+      if fault == .refusesTunnel {
+        return [control(.stop, 0, [.number(.assignedTunnel, tunnel), Attribute(.resultCode, [0, 4, 0, 0] + "No Authorization".utf8)])]
+      }
+      tunnels += 1
+      return [control(.startReply, 0, [.number(.assignedTunnel, tunnel)])]
+    case .incomingCallRequest:
+      clientSession = message[.assignedSession]?.number ?? 0
+      if fault == .refusesCall {
+        return [
+          control(.callDisconnect, clientSession, [Attribute(.resultCode, [0, 2, 0, 4] + "No available IP address".utf8)])
+        ]
+      }
+      return [control(.incomingCallReply, clientSession, [.number(.assignedSession, session)])]
+    case .incomingCallConnected:
+      // pppd speaks first.
+      return [acknowledgement] + linkRequest().map { wrap($0) }
+    case .stop:
+      tunnels -= 1
+      return [acknowledgement]
+    default: return [acknowledgement]
+    }
+  }
+
+  private func control(_ kind: ControlMessage.Kind, _ session: UInt16, _ attributes: [Attribute]) -> [UInt8] {
+    defer { sent &+= 1 }
+    return ControlMessage(kind, tunnel: clientTunnel, session: session, number: sent, expected: expected, attributes).bytes
+  }
+  private var acknowledgement: [UInt8] { ControlMessage(tunnel: clientTunnel, number: sent, expected: expected).bytes }
+  private func wrap(_ frame: PPPFrame) -> [UInt8] {
+    let bytes = compresses ? Array(frame.bytes.dropFirst(2)) : frame.bytes
+    return DataMessage(tunnel: clientTunnel, session: clientSession, frame: bytes).bytes
+  }
+
+  private func linkRequest() -> [PPPFrame] {
+    if fault == .silentLink { return [] }
+    var options: [PPPOption] = [PPPOption(type: 1, value: [5, 0x78]), PPPOption(type: 5, value: [9, 9, 9, 9])]
+    if let method { options.append(PPPOption(type: 3, value: fault == .eap ? [0xc2, 0x27] : method)) }
+    if fault == .unknownOption { options.append(PPPOption(type: 13, value: [6])) }
+    return [PPPFrame(PPPProtocol.lcp, PPPPacket(1, 7, options.flatMap(\.bytes)).bytes)]
+  }
+
+  private func ppp(_ proto: UInt16, _ packet: PPPPacket) -> [PPPFrame] {
+    func frame(_ packet: PPPPacket, _ proto: UInt16 = proto) -> PPPFrame { PPPFrame(proto, packet.bytes) }
+    switch (proto, packet.code) {
+    case (PPPProtocol.lcp, 1): return fault == .silentLink ? [] : [frame(PPPPacket(2, packet.identifier, packet.data))]
+    case (PPPProtocol.lcp, 2):
+      switch method {
+      case nil: return network()
+      case [0xc0, 0x23]: return []
+      default: return [frame(PPPPacket(1, 42, [16] + challenge + "lns".utf8), PPPProtocol.chap)]
+      }
+    case (PPPProtocol.lcp, 3), (PPPProtocol.lcp, 4):
+      fault = .none
+      return linkRequest()
+    case (PPPProtocol.lcp, 9): return fault == .silentEcho ? [] : [frame(PPPPacket(10, packet.identifier, [9, 9, 9, 9]))]
+    case (PPPProtocol.chap, 2):
+      if fault == .silentRADIUS { return [] }
+      let mine = Credentials(user: "probe", password: password)
+      let response = Array(packet.data.dropFirst().prefix(Int(packet.data.first ?? 0)))
+      if method == [0xc2, 0x23, 0x05] {
+        guard response == mine.chapResponse(to: challenge, identifier: 42) else { return [frame(PPPPacket(4, 42))] }
+        return [frame(PPPPacket(3, 42))] + network()
+      }
+      let (wanted, proof) = mine.msChapResponse(to: challenge, peerChallenge: Array(response.prefix(16)))
+      guard response == wanted else { return [frame(PPPPacket(4, 42, Array("E=691 R=0 M=Authentication failure".utf8)))] }
+      let said = fault == .liesAboutPassword ? "S=0123456789" : proof
+      return [frame(PPPPacket(3, 42, Array("\(said) M=Access granted".utf8)))] + network()
+    case (PPPProtocol.pap, 1):
+      if fault == .silentRADIUS { return [] }
+      guard packet.data == Credentials(user: "probe", password: password).papRequest else {
+        return [frame(PPPPacket(3, packet.identifier, [4] + "nope".utf8))]
+      }
+      return [frame(PPPPacket(2, packet.identifier, [0]))] + network()
+    case (PPPProtocol.ipcp, 1):
+      if fault == .rejectsAddress { return [frame(PPPPacket(4, packet.identifier, packet.data))] }
+      if fault == .noPool { return [] }
+      let wanted = PPPOption(type: 3, value: [10, 9, 0, 10])
+      guard packet.data == wanted.bytes else { return [frame(PPPPacket(3, packet.identifier, wanted.bytes))] }
+      return [frame(PPPPacket(2, packet.identifier, packet.data))]
+    default: return []
+    }
+  }
+
+  private func network() -> [PPPFrame] {
+    if fault == .endsLink {
+      return [PPPFrame(PPPProtocol.lcp, PPPPacket(5, 9, Array("No network protocols running".utf8)).bytes)]
+    }
+    var frames: [PPPFrame] = []
+    if fault == .wantsCompression { frames.append(PPPFrame(0x80fd, PPPPacket(1, 1, [18, 6, 1, 0, 0, 0x40]).bytes)) }
+    let options = [PPPOption(type: 2, value: [0, 0x2d, 15, 1]), PPPOption(type: 3, value: [10, 9, 0, 1])]
+    frames.append(PPPFrame(PPPProtocol.ipcp, PPPPacket(1, 3, options.flatMap(\.bytes)).bytes))
+    frames.append(PPPFrame(PPPProtocol.ipcp, PPPPacket(1, 4, options[1].bytes).bytes))
+    return frames
+  }
+}
+
+@Suite struct SessionProbeTests {
+  let clock = ManualClock()
+
+  private func run(
+    _ server: Server, password: String = "secret", seconds: Int = 20
+  ) -> Result<SessionProbe.Session, SessionProbe.Failure> {
+    let socket = ScriptedDatagrams(from: IPAddress("192.0.2.1")!, clock: clock) { server.answer($0) }
+    return Result { () throws(SessionProbe.Failure) in
+      try SessionProbe(Credentials(user: "probe", password: password))
+        .run(over: socket, clock: clock, before: clock.now + .seconds(seconds))
+    }
+  }
+
+  @Test(arguments: [
+    ([0xc2, 0x23, 0x81] as [UInt8]?, "MS-CHAPv2"), ([0xc2, 0x23, 0x05], "CHAP-MD5"), ([0xc0, 0x23], "PAP"), (nil, "none"),
+  ]) func aWholeSession(method: [UInt8]?, name: String) throws {
+    for compresses in [false, true] {
+      let server = Server()
+      server.method = method
+      server.compresses = compresses
+      let before = clock.now
+      let session = try run(server).get()
+      #expect(session.address == IPAddress("10.9.0.10") && session.peer == IPAddress("10.9.0.1"))
+      #expect(session.authentication == name)
+      #expect(
+        server.seen == [
+          .startRequest, .startConnected, .incomingCallRequest, .incomingCallConnected, .callDisconnect, .stop,
+        ])
+      #expect(server.tunnels == 0)
+      #expect(clock.now - before < .milliseconds(100))
+    }
+  }
+
+  @Test(arguments: [
+    (Server.Fault.refusesTunnel, "tunnel: the server ends the tunnel, result 4, error 0: No Authorization"),
+    (.silentTunnel, "tunnel: no answer to SCCRQ in time"),
+    (.refusesCall, "call: the server ends the call, result 2, error 4: No available IP address"),
+    (.silentLink, "link: the server does not agree on the link in time"),
+    (.wrongPassword, "authentication: the server refuses user probe by MS-CHAPv2: E=691 R=0 M=Authentication failure"),
+    (.silentRADIUS, "authentication: the server does not decide in time: is RADIUS silent?"),
+    (.liesAboutPassword, "authentication: the server does not know the password itself"),
+    (.endsLink, "address: the server ends the link: No network protocols running"),
+    (.noPool, "address: the server gives no address in time: is the pool exhausted?"),
+    (.rejectsAddress, "address: the server gives no address"), (.silentEcho, "echo: the server does not answer an echo in time"),
+  ]) fileprivate func everyPhaseFailsWithItsReason(fault: Server.Fault, reason: String) {
+    let server = Server()
+    server.fault = fault
+    let before = clock.now
+    let result = run(server, password: fault == .wrongPassword ? "wrong" : "secret")
+    guard case .failure(let failure) = result else {
+      Issue.record("it came up")
+      return
+    }
+    #expect("\(failure)" == reason)
+    #expect(clock.now - before <= .seconds(20))
+    #expect(server.tunnels == 0)
+  }
+
+  @Test(arguments: [Server.Fault.unknownOption, .eap, .wantsCompression])
+  fileprivate func whatWeDoNotDoIsDeclined(fault: Server.Fault) throws {
+    let server = Server()
+    server.fault = fault
+    #expect(try run(server).get().address == IPAddress("10.9.0.10"))
+  }
+
+  @Test(arguments: [2, 3, 4, 5]) func lossIsRepaired(loses: Int) throws {
+    let server = Server()
+    server.loses = loses
+    #expect(try run(server, seconds: 60).get().address == IPAddress("10.9.0.10"))
+  }
+
+  @Test func wrongPasswordByPAPAndMD5() {
+    for method: [UInt8] in [[0xc0, 0x23], [0xc2, 0x23, 0x05]] {
+      let server = Server()
+      server.method = method
+      guard case .failure(let failure) = run(server, password: "wrong") else {
+        Issue.record("it came up")
+        continue
+      }
+      #expect(failure.phase == .authentication && !failure.reason.contains("wrong"))
+    }
+  }
+
+  /// Frames cut anywhere, and with every byte changed, are read or dropped.
+  @Test func hostileFrames() {
+    let frame = PPPFrame(PPPProtocol.lcp, PPPPacket(1, 7, PPPOption(type: 5, value: [1, 2, 3, 4]).bytes).bytes)
+    let datagram = DataMessage(tunnel: 1, session: 2, frame: frame.bytes).bytes
+    for count in datagram.indices {
+      if let data = DataMessage(Array(datagram[..<count])), let frame = PPPFrame(data.frame[...]) {
+        _ = PPPPacket(frame.payload[...]).map { PPPOption.list(in: $0.data) }
+      }
+      for value: UInt8 in [0, 1, 2, 0x40, 0x4a, 0x7f, 0x80, 0xff] {
+        var mutant = datagram
+        mutant[count] = value
+        guard let data = DataMessage(mutant), let frame = PPPFrame(data.frame[...]) else { continue }
+        _ = PPPPacket(frame.payload[...]).map { PPPOption.list(in: $0.data) }
+      }
+    }
+    #expect(PPPPacket([1, 1, 0, 3]) == nil && PPPPacket([1, 1, 0xff, 0xff]) == nil)
+    #expect(PPPOption.list(in: [3, 0]) == nil && PPPOption.list(in: [3, 9, 1]) == nil)
+  }
+
+  /// A server that mangles every byte it sends in turn: the probe ends in time, whatever it concludes.
+  @Test func hostileServers() {
+    for position in 0..<60 {
+      for value: UInt8 in [0, 0xff] {
+        let server = Server()
+        let socket = ScriptedDatagrams(from: IPAddress("192.0.2.1")!, clock: clock) { datagram in
+          server.answer(datagram).map { answer in
+            var answer = answer
+            if position < answer.count { answer[position] = value }
+            return answer
+          }
+        }
+        let end = clock.now + .seconds(10)
+        _ = Result { () throws(SessionProbe.Failure) in
+          try SessionProbe(Credentials(user: "probe", password: "secret")).run(over: socket, clock: clock, before: end)
+        }
+        #expect(clock.now <= end)
+      }
+    }
+  }
+}
