@@ -1,0 +1,96 @@
+import Host
+import LinuxHost
+import OCF
+import OCFMetadata
+import Testing
+
+@testable import conntrackd
+@testable import strongswan
+@testable import vip
+@testable import xl2tpd
+
+/// The four documents: what the agents print, what is committed, and what the cluster's tools accept.
+@Suite struct Documents {
+  struct Subject: CustomStringConvertible, Sendable {
+    let description: String
+    let agent: any ResourceAgent.Type
+    var xml: String { get throws { try Self.metadata(of: agent, description) } }
+    private static func metadata<Agent: ResourceAgent>(of agent: Agent.Type, _ name: String) throws -> String {
+      try OCFMetadata.metadata(of: agent, named: name)
+    }
+  }
+
+  static let subjects = [
+    Subject(description: "vip", agent: VirtualIP.self), Subject(description: "strongswan", agent: StrongSwan.self),
+    Subject(description: "xl2tpd", agent: XL2TPD.self), Subject(description: "conntrackd", agent: Conntrackd.self),
+  ]
+
+  /// `vpnha metadata --write` records them anew.
+  @Test(arguments: subjects) func theCommittedFileIsWhatTheAgentSays(_ subject: Subject) throws {
+    let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    let recorded = try LinuxFiles().read("/\(root)/metadata/\(subject).xml", limit: 1 << 20)
+    #expect(try recorded.map { String(decoding: $0, as: UTF8.self) } == subject.xml)
+  }
+
+  @Test(arguments: subjects) func itIsValid(_ subject: Subject) throws {
+    #expect(try Schema.isValidByItsOwnDocumentType(subject.xml))
+    if let pcs = try LinuxFiles().read("/usr/share/pcs/data/ocf-1.1.rng", limit: 1 << 20) {
+      #expect(try Schema.isValid(subject.xml, againstRelaxNG: pcs) == true)
+    }
+  }
+
+  /// crmsh cannot read a document that declares its encoding, and the first byte must be `<`.
+  @Test(arguments: subjects) func itIsPlainASCIIWithoutADeclaredEncoding(_ subject: Subject) throws {
+    let xml = try subject.xml
+    #expect(xml.hasPrefix("<?xml version=\"1.0\"?>\n"))
+    #expect(xml.utf8.allSatisfy { $0 < 0x80 })
+  }
+
+  @Test(arguments: subjects) func itAdvertisesExactlyWhatTheTypeCanDo(_ subject: Subject) {
+    let advertised = Set(subject.agent.operations.map(\.action))
+    let supported = Set(Action.allCases.filter { subject.agent.supports($0) })
+    #expect(advertised == supported)
+  }
+
+  /// Tools copy the advised operations into the cluster: two monitors with one interval collide, and a plain primitive
+  /// needs the one without a role, which crmsh wants last.
+  @Test(arguments: subjects) func monitorsCanLiveSideBySide(_ subject: Subject) throws {
+    let monitors = subject.agent.operations.filter { $0.action == .monitor }
+    let intervals = monitors.compactMap(\.interval)
+    #expect(intervals.count == monitors.count && Set(intervals).count == intervals.count)
+    #expect(monitors.contains { $0.role == .promoted } && monitors.contains { $0.role == .unpromoted })
+    #expect(monitors.last?.role == nil)
+    #expect(!monitors.contains { $0.depth == .client }, "level 20 is documented, not advertised")
+  }
+
+  @Test(arguments: subjects) func everyParameterIsExplained(_ subject: Subject) {
+    for parameter in subject.agent.parameterDescriptions {
+      #expect(!parameter.shortDescription.isEmpty)
+      #expect(parameter.longDescription.utf8.count >= parameter.shortDescription.utf8.count, "\(parameter.name)")
+    }
+  }
+
+  @Test func textIsEscaped() throws {
+    let xml = try OCFMetadata.metadata(of: Awkward.self, named: "awk\"ward")
+    #expect(xml.contains("a &lt;b&gt; &amp; c"))
+    #expect(xml.contains("name=\"awk&quot;ward\""))
+    #expect(try Schema.isValidByItsOwnDocumentType(xml))
+  }
+
+  /// The judge itself: a document with a parameter's parts in the wrong order is refused.
+  @Test func theJudgeRefuses() throws {
+    let xml = try OCFMetadata.metadata(of: Awkward.self, named: "a")
+    let broken = xml.replacing("<version>1.1</version>", with: "")
+    #expect(broken != xml)
+    #expect(try !Schema.isValidByItsOwnDocumentType(broken))
+  }
+}
+
+private struct Awkward: ResourceAgent {
+  static let about = About("a <b> & c", "d")
+  static let operations: [Operation] = [.start(timeout: 20)]
+  @Parameter("Old", deprecated: Deprecation(replacedWith: "new", note: "use new")) var old: String? = nil
+  func observe(_ call: Call) throws(OCFError) -> ResourceState { .stopped }
+  func start(_ call: Call) throws(OCFError) {}
+  func stop(_ call: Call) throws(OCFError) {}
+}
