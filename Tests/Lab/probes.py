@@ -159,7 +159,7 @@ class L2TP(_UDP):
 
 
 class Timeline:
-    """Named moments, in seconds since the power went."""
+    """Named moments, in seconds since the first of them."""
 
     def __init__(self, moments):
         self.moments = moments  # name -> seconds, or None for what was never seen

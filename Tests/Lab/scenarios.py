@@ -56,6 +56,21 @@ def dead_daemon(lab, result, daemon):
 
 def power_cut(lab, result):
     """The plug is pulled on the serving node."""
+    _lose(lab, result, "pulling the plug on {name}, which serves", "power off", lambda victim: victim.pull_plug())
+
+
+def frozen(lab, result):
+    """The serving node stops in its tracks: it neither answers nor lets go of anything. Fencing is for this."""
+
+    def freeze(victim):
+        victim.freeze()
+        return time.monotonic()
+
+    _lose(lab, result, "freezing {name}, which serves", "frozen", freeze)
+
+
+def _lose(lab, result, story, what, strike):
+    """Takes the serving node away, watches the service and the client come back, and prints when what happened."""
     victim = until("one node serves", 30, lab.serving)
     survivor = lab.other(victim)
     seen = {}
@@ -69,8 +84,8 @@ def power_cut(lab, result):
     lab.fenced.pop(victim.name, None)
     survivor.follow("/var/log/pacemaker/pacemaker.log", log)
     survivor.run("true")  # one round trip: the file is being followed
-    lab.say(f"pulling the plug on {victim.name}, which serves")
-    cut = victim.pull_plug()
+    lab.say(story.format(name=victim.name))
+    cut = strike(victim)
     asking = [probes.ARP(), probes.IKE(), probes.L2TP()]
     for probe in asking:
         probe.start()
@@ -83,7 +98,7 @@ def power_cut(lab, result):
             probe.stop()
     arp, ike, l2tp = (probe.answered - cut for probe in asking)
     timeline = probes.Timeline({
-        "power off": 0.0,
+        what: 0.0,
         "death noticed": seen["lost"] - cut if "lost" in seen else None,
         "fenced": lab.fenced[victim.name] - cut if victim.name in lab.fenced else None,
         "promoted" if lab.layout.promotable else "started": seen["up"] - cut if "up" in seen else None,
@@ -93,13 +108,38 @@ def power_cut(lab, result):
         "session back": back - cut,
     })
     lab.say(f"the client is back through {survivor.name}, as {lab.client_address()}")
-    print(f"\nPower cut, layout {lab.layout.name}:\n{timeline.text()}\n", flush=True)
+    print(f"\n  Layout {lab.layout.name}:\n{timeline.text()}\n", flush=True)
     result["timeline"], result["takeover"] = timeline.moments, timeline.takeover()
     if None in timeline.moments.values():
         raise Failure("the timeline has a gap")
     if timeline.moments["fenced"] > min(arp, ike, l2tp):
         raise Failure("the survivor answered before the other node was known to be off")
     print(f"  From fenced until VIP, IKE and L2TP all answer: {timeline.takeover():.2f} s\n", flush=True)
+
+
+def partition(lab, result):
+    """The cluster link is cut: the serving node has its peer fenced, and the client notices nothing."""
+    here = until("one node serves", 30, lab.serving)
+    there = lab.other(here)
+    lab.say(f"cutting the cluster link; {here.name} serves")
+    began = time.monotonic()
+    here.unplug("eth1")
+    until("one node is fenced", 60, lambda: not (here.on and there.on))
+    if not here.on:
+        raise Failure(f"{here.name} served and was fenced")
+    lab.await_client(after=time.monotonic() + 5)
+    if lab.serving() is not here or (silence := lab.silence(began)) > 2:
+        raise Failure(f"{here.name} no longer serves, or the client felt it")
+    lab.say(f"{there.name} was fenced; the client heard nothing for {silence:.1f} s")
+    here.plug("eth1")
+    result["partition"] = silence
+
+
+def comeback(lab, result):
+    """The dead node gets power again and becomes a standby."""
+    for node in lab.gateways.values():
+        if not node.on:
+            lab.rejoin(node)
 
 
 def repeated(lab, result):
@@ -109,7 +149,7 @@ def repeated(lab, result):
         once = {}
         power_cut(lab, once)
         result["takeovers"].append(once["takeover"])
-        lab.rejoin(next(node for node in lab.gateways.values() if not node.on))
+        comeback(lab, once)
     print("  Take-overs: " + ", ".join(f"{seconds:.2f} s" for seconds in result["takeovers"]), flush=True)
 
 
@@ -118,5 +158,8 @@ SCENARIOS = {
     "dead-xl2tpd": lambda lab, result: dead_daemon(lab, result, "/usr/sbin/xl2tpd"),
     "dead-charon": lambda lab, result: dead_daemon(lab, result, "/usr/sbin/charon-systemd"),
     "power-cut": power_cut,
+    "frozen": frozen,
+    "partition": partition,
+    "comeback": comeback,
     "repeated": repeated,
 }
