@@ -176,6 +176,14 @@ public protocol Network: AnyObject {
   ///
   /// Equivalent to: `ip xfrm state/policy deleteall` restricted to one endpoint.
   func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int
+  /// The number of the last packet sent on each ESP SA that leaves from `address`. Those with extended sequence numbers
+  /// are not among them.
+  func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32]
+  /// Raises those numbers to `sequence` where they are lower. One that is not is left alone: a peer drops what comes
+  /// with a number it has seen.
+  ///
+  /// - Returns: how many were raised.
+  func raiseOutboundSequences(from address: IPAddress, to sequence: UInt32) throws(SystemError) -> Int
   /// SAs and policies whose endpoint is `address`.
   func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int
 }

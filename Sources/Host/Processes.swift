@@ -71,6 +71,8 @@ public protocol Processes: AnyObject {
   func isAlive(_ process: Process) throws(SystemError) -> Bool
   /// Starts a daemon in a session of its own with standard streams on `/dev/null`; it outlives us.
   func launch(_ command: Command) throws(SystemError) -> Process
+  /// Starts this very program anew, as `launch` does.
+  func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process
   /// Runs `command` to its end, at the latest until `deadline`, when its process group is killed (`.timedOut`).
   /// `ENOENT` when the program is missing.
   func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult

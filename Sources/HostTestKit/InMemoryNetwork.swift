@@ -16,6 +16,8 @@ public final class InMemoryNetwork: Network {
   public var neighbours: [IPAddress: [UInt8]] = [:]
   /// SAs and policies by endpoint.
   public var ipsec: [IPAddress: Int] = [:]
+  /// Last sequence numbers of ESP SAs by source.
+  public var sequences: [IPAddress: [UInt32]] = [:]
 
   private let calls: Calls
   private let clock: ManualClock
@@ -120,6 +122,16 @@ public final class InMemoryNetwork: Network {
   public func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try calls.changes("network.removeIPsecState(endpoint: \(address))")
     return ipsec.removeValue(forKey: address) ?? 0
+  }
+  public func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32] {
+    try calls.sees("network.outboundSequences(from: \(address))")
+    return sequences[address] ?? []
+  }
+  public func raiseOutboundSequences(from address: IPAddress, to sequence: UInt32) throws(SystemError) -> Int {
+    try calls.changes("network.raiseOutboundSequences(from: \(address) to \(sequence))")
+    let lower = sequences[address, default: []].filter { $0 < sequence }.count
+    sequences[address] = sequences[address]?.map { max($0, sequence) }
+    return lower
   }
   public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try calls.sees("network.ipsecState(endpoint: \(address))")

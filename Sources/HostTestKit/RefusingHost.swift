@@ -67,6 +67,12 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   public func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try refuse("network.removeIPsecState(endpoint: \(address))")
   }
+  public func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32] {
+    try refuse("network.outboundSequences(from: \(address))")
+  }
+  public func raiseOutboundSequences(from address: IPAddress, to sequence: UInt32) throws(SystemError) -> Int {
+    try refuse("network.raiseOutboundSequences(from: \(address))")
+  }
   public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try refuse("network.ipsecState(endpoint: \(address))")
   }
@@ -80,6 +86,9 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   }
   public func isAlive(_ process: Process) throws(SystemError) -> Bool { try refuse("processes.isAlive(\(process.pid))") }
   public func launch(_ command: Command) throws(SystemError) -> Process { try refuse("processes.launch(\(command.path))") }
+  public func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
+    try refuse("processes.relaunch(\(arguments.joined(separator: " ")))")
+  }
   public func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult {
     try refuse("processes.run(\(command.path))")
   }

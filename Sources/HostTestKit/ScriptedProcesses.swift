@@ -13,6 +13,8 @@ public final class ScriptedProcesses: Processes {
   public var programs: [String: (Command) throws(SystemError) -> CommandResult] = [:]
   public private(set) var launched: [Command] = []
   public private(set) var ran: [Command] = []
+  /// Arguments with which this program was started anew; such a process is in no table.
+  public private(set) var relaunched: [[String]] = []
   public private(set) var signals: [(signal: Signal, pid: Int32)] = []
 
   private let calls: Calls
@@ -79,6 +81,11 @@ public final class ScriptedProcesses: Processes {
     launched.append(command)
     if let launch = launches[command.path] { return try launch(command) }
     return appear(command.path, command.arguments)
+  }
+  public func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
+    try calls.changes("processes.relaunch(\(arguments.joined(separator: " ")))")
+    relaunched.append(arguments)
+    return Process(pid: 999, startTime: 9990, executable: "/agent", arguments: ["/agent"] + arguments)
   }
   public func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult {
     try calls.changes("processes.run(\(([command.path] + command.arguments).joined(separator: " ")))")

@@ -263,6 +263,30 @@ public final class LinuxNetwork: Network {
     return removed
   }
 
+  public func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32] {
+    try outbound(from: address).compactMap(\.outboundSequence)
+  }
+
+  public func raiseOutboundSequences(from address: IPAddress, to sequence: UInt32) throws(SystemError) -> Int {
+    var raised = 0
+    for association in try outbound(from: address) {
+      guard let last = association.outboundSequence, last < sequence else { continue }
+      do {
+        try ipsec().perform(
+          .setSequence(of: association, outbound: sequence), "raising the sequence number of an IPsec SA of \(address)")
+        raised += 1
+      } catch let error where error.errno == .noSuchProcess {
+        // It ended by itself since it was listed.
+      }
+    }
+    return raised
+  }
+
+  private func outbound(from address: IPAddress) throws(SystemError) -> [SecurityAssociation] {
+    try ipsec().dump(.getAssociations(source: address), "listing IPsec SAs of \(address)", SecurityAssociation.init)
+      .filter { $0.source == address && $0.protocolNumber == 50 }
+  }
+
   public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try associations(of: address).count + policies(of: address).count
   }

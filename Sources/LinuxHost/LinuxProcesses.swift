@@ -89,6 +89,13 @@ public final class LinuxProcesses: Processes {
     return process
   }
 
+  public func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
+    guard let path = try executablePath(at: AT_FDCWD, "\(proc)/self/exe", getpid()) else {
+      throw SystemError("starting this program anew", .noSuchFile)
+    }
+    return try launch(Command(path, arguments, environment: environment))
+  }
+
   public func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult {
     let operation = "running \(command.path)"
     let output = try Capture(limit: command.outputLimit, operation)

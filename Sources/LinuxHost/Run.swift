@@ -32,15 +32,36 @@ public func run<Agent: ResourceAgent>(_: Agent.Type) -> Never {
   }
 
   let log = LinuxLog(environment: request.environment, type: request.type, instance: request.instance, action: request.actionName)
-  let files = LinuxFiles()
-  let host = Host(
-    network: LinuxNetwork(processes: processes), processes: processes, units: LinuxUnits(files: files, clock: clock),
-    files: files, sockets: LinuxSockets(), clock: clock, cluster: LinuxCluster(processes: processes, clock: clock), log: log)
+  let host = Host(log: log, processes: processes, clock: clock)
   let outcome = perform(Agent.self, request, on: host, from: start)
   if outcome.isFailure {
     log.recordFailure(status: outcome.status.rawValue, reason: outcome.reason ?? outcome.status.name)
   }
   finish(outcome, request)
+}
+
+/// Runs what an agent does in a process of its own after an action: `body` gets the call that started it, with `limit` as
+/// its time.
+public func runDetached<Agent: ResourceAgent>(_: Agent.Type, for limit: Duration, _ body: (Agent, Call) -> Void) -> Never {
+  explainTraps()
+  let request = Request(arguments: CommandLine.arguments, environment: processEnvironment())
+  let clock = LinuxClock()
+  let log = LinuxLog(environment: request.environment, type: request.type, instance: request.instance, action: request.actionName)
+  let host = Host(log: log, processes: LinuxProcesses(), clock: clock)
+  let loaded = Agent.loaded(from: request)
+  if loaded.isUnidentified { exit(1) }
+  body(loaded.agent, Call(host: host, request: request, deadline: clock.now + limit))
+  exit(0)
+}
+
+extension Host {
+  /// This machine.
+  fileprivate init(log: any Log, processes: LinuxProcesses, clock: LinuxClock) {
+    let files = LinuxFiles()
+    self.init(
+      network: LinuxNetwork(processes: processes), processes: processes, units: LinuxUnits(files: files, clock: clock),
+      files: files, sockets: LinuxSockets(), clock: clock, cluster: LinuxCluster(processes: processes, clock: clock), log: log)
+  }
 }
 
 extension Outcome {

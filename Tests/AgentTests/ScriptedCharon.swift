@@ -9,6 +9,8 @@ final class ScriptedCharon {
     var connection = "l2tp"
     var state = "ESTABLISHED"
     var localHost = "203.0.113.50"
+    /// `uniqueid` of its CHILD SA; 0 for none.
+    var child: UInt64 = 0
     /// Whether it goes when it is told to.
     var confirms = true
   }
@@ -23,6 +25,8 @@ final class ScriptedCharon {
   var reloadRefusal: String?
   /// Commands in the order in which they were asked.
   private(set) var asked: [String] = []
+  /// `child-id` of every rekey.
+  private(set) var rekeyed: [UInt64] = []
   /// `ike-id` of every terminate.
   private(set) var terminated: [UInt64] = []
 
@@ -89,6 +93,15 @@ final class ScriptedCharon {
         section.append("version", 1)
         section.append("state", sa.state)
         section.append("local-host", sa.localHost)
+        if sa.child > 0 {
+          var child = Message()
+          child.append("name", "l2tp")
+          child.append("uniqueid", sa.child)
+          child.append("state", "INSTALLED")
+          var children = Message()
+          children.append("l2tp-\(sa.child)", child)
+          section.append("child-sas", children)
+        }
         var row = Message()
         row.append(sa.connection, section)
         return .event("list-sa", row)
@@ -100,6 +113,10 @@ final class ScriptedCharon {
       sas.removeAll { $0.id == id && $0.confirms }
       reply.append("success", matches > 0)
       reply.append("matches", matches)
+    case "rekey":
+      rekeyed.append(request.number("child-id") ?? 0)
+      reply.append("success", true)
+      reply.append("matches", 1)
     case "reload-settings":
       reply.append("success", reloadRefusal == nil)
       if let reloadRefusal { reply.append("errmsg", reloadRefusal) }

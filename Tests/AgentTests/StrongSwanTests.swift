@@ -475,6 +475,76 @@ import Testing
     #expect(world.perform("monitor", promotable: true) == Outcome(.runningPromoted))
   }
 
+  @Test func promoteBeginsAnEpochForInheritedSAs() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    let address = try #require(IPAddress("203.0.113.50"))
+    // Nothing inherited: the cluster is not asked.
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.machine.cluster.properties.isEmpty)
+    #expect(world.perform("demote", promotable: true) == Outcome(.success))
+
+    world.machine.network.sequences[address] = [0, 7, 0xf000_0000]
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.machine.cluster.properties == ["vpnha-epoch-ipsec": "1"])
+    #expect(world.machine.network.sequences[address] == [0x4000_0000, 0x4000_0000, 0xf000_0000])
+    let changes = world.machine.calls.changes
+    let epoch = try #require(changes.firstIndex(of: "cluster.setProperty(vpnha-epoch-ipsec to 1)"))
+    let raise = try #require(changes.firstIndex(of: "network.raiseOutboundSequences(from: 203.0.113.50 to 1073741824)"))
+    let take = try #require(changes.lastIndex(of: "files.send(+1\n to /run/charon.ha)"))
+    #expect(epoch < raise && raise < take)
+    #expect(world.machine.processes.relaunched == [["rekey-inherited"], ["rekey-inherited"]])
+
+    #expect(world.perform("demote", promotable: true) == Outcome(.success))
+    world.machine.cluster.properties["vpnha-epoch-ipsec"] = "2"
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.machine.network.sequences[address] == [0xc000_0000, 0xc000_0000, 0xf000_0000])
+  }
+
+  @Test(arguments: [(1, 0x4000_0000), (2, 0x8000_0000), (3, 0xc000_0000), (4, 0x4000_0000)] as [(UInt64, UInt32)])
+  func epochsHaveRangesOfTheirOwn(_ number: UInt64, _ sequence: UInt32) {
+    #expect(Epoch(number: number).firstSequence == sequence)
+  }
+
+  @Test func withoutAClusterNothingIsRaised() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    let address = try #require(IPAddress("203.0.113.50"))
+    world.machine.network.sequences[address] = [5]
+    world.machine.cluster.isReachable = false
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.machine.network.sequences[address] == [5])
+    #expect(world.machine.log.messages(from: .warning).contains { $0.hasPrefix("no epoch, inherited SAs cannot send") })
+  }
+
+  @Test func rekeysOneAfterTheOtherWhileItIsPromoted() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    world.charon.sas = (1...20).map { .init(id: $0, child: 100 + $0) }
+    world.charon.sas.append(.init(id: 30, connection: "ha", child: 130))
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    func rekeying() -> Rekeying {
+      let request = Request(
+        arguments: ["strongswan", Rekeying.word],
+        environment: [
+          "OCF_RESOURCE_INSTANCE": "ipsec", "OCF_RESOURCE_TYPE": "strongswan", "OCF_RESKEY_address": "203.0.113.50",
+        ])
+      return Rekeying(
+        agent: StrongSwan.loaded(from: request).agent,
+        call: Call(host: world.machine.host, request: request, deadline: world.machine.clock.now + .seconds(60)))
+    }
+    let begin = world.machine.clock.now
+    #expect(rekeying().run() == 20)
+    #expect(world.charon.rekeyed == Array(101...120))
+    #expect(world.machine.clock.now - begin == .seconds(1))
+    world.machine.clock.after(.milliseconds(220)) { [unowned world] in
+      world.machine.files.nodes[Self.record] = nil
+    }
+    #expect(rekeying().run() == 5)
+    #expect(Rekeying.isMeant(by: ["/x/strongswan", "rekey-inherited"]))
+    #expect(!Rekeying.isMeant(by: ["/x/strongswan", "monitor"]))
+  }
+
   @Test func promoteWithoutHASaysWhatClientsExperience() throws {
     let world = World(running: true)
     try world.holdAddress()

@@ -13,12 +13,15 @@ extension StrongSwan: PromotableAgent {
       guard try ask({ () throws(VICIError) in try within.until { () throws(VICIError) in try holdsAddress(address, call) } })
       else { throw .failed("address: \(address) is not on this node") }
     }
-    if try hasHA(call) {
+    let hasHA = try hasHA(call)
+    if hasHA {
+      try raiseSequences(call)
       try send(.take, call)
     } else {
       call.log.notice("promoted without the ha plugin: clients find out by their own timers and connect again")
     }
     try attempt("recording the role") { () throws(SystemError) in try daemon.record(.promoted, of: process, call) }
+    if hasHA { Rekeying.launch(call) }
   }
 
   /// Steps back to warm standby. A daemon that hangs is given up after about two seconds.

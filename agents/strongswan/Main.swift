@@ -1,5 +1,10 @@
 import LinuxHost
 
 @main enum Main {
-  static func main() { run(StrongSwan.self) }
+  static func main() {
+    if Rekeying.isMeant(by: CommandLine.arguments) {
+      runDetached(StrongSwan.self, for: Rekeying.limit) { agent, call in Rekeying(agent: agent, call: call).run() }
+    }
+    run(StrongSwan.self)
+  }
 }

@@ -245,6 +245,7 @@ func attempt<Result>(_ operation: String, _ body: () throws(SystemError) -> Resu
 }
 
 /// Runs `body`; what charon refuses becomes a reason.
+@discardableResult
 func ask<Result>(_ body: () throws(VICIError) -> Result) throws(OCFError) -> Result {
   do throws(VICIError) { return try body() } catch { throw explain(error) }
 }

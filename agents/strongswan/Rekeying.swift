@@ -1,0 +1,66 @@
+import Daemon
+import Host
+import OCF
+import VICI
+
+/// New keys for every inherited CHILD SA, one after the other, in a process of its own after a promotion.
+///
+/// It heals what the ha plugin's messages, which nobody acknowledges, did not carry over, and begins new sequence numbers.
+/// It ends by itself: when it is done, or as soon as this charon is not promoted any more.
+struct Rekeying {
+  /// The only argument that starts it.
+  static let word = "rekey-inherited"
+  /// Between two orders. A rekeying is one exchange with a client and some arithmetic here.
+  static let pause = Duration.milliseconds(50)
+  static let limit = Duration.seconds(600)
+
+  let agent: StrongSwan
+  let call: Call
+
+  /// Whether the program was started for this.
+  static func isMeant(by arguments: [String]) -> Bool { arguments.count == 2 && arguments[1] == word }
+
+  /// Starts it; the promotion does not wait for it, nor fail because of it.
+  static func launch(_ call: Call) {
+    let environment = call.request.environment.filter { $0.key.hasPrefix("OCF_") || $0.key.hasPrefix("HA_") || $0.key.hasPrefix("PCMK_") }
+    do throws(SystemError) {
+      _ = try call.host.processes.relaunch([word], environment: environment.merging(["OCF_RESOURCE_TYPE": call.request.type]) { $1 })
+    } catch { call.log.warning("rekeying inherited SAs: \(error)") }
+  }
+
+  /// - Returns: how many rekeyings were ordered.
+  @discardableResult
+  func run() -> Int {
+    var ordered = 0
+    do throws(OCFError) {
+      var children: [UInt64] = []
+      try ask { () throws(VICIError) in
+        try agent.connect(call, within: .seconds(10)).sas { sa in
+          guard agent.isOurs(sa), sa.isEstablished else { return }
+          children += sa.children.filter { $0.state == "INSTALLED" }.map(\.uniqueID)
+        }
+      }
+      for child in children {
+        guard try isPromoted(), call.host.clock.now < call.deadline else { break }
+        try order(child)
+        ordered += 1
+        call.host.clock.sleep(until: call.host.clock.now + Self.pause)
+      }
+      call.log.info("rekeying \(ordered) inherited CHILD SAs")
+    } catch { call.log.warning("rekeying inherited SAs: \(error.reason)") }
+    return ordered
+  }
+
+  private func order(_ child: UInt64) throws(OCFError) {
+    let lock = try agent.exclusive(call.within(.seconds(10)))
+    defer { lock.release() }
+    try ask { () throws(VICIError) in try agent.connect(call, within: .seconds(10)).rekey(.childID(child)) }
+  }
+
+  private func isPromoted() throws(OCFError) -> Bool {
+    try attempt("reading the role") { () throws(SystemError) in
+      guard let process = try agent.daemon.find(call) else { return false }
+      return try agent.daemon.isPromoted(process, call)
+    }
+  }
+}
