@@ -61,7 +61,8 @@ let package = Package(
         "OCFMetadata", "LinuxHost", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 
-    .testTarget(name: "HostTests", dependencies: ["Host", "HostTestKit", "LinuxHost", "CLinux"]),
+    .testTarget(
+      name: "HostTests", dependencies: ["Host", "HostTestKit", "LinuxHost", "DynamicLibrary", "CLinux", "CQB"]),
     .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit"]),
     .testTarget(
       name: "MetadataTests",

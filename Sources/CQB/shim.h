@@ -7,9 +7,9 @@
 typedef __typeof__(&qb_log_init) cqb_log_init;
 typedef __typeof__(&qb_log_fini) cqb_log_fini;
 typedef __typeof__(&qb_log_ctl) cqb_log_ctl;
-typedef __typeof__(&qb_log_ctl2) cqb_log_ctl2;
 typedef __typeof__(&qb_log_filter_ctl) cqb_log_filter_ctl;
 typedef __typeof__(&qb_log_format_set) cqb_log_format_set;
+typedef __typeof__(&qb_log_file_open) cqb_log_file_open;
 typedef __typeof__(&qb_log_blackbox_write_to_file) cqb_log_blackbox_write_to_file;
 typedef __typeof__(&qb_log_blackbox_print_from_file) cqb_log_blackbox_print_from_file;
 
