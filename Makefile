@@ -60,8 +60,7 @@ bench-failover: root swift deps-build-deb-lab $(DEB)
 	Tests/Lab/lab bench-failover --deb $(DEB)
 
 lab-long: root swift deps-build-deb-lab $(DEB)
-	for round in 1 2 3; do for layout in promotable group; do \
-	  Tests/Lab/lab failover --layout $$layout --deb $(DEB); done; done
+	Tests/Lab/lab long --deb $(DEB)
 
 clean:
 	rm -rf .build .build-release .linkdir build

@@ -58,7 +58,7 @@ let package = Package(
     .executableTarget(
       name: "vpnha",
       dependencies: [
-        "OCFMetadata", "LinuxHost", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "OCFMetadata", "LinuxHost", "DynamicLibrary", "CLibXML2", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 
     .testTarget(

@@ -13,10 +13,10 @@ struct MetadataCommand: ParsableCommand {
       """)
 
   enum Mode: String, EnumerableFlag {
-    case check, write
+    case check, write, man
   }
 
-  @Flag(help: "Compare (the default), or record.")
+  @Flag(help: "Compare (the default), record, or print manual pages.")
   var mode = Mode.check
   @Option(help: ArgumentHelp("Where the files are.", valueName: "folder"))
   var folder = "metadata"
@@ -26,22 +26,26 @@ struct MetadataCommand: ParsableCommand {
   var names: [String] = []
 
   func run() throws {
-    let programs = agents.map(AgentFolder.init(path:)) ?? AgentFolder.ofThisProgram
+    let programs = agents.map(AgentFolder.init(path:)) ?? .ofThisProgram
+    let all = try (names.isEmpty ? AgentFolder.agents : names).map { ($0, try metaData(of: programs.program($0))) }
+    if mode == .man {
+      for (_, said) in all { print(ManualPage(agent: try AgentDescription(xml: said)).roff, terminator: "") }
+      return
+    }
     var differs = false
-    for name in names.isEmpty ? AgentFolder.agents : names {
+    for (name, said) in all {
       let path = "\(folder)/\(name).xml"
-      let said = try metaData(of: programs.program(name))
       let recorded = try LinuxFiles().read(path, limit: 1_048_576)
       if recorded == said {
         print("\(path): as the agent says")
         continue
       }
       differs = true
-      switch mode {
-      case .check: print("\(path): \(firstDifference(recorded, said))")
-      case .write:
+      if mode == .write {
         try LinuxFiles().replace(path, with: said, mode: 0o644)
         print("\(path): recorded; review the difference")
+      } else {
+        print("\(path): \(firstDifference(recorded, said))")
       }
     }
     if differs { throw ExitCode(1) }

@@ -44,11 +44,11 @@ struct RunCommand: ParsableCommand {
   }
 
   func run() throws {
-    let folder = agents.map(AgentFolder.init(path:)) ?? AgentFolder.ofThisProgram
+    let folder = agents.map(AgentFolder.init(path:)) ?? .ofThisProgram
     let machine = LinuxProcesses()
     let inherited = inheritedEnvironment()
     let program = folder.program(agent)
-    let advice = advisedOperation(program)
+    let advice = advisedOperation(of: program)
     let invocation = Invocation(
       agent: agent, program: program, action: action, parameters: inheritedParameters(inherited) + parameters, instance: resource ?? agent,
       timeout: .seconds(timeout ?? advice?.timeout ?? 20),
@@ -79,6 +79,15 @@ struct RunCommand: ParsableCommand {
     case .signalled, .timedOut: throw ExitCode(1)
     }
   }
+
+  /// What the agent's own meta-data advises; nil when it cannot say, which the action itself will show.
+  private func advisedOperation(of program: String) -> AgentDescription.Operation? {
+    do {
+      return try AgentDescription(xml: metaData(of: program)).operation(action, depth: depth, isPromotable: promotable)
+    } catch {
+      return nil
+    }
+  }
 }
 
 extension Invocation.Setting: ExpressibleByArgument {
@@ -99,8 +108,6 @@ private func inheritedParameters(_ environment: [String: String]) -> [Invocation
   return environment.keys.filter { $0.hasPrefix(prefix) && !$0.hasPrefix(prefix + "CRM_meta_") }.sorted()
     .map { Invocation.Setting(String($0.dropFirst(prefix.count)), environment[$0] ?? "") }
 }
-
-private func advisedOperation(_ program: String) -> (timeout: Int, interval: Int)? { nil }
 
 private func nodeName() -> String {
   var names = utsname()
