@@ -1,0 +1,171 @@
+import Testing
+
+/// The contract of OCF Resource Agent API 1.1 as a caller sees it: environment in; status, standard output and one
+/// reason out.
+struct ContractTests {
+  static let brokenEnvironment = [
+    "OCF_RESKEY_ip": "nonsense", "OCF_RESKEY_drain_timeout": "never", "OCF_RESKEY_binary": "/nowhere",
+    "OCF_RESKEY_CRM_meta_timeout": "-", "OCF_CHECK_LEVEL": "deep",
+  ]
+
+  @Test("an unknown action is 3, whatever else is wrong", arguments: Agent.allCases, [[:], brokenEnvironment])
+  func unknownAction(_ agent: Agent, _ environment: [String: String]) throws {
+    for action in ["frobnicate", "", "START", "migrate_to", "--help"] {
+      let answer = try agent.answer([action], environment)
+      #expect(answer.status == 3, "\(action)")
+      #expect(answer.output.isEmpty)
+      #expect(answer.reasons.count == 1)
+    }
+  }
+
+  @Test("no action is 3", arguments: Agent.allCases)
+  func noAction(_ agent: Agent) throws {
+    let answer = try agent.answer([])
+    #expect(answer.status == 3)
+    #expect(answer.output.isEmpty)
+  }
+
+  @Test("words after the action are ignored", arguments: Agent.allCases)
+  func extraArguments(_ agent: Agent) throws {
+    let plain = try agent.answer(["meta-data"])
+    let wordy = try agent.answer(["meta-data", "--version", "start", "-h"])
+    #expect(plain.status == 0)
+    #expect(wordy.status == 0)
+    #expect(wordy.output == plain.output)
+    #expect(try agent.answer(["frobnicate", "meta-data"]).status == 3)
+  }
+
+  @Test("meta-data needs no environment, no privileges and no installed program", .needsNamespaces, arguments: Agent.allCases)
+  func metaDataForAnybody(_ agent: Agent) throws {
+    let program = "/usr/lib/ocf/resource.d/vpnha/\(agent.rawValue)"
+    let answer = try Sandbox.run([
+      "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "-i", "OCF_TESTER_FAIL_HAVE_BINARY=1", program,
+      "meta-data",
+    ])
+    #expect(answer.status == 0)
+    #expect(answer.output.hasPrefix("<?xml version=\"1.0\"?>\n"))
+    #expect(answer.output.contains("<resource-agent name=\"\(agent.rawValue)\""))
+    #expect(answer.error.isEmpty)
+  }
+
+  struct BadParameter: CustomTestStringConvertible {
+    var agent: Agent
+    var name: String
+    /// Nil: it is not given.
+    var value: String?
+    var testDescription: String { "\(agent) \(name)=\(value ?? "(missing)")" }
+  }
+
+  static let badParameters = [
+    BadParameter(agent: .vip, name: "ip", value: nil),
+    BadParameter(agent: .vip, name: "ip", value: "192.0.2"),
+    BadParameter(agent: .vip, name: "ip", value: "192.0.2.10/24"),
+    BadParameter(agent: .vip, name: "cidr_netmask", value: "99"),
+    BadParameter(agent: .vip, name: "arp_count", value: "many"),
+    BadParameter(agent: .vip, name: "nodad", value: "perhaps"),
+    BadParameter(agent: .strongswan, name: "launcher", value: "cron"),
+    BadParameter(agent: .strongswan, name: "drain_timeout", value: "-1"),
+    BadParameter(agent: .strongswan, name: "address", value: "moon"),
+    BadParameter(agent: .xl2tpd, name: "launcher", value: "cron"),
+    BadParameter(agent: .xl2tpd, name: "drain_timeout", value: "soon"),
+    BadParameter(agent: .xl2tpd, name: "address", value: "0.0.0.0.0"),
+    BadParameter(agent: .conntrackd, name: "launcher", value: "cron"),
+  ]
+
+  @Test("a missing or malformed parameter is 6, and the reason begins with its name", arguments: badParameters)
+  func badParameter(_ bad: BadParameter) throws {
+    var environment = bad.agent.parameters
+    environment[bad.name] = bad.value
+    environment = Dictionary(uniqueKeysWithValues: environment.map { ("OCF_RESKEY_\($0.key)", $0.value) })
+    let answer = try bad.agent.answer(["validate-all"], environment)
+    #expect(answer.status == 6)
+    #expect(answer.output.isEmpty)
+    #expect(answer.reasons.count == 1)
+    #expect(answer.reasons.first?.hasPrefix("\(bad.name):") == true, "\(answer.error)")
+  }
+
+  @Test("start with a bad parameter is 6 and changes nothing", .needsNamespaces, arguments: [badParameters[1], badParameters[6], badParameters[10], badParameters[12]])
+  func startWithBadParameter(_ bad: BadParameter) throws {
+    let answer = try Sandbox.script(
+      bad.agent,
+      """
+      before=$(find /run | sort; ip -o address; ps -e -o comm=)
+      status=0
+      OCF_RESKEY_\(bad.name)='\(bad.value ?? "")' agent start || status=$?
+      [ $status -eq 6 ] || { echo "start: $status"; exit 1; }
+      after=$(find /run | sort; ip -o address; ps -e -o comm=)
+      [ "$before" = "$after" ] || { diff <(echo "$before") <(echo "$after"); exit 1; }
+      """)
+    #expect(answer.status == 0, "\(answer.output)\(answer.error)")
+  }
+
+  @Test("one reason, of at most 128 bytes, however long the value", arguments: Agent.allCases)
+  func longValue(_ agent: Agent) throws {
+    let name = agent == .vip ? "ip" : "launcher"
+    let answer = try agent.answer(["validate-all"], ["OCF_RESKEY_\(name)": String(repeating: "ä\n", count: 400)])
+    #expect(answer.status == 6)
+    #expect(answer.reasons.count == 1)
+    #expect(answer.reasons.allSatisfy { $0.utf8.count <= 128 })
+    #expect(answer.error.hasSuffix("\n"))
+  }
+
+  @Test("validate-all of good parameters says nothing at all", arguments: Agent.allCases)
+  func silentValidation(_ agent: Agent) throws {
+    let environment = Dictionary(uniqueKeysWithValues: agent.parameters.map { ("OCF_RESKEY_\($0.key)", $0.value) })
+    let answer = try agent.answer(["validate-all"], environment)
+    #expect(answer.status == 0)
+    #expect(answer.output.isEmpty)
+    #expect(answer.error.isEmpty)
+  }
+
+  @Test("a missing program is 5 on start, 7 on probe, 0 on stop", .needsNamespaces, arguments: [Agent.strongswan, .xl2tpd, .conntrackd])
+  func missingProgram(_ agent: Agent) throws {
+    let nowhere = ["OCF_RESKEY_binary": "/usr/sbin/not-there"]
+    let start = try agent.answerInSandbox("start", nowhere)
+    #expect(start.status == 5)
+    #expect(start.reasons.count == 1)
+    #expect(start.reasons.first?.contains("/usr/sbin/not-there is missing (package ") == true, "\(start.error)")
+    let probe = try agent.answerInSandbox("monitor", nowhere.merging(["OCF_RESKEY_CRM_meta_interval": "0"]) { $1 })
+    #expect(probe.status == 7, "\(probe.error)")
+    let stop = try agent.answerInSandbox("stop", nowhere)
+    #expect(stop.status == 0, "\(stop.error)")
+    for answer in [start, probe, stop] { #expect(answer.output.isEmpty) }
+  }
+
+  @Test("stop of what was never installed or configured is 0", .needsNamespaces, arguments: Agent.allCases)
+  func stopOfNothing(_ agent: Agent) throws {
+    let answer = try Sandbox.script(
+      agent,
+      """
+      rm -rf /etc/swanctl/* /etc/xl2tpd/* /etc/conntrackd/* /etc/ppp/* /run/xl2tpd /run/resource-agents /run/lock
+      ip link delete v0
+      agent stop
+      OCF_RESKEY_config=/nowhere OCF_RESKEY_binary=/nowhere agent stop
+      OCF_TESTER_FAIL_HAVE_BINARY=1 agent stop
+      for variable in "${!OCF_RESKEY_@}"; do unset "$variable"; done
+      agent stop
+      """)
+    #expect(answer.status == 0, "\(answer.error)")
+    #expect(answer.output.isEmpty)
+    #expect(answer.reasons.isEmpty)
+  }
+
+  @Test("start, monitor, stop: nothing on standard output, no reason while all is well", .needsNamespaces, arguments: Agent.allCases)
+  func quietLife(_ agent: Agent) throws {
+    let answer = try Sandbox.script(
+      agent,
+      """
+      agent start
+      agent start
+      OCF_RESKEY_CRM_meta_interval=10000 agent monitor
+      OCF_CHECK_LEVEL=10 agent monitor
+      agent stop
+      status=0
+      agent monitor || status=$?
+      [ $status -eq 7 ] || exit 1
+      """)
+    #expect(answer.status == 0, "\(answer.error)")
+    #expect(answer.output.isEmpty)
+    #expect(answer.reasons.isEmpty, "\(answer.error)")
+  }
+}
