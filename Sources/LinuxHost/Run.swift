@@ -32,7 +32,7 @@ public func run<Agent: ResourceAgent>(_: Agent.Type) -> Never {
   }
 
   let log = LinuxLog(environment: request.environment, type: request.type, instance: request.instance, action: request.actionName)
-  let host = Host(log: log, processes: processes, clock: clock)
+  let host = Host(log: log, processes: processes, clock: clock).recorded
   let outcome = perform(Agent.self, request, on: host, from: start)
   if outcome.isFailure {
     log.recordFailure(status: outcome.status.rawValue, reason: outcome.reason ?? outcome.status.name)
@@ -47,7 +47,7 @@ public func runDetached<Agent: ResourceAgent>(_: Agent.Type, for limit: Duration
   let request = Request(arguments: CommandLine.arguments, environment: processEnvironment())
   let clock = LinuxClock()
   let log = LinuxLog(environment: request.environment, type: request.type, instance: request.instance, action: request.actionName)
-  let host = Host(log: log, processes: LinuxProcesses(), clock: clock)
+  let host = Host(log: log, processes: LinuxProcesses(), clock: clock).recorded
   let loaded = Agent.loaded(from: request)
   if loaded.isUnidentified { exit(1) }
   body(loaded.agent, Call(host: host, request: request, deadline: clock.now + limit))

@@ -87,8 +87,8 @@ import Testing
     try scratch.put("x", at: "plain")
     #expect(failure { _ = try processes.launch(Command(scratch["plain"])) }?.errno == .accessDenied)
     #expect(failure { _ = try processes.launch(Command("sleep")) }?.errno == .invalidArgument)
-    try scratch.put("\u{7f}nonsense", at: "nonsense", mode: 0o755)
-    #expect(failure { _ = try processes.launch(Command(scratch["nonsense"])) }?.errno == Errno(rawValue: ENOEXEC))
+    let nonsense = try scratch.program("nonsense", "\u{7f}nonsense")
+    #expect(failure { _ = try processes.launch(Command(nonsense)) }?.errno == Errno(rawValue: ENOEXEC))
   }
 
   @Test func aDaemonThatEndsAtOnceIsStillNamed() throws {

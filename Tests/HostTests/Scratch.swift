@@ -24,10 +24,17 @@ final class Scratch {
     try LinuxFiles().replace(self[name], with: Array(text.utf8), mode: mode)
   }
 
+  /// A program. Another process writes it: a descriptor of ours could be open in a child that a test beside this one is
+  /// starting just now, and then the file is busy (ETXTBSY).
+  func program(_ name: String, _ text: String) throws -> String {
+    let write = Command("/bin/sh", ["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh", text, self[name]])
+    #expect(try LinuxProcesses().run(write, before: soon()).succeeded)
+    return self[name]
+  }
+
   /// A shell script: the other program of a test.
   func script(_ name: String, _ text: String) throws -> String {
-    try put("#!/bin/sh\n\(text)\n", at: name, mode: 0o755)
-    return self[name]
+    try program(name, "#!/bin/sh\n\(text)\n")
   }
 }
 

@@ -1,0 +1,295 @@
+import Host
+
+extension Host {
+  /// This host, with a debug line for each call: every change, and every observation that differs from the last one like
+  /// it, so that a wait of many looks is a few lines. They end in the flight recording or in a trace.
+  ///
+  /// What is in files, streams and messages is never shown, only how long it is.
+  public var recorded: Host {
+    let recorded = RecordedHost(self)
+    return Host(
+      network: recorded, processes: recorded, units: recorded, files: recorded, sockets: recorded, clock: clock,
+      cluster: recorded, log: log)
+  }
+}
+
+private final class RecordedHost: Network, Processes, Units, Files, Sockets, Cluster {
+  private let host: Host
+  private var lastSeen: [String: String] = [:]
+
+  init(_ host: Host) { self.host = host }
+
+  // MARK: Network
+
+  func link(named name: String) throws(SystemError) -> Link? {
+    try seen("link \(name)", show) { () throws(SystemError) in try host.network.link(named: name) }
+  }
+  func link(at index: Int32) throws(SystemError) -> Link? {
+    try seen("link \(index)", show) { () throws(SystemError) in try host.network.link(at: index) }
+  }
+  func links() throws(SystemError) -> [Link] {
+    try seen("links", { "\($0.count)" }) { () throws(SystemError) in try host.network.links() }
+  }
+  func bringUp(_ link: Link) throws(SystemError) {
+    try done("bring link \(link.index) \(link.name) up") { () throws(SystemError) in try host.network.bringUp(link) }
+  }
+  func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
+    try seen("holders of \(address)", { list($0) { "\($0) on link \($0.link) flags \(hex($0.flags.rawValue))" } }) {
+      () throws(SystemError) in try host.network.holders(of: address)
+    }
+  }
+  func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress? {
+    try seen("copy of \(address)", { $0.map { "\($0) on link \($0.link)" } ?? "no short way to it" }) {
+      () throws(SystemError) in try host.network.copy(of: address, on: link, label: label)
+    }
+  }
+  func add(_ address: InterfaceAddress) throws(SystemError) {
+    try done("add \(address) to link \(address.link)") { () throws(SystemError) in try host.network.add(address) }
+  }
+  func remove(_ address: InterfaceAddress) throws(SystemError) {
+    try done("remove \(address) from link \(address.link)") { () throws(SystemError) in try host.network.remove(address) }
+  }
+  func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
+    try seen("connected routes covering \(address)", { list($0) { "/\($0.prefixLength) on link \($0.link)" } }) {
+      () throws(SystemError) in try host.network.connectedRoutes(covering: address)
+    }
+  }
+  func announce(_ announcement: Announcement) throws(SystemError) {
+    try done("announce \(announcement.address) on link \(announcement.link), \(announcement.count) times") {
+      () throws(SystemError) in try host.network.announce(announcement)
+    }
+  }
+  func rival(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
+    try done("ask for a rival of \(address) on link \(link.index)", { $0 == nil ? "none" : "there is one" }) {
+      () throws(SystemError) in try host.network.rival(for: address, on: link, before: deadline)
+    }
+  }
+  func silence(_ address: IPAddress) throws(SystemError) {
+    try done("silence \(address)") { () throws(SystemError) in try host.network.silence(address) }
+  }
+  func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
+    try done("remove IPsec state of \(address)", { "\($0)" }) {
+      () throws(SystemError) in try host.network.removeIPsecState(endpoint: address)
+    }
+  }
+  func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32] {
+    try seen("outbound sequence numbers from \(address)", { list($0) { "\($0)" } }) {
+      () throws(SystemError) in try host.network.outboundSequences(from: address)
+    }
+  }
+  func raiseOutboundSequences(from address: IPAddress, to sequence: UInt32) throws(SystemError) -> Int {
+    try done("raise outbound sequence numbers from \(address) to \(sequence)", { "\($0)" }) {
+      () throws(SystemError) in try host.network.raiseOutboundSequences(from: address, to: sequence)
+    }
+  }
+  func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
+    try seen("IPsec state of \(address)", { "\($0)" }) {
+      () throws(SystemError) in try host.network.ipsecState(endpoint: address)
+    }
+  }
+
+  // MARK: Processes
+
+  func process(_ pid: Int32) throws(SystemError) -> Process? {
+    try seen("process \(pid)", { $0.map(show) ?? "none" }) { () throws(SystemError) in try host.processes.process(pid) }
+  }
+  func running(_ executable: String) throws(SystemError) -> [Process] {
+    try seen("running \(executable)", { list($0, show) }) {
+      () throws(SystemError) in try host.processes.running(executable)
+    }
+  }
+  func signal(_ signal: Signal, to process: Process) throws(SystemError) {
+    try done("send \(signal) to process \(process.pid)") {
+      () throws(SystemError) in try host.processes.signal(signal, to: process)
+    }
+  }
+  func isAlive(_ process: Process) throws(SystemError) -> Bool {
+    try seen("process \(process.pid) is alive", { "\($0)" }) {
+      () throws(SystemError) in try host.processes.isAlive(process)
+    }
+  }
+  func launch(_ command: Command) throws(SystemError) -> Process {
+    try done("launch \(words(command))", show) { () throws(SystemError) in try host.processes.launch(command) }
+  }
+  func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
+    try done("relaunch \(arguments.joined(separator: " "))", show) {
+      () throws(SystemError) in try host.processes.relaunch(arguments, environment: environment)
+    }
+  }
+  func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult {
+    try done("run \(words(command))", { "\($0.ending), \($0.output.count) bytes" }) {
+      () throws(SystemError) in try host.processes.run(command, before: deadline)
+    }
+  }
+
+  // MARK: Units
+
+  var isAvailable: Bool { host.units.isAvailable }
+  func unit(_ name: String) throws(SystemError) -> Unit {
+    try seen("unit \(name)", { "\($0.loadState), \($0.activeState), pid \($0.mainPID), \($0.fragmentPath)" }) {
+      () throws(SystemError) in try host.units.unit(name)
+    }
+  }
+  func start(_ name: String, before deadline: Instant) throws(SystemError) -> JobResult {
+    try done("start \(name)", { $0.result }) { () throws(SystemError) in try host.units.start(name, before: deadline) }
+  }
+  func stop(_ name: String, before deadline: Instant) throws(SystemError) -> JobResult {
+    try done("stop \(name)", { $0.result }) { () throws(SystemError) in try host.units.stop(name, before: deadline) }
+  }
+  func resetFailed(_ name: String) throws(SystemError) {
+    try done("forget failures of \(name)") { () throws(SystemError) in try host.units.resetFailed(name) }
+  }
+  func override(_ name: String, with text: String) throws(SystemError) {
+    try done("override \(name)") { () throws(SystemError) in try host.units.override(name, with: text) }
+  }
+  func removeOverride(_ name: String) throws(SystemError) {
+    try done("remove the override of \(name)") { () throws(SystemError) in try host.units.removeOverride(name) }
+  }
+
+  // MARK: Files
+
+  func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8]? {
+    try seen("read \(path)", { $0.map { "\($0.count) bytes" } ?? "absent" }) {
+      () throws(SystemError) in try host.files.read(path, limit: limit)
+    }
+  }
+  func replace(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
+    try done("replace \(path), \(bytes.count) bytes") {
+      () throws(SystemError) in try host.files.replace(path, with: bytes, mode: mode)
+    }
+  }
+  func remove(_ path: String) throws(SystemError) {
+    try done("remove \(path)") { () throws(SystemError) in try host.files.remove(path) }
+  }
+  func status(_ path: String) throws(SystemError) -> FileStatus? {
+    try seen("status of \(path)", { $0.map { "\($0.kind)" } ?? "absent" }) {
+      () throws(SystemError) in try host.files.status(path)
+    }
+  }
+  func isExecutable(_ path: String) -> Bool {
+    let answer = host.files.isExecutable(path)
+    note("\(path) is executable", "\(answer)")
+    return answer
+  }
+  func entries(of directory: String) throws(SystemError) -> [String]? {
+    try seen("entries of \(directory)", { $0.map { "\($0.count)" } ?? "absent" }) {
+      () throws(SystemError) in try host.files.entries(of: directory)
+    }
+  }
+  func makeDirectory(_ path: String, mode: UInt32) throws(SystemError) {
+    try done("make directory \(path)") { () throws(SystemError) in try host.files.makeDirectory(path, mode: mode) }
+  }
+  func lock(_ path: String, before deadline: Instant) throws(SystemError) -> any FileLock {
+    try done("lock \(path)", { _ in "held" }) { () throws(SystemError) in try host.files.lock(path, before: deadline) }
+  }
+  func send(_ bytes: [UInt8], toFIFO path: String) throws(SystemError) {
+    try done("send \(bytes.count) bytes to \(path)") { () throws(SystemError) in try host.files.send(bytes, toFIFO: path) }
+  }
+  func makeReplyFile(in directory: String) throws(SystemError) -> any ReplyFile {
+    try done("make a reply file in \(directory)", { $0.path }) {
+      () throws(SystemError) in try host.files.makeReplyFile(in: directory)
+    }
+  }
+  func kernelParameter(_ name: String) throws(SystemError) -> String? {
+    try seen("kernel parameter \(name)", { $0 ?? "absent" }) {
+      () throws(SystemError) in try host.files.kernelParameter(name)
+    }
+  }
+  func setKernelParameter(_ name: String, to value: String) throws(SystemError) {
+    try done("set kernel parameter \(name) to \(value)") {
+      () throws(SystemError) in try host.files.setKernelParameter(name, to: value)
+    }
+  }
+
+  // MARK: Sockets
+
+  func connect(toUnix path: String, before deadline: Instant) throws(SystemError) -> any ByteStream {
+    try seen("connect to \(path)", { _ in "connected" }) {
+      () throws(SystemError) in try host.sockets.connect(toUnix: path, before: deadline)
+    }
+  }
+  func connect(
+    toUDP address: IPAddress, port: UInt16, from source: IPAddress?
+  ) throws(SystemError) -> any DatagramSocket {
+    try seen("connect to \(address) port \(port)", { "from \($0.localAddress) port \($0.localPort)" }) {
+      () throws(SystemError) in try host.sockets.connect(toUDP: address, port: port, from: source)
+    }
+  }
+  func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
+    try seen("listeners on UDP port \(port)", { list($0) { "\($0.address)" } }) {
+      () throws(SystemError) in try host.sockets.udpListeners(on: port)
+    }
+  }
+
+  // MARK: Cluster
+
+  func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
+    try done("set the promotion score of \(resource) to \(score.map(String.init) ?? "nothing")") {
+      () throws(SystemError) in try host.cluster.setPromotionScore(score, of: resource)
+    }
+  }
+  func property(_ name: String) throws(SystemError) -> String? {
+    try seen("cluster property \(name)", { $0 ?? "absent" }) {
+      () throws(SystemError) in try host.cluster.property(name)
+    }
+  }
+  func setProperty(_ name: String, to value: String) throws(SystemError) {
+    try done("set cluster property \(name) to \(value)") {
+      () throws(SystemError) in try host.cluster.setProperty(name, to: value)
+    }
+  }
+
+  // MARK: Lines
+
+  private func seen<Value>(
+    _ what: String, _ show: (Value) -> String, _ body: () throws(SystemError) -> Value
+  ) throws(SystemError) -> Value {
+    do throws(SystemError) {
+      let value = try body()
+      note(what, show(value))
+      return value
+    } catch {
+      note(what, "\(error.errno)")
+      throw error
+    }
+  }
+
+  private func note(_ what: String, _ result: String) {
+    guard lastSeen.updateValue(result, forKey: what) != result else { return }
+    host.log.debug("\(what): \(result)")
+  }
+
+  private func done<Value>(
+    _ what: String, _ show: (Value) -> String, _ body: () throws(SystemError) -> Value
+  ) throws(SystemError) -> Value {
+    do throws(SystemError) {
+      let value = try body()
+      host.log.debug("\(what): \(show(value))")
+      return value
+    } catch {
+      host.log.debug("\(what): \(error.detail.map { "\($0) (\(error.errno.name))" } ?? "\(error.errno)")")
+      throw error
+    }
+  }
+
+  private func done(_ what: String, _ body: () throws(SystemError) -> Void) throws(SystemError) {
+    try done(what, { (_: Void) in "done" }, body)
+  }
+}
+
+private func list<Element>(_ elements: [Element], _ show: (Element) -> String) -> String {
+  guard !elements.isEmpty else { return "none" }
+  let shown = elements.prefix(8).map(show).joined(separator: ", ")
+  return elements.count > 8 ? "\(shown) and \(elements.count - 8) more" : shown
+}
+
+private func hex(_ number: UInt32) -> String { "0x" + String(number, radix: 16) }
+
+private func show(_ process: Process) -> String { "\(process.pid) \(process.executable) (\(process.state))" }
+
+private func show(_ link: Link?) -> String {
+  guard let link else { return "none" }
+  return "\(link.index) \(link.name)\(link.isUp ? "" : " down")\(link.hasCarrier ? "" : " without carrier")"
+}
+
+private func words(_ command: Command) -> String { ([command.path] + command.arguments).joined(separator: " ") }
