@@ -66,8 +66,7 @@ let package = Package(
     .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit"]),
     .testTarget(
       name: "MetadataTests",
-      dependencies: ["OCFMetadata", "CLibXML2", "DynamicLibrary", "LinuxHost", "vip", "strongswan", "xl2tpd", "conntrackd"],
-      exclude: ["ra-api.rng"]),
+      dependencies: ["OCFMetadata", "CLibXML2", "DynamicLibrary", "LinuxHost", "vip", "strongswan", "xl2tpd", "conntrackd"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),
     .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
     .testTarget(name: "IKEProbeTests", dependencies: ["IKEProbe", "HostTestKit"]),
