@@ -281,8 +281,15 @@ final class Dialogue {
   }
 
   private func refused(_ packet: PPPPacket) -> SessionProbe.Failure {
-    let words = packet.text
+    let words = Self.reason(in: packet.text)
     return failed("the server refuses user \(credentials.user) by \(method.rawValue)\(words.isEmpty ? "" : ": \(words)")")
+  }
+
+  /// Of `E=691 R=1 C=0123… V=3 M=Access denied` (RFC 2759 §6) the number and the words.
+  private static func reason(in text: String) -> String {
+    let words = text.split(separator: " ", maxSplits: 4)
+    guard words.count == 5, words[0].hasPrefix("E="), words[4].hasPrefix("M=") else { return text }
+    return "\(words[4].dropFirst(2)) (\(words[0].dropFirst(2)))"
   }
 
   private func handleIPCP(_ packet: PPPPacket) throws(SessionProbe.Failure) {

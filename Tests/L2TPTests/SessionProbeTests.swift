@@ -111,7 +111,7 @@ private final class Server {
         return [frame(PPPPacket(3, 42))] + network()
       }
       let (wanted, proof) = mine.msChapResponse(to: challenge, peerChallenge: Array(response.prefix(16)))
-      guard response == wanted else { return [frame(PPPPacket(4, 42, Array("E=691 R=0 M=Authentication failure".utf8)))] }
+      guard response == wanted else { return [frame(PPPPacket(4, 42, Array("E=691 R=0 C=00112233445566778899AABBCCDDEEFF V=3 M=Access denied".utf8)))] }
       let said = fault == .liesAboutPassword ? "S=0123456789" : proof
       return [frame(PPPPacket(3, 42, Array("\(said) M=Access granted".utf8)))] + network()
     case (PPPProtocol.pap, 1):
@@ -181,7 +181,7 @@ private final class Server {
     (.silentTunnel, "tunnel: no answer to SCCRQ in time"),
     (.refusesCall, "call: the server ends the call, result 2, error 4: No available IP address"),
     (.silentLink, "link: the server does not agree on the link in time"),
-    (.wrongPassword, "authentication: the server refuses user probe by MS-CHAPv2: E=691 R=0 M=Authentication failure"),
+    (.wrongPassword, "authentication: the server refuses user probe by MS-CHAPv2: Access denied (691)"),
     (.silentRADIUS, "authentication: the server does not decide in time: is RADIUS silent?"),
     (.liesAboutPassword, "authentication: the server does not know the password itself"),
     (.endsLink, "address: the server ends the link: No network protocols running"),

@@ -14,6 +14,8 @@ struct TakeOver {
   static let settling = Duration.milliseconds(500)
   /// Without a change for so long, the last update has arrived.
   static let calm = Duration.milliseconds(15)
+  /// Without a change for so long, no more of what was committed will show.
+  static let standstill = Duration.milliseconds(60)
   /// How long the kernel's events may take to come back after the commit, and caches to be empty after a flush.
   static let verification = Duration.milliseconds(500)
 
@@ -22,9 +24,10 @@ struct TakeOver {
   /// Equivalent to: `conntrackd -c; conntrackd -f; conntrackd -R; conntrackd -B`, with the first one verified.
   func commit() throws(OCFError) {
     let before = try settled()
+    let tracked = try trackedFlows()
     // Also without an external cache: any commit calls off the flush that an earlier demote has scheduled.
     try ask(.commit)
-    if let entries = before.external.active, entries > 0 { try verify(entries, since: before) }
+    if let entries = before.external.active, entries > 0 { try verify(entries, since: before, tracked) }
     try ask(.flush)
     let isFlushed = try call.within(Self.verification).until { () throws(OCFError) in
       try statistics().external.active ?? 0 == 0
@@ -58,21 +61,54 @@ struct TakeOver {
     return last
   }
 
-  /// Every flow written into the kernel comes back to the daemon as an event and is counted in the internal cache.
-  private func verify(_ entries: UInt64, since before: SyncStatistics) throws(OCFError) {
-    // Without an internal cache the daemon does not count what it did itself.
-    guard before.internal.active != nil else { return }
+  /// Whether the commit happened: each flow written is one more in the kernel's table, or comes back to the daemon as an event
+  /// and is counted in the internal cache (one that was there already is written anew).
+  ///
+  /// Thousands of events at once overrun the daemon's socket, and a flow that was there already then shows in neither. So
+  /// when some were seen, the daemon is made to read the kernel's table, and what it finds there counts.
+  private func verify(_ entries: UInt64, since before: SyncStatistics, _ tracked: UInt64) throws(OCFError) {
     var written: UInt64 = 0
-    let isWhole = try call.within(Self.verification).until { () throws(OCFError) in
+    try watch { () throws(OCFError) in
       let created = try statistics().internal.created
-      written = created >= before.internal.created ? created - before.internal.created : 0
-      return written >= entries
+      written = max(excess(created, before.internal.created), excess(try trackedFlows(), tracked))
+      return (written, written >= entries)
     }
-    if isWhole { return }
-    guard written >= entries - entries / 2 else {
-      throw .failed("committing the peer's flows: \(written) of \(entries) reached the kernel")
+    if written < entries - entries / 2, written > 0 || before.internal.active == nil {
+      try ask(.resyncWithKernel)
+      try watch { () throws(OCFError) in
+        // Without an internal cache only the kernel can be asked.
+        let cached = try statistics().internal.active
+        let found = if let cached { cached } else { try trackedFlows() }
+        written = max(written, min(found, entries))
+        return (found, found >= entries)
+      }
     }
-    call.log.warning("committing the peer's flows: \(written) of \(entries) reached the kernel")
+    guard written < entries else { return }
+    let outcome = "committing the peer's flows: \(written) of \(entries) reached the kernel"
+    guard written >= entries - entries / 2 else { throw .failed(outcome) }
+    call.log.warning(outcome)
+  }
+
+  private func excess(_ now: UInt64, _ before: UInt64) -> UInt64 { now >= before ? now - before : 0 }
+
+  /// Looks until it is enough, or the number has not changed for a moment, or the time for the verification is over.
+  private func watch(_ look: () throws(OCFError) -> (number: UInt64, isEnough: Bool)) throws(OCFError) {
+    let clock = call.host.clock
+    var last: UInt64?
+    var changed = clock.now
+    _ = try call.within(Self.verification).until { () throws(OCFError) in
+      let (number, isEnough) = try look()
+      if number != last { changed = clock.now }
+      last = number
+      return isEnough || clock.now - changed >= Self.standstill
+    }
+  }
+
+  /// Connections in the kernel's table; 0 when the kernel does not tell.
+  private func trackedFlows() throws(OCFError) -> UInt64 {
+    try explained("counting connections") { () throws(SystemError) in
+      try call.host.files.kernelParameter("net.netfilter.nf_conntrack_count").flatMap { UInt64($0) } ?? 0
+    }
   }
 
   private func statistics() throws(OCFError) -> SyncStatistics {

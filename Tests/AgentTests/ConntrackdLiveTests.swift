@@ -1,0 +1,196 @@
+import Testing
+
+private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", "/usr/sbin/nft")
+
+/// Two real conntrackds, `moon` and `sun`, with a link of their own.
+@Suite(.enabled(if: obstacle == nil, "\(obstacle ?? "")")) struct ConntrackdLiveTests {
+  static let world = """
+    mkdir /run/t
+    for node in moon sun; do
+      ip netns add $node
+      ip -n $node link set lo up
+    done
+    ip link add name eth1 netns moon type veth peer name eth1 netns sun
+    ip -n moon address add 10.255.0.1/24 dev eth1; ip -n sun address add 10.255.0.2/24 dev eth1
+    for node in moon sun; do
+      ip -n $node link set eth1 up
+      # Connections are tracked where a rule asks for their state.
+      ip netns exec $node nft 'add table ip t; add chain ip t c { type filter hook output priority 0; }; add rule ip t c ct state new accept'
+    done
+    configure() { cat >/run/t/$1.conf <<END
+    # Replication between the two
+    General
+    {
+      HashSize 32768
+      HashLimit 131072
+      Syslog off
+      $4
+      LockFile /run/lock/$1.lock
+      UNIX
+      {
+        Path /run/$1.ctl
+        Backlog 20
+      }
+    }
+    Sync {
+      Mode FTFW {
+      }
+      UDP {
+        IPv4_address 10.255.0.$2
+        IPv4_Destination_Address 10.255.0.$3
+        Port 3780
+        Interface eth1
+        SndSocketBuffer 8388608
+        RcvSocketBuffer 8388608
+        Checksum on
+      }
+    }
+    END
+    }
+    # A burst overruns the default buffer; only the one that takes over shall have to cope with that.
+    configure moon 1 2 'NetlinkBufferSize 16777216 NetlinkBufferSizeMaxGrowth 16777216'; configure sun 2 1
+    export OCF_RESKEY_CRM_meta_promoted_max=1 OCF_RESOURCE_INSTANCE=sync
+    on() {
+      OCF_RESKEY_config=/run/t/$1.conf OCF_RESOURCE_INSTANCE=$1 OCF_RESKEY_CRM_meta_on_node=$1 OCF_RESOURCE_TYPE=conntrackd \
+        ip netns exec $1 $AGENTS/conntrackd "${@:2}"
+    }
+    level() { OCF_CHECK_LEVEL=$2 on $1 monitor; }
+    ask() { ip netns exec $1 conntrackd -C /run/t/$1.conf "${@:2}"; }
+    cached() { ask $1 -s | awk "/^cache/ { in_it = /$2/ } in_it && /current active/ { print \\$4 }"; }
+    tracked() { ip netns exec $1 cat /proc/sys/net/netfilter/nf_conntrack_count; }
+    # Flows of one node, to an address nobody has.
+    flows() {
+      ip -n $1 route replace 192.0.2.0/24 via 10.255.0.$((3 - $2)) 2>/dev/null
+      ip netns exec $1 python3 - $3 <<'END'
+    import socket, sys
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for n in range(int(sys.argv[1])):
+        s.sendto(b"x", ("192.0.2.%d" % (1 + n % 200), 2000 + n // 200))
+    END
+    }
+    pid() { pgrep -f "^/usr/sbin/conntrackd -C /run/t/$1.conf" | head -1; }
+    atleast() { test "$1" -ge "$2"; }
+    replicated() { test "$(cached sun external)" -ge $1; }
+
+    """
+
+  @Test func startStopAndWhatDiedInBetween() throws {
+    let story = try Sandbox(
+      Self.world + """
+        step probe on moon monitor
+        step start on moon start
+        step again on moon start
+        step basic level moon 0
+        step service level moon 10
+        kill -STOP $(pid moon)
+        step suspended level moon 0
+        kill -CONT $(pid moon)
+        step resumed level moon 0
+        kill -KILL $(pid moon)
+        sleep 0.2
+        step stale test -e /run/moon.ctl -a -e /run/lock/moon.lock
+        step died level moon 0
+        step stopDead on moon stop
+        step restart on moon start
+        kill -KILL $(pid moon); sleep 0.2
+        step overStale on moon start
+        kill -STOP $(pid moon)
+        step stopHung on moon stop
+        step stopped level moon 0
+        step stopAgain on moon stop
+        step left sh -c 'find /run/lock /run/resource-agents /run/*.ctl -not -type d 2>/dev/null; pgrep -af "^/usr/sbin/conntrackd "; true'
+        """)
+    story.expect([
+      "probe": 7, "start": 0, "again": 0, "basic": 0, "service": 0, "suspended": 1, "resumed": 0, "stale": 0, "died": 7,
+      "stopDead": 0, "restart": 0, "overStale": 0, "stopHung": 0, "stopped": 7, "stopAgain": 0, "left": 0,
+    ])
+    #expect(story["suspended"].output.contains("is suspended"))
+    #expect(story["left"].output.filter { $0 != " " } == "")
+  }
+
+  /// Ten thousand flows, a node that dies, a peer that takes over: the flows are in its kernel, and it can step back.
+  @Test func tenThousandFlowsMove() throws {
+    let story = try Sandbox(
+      Self.world + """
+        step startMoon on moon start
+        step promoteMoon on moon promote
+        step startSun on sun start
+        flows moon 1 10000
+        step tracked atleast $(tracked moon) 10000
+        step replicated await replicated 10000
+        step scored level sun 0
+        # The plug is pulled.
+        kill -KILL $(pid moon)
+        ip netns exec moon nft flush ruleset
+        step promoteSun on sun promote
+        step inKernel atleast $(tracked sun) 10000
+        step promoted level sun 0
+        step emptied test "$(cached sun external)" = 0
+        step internal atleast "$(cached sun internal)" 10000
+        # It steps back and comes again before the purge: nothing is lost.
+        step demoteSun on sun demote
+        step standby level sun 0
+        step promoteAgain on sun promote
+        step stillInKernel atleast $(tracked sun) 10000
+        step stop on sun stop
+        """)
+    story.expect([
+      "startMoon": 0, "promoteMoon": 0, "startSun": 0, "tracked": 0, "replicated": 0, "scored": 0, "promoteSun": 0,
+      "inKernel": 0, "promoted": 8, "emptied": 0, "internal": 0, "demoteSun": 0, "standby": 0, "promoteAgain": 0,
+      "stillInKernel": 0, "stop": 0,
+    ])
+    print("promote with 10000 flows took \(story["promoteSun"].milliseconds) ms")
+  }
+
+  @Test func aBrokenLinkIsDegradedAndRecovers() throws {
+    let story = try Sandbox(
+      Self.world + """
+        on moon start; on sun start
+        await level moon 10
+        step whole level moon 10
+        ip -n sun link set eth1 down
+        await sh -c "ip -n moon link show eth1 | grep -q NO-CARRIER"
+        sleep 0.2
+        step broken level moon 10
+        step basic level moon 0
+        ip -n sun link set eth1 up
+        step recovers await level moon 10
+        step recovered level moon 10
+        """)
+    story.expect(["whole": 0, "broken": 190, "basic": 0, "recovers": 0, "recovered": 0])
+    #expect(story["broken"].output.contains("the link to the peer over eth1 is "))
+  }
+
+  /// A node that starts late is filled by the one that serves, with a notification and without.
+  @Test func aLateNodeIsFilled() throws {
+    let story = try Sandbox(
+      Self.world + """
+        on moon start; on moon promote
+        flows moon 1 500
+        step start on sun start
+        step filled await replicated 500
+        ask sun -f external
+        export OCF_RESKEY_CRM_meta_notify_type=post OCF_RESKEY_CRM_meta_notify_operation=start
+        export OCF_RESKEY_CRM_meta_notify_start_uname=sun
+        step notify on moon notify
+        step filledAgain await replicated 500
+        step notifyStandby on sun notify
+        """)
+    story.expect(["start": 0, "filled": 0, "notify": 0, "filledAgain": 0, "notifyStandby": 0])
+  }
+
+  @Test func aConfigurationWithoutSync() throws {
+    let story = try Sandbox(
+      Self.world + """
+        sed -i '/^Sync/,$d' /run/t/moon.conf; echo 'Stats { LogFile on }' >>/run/t/moon.conf
+        step start on moon start
+        step stop on moon stop
+        echo 'General { HashSize x }' >/run/t/sun.conf; echo 'Sync { Mode FTFW { } Nonsense }' >>/run/t/sun.conf
+        step broken on sun start
+        step stopBroken on sun stop
+        """)
+    story.expect(["start": 2, "stop": 0, "broken": 1, "stopBroken": 0])
+    #expect(story["start"].output.contains("has no Sync block"))
+    #expect(story["broken"].output.contains("exited at once") && story["broken"].milliseconds < 2000)
+  }
+}
