@@ -158,17 +158,27 @@ extension Daemon {
 // MARK: - Ending
 
 extension Daemon {
+  /// How long a daemon may be spent before it is killed.
+  static let lastBreath = Duration.milliseconds(300)
+
   /// Ends every process of ours: by its unit where a unit runs it, else with `signal`; what is left after `grace` is
   /// killed. Then removes the drop-in and the role record. Nothing happens when nothing is there.
   ///
-  /// - Parameter grace: at most two thirds of the time that is left are granted.
-  public func stop(_ call: Call, signal: Signal = .terminate, grace: Duration = .seconds(10)) throws(OCFError) {
+  /// - Parameters:
+  ///   - grace: at most two thirds of the time that is left are granted.
+  ///   - isSpent: whether a daemon that got the signal has nothing more to do and only does not end. It is killed soon
+  ///     after, without a warning. A daemon with this gets the signal from us even where a unit runs it.
+  public func stop(
+    _ call: Call, signal: Signal = .terminate, grace: Duration = .seconds(10), isSpent: (() -> Bool)? = nil
+  ) throws(OCFError) {
     let host = call.host
     let ours = try attempt("looking for \(name)") { () throws(SystemError) in try all(call) }
     let left = call.deadline - host.clock.now
     let politely = host.clock.now + min(grace, max(left, .zero) * 2 / 3)
-    if host.units.isAvailable { stopUnit(of: ours, call, before: politely) }
-    try end(ours, signal, call, politely)
+    if host.units.isAvailable, isSpent == nil { stopUnit(of: ours, call, before: politely) }
+    if host.units.isAvailable, isSpent != nil, !ours.isEmpty { keepUnitFromRestarting(call) }
+    try end(ours, signal, call, politely, isSpent)
+    if host.units.isAvailable, isSpent != nil { stopUnit(of: ours, call, before: call.deadline) }
     do throws(SystemError) { try forget(call) } catch {
       // The daemon has gone: what is left is a file that misleads nobody, no reason to fence a node.
       call.log.warning("cleaning up after \(name): \(error)")
@@ -199,7 +209,16 @@ extension Daemon {
     }
   }
 
-  private func end(_ ours: [Process], _ signal: Signal, _ call: Call, _ politely: Instant) throws(OCFError) {
+  private func keepUnitFromRestarting(_ call: Call) {
+    do throws(SystemError) {
+      guard try call.host.units.unit(unit).isLoaded else { return }
+      try call.host.units.override(unit, with: Self.dropIn)
+    } catch { call.log.warning("keeping \(unit) from restarting: \(error)") }
+  }
+
+  private func end(
+    _ ours: [Process], _ signal: Signal, _ call: Call, _ politely: Instant, _ isSpent: (() -> Bool)?
+  ) throws(OCFError) {
     let processes = call.host.processes
     func areGone(before deadline: Instant) throws(OCFError) -> Bool {
       try call.host.until(before: deadline) { () throws(OCFError) in
@@ -220,9 +239,21 @@ extension Daemon {
       // A stopped process takes no signal but KILL before it goes on.
       if process.isStopped { try send(.continue, process) }
     }
-    if try areGone(before: politely) { return }
+    var spentSince: Instant?
+    while let isSpent, call.host.clock.now < politely {
+      if try areGone(before: min(politely, call.host.clock.now + .milliseconds(100))) { return }
+      guard isSpent() else { continue }
+      let since = spentSince ?? call.host.clock.now
+      spentSince = since
+      if call.host.clock.now - since >= Self.lastBreath { break }
+    }
+    if spentSince == nil, try areGone(before: politely) { return }
     for process in ours {
-      call.log.warning("\(name) did not end in time and is killed", ("VPNHA_PID", String(process.pid)))
+      if spentSince == nil {
+        call.log.warning("\(name) did not end in time and is killed", ("VPNHA_PID", String(process.pid)))
+      } else {
+        call.log.info("\(name) has done its work and does not end: killed", ("VPNHA_PID", String(process.pid)))
+      }
       try send(.kill, process)
     }
     guard try areGone(before: call.deadline) else {

@@ -228,6 +228,30 @@ import Testing
     #expect(machine.processes.signals.map(\.signal) == [.terminate, .continue])
   }
 
+  @Test(arguments: [false, true]) func spentDaemonIsNotWaitedFor(systemd: Bool) throws {
+    let machine = world(systemd: systemd)
+    let ours = try daemon().start(call(machine)) { _ in true }
+    machine.processes.makeStubborn(ours)
+    var isSpent = false
+    machine.clock.after(.seconds(1)) { isSpent = true }
+    let begin = machine.clock.now
+    try daemon().stop(call(machine), grace: .seconds(10)) { isSpent }
+    #expect(machine.clock.now - begin < .seconds(2))
+    #expect(machine.processes.table.isEmpty)
+    #expect(machine.processes.signals.map(\.signal) == [.terminate, .kill])
+    #expect(machine.log.messages(from: .warning).isEmpty)
+    #expect(machine.units.overrides.isEmpty)
+    #expect(machine.units.known["watch.service"]?.activeState != "active")
+
+    // One that is not spent gets all of its time.
+    let other = try daemon().start(call(machine)) { _ in true }
+    machine.processes.makeStubborn(other)
+    let again = machine.clock.now
+    try daemon().stop(call(machine), grace: .seconds(3)) { false }
+    #expect(machine.clock.now - again >= .seconds(3))
+    #expect(machine.processes.table.isEmpty)
+  }
+
   @Test func whatCannotBeKilledIsTold() {
     let machine = world()
     machine.processes.unkillable = [machine.processes.appear(Self.binary, ["-c", "/etc/watch.conf"]).pid]

@@ -149,12 +149,22 @@ struct StrongSwan: ResourceAgent {
 
   /// Ends the daemon and removes what it left behind.
   private func end(_ call: Call) throws(OCFError) {
-    try daemon.stop(call, grace: .seconds(15))
+    // With the ha plugin and its secret charon 5.9.8 never comes to its end: it has said its goodbyes and closed its
+    // sockets, and waits for a lock that nobody gives back (trap_manager.c, uninstall after flush).
+    try daemon.stop(call, grace: .seconds(15)) { hasClosed(call) }
     try removeKernelState(call)
     do throws(SystemError) {
       try removeSockets(call)
       try call.host.files.remove(ProbeRecord.path(for: call.request))
     } catch { call.log.warning("cleaning up after \(daemon.name): \(error)") }
+  }
+
+  /// Whether charon has closed its control socket, which is after everything it has to tell anybody.
+  private func hasClosed(_ call: Call) -> Bool {
+    do throws(SystemError) {
+      try call.host.sockets.connect(toUnix: vici.description, before: call.host.clock.now + .milliseconds(10)).close()
+      return false
+    } catch { return error.errno == .connectionRefused || error.errno == .noSuchFile }
   }
 
   /// charon does not unlink its sockets, and a killed one not its pipe either. What somebody serves stays.
