@@ -1,3 +1,4 @@
+import CLinux
 import CQB
 import DynamicLibrary
 import Glibc
@@ -68,7 +69,8 @@ final class QBLog {
     for record in records {
       write(record.level.priority, caller: caller, file: file, "+\(milliseconds(record.after)) ms \(record.message)")
     }
-    let written = writeBlackbox(path)
+    var written = 0
+    try withoutStandardOutput { written = writeBlackbox(path) }
     guard written > 0 else { throw SystemError(operation, Errno(rawValue: Int32(clamping: -written))) }
   }
 
@@ -79,6 +81,19 @@ final class QBLog {
   private func check(_ operation: String, _ answer: Int32) throws(SystemError) {
     if answer < 0 { throw SystemError(operation, Errno(rawValue: -answer)) }
   }
+}
+
+/// Runs `body` with standard output on `/dev/null`: libqb tells it about its ring buffer, and an agent's output is metadata
+/// or nothing.
+private func withoutStandardOutput(_ body: () -> Void) throws(SystemError) {
+  let operation = "putting standard output aside"
+  let nowhere = try Descriptor(opening: "/dev/null", O_WRONLY, operation: operation)
+  fflush(nil)
+  let saved = Descriptor(owning: try check(operation) { clinux_fcntl(1, F_DUPFD_CLOEXEC, 3) })
+  try check(operation) { dup2(nowhere.number, 1) }
+  body()
+  fflush(nil)
+  try check(operation) { dup2(saved.number, 1) }
 }
 
 /// `12.345`
