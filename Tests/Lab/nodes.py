@@ -84,6 +84,7 @@ class Node:
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
                 start_new_session=True, env={"PATH": os.environ["PATH"], "TMPDIR": "/dev/shm"})
         theirs.close()
+        os.setpriority(os.PRIO_PROCESS, self.process.pid, -5)  # token timeouts are short, other work on the machine may wait
         self._line = ours
         threading.Thread(target=self._listen, args=(ours,), daemon=True).start()
         if not self._ready.wait(60):
