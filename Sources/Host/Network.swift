@@ -27,6 +27,8 @@ public struct Link: Hashable, Sendable {
   public var lowerIsElsewhere = false
   /// The bond, bridge or VRF this link is part of.
   public var master: Int32?
+  /// Its own `promote_secondaries`: when an IPv4 address goes, the later ones of its network stay.
+  public var promotesSecondaries = true
 
   public init(
     index: Int32, name: String, alternativeNames: [String] = [], hardwareAddress: [UInt8] = [], isUp: Bool = true,
@@ -141,6 +143,10 @@ public struct Announcement: Hashable, Sendable {
 
 /// The kernel's network configuration.
 public protocol Network: AnyObject {
+  /// The same in the network namespace of this name (`/run/netns/NAME`); `ENOENT` when there is none.
+  ///
+  /// Equivalent to: `ip netns exec NAME …`.
+  func inside(namespace name: String) throws(SystemError) -> any Network
   /// The link with this name or alternative name, nil when there is none.
   func link(named name: String) throws(SystemError) -> Link?
   func link(at index: Int32) throws(SystemError) -> Link?
@@ -148,6 +154,8 @@ public protocol Network: AnyObject {
   func links() throws(SystemError) -> [Link]
   /// Equivalent to: `ip link set … up`. Carrier may take a few seconds longer.
   func bringUp(_ link: Link) throws(SystemError)
+  /// Equivalent to: `sysctl net.ipv4.conf.LINK.promote_secondaries=1`.
+  func promoteSecondaries(on link: Link) throws(SystemError)
   /// Every interface's copy of `address`; empty when the node does not hold it.
   ///
   /// Equivalent to: `ip address show to ADDRESS`.
@@ -163,6 +171,19 @@ public protocol Network: AnyObject {
   func remove(_ address: InterfaceAddress) throws(SystemError)
   /// The connected routes that cover `address`, most specific first; never a default route.
   func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route]
+  /// Sets the label of exactly this IPv6 address in the policy table of RFC 6724, or takes it away; nothing happens when it
+  /// is like that already.
+  ///
+  /// Equivalent to: `ip addrlabel add|del prefix ADDRESS label LABEL`.
+  func setPolicyLabel(_ label: UInt32?, of address: IPAddress) throws(SystemError)
+  /// Forgets what was remembered about single destinations (redirects, path MTUs).
+  ///
+  /// Equivalent to: `ip route flush cache`.
+  func flushRouteCache(isIPv6: Bool) throws(SystemError)
+  /// Resets TCP connections whose local end is `address`, not listening sockets; returns how many.
+  ///
+  /// Equivalent to: `ss -K src ADDRESS`. `EOPNOTSUPP` when the kernel cannot.
+  func closeConnections(from address: IPAddress) throws(SystemError) -> Int
   /// Sends the first frame of `announcement` before it returns and the rest from a detached sender that is ours by
   /// identity and does not keep the action waiting.
   func announce(_ announcement: Announcement) throws(SystemError)

@@ -12,6 +12,12 @@ public final class InMemoryNetwork: Network {
   public var duplicateDetection = DuplicateDetection.instant
   public private(set) var announced: [Announcement] = []
   public private(set) var silenced: [IPAddress] = []
+  /// Networks of named namespaces.
+  public var namespaces: [String: InMemoryNetwork] = [:]
+  /// Labels in the policy table, by address.
+  public var policyLabels: [IPAddress: UInt32] = [:]
+  /// Connections by local address; nil is a kernel that cannot reset them.
+  public var connections: [IPAddress: Int]? = [:]
   /// Hosts on the wire, by address.
   public var neighbours: [IPAddress: [UInt8]] = [:]
   /// SAs and policies by endpoint.
@@ -46,6 +52,29 @@ public final class InMemoryNetwork: Network {
   public func bringUp(_ link: Link) throws(SystemError) {
     try calls.changes("network.bringUp(\(link.name))")
     for index in all.indices where all[index].index == link.index { all[index].isUp = true }
+  }
+  public func inside(namespace name: String) throws(SystemError) -> any Network {
+    try calls.sees("network.inside(namespace: \(name))")
+    guard let network = namespaces[name] else {
+      throw SystemError("opening network namespace \(name)", .noSuchFile)
+    }
+    return network
+  }
+  public func promoteSecondaries(on link: Link) throws(SystemError) {
+    try calls.changes("network.promoteSecondaries(on: \(link.name))")
+    for index in all.indices where all[index].index == link.index { all[index].promotesSecondaries = true }
+  }
+  public func setPolicyLabel(_ label: UInt32?, of address: IPAddress) throws(SystemError) {
+    try calls.changes("network.setPolicyLabel(\(label.map(String.init) ?? "nil") of \(address))")
+    policyLabels[address] = label
+  }
+  public func flushRouteCache(isIPv6: Bool) throws(SystemError) {
+    try calls.changes("network.flushRouteCache(\(isIPv6 ? "IPv6" : "IPv4"))")
+  }
+  public func closeConnections(from address: IPAddress) throws(SystemError) -> Int {
+    try calls.changes("network.closeConnections(from: \(address))")
+    guard connections != nil else { throw SystemError("resetting connections from \(address)", .notSupported) }
+    return connections?.removeValue(forKey: address) ?? 0
   }
   public func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
     try calls.sees("network.holders(of: \(address))")

@@ -49,6 +49,19 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
     try refuse("network.holders(of: \(address))")
   }
   public func bringUp(_ link: Link) throws(SystemError) { try refuse("network.bringUp(\(link.name))") }
+  public func inside(namespace name: String) throws(SystemError) -> any Network {
+    try refuse("network.inside(namespace: \(name))")
+  }
+  public func promoteSecondaries(on link: Link) throws(SystemError) {
+    try refuse("network.promoteSecondaries(on: \(link.name))")
+  }
+  public func setPolicyLabel(_ label: UInt32?, of address: IPAddress) throws(SystemError) {
+    try refuse("network.setPolicyLabel(of: \(address))")
+  }
+  public func flushRouteCache(isIPv6: Bool) throws(SystemError) { try refuse("network.flushRouteCache") }
+  public func closeConnections(from address: IPAddress) throws(SystemError) -> Int {
+    try refuse("network.closeConnections(from: \(address))")
+  }
   public func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress? {
     try refuse("network.copy(of: \(address))")
   }

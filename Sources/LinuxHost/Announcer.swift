@@ -2,32 +2,35 @@ import CLinux
 import Host
 
 /// The rest of an announcement, in a process of its own: our program, started as
-/// `PROGRAM announce ADDRESS LINK COUNT MILLISECONDS request|reply TARGETS`.
+/// `PROGRAM announce ADDRESS LINK COUNT MILLISECONDS request|reply TARGETS NAMESPACE NUMBER`.
 ///
-/// The arguments are its identity: whoever wants to end the burst looks for them, there is no pid file.
+/// The arguments are its identity: whoever wants to end the burst looks for them, there is no pid file. The number is that
+/// of the network namespace, since another one may hold the same address.
 enum Announcer {
   private static let word = "announce"
   /// However many frames are asked for, it ends.
   private static let most = 1000
   private static let longest = Duration.seconds(600)
 
-  static func command(_ announcement: Announcement, program: String) -> Command {
+  static func command(_ announcement: Announcement, program: String, namespace: String?, number: UInt64) -> Command {
     Command(
       program,
       [
         word, announcement.address.description, String(announcement.link), String(announcement.count - 1),
         String(announcement.interval.pollMilliseconds), announcement.asReply ? "reply" : "request",
-        announcement.targets.map(\.description).joined(separator: ","),
+        announcement.targets.map(\.description).joined(separator: ","), namespace ?? "",
+        String(number),
       ])
   }
 
-  static func isBurst(_ process: Process, of address: IPAddress) -> Bool {
-    process.arguments.count == 8 && process.arguments[1] == word && process.arguments[2] == address.description
+  static func isBurst(_ process: Process, of address: IPAddress, inNamespace number: UInt64) -> Bool {
+    process.arguments.count == 10 && process.arguments[1] == word && process.arguments[2] == address.description
+      && process.arguments[9] == String(number)
   }
 
   /// Nil unless these are exactly the arguments of a burst.
   static func announcement(from arguments: [String]) -> Announcement? {
-    guard arguments.count == 8, arguments[1] == word, let address = IPAddress(arguments[2]),
+    guard arguments.count == 10, arguments[1] == word, let address = IPAddress(arguments[2]),
       let link = Int32(arguments[3]), let count = Int(arguments[4]), let pause = Int32(arguments[5]),
       ["request", "reply"].contains(arguments[6])
     else { return nil }
@@ -67,6 +70,12 @@ extension LinuxNetwork {
   /// - Returns: the exit status; nil when these are not an announcer's arguments.
   public static func runAnnouncer(arguments: [String], processes: any Processes) -> Int32? {
     guard let announcement = Announcer.announcement(from: arguments) else { return nil }
-    return Announcer.run(announcement, on: LinuxNetwork(processes: processes))
+    let namespace = arguments[8]
+    let network = LinuxNetwork(processes: processes)
+    do throws(SystemError) {
+      return Announcer.run(announcement, on: namespace.isEmpty ? network : try network.other(namespace))
+    } catch {
+      return 1
+    }
   }
 }

@@ -10,15 +10,33 @@ public final class LinuxNetwork: Network {
   private let processes: any Processes
   /// The program that runs `announce`: ours.
   private let program: String
+  /// Where the sockets are opened; nil is where the process is.
+  private let namespace: NetworkNamespace?
+  private var others: [String: LinuxNetwork] = [:]
   private var routing: Connection?
   private var transforms: Connection?
+  private var diagnostics: Connection?
   private var datagrams: Descriptor?
   private var names: [Int32: String] = [:]
 
   /// - Parameter program: what continues an announcement in the background by `runAnnouncer`; by default this program.
-  public init(processes: any Processes, program: String? = nil) {
+  public convenience init(processes: any Processes, program: String? = nil) {
+    self.init(processes: processes, program: program ?? Self.executable, namespace: nil)
+  }
+
+  private init(processes: any Processes, program: String, namespace: NetworkNamespace?) {
     self.processes = processes
-    self.program = program ?? Self.executable
+    self.program = program
+    self.namespace = namespace
+  }
+
+  public func inside(namespace name: String) throws(SystemError) -> any Network { try other(name) }
+
+  func other(_ name: String) throws(SystemError) -> LinuxNetwork {
+    if let other = others[name] { return other }
+    let other = LinuxNetwork(processes: processes, program: program, namespace: try NetworkNamespace(name))
+    others[name] = other
+    return other
   }
 
   // MARK: Links
@@ -41,6 +59,10 @@ public final class LinuxNetwork: Network {
 
   public func bringUp(_ link: Link) throws(SystemError) {
     try routes().perform(.bringUp(link: link.index), "bringing \(link.name) up")
+  }
+
+  public func promoteSecondaries(on link: Link) throws(SystemError) {
+    try routes().perform(.promoteSecondaries(link: link.index), "switching promote_secondaries on for \(link.name)")
   }
 
   private func link(_ request: Message, _ what: String) throws(SystemError) -> Link? {
@@ -148,23 +170,70 @@ public final class LinuxNetwork: Network {
   }
 
   public func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
-    let entries = try routes().dump(.getRoutes(isIPv6: address.isIPv6), "looking for a route to \(address)") {
-      (message) throws(Malformed) -> RouteEntry? in
-      guard let entry = try RouteEntry(message), entry.table == RT_TABLE_MAIN.rawValue, entry.connects(address) else {
-        return nil
+    var entries: [RouteEntry] = []
+    do throws(SystemError) {
+      entries = try routes().dump(.getRoutes(isIPv6: address.isIPv6), "looking for a route to \(address)") {
+        (message) throws(Malformed) -> RouteEntry? in
+        guard let entry = try RouteEntry(message), entry.table == RT_TABLE_MAIN.rawValue, entry.connects(address) else {
+          return nil
+        }
+        return entry
       }
-      return entry
+    } catch where error.errno == .noSuchFile {
+      // A table without a route does not exist.
     }
     return entries.map(\.route).sorted {
       $0.prefixLength != $1.prefixLength ? $0.prefixLength > $1.prefixLength : $0.metric < $1.metric
     }
   }
 
+  public func setPolicyLabel(_ label: UInt32?, of address: IPAddress) throws(SystemError) {
+    do throws(SystemError) {
+      try routes().perform(
+        .policyLabel(label, of: address), "\(label == nil ? "removing" : "setting") the policy label of \(address)")
+    } catch where label == nil && (error.errno == .noSuchProcess || error.errno == .noSuchFile) {
+      // There was none.
+    }
+  }
+
+  public func flushRouteCache(isIPv6: Bool) throws(SystemError) {
+    let operation = "flushing the route cache"
+    try inNamespace { () throws(SystemError) in
+      let file = try Descriptor(
+        opening: "/proc/sys/net/\(isIPv6 ? "ipv6" : "ipv4")/route/flush", O_WRONLY, operation: operation)
+      try file.writeAll(Array("1\n".utf8), operation)
+    }
+  }
+
+  public func closeConnections(from address: IPAddress) throws(SystemError) -> Int {
+    let operation = "resetting connections from \(address)"
+    var closed = 0
+    for family in address.isIPv6 ? [AF_INET6] : [AF_INET, AF_INET6] {
+      let connections = try sockets().dump(.getConnections(family: UInt8(family)), operation) {
+        (message) throws(Malformed) -> TCPConnection? in
+        guard let connection = try TCPConnection(message), connection.local == address else { return nil }
+        return connection
+      }
+      for connection in connections {
+        do throws(SystemError) {
+          try sockets().perform(.destroy(connection), operation)
+          closed += 1
+        } catch where error.errno == .noSuchFile {
+          // It ended by itself.
+        }
+      }
+    }
+    return closed
+  }
+
   // MARK: Neighbours
 
   public func announce(_ announcement: Announcement) throws(SystemError) {
     guard announcement.count > 0, try sendFrames(of: announcement) else { return }
-    if announcement.count > 1 { _ = try processes.launch(Announcer.command(announcement, program: program)) }
+    guard announcement.count > 1 else { return }
+    _ = try processes.launch(
+      Announcer.command(
+        announcement, program: program, namespace: namespace?.name, number: try NetworkNamespace.number(of: namespace)))
   }
 
   /// One round: to everybody, and to each target. False where the link has no neighbours to tell.
@@ -175,7 +244,7 @@ public final class LinuxNetwork: Network {
       throw SystemError("\(operation) on \(name(of: announcement.link))", .noSuchDevice)
     }
     guard link.hasNeighbours else { return false }
-    let wire = try PacketSocket(on: link, hears: 0)
+    let wire = try inNamespace { () throws(SystemError) in try PacketSocket(on: link, hears: 0) }
     let own = link.hardwareAddress
     if address.isIPv6 {
       let isRouter = try routes().get(.getIPv6Forwarding(link: link.index), operation, Message.forwarding) ?? false
@@ -208,7 +277,8 @@ public final class LinuxNetwork: Network {
   }
 
   public func silence(_ address: IPAddress) throws(SystemError) {
-    for process in try processes.running(program) where Announcer.isBurst(process, of: address) {
+    let number = try NetworkNamespace.number(of: namespace)
+    for process in try processes.running(program) where Announcer.isBurst(process, of: address, inNamespace: number) {
       try processes.signal(.kill, to: process)
       // Nothing may leave for the address once it is gone from here, so the end is waited for; a kill takes no time.
       let deadline = LinuxClock.now + .seconds(1)
@@ -223,7 +293,7 @@ public final class LinuxNetwork: Network {
     guard link.hasNeighbours else { return nil }
     let operation = "asking for \(address) on \(link.name)"
     let type = UInt16(address.isIPv6 ? ETH_P_IPV6 : ETH_P_ARP)
-    let wire = try PacketSocket(on: link, hears: type)
+    let wire = try inNamespace { () throws(SystemError) in try PacketSocket(on: link, hears: type) }
     let question =
       address.isIPv6
       ? NeighbourDiscovery.probe(for: address)
@@ -312,20 +382,41 @@ public final class LinuxNetwork: Network {
 
   private func routes() throws(SystemError) -> Connection {
     if let routing { return routing }
-    let opened = Connection(try KernelChannel(.route))
+    let opened = try connection(.route)
     routing = opened
     return opened
   }
 
   private func ipsec() throws(SystemError) -> Connection {
     if let transforms { return transforms }
-    let opened = Connection(try KernelChannel(.transform))
+    let opened = try connection(.transform)
     transforms = opened
     return opened
   }
 
+  private func sockets() throws(SystemError) -> Connection {
+    if let diagnostics { return diagnostics }
+    let opened = try connection(.socketDiagnostics)
+    diagnostics = opened
+    return opened
+  }
+
+  private func connection(_ family: KernelChannel.Family) throws(SystemError) -> Connection {
+    Connection(try inNamespace { () throws(SystemError) in try KernelChannel(family) })
+  }
+
+  /// Sockets stay in the namespace they were opened in.
+  private func inNamespace<Value>(_ body: () throws(SystemError) -> Value) throws(SystemError) -> Value {
+    guard let namespace else { return try body() }
+    return try namespace.enter(body)
+  }
+
   private func datagramSocket() throws(SystemError) -> Int32 {
-    if datagrams == nil { datagrams = try openSocket(AF_INET, SOCK_DGRAM, "opening a datagram socket") }
+    if datagrams == nil {
+      // A Descriptor cannot be handed out of a closure; its number can.
+      let number = try inNamespace { () throws(SystemError) in try openSocket(AF_INET, SOCK_DGRAM, "opening a datagram socket") }
+      datagrams = Descriptor(owning: number)
+    }
     return datagrams?.number ?? -1
   }
 
@@ -348,8 +439,8 @@ extension Link {
   }
 }
 
-private func openSocket(_ family: Int32, _ type: __socket_type, _ operation: String) throws(SystemError) -> Descriptor {
-  Descriptor(owning: try check(operation) { socket(family, Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0) })
+private func openSocket(_ family: Int32, _ type: __socket_type, _ operation: String) throws(SystemError) -> Int32 {
+  try check(operation) { socket(family, Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0) }
 }
 
 /// Frames on one link, without the link layer's header, which the kernel writes (packet(7), `SOCK_DGRAM`). Packet filters
@@ -361,7 +452,7 @@ private final class PacketSocket {
   /// - Parameter type: the frames to receive, `ETH_P_*`; 0 receives none.
   init(on link: Link, hears type: UInt16) throws(SystemError) {
     self.link = link
-    socket = try openSocket(AF_PACKET, SOCK_DGRAM, "opening a packet socket on \(link.name)")
+    socket = Descriptor(owning: try openSocket(AF_PACKET, SOCK_DGRAM, "opening a packet socket on \(link.name)"))
     guard type != 0 else { return }
     var place = sockaddr_ll()
     place.sll_family = UInt16(AF_PACKET)

@@ -21,6 +21,13 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
 
   // MARK: Network
 
+  func inside(namespace name: String) throws(SystemError) -> any Network {
+    var inside = host
+    inside.network = try seen("network namespace \(name)", { _ in "there" }) {
+      () throws(SystemError) in try host.network.inside(namespace: name)
+    }
+    return RecordedHost(inside)
+  }
   func link(named name: String) throws(SystemError) -> Link? {
     try seen("link \(name)", show) { () throws(SystemError) in try host.network.link(named: name) }
   }
@@ -32,6 +39,26 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
   }
   func bringUp(_ link: Link) throws(SystemError) {
     try done("bring link \(link.index) \(link.name) up") { () throws(SystemError) in try host.network.bringUp(link) }
+  }
+  func promoteSecondaries(on link: Link) throws(SystemError) {
+    try done("switch promote_secondaries on for link \(link.index) \(link.name)") {
+      () throws(SystemError) in try host.network.promoteSecondaries(on: link)
+    }
+  }
+  func setPolicyLabel(_ label: UInt32?, of address: IPAddress) throws(SystemError) {
+    try done("set the policy label of \(address) to \(label.map { "\($0)" } ?? "none")") {
+      () throws(SystemError) in try host.network.setPolicyLabel(label, of: address)
+    }
+  }
+  func flushRouteCache(isIPv6: Bool) throws(SystemError) {
+    try done("flush the route cache of IPv\(isIPv6 ? 6 : 4)") {
+      () throws(SystemError) in try host.network.flushRouteCache(isIPv6: isIPv6)
+    }
+  }
+  func closeConnections(from address: IPAddress) throws(SystemError) -> Int {
+    try done("reset connections from \(address)", { "\($0)" }) {
+      () throws(SystemError) in try host.network.closeConnections(from: address)
+    }
   }
   func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
     try seen("holders of \(address)", { list($0) { "\($0) on link \($0.link) flags \(hex($0.flags.rawValue))" } }) {

@@ -50,6 +50,21 @@ extension Message {
     return message
   }
 
+  /// Sets the label of one IPv6 address in the policy table of RFC 6724, or takes it away (`struct ifaddrlblmsg`).
+  public static func policyLabel(_ label: UInt32?, of address: IPAddress) -> Message {
+    var message = Message(type: UInt16(label == nil ? RTM_DELADDRLABEL : RTM_NEWADDRLABEL), flags: 0)
+    if label != nil { message.flags = UInt16(NLM_F_CREATE | NLM_F_REPLACE) }
+    message.append(UInt8(AF_INET6))
+    message.append(UInt8(0))
+    message.append(UInt8(clamping: address.bits))  // prefix length
+    message.append(UInt8(0))  // flags
+    message.append(UInt32(0))  // any interface
+    message.append(UInt32(0))  // sequence: only the kernel writes it
+    message.attribute(UInt16(IFAL_ADDRESS), address.bytes)
+    message.attribute(UInt16(IFAL_LABEL), label ?? 0)
+    return message
+  }
+
   /// `struct ifaddrmsg`
   private static func address(
     _ type: some BinaryInteger, family: UInt8, prefixLength: Int, link: Int32, scope: UInt8 = 0

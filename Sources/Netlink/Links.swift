@@ -20,6 +20,17 @@ extension Message {
     link(RTM_NEWLINK, index: index, flags: UInt32(IFF_UP), changes: UInt32(IFF_UP))
   }
 
+  /// Sets `promote_secondaries` of one link.
+  public static func promoteSecondaries(link index: Int32) -> Message {
+    var message = link(RTM_SETLINK, index: index)
+    message.nested(UInt16(IFLA_AF_SPEC)) { families in
+      families.nested(UInt16(AF_INET)) { settings in
+        settings.nested(UInt16(IFLA_INET_CONF)) { $0.attribute(UInt16(IPV4_DEVCONF_PROMOTE_SECONDARIES), UInt32(1)) }
+      }
+    }
+    return message
+  }
+
   /// `struct ifinfomsg`
   private static func link(
     _ type: some BinaryInteger, index: Int32, flags: UInt32 = 0, changes: UInt32 = 0
@@ -31,7 +42,7 @@ extension Message {
     message.append(index)
     message.append(flags)
     message.append(changes)
-    if changes == 0 { message.attribute(UInt16(IFLA_EXT_MASK), UInt32(1 << 3)) }  // RTEXT_FILTER_SKIP_STATS
+    if type == RTM_GETLINK { message.attribute(UInt16(IFLA_EXT_MASK), UInt32(1 << 3)) }  // RTEXT_FILTER_SKIP_STATS
     return message
   }
 
@@ -66,6 +77,18 @@ extension Link {
         var details = Attributes(value)
         while let (type, value) = try details.next() {
           if type == UInt16(IFLA_INFO_KIND) { kind = value.text }
+        }
+      case Int(IFLA_AF_SPEC):
+        var families = Attributes(value)
+        while let (family, value) = try families.next() {
+          guard family == UInt16(AF_INET) else { continue }
+          var details = Attributes(value)
+          while let (type, value) = try details.next() {
+            // An array of the settings, numbered from one.
+            if type == UInt16(IFLA_INET_CONF) {
+              promotesSecondaries = value.field(UInt32.self, at: 4 * (Int(IPV4_DEVCONF_PROMOTE_SECONDARIES) - 1)) != 0
+            }
+          }
         }
       case Int(IFLA_PROP_LIST):
         var names = Attributes(value)

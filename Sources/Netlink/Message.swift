@@ -42,6 +42,13 @@ public struct Message: Equatable, Sendable {
   /// A string with its terminating zero byte.
   public mutating func attribute(_ type: UInt16, _ value: String) { attribute(type, Array(value.utf8) + [0]) }
 
+  /// An attribute made of attributes.
+  public mutating func nested(_ type: UInt16, _ fill: (inout Message) -> Void) {
+    var inner = Message(type: 0, flags: 0)
+    fill(&inner)
+    attribute(type | UInt16(1 << 15), inner.payload)  // NLA_F_NESTED
+  }
+
   /// The bytes to send.
   public func encoded(sequence: UInt32) -> [UInt8] {
     var header = Message(type: 0, flags: 0)

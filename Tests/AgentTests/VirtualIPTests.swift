@@ -21,9 +21,7 @@ final class AddressNode {
     ])
     hold("192.0.2.1", 24, on: 2, broadcast: "192.0.2.255")
     hold("2001:db8::1", 64, on: 2)
-    for scope in ["all", "eth0", "eth1"] {
-      machine.files.kernelParameters["net.ipv4.conf.\(scope).promote_secondaries"] = "0"
-    }
+    for index in machine.network.all.indices { machine.network.all[index].promotesSecondaries = false }
   }
 
   func hold(_ text: String, _ prefixLength: Int, on link: Int32, broadcast: String? = nil, flags: AddressFlags = .permanent) {
@@ -375,11 +373,107 @@ struct VirtualIPTests {
     let node = AddressNode()
     node.hold("192.0.2.50", 24, on: 3)
     #expect(node.perform("stop") == Outcome(.success))
-    #expect(node.machine.files.kernelParameters["net.ipv4.conf.eth1.promote_secondaries"] == "1")
+    #expect(node.machine.network.all.map(\.promotesSecondaries) == [false, false, true])
     let secondary = AddressNode()
     secondary.hold("192.0.2.50", 24, on: 2, flags: [.permanent, .secondary])
     #expect(secondary.perform("stop") == Outcome(.success))
-    #expect(secondary.machine.files.kernelParameters["net.ipv4.conf.eth0.promote_secondaries"] == "0")
+    #expect(secondary.machine.network.all.map(\.promotesSecondaries) == [false, false, false])
+  }
+
+  // MARK: Load balancing, namespaces, connections
+
+  @Test("The loopback copy of a server behind LVS is set aside and put back")
+  func lvsSupport() {
+    let node = AddressNode()
+    node.hold("192.0.2.50", 32, on: 1)
+    let given = ["lvs_support": "true"]
+    #expect(node.perform("monitor", given) == Outcome(.notRunning))
+    #expect(node.perform("start", given) == Outcome(.success))
+    #expect(node.places == ["24@2"])
+    #expect(node.perform("monitor", given) == Outcome(.success))
+    #expect(node.perform("stop", given) == Outcome(.success))
+    #expect(node.places == ["32@1"])
+    #expect(node.leftovers == [])
+    // A node that never had one gets none, and without the parameter nobody touches it.
+    let bare = AddressNode()
+    bare.perform("start", given)
+    bare.perform("stop", given)
+    #expect(bare.places == [])
+    let plain = AddressNode()
+    plain.hold("192.0.2.50", 32, on: 1)
+    #expect(plain.perform("start") == Outcome(.success))
+    #expect(plain.places == ["24@2", "32@1"])
+    #expect(plain.perform("stop") == Outcome(.success))
+    #expect(plain.places == ["32@1"])
+  }
+
+  @Test("The policy label comes before the address and goes with it")
+  func policyLabel() {
+    let node = AddressNode()
+    let given = ["ip": "2001:db8::50", "lvs_ipv6_addrlabel": "true", "lvs_ipv6_addrlabel_value": "77"]
+    #expect(node.perform("start", given) == Outcome(.success))
+    #expect(node.machine.network.policyLabels == [AddressNode.vip6: 77])
+    #expect(node.perform("stop", given) == Outcome(.success))
+    #expect(node.machine.network.policyLabels == [:])
+  }
+
+  @Test("Connections are reset and routes flushed when that is wanted, and only then")
+  func leaving() {
+    let node = AddressNode()
+    node.machine.network.connections = [AddressNode.vip: 3]
+    node.perform("start")
+    node.perform("stop")
+    #expect(node.machine.network.connections == [AddressNode.vip: 3])
+    node.perform("start")
+    #expect(node.perform("stop", ["close_sockets": "1", "flush_routes": "1"]) == Outcome(.success))
+    #expect(node.machine.network.connections == [:])
+    #expect(node.machine.calls.changes.contains("network.flushRouteCache(IPv4)"))
+    node.machine.network.connections = nil
+    node.perform("start")
+    #expect(node.perform("stop", ["close_sockets": "1"]) == Outcome(.success))
+    #expect(node.machine.log.messages(from: .warning).count == 1)
+  }
+
+  @Test("In a network namespace, and without it")
+  func namespace() {
+    let node = AddressNode()
+    let inside = AddressNode()
+    node.machine.network.namespaces["blue"] = inside.machine.network
+    let given = ["network_namespace": "blue"]
+    #expect(node.perform("start", given) == Outcome(.success))
+    #expect(node.places == [] && inside.places == ["24@2"])
+    #expect(node.perform("monitor", given) == Outcome(.success))
+    #expect(node.perform("monitor") == Outcome(.notRunning))
+    #expect(node.perform("stop", given) == Outcome(.success))
+    #expect(inside.places == [])
+    let absent = ["network_namespace": "red"]
+    #expect(node.perform("monitor", absent, interval: 0) == Outcome(.notRunning))
+    #expect(node.perform("monitor", absent) == Outcome(.notRunning))
+    #expect(node.perform("stop", absent) == Outcome(.success))
+    #expect(node.perform("start", absent) == Outcome(.invalidHere, "network_namespace: red is not on this node"))
+    #expect(node.perform("start", ["network_namespace": "../red"]).status == .misconfigured)
+    #expect(node.perform("start", given, clone: true) == Outcome(.success))
+    node.machine.network.namespaces = [:]
+    #expect(
+      node.perform("monitor", given, clone: true)
+        == Outcome(.genericError, "network_namespace: blue is not on this node"))
+    #expect(node.perform("stop", given, clone: true) == Outcome(.success))
+    #expect(node.leftovers == [])
+  }
+
+  @Test("A bond that lost a link is degraded, by a deep look through the VLAN on it")
+  func bondAtRisk() {
+    let node = AddressNode()
+    var vlan = Link(index: 5, name: "bond0.7", hardwareAddress: [2, 0, 0, 0, 0, 5], kind: "vlan")
+    vlan.lower = 4
+    node.machine.network.all += [Link(index: 4, name: "bond0", hardwareAddress: [2, 0, 0, 0, 0, 5], kind: "bond"), vlan]
+    for index in [1, 2] { node.machine.network.all[index].master = 4 }
+    let given = ["nic": "bond0.7", "cidr_netmask": "24"]
+    #expect(node.perform("start", given) == Outcome(.success))
+    #expect(node.perform("monitor", given, level: 10) == Outcome(.success))
+    node.machine.network.all[2].hasCarrier = false
+    #expect(node.perform("monitor", given, level: 10) == Outcome(.degraded, "eth1, a part of bond0, has no carrier"))
+    #expect(node.perform("monitor", given) == Outcome(.success))
   }
 
   // MARK: In a promotable clone
@@ -469,7 +563,9 @@ struct VirtualIPTests {
   // MARK: An error at every call
 
   static let parameterSets: [[String: String]] = [
-    [:], ["nic": "eth0", "cidr_netmask": "24", "run_arping": "1"], ["ip": "2001:db8::50"],
+    [:],
+    ["nic": "eth0", "cidr_netmask": "24", "run_arping": "1", "lvs_support": "1", "flush_routes": "1", "close_sockets": "1"],
+    ["ip": "2001:db8::50", "lvs_ipv6_addrlabel": "1"],
   ]
 
   @Test("Whatever fails during start or promote: no lie, and the next stop leaves nothing", arguments: parameterSets, [false, true])

@@ -14,7 +14,7 @@ func address(_ text: String) -> IPAddress { IPAddress(text) ?? .unspecifiedIPv4 
 enum Fixture {
   static let link = bytes(
     """
-    80 00 00 00              # length 128
+    e8 00 00 00              # length 232
     10 00                    # RTM_NEWLINK
     00 00                    # flags
     07 00 00 00              # sequence 7
@@ -32,6 +32,12 @@ enum Fixture {
     08 00 05 00 02 00 00 00               # IFLA_LINK 2
     10 00 12 00                           # IFLA_LINKINFO
       09 00 01 00 76 65 74 68 00 00 00 00 #   IFLA_INFO_KIND veth
+    68 00 1a 00                           # IFLA_AF_SPEC
+      64 00 02 00                         #   AF_INET
+        60 00 01 00                       #     IFLA_INET_CONF: 23 settings
+        00 00 00 00 00 00 00 00 00 00 00 00 01 00 00 00 01 00 00 00 01 00 00 00 01 00 00 00 00 00 00 00
+        01 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00   # promote_secondaries, the 20th: 0
     14 00 34 80                           # IFLA_PROP_LIST, nested
       0f 00 35 00 77 61 6e 2d 75 70 6c 69 6e 6b 00 00   #   IFLA_ALT_IFNAME wan-uplink
     """)
@@ -158,6 +164,18 @@ enum Fixture {
     0a 00 00 00              # AF_INET6
     08 00 01 00 03 00 00 00  # NETCONFA_IFINDEX 3
     08 00 02 00 01 00 00 00  # NETCONFA_FORWARDING on
+    """)
+
+  static let connection = bytes(
+    """
+    58 00 00 00 14 00 02 00 07 00 00 00 d0 29 00 00   # length 88, SOCK_DIAG_BY_FAMILY
+    02 01 00 00              # AF_INET, established, no timer
+    00 50 c0 00              # ports 80 and 49152, network order
+    c0 00 02 32 00 00 00 00 00 00 00 00 00 00 00 00   # local 192.0.2.50
+    c0 00 02 09 00 00 00 00 00 00 00 00 00 00 00 00   # peer 192.0.2.9
+    00 00 00 00              # interface
+    01 02 03 04 00 00 00 00  # cookie
+    00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 39 30 00 00   # expires, queues, owner, inode
     """)
 
   static let association = bytes(

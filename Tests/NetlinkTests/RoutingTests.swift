@@ -16,6 +16,7 @@ struct RoutingTests {
     #expect(link.mtu == 1500)
     #expect(link.kind == "veth")
     #expect(link.lower == 2)
+    #expect(!link.promotesSecondaries)
   }
 
   @Test("A link is asked for by either kind of name")
@@ -31,6 +32,58 @@ struct RoutingTests {
           """))
     let long = Message.getLink(named: "enp0s31f6-uplink").payload
     #expect(long[24...].starts(with: bytes("15 00 35 00")))  // IFLA_ALT_IFNAME
+  }
+
+  @Test("A link is brought up, and told to promote secondary addresses")
+  func linkChanges() {
+    #expect(
+      Message.bringUp(link: 3).payload
+        == bytes("00 00 00 00 03 00 00 00  01 00 00 00  01 00 00 00"))  // flags, change mask: IFF_UP
+    #expect(
+      Message.promoteSecondaries(link: 3).payload
+        == bytes(
+          """
+          00 00 00 00 03 00 00 00 00 00 00 00 00 00 00 00   # struct ifinfomsg
+          14 00 1a 80              # IFLA_AF_SPEC, nested
+          10 00 02 80              #   AF_INET
+          0c 00 01 80              #     IFLA_INET_CONF
+          08 00 14 00 01 00 00 00  #       promote_secondaries 1
+          """))
+  }
+
+  @Test("One IPv6 address gets a label in the policy table")
+  func policyLabel() {
+    let message = Message.policyLabel(77, of: address("2001:db8::50"))
+    #expect(message.type == 72)
+    #expect(
+      message.payload
+        == bytes(
+          """
+          0a 00 80 00 00 00 00 00 00 00 00 00   # AF_INET6, /128, any interface
+          14 00 01 00 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 50   # IFAL_ADDRESS
+          08 00 02 00 4d 00 00 00               # IFAL_LABEL 77
+          """))
+    #expect(Message.policyLabel(nil, of: address("2001:db8::50")).type == 73)
+  }
+
+  @Test("A connection is read and named again to be reset")
+  func connection() throws {
+    let connection = try #require(try decoded(Fixture.connection, TCPConnection.init))
+    #expect(connection.local == address("192.0.2.50"))
+    #expect(
+      Message.destroy(connection).payload
+        == bytes(
+          """
+          02 06 00 00 3e 0b 00 00  # AF_INET, TCP, states
+          00 50 c0 00              # ports
+          c0 00 02 32 00 00 00 00 00 00 00 00 00 00 00 00   # 192.0.2.50
+          c0 00 02 09 00 00 00 00 00 00 00 00 00 00 00 00   # 192.0.2.9
+          00 00 00 00 01 02 03 04 00 00 00 00   # interface, cookie
+          """))
+    var mapped = Fixture.connection
+    mapped[16] = 10
+    mapped.replaceSubrange(24..<40, with: bytes("00 00 00 00 00 00 00 00 00 00 ff ff c0 00 02 32"))
+    #expect(try decoded(mapped, TCPConnection.init)?.local == address("192.0.2.50"))
   }
 
   @Test func ipv4Address() throws {
@@ -199,7 +252,7 @@ struct HostileTests {
   static let fixtures = [
     Fixture.link, Fixture.ipv4Address, Fixture.ipv6Address, Fixture.connectedRoute, Fixture.gatewayRoute,
     Fixture.localRoute, Fixture.acknowledgement, Fixture.refusal, Fixture.refusalOfAnOldKernel, Fixture.forwarding,
-    Fixture.association, Fixture.policy, Fixture.done,
+    Fixture.association, Fixture.policy, Fixture.connection, Fixture.done,
   ]
 
   /// Every reader over one datagram; whatever comes of it, the process lives.
@@ -218,6 +271,7 @@ struct HostileTests {
     attempt(SecurityAssociation.init)
     attempt(SecurityPolicy.init)
     attempt(Message.forwarding)
+    attempt(TCPConnection.init)
   }
 
   @Test("Cut at every offset, with the length field as it was and with one that fits", arguments: fixtures)

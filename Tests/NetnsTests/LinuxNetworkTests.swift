@@ -120,6 +120,7 @@ struct LinuxNetworkTests {
   @Test("Connected routes come most specific first, without gateways and defaults")
   func connectedRoutes() throws {
     try PrivateNetwork.run { it in
+      #expect(try it.network.connectedRoutes(covering: try #require(IPAddress("192.0.2.70"))) == [])
       try it.ip("address add 192.0.2.1/24 dev near")
       try it.ip("address add 192.0.2.65/26 dev far")
       try it.ip("route add default via 192.0.2.254")

@@ -12,6 +12,8 @@ extension VirtualIP {
     }
     try checkWire(place.link, call)
     do throws(OCFError) {
+      try setLoopbackAside(call)
+      labelPolicy(call)
       do throws(SystemError) {
         try network.add(place.address)
         call.log.info("added \(place.address) to \(place.link.name)", ("VPNHA_ADDRESS", "\(ip)"), ("VPNHA_LINK", place.link.name))
@@ -123,7 +125,17 @@ extension VirtualIP {
       // The address goes all the same; a burst looks for it before each frame.
       problem = error
     }
-    for (copy, link) in try ownCopies(call) { try remove(copy, from: link, call) }
+    let copies = try ownCopies(call)
+    if closeSockets, !copies.isEmpty {
+      attempt(call) { () throws(SystemError) in
+        let closed = try call.host.network.closeConnections(from: ip)
+        if closed > 0 { call.log.info("reset \(closed) connections from \(ip)", ("VPNHA_ADDRESS", "\(ip)")) }
+      }
+    }
+    for (copy, link) in copies { try remove(copy, from: link, call) }
+    unlabelPolicy(call)
+    putLoopbackBack(call)
+    if flushRoutes { attempt(call) { () throws(SystemError) in try call.host.network.flushRouteCache(isIPv6: ip.isIPv6) } }
     if let problem { throw problem }
   }
 
@@ -142,17 +154,10 @@ extension VirtualIP {
   /// An IPv4 address that came first into its network takes the later ones along when it goes, unless the kernel is told to
   /// promote them.
   private func keepSecondaries(of copy: InterfaceAddress, on link: Link, _ call: Call) {
-    guard !ip.isIPv6, !copy.flags.contains(.secondary), copy.prefixLength < 32 else { return }
-    let name = String(link.name.map { $0 == "." ? "/" : $0 })
-    do throws(SystemError) {
-      for scope in ["all", name] {
-        let value = try call.host.files.kernelParameter("net.ipv4.conf.\(scope).promote_secondaries")
-        guard value == "0" else { return }
-      }
-      try call.host.files.setKernelParameter("net.ipv4.conf.\(name).promote_secondaries", to: "1")
+    guard !ip.isIPv6, !copy.flags.contains(.secondary), copy.prefixLength < 32, !link.promotesSecondaries else { return }
+    attempt(call) { () throws(SystemError) in
+      try call.host.network.promoteSecondaries(on: link)
       call.log.notice("switched promote_secondaries on for \(link.name), so that only \(ip) goes")
-    } catch {
-      call.log.warning("\(error)")
     }
   }
 }

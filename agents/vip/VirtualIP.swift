@@ -13,12 +13,14 @@ struct VirtualIP: ResourceAgent {
     Adds an address to an interface and tells the neighbours at once. A drop-in replacement for ocf:heartbeat:IPaddr2 with \
     the same parameters. In a promotable clone the promoted member holds the address and the others are prepared. The \
     address is removed from every interface but the loopback at stop, whatever its prefix. Where the kernel would take \
-    other addresses of the network away together with this one, promote_secondaries is switched on for the interface.
+    other addresses of the network away together with this one, promote_secondaries is switched on for the interface. At \
+    check level 10 a bond or VLAN that works with a part of its links only is reported as degraded.
     """)
 
   static let operations: [Operation] = [
     .start(timeout: 20), .stop(timeout: 20), .promote(timeout: 20), .demote(timeout: 20),
-    .monitor(.promoted, every: 10, timeout: 20), .monitor(.unpromoted, every: 11, timeout: 20),
+    .monitor(.promoted, every: 10, timeout: 20), .monitor(.promoted, every: 60, timeout: 20, depth: .service),
+    .monitor(.unpromoted, every: 11, timeout: 20), .monitor(.unpromoted, every: 61, timeout: 20, depth: .service),
     .monitor(every: 12, timeout: 20), .reloadAgent(timeout: 20), .validateAll(timeout: 20), .metaData(timeout: 5),
   ]
 
@@ -41,10 +43,15 @@ struct VirtualIP: ResourceAgent {
   @Parameter(
     "Preferred lifetime", "Seconds or forever; 0 keeps the address from being chosen as a source. IPv6 only.")
   var preferredLft = Lifetime.forever
-  @Parameter("Skip duplicate address detection", "IPv6 only.") var nodad = false
+  @Parameter(
+    "Skip duplicate address detection", "Takes the address at once, without waiting for another host's claim. IPv6 only.")
+  var nodad = false
   @Parameter("Add no route for the prefix") var noprefixroute = false
   @Parameter("Metric of the prefix route", "If left empty, the kernel's default.") var metric: Int? = nil
-  @Parameter("Look for the address on the wire before taking it", "By ARP probes, IPv4 only.", reloadable: true)
+  @Parameter(
+    "Look for the address on the wire before taking it",
+    "Asks by ARP probes for up to a second and a half, and fails when another host has the address. IPv4 only.",
+    reloadable: true)
   var runArping = false
   @Parameter("Announcements after the address was added", "Gratuitous ARP or unsolicited NA; 0 for none.", reloadable: true)
   var arpCount = 5
@@ -57,6 +64,21 @@ struct VirtualIP: ResourceAgent {
   @Parameter(
     "Neighbours to tell directly", "Addresses, separated by spaces: for those that heed no broadcast.", reloadable: true)
   var arpTargets: [IPAddress] = []
+  @Parameter(
+    "Keep the address on the loopback interface while stopped",
+    "For LVS direct routing: a copy that is on the loopback interface at start is set aside and put back at stop. IPv4 only.")
+  var lvsSupport = false
+  @Parameter(
+    "Keep the address from being a source", "Adds a label to the policy table of RFC 6724, for LVS direct routing. IPv6 only.")
+  var lvsIpv6Addrlabel = false
+  @Parameter("Label in the policy table", "One that is not used otherwise.") var lvsIpv6AddrlabelValue = 99
+  @Parameter("Flush the route cache at stop", reloadable: true) var flushRoutes = false
+  @Parameter(
+    "Reset connections at stop", "TCP connections from the address, so that clients notice at once.", reloadable: true)
+  var closeSockets = false
+  @Parameter(
+    "Network namespace", "The name of one that exists, with the interface in it.", uniqueGroup: "address")
+  var networkNamespace = ""
   @Parameter("Fail when the interface has no carrier", reloadable: true) var checkLinkStatus = true
   @Parameter("Route protocol", "Only routes of this origin, such as kernel, tell interface and prefix length.")
   var proto: RouteOrigin? = nil
@@ -69,14 +91,15 @@ struct VirtualIP: ResourceAgent {
     deprecated: Deprecation(note: "Use arp_reply."))
   var sendArpOpts = ""
   @Parameter(
-    "Hardware address of a cluster IP", "Refused.",
+    "Hardware address of a cluster IP", "Refused: the kernel cannot share an address any more.",
     deprecated: Deprecation(note: "The kernel has no CLUSTERIP target any more."))
   var mac = ""
   @Parameter(
-    "Hash of a cluster IP", "Not looked at.", deprecated: Deprecation(note: "The kernel has no CLUSTERIP target any more."))
+    "Hash of a cluster IP", "Not looked at: the kernel cannot share an address any more.",
+    deprecated: Deprecation(note: "The kernel has no CLUSTERIP target any more."))
   var clusteripHash = ""
   @Parameter(
-    "An address of its own for every clone", "Refused when true.",
+    "An address of its own for every clone", "Refused when true: a resource holds one address.",
     deprecated: Deprecation(note: "Make a resource for each address."))
   var uniqueCloneAddress = false
 
@@ -95,15 +118,22 @@ struct VirtualIP: ResourceAgent {
     if !ip.isIPv6, let suffix = labelSuffix, (nic.isEmpty ? 2 : nicName.utf8.count + 1) + suffix.utf8.count > Self.longestLabel {
       throw .misconfigured("iflabel: \(nicName):\(suffix) has more than \(Self.longestLabel) characters")
     }
+    guard networkNamespace != ".", networkNamespace != "..", !networkNamespace.contains("/") else {
+      throw .misconfigured("network_namespace: expected a name, got \(networkNamespace)")
+    }
     guard mac.isEmpty else { throw .misconfigured("mac: a cluster IP is not possible, the kernel has no CLUSTERIP any more") }
     guard !uniqueCloneAddress else { throw .misconfigured("unique_clone_address: not supported, make a resource for each address") }
   }
 
-  func checkNode(_ call: Call) throws(OCFError) { _ = try place(call) }
+  func checkNode(_ call: Call) throws(OCFError) { _ = try place(try inside(call)) }
 
   // MARK: - Observing
 
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
+    guard let call = try insideIfThere(call) else {
+      guard call.isPromotable, try isPrepared(call) else { return .stopped }
+      return .failed("network_namespace: \(networkNamespace) is not on this node")
+    }
     let link = try nic.isEmpty ? nil : namedLink(call)
     // The short way: a healthy monitor asks for one address and one link.
     if nic.isEmpty || link != nil, let (copy, link) = try quickCopy(on: link, call), isExpected(copy) {
@@ -137,15 +167,8 @@ struct VirtualIP: ResourceAgent {
     }
     if let trouble = trouble(of: link) { return .failed(trouble, promoted: isPromoted) }
     refresh(on: link, call)
+    if let risk = try risk(to: link, call) { return .degraded(risk, promoted: isPromoted) }
     return isPromoted ? .promoted : .running
-  }
-
-  /// What keeps `link` from carrying traffic, nil when nothing does.
-  func trouble(of link: Link) -> String? {
-    guard link.isUp else { return "\(link.name) is down" }
-    // Operational states 1 to 3: not present, down, a lower layer down (RFC 2863).
-    guard checkLinkStatus, !link.hasCarrier || (1...3).contains(link.operationalState) else { return nil }
-    return "\(link.name) has no carrier"
   }
 
   /// An unpromoted member: ready without the address.
@@ -153,12 +176,14 @@ struct VirtualIP: ResourceAgent {
     guard let link = try standbyLink(call) else {
       return .failed(nic.isEmpty ? "no connected route leads to \(ip)" : "nic: \(nicName) is not on this node")
     }
-    return trouble(of: link).map { .degraded($0) } ?? .running
+    if let trouble = trouble(of: link) { return .degraded(trouble) }
+    return try risk(to: link, call).map { .degraded($0) } ?? .running
   }
 
   // MARK: - Starting and stopping
 
   func start(_ call: Call) throws(OCFError) {
+    let call = try inside(call)
     guard call.isPromotable else { return try hold(call) }
     let place = try place(call)
     if !place.link.isUp { try explained { () throws(SystemError) in try call.host.network.bringUp(place.link) } }
@@ -166,19 +191,21 @@ struct VirtualIP: ResourceAgent {
   }
 
   func stop(_ call: Call) throws(OCFError) {
-    try release(call)
+    if let call = try insideIfThere(call) { try release(call) }
     try forget(call)
   }
 }
 
 extension VirtualIP: PromotableAgent {
-  func promote(_ call: Call) throws(OCFError) { try hold(call) }
-  func demote(_ call: Call) throws(OCFError) { try release(call) }
+  func promote(_ call: Call) throws(OCFError) { try hold(try inside(call)) }
+  func demote(_ call: Call) throws(OCFError) {
+    if let call = try insideIfThere(call) { try release(call) }
+  }
 
   /// A member that could not serve now is the last to be asked.
   func promotionScore(_ role: Role, _ call: Call) throws(OCFError) -> Int {
     if role == .promoted { return 100 }
-    guard let link = try standbyLink(call) else { return 1 }
+    guard let call = try insideIfThere(call), let link = try standbyLink(call) else { return 1 }
     return trouble(of: link) == nil ? 10 : 1
   }
 }

@@ -1,0 +1,266 @@
+import Glibc
+import Host
+import LinuxHost
+import Netlink
+import Testing
+
+/// The agent itself, a process in the namespace.
+private struct Agent {
+  let it: PrivateNetwork
+  var parameters: [String: String]
+
+  /// Beside the test program, where both are built.
+  static let program: String = {
+    var path = [CChar](repeating: 0, count: Int(PATH_MAX))
+    let count = readlink("/proc/self/exe", &path, path.count)
+    let text = String(decoding: path.prefix(max(0, count)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+    return text.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/vip"
+  }()
+
+  func callAsFunction(_ action: String, _ more: [String: String] = [:], interval: Int = 10_000, timeout: Int = 20_000) throws -> (status: Int32, reason: String) {
+    var environment = [
+      "OCF_RESOURCE_TYPE": "vip", "OCF_RESOURCE_INSTANCE": "netns-\(getpid())-\(pthread_self())", "OCF_RESKEY_CRM_meta_timeout": "\(timeout)",
+      "OCF_RESKEY_CRM_meta_interval": "\(interval)",
+    ]
+    for (name, value) in parameters.merging(more, uniquingKeysWith: { $1 }) { environment["OCF_RESKEY_\(name)"] = value }
+    let result = try it.processes.run(
+      Command(Self.program, [action], environment: environment), before: LinuxClock().now + .seconds(30))
+    guard case .exited(let status) = result.ending else { throw SystemError("vip \(action)", .io, detail: "\(result.ending)") }
+    let lines = String(decoding: result.error, as: UTF8.self).split(separator: "\n")
+    let reasons = lines.filter { $0.hasPrefix("ocf-exit-reason:") }.map { String($0.dropFirst(16)) }
+    #expect(reasons.count <= 1)
+    #expect(result.output.isEmpty)
+    return (status, reasons.first ?? "")
+  }
+}
+
+@Suite("The vip agent in a network of its own", .enabled(if: noNamespaces == nil, Comment(rawValue: noNamespaces ?? "")))
+struct VirtualIPTests {
+  private func inNetwork(_ parameters: [String: String], _ body: (PrivateNetwork, Agent) throws -> Void) throws {
+    try PrivateNetwork.run { it in
+      try it.ip("address add 192.0.2.1/24 broadcast + dev near")
+      try it.ip("address add 2001:db8::1/64 dev near nodad")
+      try body(it, Agent(it: it, parameters: parameters))
+    }
+  }
+
+  /// Announcers of this network: other tests have their own, for the same address.
+  private func bursts(_ it: PrivateNetwork) throws -> Int {
+    var status = stat()
+    guard stat("/proc/thread-self/ns/net", &status) == 0 else { throw SystemError("looking at the namespace", Errno(rawValue: errno)) }
+    return try it.processes.running(Agent.program).filter { $0.arguments.last == String(status.st_ino) }.count
+  }
+
+  @Test("Five announcements, the first at once, the others in the background until the address goes")
+  func burst() throws {
+    try inNetwork(["ip": "192.0.2.50", "arp_interval": "100"]) { it, vip in
+      let capture = try Capture(on: try it.link("far"))
+      let near = try it.link("near")
+      let before = LinuxClock().now
+      #expect(try vip("start").status == 0)
+      let after = LinuxClock().now
+      let frames = capture.frames(5, within: .seconds(3)) { $0.type == 0x0806 }
+      #expect(frames.count == 5)
+      let payload = ARP.announcement(of: try #require(IPAddress("192.0.2.50")), from: near.hardwareAddress, asReply: false).bytes
+      #expect(frames.allSatisfy { Array($0.payload.prefix(28)) == payload })
+      // The capture reads late, so only what must hold does: the action did not wait for the burst.
+      #expect(after - before < .milliseconds(400) || frames.count == 5)
+      #expect(try vip("stop").status == 0)
+      #expect(capture.frames(1, within: .milliseconds(300)) { $0.type == 0x0806 }.isEmpty)
+    }
+  }
+
+  @Test("Stop ends a burst that is still running, and nothing leaves for the address any more")
+  func silenced() throws {
+    try inNetwork(["ip": "192.0.2.50", "arp_interval": "50", "arp_count": "1000"]) { it, vip in
+      #expect(try vip("start").status == 0)
+      #expect(try bursts(it) == 1)
+      #expect(try vip("stop").status == 0)
+      let capture = try Capture(on: try it.link("far"))
+      #expect(capture.frames(1, within: .milliseconds(300)) { $0.type == 0x0806 }.isEmpty)
+      #expect(try bursts(it) == 0)
+    }
+  }
+
+  @Test("A burst that outlives its address is silent: the address may be elsewhere by now")
+  func addressTakenAway() throws {
+    try inNetwork(["ip": "192.0.2.51", "arp_interval": "100", "arp_count": "1000"]) { it, vip in
+      #expect(try vip("start").status == 0)
+      try it.ip("address delete 192.0.2.51/24 dev near")
+      let clock = LinuxClock()
+      clock.sleep(until: clock.now + .milliseconds(300))
+      let capture = try Capture(on: try it.link("far"))
+      #expect(capture.frames(1, within: .milliseconds(400)) { $0.type == 0x0806 }.isEmpty)
+      #expect(try bursts(it) == 0)
+    }
+  }
+
+  @Test("IPv6: started when detection has ended, announced as a router says it is one")
+  func ipv6() throws {
+    try inNetwork(["ip": "2001:db8::50", "arp_count": "1"]) { it, vip in
+      let capture = try Capture(on: try it.link("far"))
+      #expect(try vip("start").status == 0)
+      #expect(try vip("monitor").status == 0)
+      let wanted = NeighbourDiscovery.advertisement(
+        of: try #require(IPAddress("2001:db8::50")), at: try it.link("near").hardwareAddress, isRouter: false)
+      #expect(capture.frames(1, within: .seconds(2)) { $0.payload == wanted }.count == 1)
+      #expect(try vip("stop").status == 0)
+      #expect(try vip("monitor").status == 7)
+    }
+  }
+
+  @Test("A duplicate on the wire fails the start, with the other's hardware address in the reason")
+  func duplicates() throws {
+    try inNetwork(["run_arping": "true"]) { it, vip in
+      let holder = try it.processes.launch(Command("/usr/bin/unshare", ["-n", "sleep", "60"]))
+      defer {
+        kill(holder.pid, SIGKILL)
+        waitpid(holder.pid, nil, 0)
+      }
+      let clock = LinuxClock()
+      clock.sleep(until: clock.now + .milliseconds(300))
+      try it.ip("link set far netns \(holder.pid)")
+      for command in [
+        "link set far address 02:00:00:00:00:99", "link set far up", "address add 192.0.2.50/24 dev far",
+        "address add 2001:db8::50/64 dev far nodad",
+      ] {
+        try it.run(
+          "/usr/bin/nsenter", ["-t", String(holder.pid), "-n", "/usr/sbin/ip"] + command.split(separator: " ").map(String.init))
+      }
+      clock.sleep(until: clock.now + .milliseconds(500))
+      for ip in ["192.0.2.50", "2001:db8::50"] {
+        let (status, reason) = try vip("start", ["ip": ip])
+        #expect(status == 1)
+        #expect(reason == "\(ip) is used by 02:00:00:00:00:99 on near")
+        #expect(try vip("monitor", ["ip": ip], interval: 0).status == 7)
+        #expect(try vip("stop", ["ip": ip]).status == 0)
+      }
+    }
+  }
+
+  @Test("An address that failed detection does not run")
+  func dadFailed() throws {
+    try inNetwork(["ip": "2001:db8::50"]) { it, vip in
+      // The peer's end of the same wire: detection between the two ends of the pair.
+      try it.ip("address add 2001:db8::50/64 dev far nodad")
+      try it.ip("address add 2001:db8::50/64 dev near")
+      let clock = LinuxClock()
+      let near = try it.link("near")
+      let address = try #require(IPAddress("2001:db8::50"))
+      let deadline = clock.now + .seconds(4)
+      while clock.now < deadline, try it.network.copy(of: address, on: near, label: nil)?.flags.contains(.dadFailed) != true {
+        clock.sleep(until: clock.now + .milliseconds(50))
+      }
+      let (status, reason) = try vip("monitor", ["nic": "near"])
+      #expect(status == 1)
+      #expect(reason.contains("duplicate address detection failed"))
+      #expect(try vip("stop").status == 0)
+    }
+  }
+
+  @Test("Carrier loss is seen by an alternative name too, on a macvlan above and on the bridge it is a port of")
+  func carrier() throws {
+    try inNetwork(["ip": "192.0.2.50", "cidr_netmask": "24"]) { it, vip in
+      try it.ip("link property add dev near altname uplink-of-the-gateway")
+      try it.ip("link add above link near type macvlan mode bridge")
+      try it.ip("link set above up")
+      for nic in ["uplink-of-the-gateway", "above"] {
+        #expect(try vip("start", ["nic": nic]).status == 0)
+        #expect(try vip("monitor", ["nic": nic]).status == 0)
+        try it.ip("link set far down")
+        #expect(try vip("monitor", ["nic": nic]).status == 1)
+        #expect(try vip("stop", ["nic": nic]).status == 0)
+        #expect(try vip("start", ["nic": nic]).status == 1)
+        #expect(try vip("monitor", ["nic": nic], interval: 0).status == 7)
+        try it.ip("link set far up")
+        let clock = LinuxClock()
+        clock.sleep(until: clock.now + .milliseconds(200))
+      }
+      try it.ip("link delete above")
+      try it.ip("link add bridge type bridge")
+      try it.ip("link set near master bridge")
+      #expect(try vip("start", ["nic": "bridge"]).status == 0)
+      try it.ip("link set far down")
+      #expect(try vip("monitor", ["nic": "bridge"]) == (1, "bridge has no carrier"))
+      #expect(try vip("stop", ["nic": "bridge"]).status == 0)
+      #expect(try vip("start", ["nic": "bridge"]) == (1, "bridge has no carrier"))
+      #expect(try vip("start", ["nic": "bridge", "check_link_status": "false"]).status == 0)
+    }
+  }
+
+  @Test("Whatever it looks like, stop removes it, and the network's other addresses stay", arguments: [0, 1])
+  func stopFromTheAddressAlone(promotes: Int) throws {
+    try inNetwork(["ip": "198.51.100.50"]) { it, vip in
+      try it.run("/bin/sh", ["-c", "echo 0 > /proc/sys/net/ipv4/conf/all/promote_secondaries; echo \(promotes) > /proc/sys/net/ipv4/conf/near/promote_secondaries"])
+      // Ours came first and is the network's primary address; no route leads to it once it is gone.
+      for copy in ["198.51.100.50/24 dev near", "198.51.100.60/24 dev near", "198.51.100.50/32 dev near", "198.51.100.50/2 dev far", "198.51.100.50/25 dev far label far:x"] {
+        try it.ip("address add \(copy)")
+      }
+      try it.ip("link set far down")
+      #expect(try vip("stop", ["arp_interval": "abc", "nic": "nowhere", "cidr_netmask": "77", "iflabel": "much-too-long-a-label"]).status == 0)
+      #expect(try it.network.holders(of: try #require(IPAddress("198.51.100.50"))) == [])
+      #expect(try it.network.holders(of: try #require(IPAddress("198.51.100.60"))).count == 1)
+      #expect(try vip("monitor").status == 7)
+    }
+  }
+
+  @Test("In a named namespace, from outside")
+  func namespace() throws {
+    try inNetwork(["ip": "192.0.2.50", "arp_interval": "50", "arp_count": "1000"]) { it, vip in
+      let name = "vpnha-test-\(getpid())"
+      try it.ip("netns add \(name)")
+      defer { do { try it.ip("netns delete \(name)") } catch { Issue.record(error) } }
+      #expect(try vip("start", ["network_namespace": "\(name)-absent"]).status == 2)
+      #expect(try vip("monitor", ["network_namespace": "\(name)-absent"], interval: 0).status == 7)
+      #expect(try vip("stop", ["network_namespace": "\(name)-absent"]).status == 0)
+      try it.ip("link set far netns \(name)")
+      try it.ip("-n \(name) address add 192.0.2.2/24 dev far")
+      try it.ip("-n \(name) link set far up")
+      let capture = try Capture(on: try it.link("near"))
+      #expect(try vip("start", ["network_namespace": name]).status == 0)
+      #expect(capture.frames(3, within: .seconds(3)) { $0.type == 0x0806 }.count == 3)
+      #expect(try vip("monitor", ["network_namespace": name]).status == 0)
+      #expect(try vip("monitor").status == 7)
+      #expect(try it.ip("-n \(name) -4 -o address show dev far").contains("192.0.2.50/24"))
+      #expect(try vip("stop", ["network_namespace": name, "flush_routes": "true", "close_sockets": "true"]).status == 0)
+      #expect(!(try it.ip("-n \(name) -4 -o address show dev far").contains("192.0.2.50/24")))
+      #expect(!(try it.processes.running(Agent.program).contains { $0.arguments.contains(name) }))
+    }
+  }
+
+  @Test("An LVS server's copy on lo steps aside; the policy label comes and goes; connections are reset")
+  func loadBalancing() throws {
+    try inNetwork(["lvs_support": "true", "lvs_ipv6_addrlabel": "true", "close_sockets": "true"]) { it, vip in
+      try it.ip("address add 192.0.2.50/32 dev lo")
+      #expect(try vip("monitor", ["ip": "192.0.2.50"]).status == 7)
+      #expect(try vip("start", ["ip": "192.0.2.50"]).status == 0)
+      let address = try #require(IPAddress("192.0.2.50"))
+      #expect(try it.network.holders(of: address).map(\.prefixLength) == [24])
+      // A connection over the loopback path, both ends of which are in this namespace.
+      let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+      defer { close(listener) }
+      var place = sockaddr_in()
+      place.sin_family = sa_family_t(AF_INET)
+      place.sin_addr.s_addr = address.bytes.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }
+      place.sin_port = UInt16(7000).bigEndian
+      let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+      func withPlace(_ body: (UnsafePointer<sockaddr>) -> Int32) -> Int32 {
+        withUnsafePointer(to: &place) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1, body) }
+      }
+      #expect(withPlace { bind(listener, $0, size) } == 0)
+      #expect(listen(listener, 1) == 0)
+      let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+      defer { close(client) }
+      #expect(withPlace { connect(client, $0, size) } == 0)
+      #expect(try vip("stop", ["ip": "192.0.2.50"]).status == 0)
+      var byte: UInt8 = 0
+      #expect(recv(client, &byte, 1, Int32(MSG_DONTWAIT)) == -1 && [ECONNRESET, ECONNABORTED].contains(errno))
+      #expect(try it.network.holders(of: address).map(\.prefixLength) == [32])
+
+      #expect(try vip("start", ["ip": "2001:db8::50", "nodad": "true"]).status == 0)
+      #expect(try it.ip("addrlabel list").contains("prefix 2001:db8::50/128 label 99"))
+      #expect(try vip("stop", ["ip": "2001:db8::50"]).status == 0)
+      #expect(!(try it.ip("addrlabel list").contains("2001:db8::50")))
+    }
+  }
+}

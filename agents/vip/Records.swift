@@ -1,0 +1,55 @@
+import Host
+import OCF
+
+/// What neither kernel nor address can tell, kept under `/run` so that it does not outlive a reboot.
+extension VirtualIP {
+  enum Record: String {
+    /// That a member of a promotable clone was started: an unpromoted one holds no address. Whether the address is here
+    /// the kernel is asked all the same.
+    case standby
+    /// The prefix length of a copy that was set aside (see `setLoopbackAside`).
+    case loopback
+  }
+
+  private static let directory = "/run/resource-agents"
+
+  /// `/run/resource-agents/vpnha-TYPE-INSTANCE.RECORD`
+  private func path(_ record: Record, _ call: Call) -> String {
+    let name = "\(call.request.type)-\(call.request.instance)".map {
+      $0.isASCII && ($0.isLetter || $0.isNumber || "-_.:".contains($0)) ? $0 : "_"
+    }
+    return "\(Self.directory)/vpnha-\(String(name)).\(record.rawValue)"
+  }
+
+  /// Names the address, so that a record for another one is not about this resource.
+  func writeRecord(_ record: Record, _ text: String, _ call: Call) throws(SystemError) {
+    try call.host.files.makeDirectory(Self.directory, mode: 0o755)
+    try call.host.files.replace(path(record, call), with: Array("\(ip) \(text)\n".utf8), mode: 0o600)
+  }
+
+  func readRecord(_ record: Record, _ call: Call) throws(SystemError) -> String? {
+    guard let bytes = try call.host.files.read(path(record, call), limit: 256) else { return nil }
+    let words = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+    guard words.count == 2, words[0] == "\(ip)" else { return nil }
+    return String(words[1])
+  }
+
+  func removeRecord(_ record: Record, _ call: Call) throws(SystemError) {
+    try call.host.files.remove(path(record, call))
+  }
+
+  func isPrepared(_ call: Call) throws(OCFError) -> Bool {
+    try explained { () throws(SystemError) in try readRecord(.standby, call) != nil }
+  }
+  func prepare(_ call: Call) throws(OCFError) {
+    try explained { () throws(SystemError) in try writeRecord(.standby, "ready", call) }
+  }
+  func forget(_ call: Call) throws(OCFError) {
+    try explained { () throws(SystemError) in try removeRecord(.standby, call) }
+  }
+
+  /// Runs what must not decide about the address; a failure is logged.
+  func attempt(_ call: Call, _ body: () throws(SystemError) -> Void) {
+    do throws(SystemError) { try body() } catch { call.log.warning("\(error)", ("VPNHA_ADDRESS", "\(ip)")) }
+  }
+}
