@@ -25,6 +25,8 @@ final class ScriptedCharon {
   var reloadRefusal: String?
   /// Commands in the order in which they were asked.
   private(set) var asked: [String] = []
+  /// `child` of every initiate.
+  private(set) var initiated: [String] = []
   /// `child-id` of every rekey.
   private(set) var rekeyed: [UInt64] = []
   /// `ike-id` of every terminate.
@@ -113,6 +115,9 @@ final class ScriptedCharon {
       sas.removeAll { $0.id == id && $0.confirms }
       reply.append("success", matches > 0)
       reply.append("matches", matches)
+    case "initiate":
+      initiated.append(request.text("child") ?? "")
+      reply.append("success", true)
     case "rekey":
       rekeyed.append(request.number("child-id") ?? 0)
       reply.append("success", true)

@@ -620,6 +620,7 @@ import Testing
     let standby = World(ha: true)
     #expect(standby.perform("start", promotable: true) == Outcome(.success))
     #expect(standby.machine.files.sent.isEmpty)
+    #expect(standby.charon.initiated == ["ha"])
     #expect(standby.machine.log.messages(from: .warning).isEmpty)
   }
 

@@ -93,6 +93,19 @@ extension StrongSwan: PromotableAgent {
     if !isPassive { call.log.warning("charon has still active SAs after it gave up the ha segment") }
   }
 
+  /// Has charon negotiate the SA between the two nodes at once.
+  ///
+  /// One second after its start the ha plugin asks its peer for all SAs, once. With a `secret` that question needs this SA;
+  /// without one the kernel drops it and begins the negotiation, and the standby would stay empty.
+  func reachPeer(_ call: Call) {
+    do throws(OCFError) {
+      guard try hasHA(call) else { return }
+      let lock = try exclusive(call)
+      defer { lock.release() }
+      try ask { () throws(VICIError) in try connect(call, within: .seconds(2)).initiate(child: "ha", of: "ha") }
+    } catch { call.log.debug("reaching the ha peer: \(error.reason)") }
+  }
+
   /// Says what the ha plugin's configuration lacks; never changes an exit status.
   func reviewHA(_ call: Call) {
     do throws(OCFError) { guard try hasHA(call) else { return } } catch { return }

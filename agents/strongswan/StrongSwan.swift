@@ -130,6 +130,7 @@ struct StrongSwan: ResourceAgent {
     try removeKernelState(call)
     try daemon.start(call) { (_) throws(OCFError) in
       guard try answers(call) else { return false }
+      reachPeer(call)
       try load(call)
       reviewHA(call)
       try takeSegmentIfPlain(call)
