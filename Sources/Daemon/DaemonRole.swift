@@ -19,10 +19,10 @@ public struct DaemonRole: Equatable, Sendable {
   /// Whether it was written for this very process.
   public func isAbout(_ process: Process) -> Bool { pid == process.pid && startTime == process.startTime }
 
-  /// `/run/resource-agents/vpnha-TYPE-INSTANCE.role`
-  public static func path(for request: Request) -> String {
+  /// `/run/resource-agents/vpnha-TYPE-INSTANCE.role`, or what else an agent keeps for this instance.
+  public static func path(for request: Request, _ kind: String = "role") -> String {
     let name = "\(request.type)-\(request.instance)".map { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.:".contains($0)) ? $0 : "_" }
-    return "\(directory)/vpnha-\(String(name)).role"
+    return "\(directory)/vpnha-\(String(name)).\(kind)"
   }
   /// Where resource agents keep what does not survive a reboot.
   public static let directory = "/run/resource-agents"

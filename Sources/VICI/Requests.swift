@@ -47,6 +47,8 @@ public struct IKESA: Hashable, Sendable {
   public var remoteHost: String
   public var remotePort: UInt64
   public var isInitiator: Bool
+  /// Seconds since it was established; nil when it is not, and on a node that holds it for its peer.
+  public var age: UInt64?
   public var children: [ChildSA]
 
   public var isEstablished: Bool { state == "ESTABLISHED" }
@@ -70,6 +72,10 @@ public struct ChildSA: Hashable, Sendable {
   public var bytesOut: UInt64
   public var packetsIn: UInt64
   public var packetsOut: UInt64
+  /// Seconds since it was installed.
+  public var age: UInt64
+
+  public var isInstalled: Bool { state == "INSTALLED" }
 }
 
 /// A loaded connection as `list-conns` shows it.
@@ -200,7 +206,7 @@ extension IKESA {
       connection: connection, uniqueID: try row.expectNumber("uniqueid", of: "list-sas"),
       version: row.number("version") ?? 0, state: try row.expect("state", of: "list-sas"),
       localHost: row.text("local-host") ?? "", remoteHost: row.text("remote-host") ?? "",
-      remotePort: row.number("remote-port") ?? 0, isInitiator: row.flag("initiator"), children: [])
+      remotePort: row.number("remote-port") ?? 0, isInitiator: row.flag("initiator"), age: row.number("established"), children: [])
     for (_, child) in row.section("child-sas")?.sections ?? [] { children.append(try ChildSA(child)) }
   }
 }
@@ -212,7 +218,7 @@ extension ChildSA {
       requestID: row.number("reqid") ?? 0, state: try row.expect("state", of: "list-sas"),
       inboundSPI: row.text("spi-in") ?? "", outboundSPI: row.text("spi-out") ?? "", bytesIn: row.number("bytes-in") ?? 0,
       bytesOut: row.number("bytes-out") ?? 0, packetsIn: row.number("packets-in") ?? 0,
-      packetsOut: row.number("packets-out") ?? 0)
+      packetsOut: row.number("packets-out") ?? 0, age: row.number("install-time") ?? 0)
   }
 }
 

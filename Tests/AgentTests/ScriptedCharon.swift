@@ -11,6 +11,8 @@ final class ScriptedCharon {
     var localHost = "203.0.113.50"
     /// `uniqueid` of its CHILD SA; 0 for none.
     var child: UInt64 = 0
+    var age = 0
+    var childAge = 0
     /// Whether it goes when it is told to.
     var confirms = true
   }
@@ -95,11 +97,13 @@ final class ScriptedCharon {
         section.append("version", 1)
         section.append("state", sa.state)
         section.append("local-host", sa.localHost)
+        section.append("established", sa.age)
         if sa.child > 0 {
           var child = Message()
           child.append("name", "l2tp")
           child.append("uniqueid", sa.child)
           child.append("state", "INSTALLED")
+          child.append("install-time", sa.childAge)
           var children = Message()
           children.append("l2tp-\(sa.child)", child)
           section.append("child-sas", children)

@@ -545,6 +545,27 @@ import Testing
     #expect(!Rekeying.isMeant(by: ["/x/strongswan", "monitor"]))
   }
 
+  @Test func peerThatMissedItsAnswerIsSentEverythingOnce() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    func orders() -> [String] { world.machine.files.sent.dropFirst().map { String(decoding: $0.bytes.dropLast(), as: UTF8.self) } }
+    // The peer came back 20 s ago; this client's SA is from before that and was not rekeyed.
+    world.charon.sas = [.init(id: 1, child: 101, age: 900, childAge: 300), .init(id: 2, connection: "ha", child: 102, age: 20, childAge: 20)]
+    #expect(world.perform("monitor", promotable: true) == Outcome(.runningPromoted))
+    #expect(orders() == [])
+    for _ in 0..<3 { #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted)) }
+    #expect(orders() == ["*1"])
+    // Rekeyed, and later still: nothing more.
+    world.charon.sas[0].childAge = 4
+    #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+    // It comes back again, and is answered.
+    world.charon.sas[1] = .init(id: 7, connection: "ha", child: 107, age: 60, childAge: 60)
+    world.charon.sas[0].childAge = 58
+    #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+    #expect(orders() == ["*1"])
+  }
+
   @Test func promoteWithoutHASaysWhatClientsExperience() throws {
     let world = World(running: true)
     try world.holdAddress()

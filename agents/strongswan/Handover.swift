@@ -54,6 +54,8 @@ extension StrongSwan: PromotableAgent {
   enum SegmentOrder: String {
     case take = "+1"
     case drop = "-1"
+    /// Send the peer everything, and rekey every CHILD SA.
+    case resync = "*1"
   }
 
   /// Writes to the plugin's FIFO. charon opens it anew for every message, so that for an instant nobody reads from it.
@@ -71,7 +73,13 @@ extension StrongSwan: PromotableAgent {
       }
     }
     if let refusal, !sent || refusal.errno != .noSuchDeviceOrAddress { throw explain(refusal, while: "ha_fifo") }
-    call.log.info(order == .take ? "took the ha segment" : "gave up the ha segment", ("VPNHA_FIFO", haFifo.description))
+    let words =
+      switch order {
+      case .take: "took the ha segment"
+      case .drop: "gave up the ha segment"
+      case .resync: "sends its peer every SA again"
+      }
+    call.log.info(words, ("VPNHA_FIFO", haFifo.description))
   }
 
   /// A plain resource has no peer that could hold the segment.
@@ -105,6 +113,39 @@ extension StrongSwan: PromotableAgent {
       try ask { () throws(VICIError) in try connect(call, within: .seconds(2)).initiate(child: "ha", of: "ha") }
     } catch { call.log.debug("reaching the ha peer: \(error.reason)") }
   }
+
+  /// Sends the peer everything when it has come back and has not been sent what it asked for.
+  ///
+  /// Its one question may have been lost (`reachPeer`). Had it been answered, every CHILD SA would be younger than the SA
+  /// between the nodes. Once for each such SA; where the peer comes back often, clients are rekeyed no more often than that.
+  func resyncPeer(_ call: Call) {
+    var tunnel: (id: UInt64, age: UInt64)?
+    var oldest: UInt64 = 0
+    do throws(OCFError) {
+      try ask { () throws(VICIError) in
+        try connect(call, within: .seconds(5)).sas { sa in
+          guard sa.isEstablished, let age = sa.age, sa.children.contains(where: \.isInstalled) else { return }
+          if sa.connection == "ha" {
+            if age < tunnel?.age ?? .max { tunnel = (sa.uniqueID, age) }
+          } else if isOurs(sa) {
+            oldest = sa.children.filter(\.isInstalled).map(\.age).reduce(oldest, max)
+          }
+        }
+      }
+      // An answer that is under way gets its time.
+      guard let tunnel, tunnel.age > Self.resyncTime, oldest > tunnel.age + Self.resyncTime else { return }
+      let path = Self.resyncRecord(for: call.request)
+      let mark = Array("\(tunnel.id)\n".utf8)
+      guard try attempt("reading \(path)", { () throws(SystemError) in try call.host.files.read(path, limit: 64) }) != mark
+      else { return }
+      try attempt("writing \(path)") { () throws(SystemError) in try call.host.files.replace(path, with: mark, mode: 0o600) }
+      try send(.resync, call)
+    } catch { call.log.warning("looking after the ha peer: \(error.reason)") }
+  }
+
+  /// Seconds within which a peer that asks is answered and its SAs are rekeyed.
+  static let resyncTime: UInt64 = 15
+  static func resyncRecord(for request: Request) -> String { DaemonRole.path(for: request, "resync") }
 
   /// Says what the ha plugin's configuration lacks; never changes an exit status.
   func reviewHA(_ call: Call) {

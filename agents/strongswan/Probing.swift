@@ -13,10 +13,7 @@ struct ProbeRecord {
   /// charon drops a half-open SA after 30 s.
   static let halfOpenLife = Duration.seconds(31)
 
-  static func path(for request: Request) -> String {
-    let role = DaemonRole.path(for: request)
-    return String(role.dropLast(".role".count)) + ".probe"
-  }
+  static func path(for request: Request) -> String { DaemonRole.path(for: request, "probe") }
 
   /// What was written, or a new one with an SPI at random.
   init(reading call: Call) throws(SystemError) {

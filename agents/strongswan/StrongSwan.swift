@@ -91,6 +91,7 @@ struct StrongSwan: ResourceAgent {
           return .failed("connections: \(missing) is not loaded", promoted: isPromoted)
         }
       }
+      if call.depth >= .service, call.request.action == .monitor, isPromoted, statistics.hasPlugin("ha") { resyncPeer(call) }
       if call.depth >= .client, let problem = probe(call, isPromoted: isPromoted) {
         return .failed(problem, promoted: isPromoted)
       }
@@ -157,6 +158,7 @@ struct StrongSwan: ResourceAgent {
     do throws(SystemError) {
       try removeSockets(call)
       try call.host.files.remove(ProbeRecord.path(for: call.request))
+      try call.host.files.remove(Self.resyncRecord(for: call.request))
     } catch { call.log.warning("cleaning up after \(daemon.name): \(error)") }
   }
 
