@@ -7,6 +7,7 @@ import OCFMetadata
 /// Runs an agent as the cluster calls it: `TYPE ACTION`, everything else in the environment. The whole of an agent's
 /// `main`.
 public func run<Agent: ResourceAgent>(_: Agent.Type) -> Never {
+  openStandardStreams()
   explainTraps()
   let arguments = CommandLine.arguments
   let processes = LinuxProcesses()
@@ -43,6 +44,7 @@ public func run<Agent: ResourceAgent>(_: Agent.Type) -> Never {
 /// Runs what an agent does in a process of its own after an action: `body` gets the call that started it, with `limit` as
 /// its time.
 public func runDetached<Agent: ResourceAgent>(_: Agent.Type, for limit: Duration, _ body: (Agent, Call) -> Void) -> Never {
+  openStandardStreams()
   explainTraps()
   let request = Request(arguments: CommandLine.arguments, environment: processEnvironment())
   let clock = LinuxClock()
@@ -114,6 +116,14 @@ func processEnvironment() -> [String: String] {
     entry += 1
   }
   return result
+}
+
+/// A caller may have closed them; then the next socket would have the number that reasons are written to.
+private func openStandardStreams() {
+  for number: Int32 in 0...2 where clinux_fcntl(number, F_GETFD, 0) == -1 {
+    // The lowest free number is this one.
+    _ = clinux_open("/dev/null", O_RDWR, 0)
+  }
 }
 
 /// A trap in optimised code ends the process without a word, and the cluster would see only a signal.

@@ -64,6 +64,20 @@ struct LogTests {
     #expect(answer.error == "INFO: added 192.0.2.10/24 to v0\n")
   }
 
+  @Test("closed standard streams are not taken for sockets")
+  func closedStreams() throws {
+    let answer = try Sandbox.script(
+      .vip, """
+        status() { if "$@"; then echo 0; else echo $?; fi; }
+        status agent start <&- 2>&-
+        { agent monitor >&- 2>&- <&- && echo 0; } || echo $?
+        ip link set v1 down
+        status agent monitor <&- 2>&-
+        status agent stop <&- 2>&-
+        """)
+    #expect(answer.output == "0\n0\n1\n0\n", "\(answer)")
+  }
+
   @Test("a failed action leaves a recording for qb-blackbox, and nothing on standard output")
   func recording() throws {
     let answer = try Sandbox.script(
