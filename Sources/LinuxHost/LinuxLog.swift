@@ -6,7 +6,7 @@ import Systemd
 /// before an action has failed.
 ///
 /// On a terminal: standard error. In a cluster: syslog through libqb, or, where journald runs, the same line as one
-/// structured entry of the journal (which hands it on to syslog), and the file that `HA_LOGFILE` names. A trace gets
+/// structured entry of the journal (which hands it on to syslog), and the files that `HA_LOGFILE` and `HA_DEBUGLOG` name. A trace gets
 /// every line.
 public final class LinuxLog: Log {
   private let environment: [String: String]
@@ -76,18 +76,19 @@ public final class LinuxLog: Log {
 
   private func emit(_ level: LogLevel, _ message: String, _ fields: [(String, String)]) {
     let line = "\(level.word): \(message)"
-    guard case .cluster(let facility, let file) = destination, !isBroken else { return say(line) }
+    guard case .cluster(let facility, let file, let debugFile) = destination, !isBroken else { return say(line) }
     do throws(SystemError) {
       let hasJournal = facility != nil && isSocket(journalSocket)
       if let facility, hasJournal { try enterJournal(level, line, facility, fields) }
-      if file != nil || !hasJournal {
+      if file != nil || debugFile != nil || !hasJournal {
         let qb: QBLog
         if let open = self.qb { qb = open } else {
           qb = try QBLog(identity: identity, facility: facility ?? 0)
           // Kept before the file is opened: libqb takes one initialisation only.
           self.qb = qb
           qb.setSyslog(facility != nil && !hasJournal)
-          if let file { try qb.append(to: file) }
+          if let file { try qb.append(to: file, from: .info) }
+          if let debugFile { try qb.append(to: debugFile, from: .debug) }
         }
         qb.write(level.priority, caller: action, file: type, line)
       }

@@ -4,8 +4,9 @@ import Host
 /// Where lines of a cluster's agents go, as resource-agents' `ocf_log` decides it from the environment.
 enum LogDestination: Equatable {
   case terminal
-  /// `facility` is nil when syslog is switched off, `file` when none is named; one of them is there.
-  case cluster(facility: Int32?, file: String?)
+  /// `facility` is nil when syslog is switched off, a file when none is named; one of them is there. Debug lines go to
+  /// syslog and to `debugFile`, all others to both files; a file that is both is `debugFile`.
+  case cluster(facility: Int32?, file: String?, debugFile: String?)
   /// Neither a terminal nor a cluster: the caller reads our standard error.
   case standardError
 
@@ -15,13 +16,15 @@ enum LogDestination: Equatable {
       return nil
     }
     let facility = first("HA_LOGFACILITY", "PCMK_LOGFACILITY", "HA_logfacility", "PCMK_logfacility").flatMap(Self.facility)
-    let file = first("HA_LOGFILE", "PCMK_LOGFILE").flatMap { $0.hasPrefix("/") && $0 != "/dev/null" ? $0 : nil }
+    func path(_ name: String?) -> String? { name.flatMap { $0.hasPrefix("/") && $0 != "/dev/null" ? $0 : nil } }
+    let file = path(first("HA_LOGFILE", "PCMK_LOGFILE"))
+    let debugFile = path(first("HA_DEBUGLOG", "PCMK_DEBUGLOG"))
     if isTerminal {
       self = .terminal
-    } else if facility == nil && file == nil {
+    } else if facility == nil && file == nil && debugFile == nil {
       self = .standardError
     } else {
-      self = .cluster(facility: facility, file: file)
+      self = .cluster(facility: facility, file: file == debugFile ? nil : file, debugFile: debugFile)
     }
   }
 

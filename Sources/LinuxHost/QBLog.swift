@@ -13,7 +13,7 @@ final class QBLog {
   private let fileOpen: cqb_log_file_open
   private let writeBlackbox: cqb_log_blackbox_write_to_file
   private let log: UnsafeMutableRawPointer
-  private var file: Int32?
+  private var files: [Int32] = []
 
   private static let syslog = Int32(QB_LOG_SYSLOG.rawValue)
   private static let blackbox = Int32(QB_LOG_BLACKBOX.rawValue)
@@ -40,13 +40,13 @@ final class QBLog {
   func setSyslog(_ isOn: Bool) { _ = ctl(Self.syslog, QB_LOG_CONF_ENABLED, isOn ? 1 : 0) }
 
   /// Lines go to the end of `path` as well, as `ocf_log` writes them: `DATE  TAG:    LEVEL: message`.
-  func append(to path: String) throws(SystemError) {
+  func append(to path: String, from level: LogLevel) throws(SystemError) {
     let operation = "opening log file \(path)"
     let target = fileOpen(path)
     try check(operation, target)
-    file = target
+    files.append(target)
     formatSet(target, "%t  %N[%P]:    %b")
-    try addFilter(target, operation)
+    try addFilter(target, level, operation)
     try check(operation, ctl(target, QB_LOG_CONF_ENABLED, 1))
   }
 
@@ -61,8 +61,8 @@ final class QBLog {
   func record(_ records: [FlightRing.Record], caller: String, file: String, into path: String) throws(SystemError) {
     let operation = "writing the flight recording"
     setSyslog(false)
-    if let file = self.file { _ = ctl(file, QB_LOG_CONF_ENABLED, 0) }
-    try addFilter(Self.blackbox, operation)
+    for file in files { _ = ctl(file, QB_LOG_CONF_ENABLED, 0) }
+    try addFilter(Self.blackbox, .debug, operation)
     try check(operation, ctl(Self.blackbox, QB_LOG_CONF_SIZE, 128 * 1024))
     try check(operation, ctl(Self.blackbox, QB_LOG_CONF_ENABLED, 1))
     defer { _ = ctl(Self.blackbox, QB_LOG_CONF_ENABLED, 0) }
@@ -74,8 +74,8 @@ final class QBLog {
     guard written > 0 else { throw SystemError(operation, Errno(rawValue: Int32(clamping: -written))) }
   }
 
-  private func addFilter(_ target: Int32, _ operation: String) throws(SystemError) {
-    try check(operation, filterCtl(target, QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, "*", UInt8(LOG_DEBUG)))
+  private func addFilter(_ target: Int32, _ level: LogLevel, _ operation: String) throws(SystemError) {
+    try check(operation, filterCtl(target, QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, "*", level.priority))
   }
 
   private func check(_ operation: String, _ answer: Int32) throws(SystemError) {

@@ -9,10 +9,12 @@ import Testing
 @Suite struct LogDestinationTests {
   @Test(arguments: [
     ([:], LogDestination.standardError),
-    (["HA_LOGFACILITY": "daemon"], .cluster(facility: 3 << 3, file: nil)),
-    (["PCMK_logfacility": "LOCAL7"], .cluster(facility: 23 << 3, file: nil)),
+    (["HA_LOGFACILITY": "daemon"], .cluster(facility: 3 << 3, file: nil, debugFile: nil)),
+    (["PCMK_logfacility": "LOCAL7"], .cluster(facility: 23 << 3, file: nil, debugFile: nil)),
+    (["HA_LOGFILE": "/a", "HA_DEBUGLOG": "/b"], .cluster(facility: nil, file: "/a", debugFile: "/b")),
+    (["HA_LOGFILE": "/a", "PCMK_DEBUGLOG": "/a"], .cluster(facility: nil, file: nil, debugFile: "/a")),
     (["HA_LOGFACILITY": "none", "PCMK_LOGFACILITY": "none"], .standardError),
-    (["HA_LOGFACILITY": "none", "HA_LOGFILE": "/var/log/ha"], .cluster(facility: nil, file: "/var/log/ha")),
+    (["HA_LOGFACILITY": "none", "HA_LOGFILE": "/var/log/ha"], .cluster(facility: nil, file: "/var/log/ha", debugFile: nil)),
     (["HA_LOGFACILITY": "nonsense"], .standardError),
     (["HA_LOGFACILITY": "", "PCMK_LOGFILE": "relative"], .standardError),
     (["HA_LOGFILE": "/dev/null"], .standardError),
@@ -84,9 +86,13 @@ import Testing
   }
 
   @Test func debugLinesWhenTheClusterDebugs() throws {
-    let log = log(["HA_LOGFILE": scratch["ha.log"], "HA_debug": "1"])
+    let log = log(["HA_LOGFILE": scratch["ha.log"], "HA_DEBUGLOG": scratch["debug.log"], "HA_debug": "1"])
     log.debug("an observation")
-    #expect(try text(scratch["ha.log"]).hasSuffix("DEBUG: an observation\n"))
+    log.info("a change")
+    #expect(try text(scratch["ha.log"]).split(separator: "\n").map { $0.hasSuffix("INFO: a change") } == [true])
+    let lines = try text(scratch["debug.log"]).split(separator: "\n")
+    #expect(lines.count == 2)
+    #expect(lines.first?.hasSuffix("DEBUG: an observation") == true)
   }
 
   @Test func aFailedActionLeavesARecording() throws {
