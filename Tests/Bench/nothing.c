@@ -1,0 +1,2 @@
+/* What a process costs. */
+int main(void) { return 0; }
