@@ -11,12 +11,17 @@ extension ResourceAgent {
   /// An agent with the parameters of `request`. Never fails: problems are kept for the action loop to weigh.
   public static func loaded(from request: Request) -> LoadedAgent<Self> {
     let agent = Self()
+    let parameters = agent.parameters
     var problems: [String] = []
     var isUnidentified = false
-    for (name, parameter) in agent.parameters {
-      let text =
-        request.parameter(name)
-        ?? Self.deprecatedNames(of: name, in: agent).lazy.compactMap { request.parameter($0) }.first
+    for (name, parameter) in parameters {
+      var text = request.parameter(name)
+      if text == nil {
+        // A deprecated parameter that this one replaces still gives it its value.
+        for (old, other) in parameters where text == nil && other.declaration.deprecated?.replacement == name {
+          text = request.parameter(old)
+        }
+      }
       guard let text else {
         if parameter.isRequired {
           problems.append("\(name): is required")
@@ -56,11 +61,6 @@ extension ResourceAgent {
       return (wireName(label), parameter)
     }
   }
-
-  /// A deprecated parameter that is replaced by `name` still gives it its value.
-  private static func deprecatedNames(of name: String, in agent: Self) -> [String] {
-    agent.parameters.filter { $0.parameter.declaration.deprecated?.replacement == name }.map(\.name)
-  }
 }
 
 extension AnyParameter {
@@ -69,10 +69,13 @@ extension AnyParameter {
 
 /// `_arpCount` → `arp_count`
 private func wireName(_ label: String) -> String {
-  var name = ""
-  for character in label.drop(while: { $0 == "_" }) {
-    if character.isUppercase { name += "_" }
-    name += character.lowercased()
+  var name: [UInt8] = []
+  for letter in label.utf8.drop(while: { $0 == UInt8(ascii: "_") }) {
+    if (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(letter) {
+      name += [UInt8(ascii: "_"), letter + 32]
+    } else {
+      name.append(letter)
+    }
   }
-  return name
+  return String(decoding: name, as: UTF8.self)
 }
