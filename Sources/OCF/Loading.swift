@@ -55,16 +55,12 @@ extension ResourceAgent {
     }
   }
 
-  var parameters: [(name: String, parameter: any AnyParameter)] {
+  var parameters: [(name: String, parameter: AnyParameter)] {
     Mirror(reflecting: self).children.compactMap { child in
-      guard let parameter = child.value as? any AnyParameter, let label = child.label else { return nil }
+      guard let parameter = child.value as? AnyParameter, let label = child.label else { return nil }
       return (wireName(label), parameter)
     }
   }
-}
-
-extension AnyParameter {
-  var isSecret: Bool { self is Parameter<Secret> || self is Parameter<Secret?> }
 }
 
 /// `_arpCount` → `arp_count`

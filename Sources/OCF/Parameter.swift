@@ -7,39 +7,77 @@ import Host
 ///
 /// A property without a value is required.
 @propertyWrapper
-public struct Parameter<Value: ParameterValue> {
-  /// The wrapper is a value, but the loader must be able to write through `Mirror`.
-  final class Box { var value: Value?; init(_ value: Value?) { self.value = value } }
+public final class Parameter<Value>: AnyParameter {
+  private var value: Value?
+  private let parse: (String) throws(Unreadable) -> Value
 
-  let box: Box
-  let fallback: Value?
-  let declaration: ParameterDeclaration
-
-  public init(
-    wrappedValue: Value, _ shortDescription: String, _ longDescription: String = "", uniqueGroup: String? = nil,
-    reloadable: Bool = false, deprecated: Deprecation? = nil
+  fileprivate init(
+    _ value: Value?, _ declaration: ParameterDeclaration, _ type: any ParameterValue.Type, defaultText: @escaping () -> String?,
+    _ parse: @escaping (String) throws(Unreadable) -> Value
   ) {
-    box = Box(wrappedValue)
-    fallback = wrappedValue
-    declaration = ParameterDeclaration(shortDescription, longDescription, uniqueGroup, reloadable, deprecated)
-  }
-
-  public init(
-    _ shortDescription: String, _ longDescription: String = "", uniqueGroup: String? = nil, reloadable: Bool = false,
-    deprecated: Deprecation? = nil
-  ) {
-    box = Box(nil)
-    fallback = nil
-    declaration = ParameterDeclaration(shortDescription, longDescription, uniqueGroup, reloadable, deprecated)
+    self.value = value
+    self.parse = parse
+    super.init(declaration, type, isRequired: value == nil, defaultText: defaultText)
   }
 
   public var wrappedValue: Value {
     get {
-      guard let value = box.value else { preconditionFailure("a required parameter was read before it was loaded") }
+      guard let value else { preconditionFailure("a required parameter was read before it was loaded") }
       return value
     }
-    nonmutating set { box.value = newValue }
+    set { value = newValue }
   }
+
+  override func read(_ text: String) throws(Unreadable) { value = try parse(text) }
+}
+
+extension Parameter where Value: ParameterValue {
+  public convenience init(
+    wrappedValue: Value, _ shortDescription: String, _ longDescription: String = "", uniqueGroup: String? = nil,
+    reloadable: Bool = false, deprecated: Deprecation? = nil
+  ) {
+    self.init(wrappedValue, ParameterDeclaration(shortDescription, longDescription, uniqueGroup, reloadable, deprecated))
+  }
+
+  public convenience init(
+    _ shortDescription: String, _ longDescription: String = "", uniqueGroup: String? = nil, reloadable: Bool = false,
+    deprecated: Deprecation? = nil
+  ) {
+    self.init(nil, ParameterDeclaration(shortDescription, longDescription, uniqueGroup, reloadable, deprecated))
+  }
+
+  private convenience init(_ value: Value?, _ declaration: ParameterDeclaration) {
+    self.init(value, declaration, Value.self, defaultText: { value?.parameterText }) {
+      (text: String) throws(Unreadable) in try Value(parameter: text)
+    }
+  }
+}
+
+/// What the loader knows of a parameter, whatever its value's type.
+///
+/// A class, and `Parameter` a subclass without a constraint: to make sense of a constrained one through `Mirror`, the
+/// runtime searches the whole program for conformances, which costs a monitor more than its work does.
+public class AnyParameter {
+  let declaration: ParameterDeclaration
+  /// Whether there is no default.
+  let isRequired: Bool
+  private let type: any ParameterValue.Type
+  private let makeDefaultText: () -> String?
+
+  fileprivate init(
+    _ declaration: ParameterDeclaration, _ type: any ParameterValue.Type, isRequired: Bool, defaultText: @escaping () -> String?
+  ) {
+    self.declaration = declaration
+    self.type = type
+    self.isRequired = isRequired
+    makeDefaultText = defaultText
+  }
+
+  var contentType: ContentType { type.contentType }
+  var defaultText: String? { makeDefaultText() }
+  var isSecret: Bool { type == Secret.self || type == Secret?.self }
+  /// Takes the value from its text.
+  func read(_ text: String) throws(Unreadable) {}
 }
 
 /// Why a parameter should not be used any more.
@@ -117,21 +155,6 @@ public protocol ParameterValue {
 public struct Unreadable: Error, Equatable, Sendable {
   public var expected: String
   public init(_ expected: String) { self.expected = expected }
-}
-
-protocol AnyParameter {
-  var declaration: ParameterDeclaration { get }
-  var contentType: ContentType { get }
-  var defaultText: String? { get }
-  var isRequired: Bool { get }
-  func read(_ text: String) throws(Unreadable)
-}
-
-extension Parameter: AnyParameter {
-  var contentType: ContentType { Value.contentType }
-  var defaultText: String? { fallback.flatMap { $0.parameterText } }
-  var isRequired: Bool { fallback == nil }
-  func read(_ text: String) throws(Unreadable) { box.value = try Value(parameter: text) }
 }
 
 // MARK: - Values
