@@ -30,10 +30,13 @@ class Layout:
         return places[0][0] if all(place == places[0] and len(place) == 1 for place in places) else None
 
     def settled(self, view):
-        """Serving, and with a warm standby on the other node where the layout has one."""
-        if self.promotable and len(view.online) > 1 and any(len(view.where(member, "Unpromoted")) != 1 for member in STACK):
-            return None
-        return self.serving(view)
+        """Serving, and with a warm standby and replicated connections on the other node where the layout has that."""
+        serving = self.serving(view)
+        if serving and self.promotable:
+            standby = list(view.online - {serving})
+            if any(view.where(member, "Unpromoted") != standby for member in (*STACK, "conntrackd")):
+                return None
+        return serving
 
 
 README = f"{ROOT}/README.md"

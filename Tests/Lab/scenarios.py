@@ -73,13 +73,20 @@ def _lose(lab, result, story, what, strike):
     """Takes the serving node away, watches the service and the client come back, and prints when what happened."""
     victim = until("one node serves", 30, lab.serving)
     survivor = lab.other(victim)
-    seen = {}
+    seen, actions = {}, []  # an action: what, of which resource, from, until
 
     def log(moment, text):
         if "state is now lost" in text and victim.name in text:
             seen.setdefault("lost", moment)
-        elif re.search(rf"Result of (start|promote) operation for .* on {survivor.name}: ok", text):
-            seen["up"] = moment
+        elif asked := re.search(rf"Requesting local execution of (\w+) operation for (\S+) on {survivor.name}", text):
+            actions.append([*asked.groups(), moment, None])
+        elif done := re.search(rf"Result of (\w+) operation for (\S+) on {survivor.name}: (\w+)", text):
+            for action in reversed(actions):
+                if action[:2] == [done[1], done[2]] and action[3] is None:
+                    action[3] = moment
+                    break
+            if done[1] in ("start", "promote") and done[3] == "ok":
+                seen["up"] = moment
 
     lab.fenced.pop(victim.name, None)
     survivor.follow("/var/log/pacemaker/pacemaker.log", log)
@@ -93,6 +100,7 @@ def _lose(lab, result, story, what, strike):
         # Sooner than the death can be noticed, a reply is one that was under way.
         back = lab.await_client(after=cut + 0.5)
         until("address, IKE and L2TP answer", 10, lambda: all(probe.answered for probe in asking), every=0.05)
+        until(f"{survivor.name} serves", 30, lambda: lab.serving() is survivor)
     finally:
         for probe in asking:
             probe.stop()
@@ -108,7 +116,12 @@ def _lose(lab, result, story, what, strike):
         "session back": back - cut,
     })
     lab.say(f"the client is back through {survivor.name}, as {lab.client_address()}")
-    print(f"\n  Layout {lab.layout.name}:\n{timeline.text()}\n", flush=True)
+    print(f"\n  Layout {lab.layout.name}:\n{timeline.text()}\n")
+    print(f"  What {survivor.name} was asked to do, and how long it took:")
+    for action, resource, begun, ended in actions:
+        if begun > cut and begun <= seen.get("up", 0):
+            print(f"    {begun - cut:6.2f} s  {action} {resource}" + (f" ({ended - begun:.2f} s)" if ended else ""))
+    print(flush=True)
     result["timeline"], result["takeover"] = timeline.moments, timeline.takeover()
     if None in timeline.moments.values():
         raise Failure("the timeline has a gap")
