@@ -9,18 +9,22 @@ public final class LinuxUnits: Units {
   private let clock: any Clock
   private let root: String
   private let patience: Duration
+  private let reloadPatience: Duration
 
   /// - Parameters:
   ///   - root: where runtime units are (`/run/systemd/system`).
-  ///   - patience: how long systemd may take for an answer that is not a job.
+  ///   - patience: how long systemd may take for an answer that is neither a job nor a reload.
+  ///   - reloadPatience: how long it may take to read all units anew (over 4 s on a busy small machine).
   public init(
-    files: any Files, clock: any Clock, root: String = "/run/systemd/system", patience: Duration = .seconds(5)
+    files: any Files, clock: any Clock, root: String = "/run/systemd/system", patience: Duration = .seconds(5),
+    reloadPatience: Duration = .seconds(15)
   ) {
     manager = ServiceManager(clock: clock)
     self.files = files
     self.clock = clock
     self.root = root
     self.patience = patience
+    self.reloadPatience = reloadPatience
   }
 
   public var isAvailable: Bool {
@@ -49,7 +53,7 @@ public final class LinuxUnits: Units {
       try files.makeDirectory(dropIn.directory, mode: 0o755)
       try files.replace(dropIn.path, with: bytes, mode: 0o644)
     }
-    try manager.reload(before: clock.now + patience)
+    try manager.reload(before: clock.now + reloadPatience)
   }
 
   public func removeOverride(_ name: String) throws(SystemError) {
@@ -58,7 +62,7 @@ public final class LinuxUnits: Units {
     try files.remove(dropIn.path)
     // Somebody else's drop-ins keep it.
     _ = rmdir(dropIn.directory)
-    try manager.reload(before: clock.now + patience)
+    try manager.reload(before: clock.now + reloadPatience)
   }
 
   private func dropIn(_ name: String) throws(SystemError) -> (directory: String, path: String) {
