@@ -302,11 +302,11 @@ import Testing
   @Test func swanctlsWordsAreTold() {
     let world = World()
     world.machine.processes.programs[Swanctl.binary] = { _ in
-      CommandResult(.exited(22), error: Array("loading...\nloading connection 'l2tp' failed: unknown option: versoin\n".utf8))
+      CommandResult(.exited(22), error: Array("loading connection 'l2tp' failed: unknown option: versoin\nloaded 0 of 1 connections\n".utf8))
     }
     #expect(
       world.perform("start").reason
-        == "loading /etc/swanctl/swanctl.conf: swanctl exited with 22: loading connection 'l2tp' failed: unknown option: versoin")
+        == "loading /etc/swanctl/swanctl.conf: loading connection 'l2tp' failed: unknown option: versoin")
     #expect(!world.runs)
   }
 

@@ -48,7 +48,7 @@ extension StrongSwan {
     }
     switch result.ending {
     case .exited(0): break
-    case .exited(let status): throw .failed("loading \(config): swanctl exited with \(status)\(lastLine(of: result.error))")
+    case .exited(let status): throw .failed("loading \(config): \(complaint(in: result.error) ?? "swanctl exited with \(status)")")
     case .signalled(let signal): throw .failed("loading \(config): swanctl ended by signal \(signal)")
     case .timedOut: throw .failed("loading \(config): swanctl did not end in time")
     }
@@ -66,10 +66,13 @@ extension StrongSwan {
     return try ask { () throws(VICIError) in try Charon.lock(on: call.host, before: call.deadline) }
   }
 
-  /// The last line that a tool wrote, as a part of a reason.
-  private func lastLine(of output: [UInt8]) -> String {
-    guard let line = output.split(separator: UInt8(ascii: "\n")).last else { return "" }
-    return ": " + String(decoding: line.prefix(120).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
+  /// What swanctl complained about, as a part of a reason: the last line that names a failure, else the last one. Nothing
+  /// depends on it.
+  private func complaint(in output: [UInt8]) -> String? {
+    let lines = output.split(separator: UInt8(ascii: "\n")).map { line in
+      String(decoding: line.prefix(200).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
+    }
+    return lines.last { $0.contains(" failed: ") } ?? lines.last
   }
 }
 

@@ -129,13 +129,18 @@ struct StrongSwan: ResourceAgent {
     try checkPorts(call)
     // A charon that was killed leaves its states in the kernel, and does not look for them when it starts again.
     try removeKernelState(call)
-    try daemon.start(call) { (_) throws(OCFError) in
-      guard try answers(call) else { return false }
-      reachPeer(call)
-      try load(call)
-      reviewHA(call)
-      try takeSegmentIfPlain(call)
-      return true
+    do throws(OCFError) {
+      try daemon.start(call) { (_) throws(OCFError) in
+        guard try answers(call) else { return false }
+        reachPeer(call)
+        try load(call)
+        reviewHA(call)
+        try takeSegmentIfPlain(call)
+        return true
+      }
+    } catch {
+      tidy(call)
+      throw error
     }
   }
 
@@ -155,6 +160,11 @@ struct StrongSwan: ResourceAgent {
     // sockets, and waits for a lock that nobody gives back (trap_manager.c, uninstall after flush).
     try daemon.stop(call, grace: .seconds(15)) { hasClosed(call) }
     try removeKernelState(call)
+    tidy(call)
+  }
+
+  /// Removes the files that a daemon which has gone leaves under `/run`.
+  private func tidy(_ call: Call) {
     do throws(SystemError) {
       try removeSockets(call)
       try call.host.files.remove(ProbeRecord.path(for: call.request))
@@ -170,21 +180,18 @@ struct StrongSwan: ResourceAgent {
     } catch { return error.errno == .connectionRefused || error.errno == .noSuchFile }
   }
 
-  /// charon does not unlink its sockets, and a killed one not its pipe either. What somebody serves stays.
+  /// charon does not unlink its sockets, and a killed one not its pipe either. What somebody serves stays; a process that
+  /// is just ending may do so for another instant.
   private func removeSockets(_ call: Call) throws(SystemError) {
+    let within = call.host.clock.now + .milliseconds(300)
     let files = call.host.files
     let directory = vici.description.lastIndex(of: "/").map { String(vici.description[..<$0]) } ?? ""
     let besides = try files.entries(of: directory) ?? []
     for name in besides.filter({ $0.hasPrefix("charon.") || "\(directory)/\($0)" == vici.description }).prefix(32) {
       let path = "\(directory)/\(name)"
       guard try files.status(path)?.kind == .socket else { continue }
-      do throws(SystemError) {
-        try call.host.sockets.connect(toUnix: path, before: call.host.clock.now + .milliseconds(50)).close()
-      } catch where error.errno == .connectionRefused {
-        try files.remove(path)
-      } catch {
-        call.log.debug("\(path) is not free: \(error)")
-      }
+      let isFree = call.host.until(before: within) { isRefused(path, call) }
+      if isFree { try files.remove(path) }
     }
     guard try files.status(haFifo.description)?.kind == .fifo else { return }
     do throws(SystemError) { try files.send([], toFIFO: haFifo.description) } catch where error.errno == .noSuchDeviceOrAddress {
@@ -192,6 +199,14 @@ struct StrongSwan: ResourceAgent {
     } catch {
       call.log.debug("\(haFifo) is not free: \(error)")
     }
+  }
+
+  /// Whether nobody listens on a socket that is there.
+  private func isRefused(_ path: String, _ call: Call) -> Bool {
+    do throws(SystemError) {
+      try call.host.sockets.connect(toUnix: path, before: call.host.clock.now + .milliseconds(10)).close()
+      return false
+    } catch { return error.errno == .connectionRefused }
   }
 
   private func removeKernelState(_ call: Call) throws(OCFError) {

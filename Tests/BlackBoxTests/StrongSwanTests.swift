@@ -1,0 +1,228 @@
+import Testing
+
+/// The strongswan agent and the real charon, in private namespaces. What needs ESP in the kernel is in the lab.
+@Suite(.needsNamespaces, .needs("/usr/sbin/charon-systemd", "/usr/sbin/swanctl"))
+struct StrongSwanTests {
+  /// Runs a script in which `expect STATUS ACTION [NAME=VALUE …]` runs the agent and ends the script when it ends
+  /// otherwise; each call's reason and milliseconds are in `$reason` and `$took`.
+  private func script(_ text: String) throws {
+    let answer = try Sandbox.script(
+      .strongswan,
+      """
+      export OCF_RESKEY_CRM_meta_interval=10000
+      fail() { echo "FAILED: $*"; exit 1; }
+      expect() {
+        local wanted=$1 action=$2 status=0 began=$(date +%s%3N)
+        shift 2
+        output=$(env "$@" /usr/lib/ocf/resource.d/vpnha/strongswan $action 2>&1) || status=$?
+        took=$(($(date +%s%3N) - began))
+        reason=$(sed -n 's/^ocf-exit-reason://p' <<<"$output")
+        echo "$action $*: $status in $took ms: $output"
+        [ $status -eq $wanted ] || fail "$action: $status, not $wanted"
+      }
+      nothingLeft() {
+        for wait in $(seq 50); do pidof charon-systemd >/dev/null || break; sleep 0.02; done
+        ! pidof charon-systemd || fail "charon runs"
+        local left=$(find /run -type s -o -type p -o -name 'vpnha-*' -size +0)
+        [ -z "$left" ] || fail "left: $left"
+      }
+      \(text)
+      """)
+    #expect(answer.status == 0, "\(answer.output)\(answer.error)")
+  }
+
+  @Test("a stopped charon is failed inside the deadline, and can be stopped") func hung() throws {
+    try script(
+      """
+      expect 0 start
+      kill -STOP $(pidof charon-systemd)
+      expect 1 monitor
+      # All of its threads may take a moment to stop; until then it is one that does not answer.
+      case $reason in *"is stopped by a signal"* | *"no answer in time"*) ;; *) fail "$reason" ;; esac
+      expect 0 stop
+      [ $took -lt 15000 ] || fail "$took ms"
+      nothingLeft
+      expect 7 monitor
+      """)
+  }
+
+  @Test("a killed charon is not running, and the next start takes over what it left") func killed() throws {
+    try script(
+      """
+      expect 0 start
+      kill -KILL $(pidof charon-systemd)
+      while pidof charon-systemd; do sleep 0.01; done
+      expect 7 monitor
+      expect 0 start
+      expect 0 monitor
+      kill -KILL $(pidof charon-systemd)
+      expect 0 stop
+      nothingLeft
+      """)
+  }
+
+  @Test("an error in swanctl.conf or what it includes is told with file and line, before anything runs") func syntax() throws {
+    try script(
+      #"""
+      printf '\ninclude conf.d/*.conf\n' >>/etc/swanctl/swanctl.conf
+      mkdir /etc/swanctl/conf.d
+      printf 'connections {\n  more {\n    version 2\n  }\n}\n' >/etc/swanctl/conf.d/more.conf
+      expect 2 start
+      case $reason in "config: /etc/swanctl/conf.d/more.conf:3: "*) ;; *) fail "$reason" ;; esac
+      nothingLeft
+      expect 0 stop
+      # The same with charon running: what is loaded stays loaded.
+      rm /etc/swanctl/conf.d/more.conf
+      expect 0 start
+      echo 'connections {' >>/etc/swanctl/swanctl.conf
+      expect 2 reload-agent
+      expect 0 monitor OCF_CHECK_LEVEL=10
+      expect 0 stop
+      """#)
+  }
+
+  @Test("what charon itself refuses is told, and nothing stays behind") func refusedConfiguration() throws {
+    try script(
+      """
+      sed -i 's/version = 1/versoin = 1/' /etc/swanctl/swanctl.conf
+      expect 1 start
+      case $reason in *versoin*) ;; *) fail "$reason" ;; esac
+      nothingLeft
+      """)
+  }
+
+  @Test("a connection that is not loaded fails the start, though swanctl exits 0") func missingConnection() throws {
+    try script(
+      """
+      echo >/etc/swanctl/swanctl.conf
+      expect 1 start
+      [ "$reason" = "connections: l2tp is not in /etc/swanctl/swanctl.conf" ] || fail "$reason"
+      nothingLeft
+      """)
+  }
+
+  @Test("never installed: stop is 0, a probe is 7, start is 5 and names the package") func missing() throws {
+    try script(
+      """
+      export OCF_RESKEY_binary=/usr/sbin/no-such-charon
+      expect 0 stop
+      expect 7 monitor OCF_RESKEY_CRM_meta_interval=0
+      expect 5 start
+      [ "$reason" = "/usr/sbin/no-such-charon is missing (package charon-systemd)" ] || fail "$reason"
+      """)
+  }
+
+  @Test("another IKE daemon on the ports is named and left alone") func foreign() throws {
+    try script(
+      """
+      cp /usr/sbin/charon-systemd /run/other-charon
+      setsid /run/other-charon >/dev/null 2>&1 </dev/null &
+      for wait in $(seq 100); do [ -S /run/charon.vici ] && break; sleep 0.1; done
+      expect 7 monitor
+      expect 1 start
+      case $reason in "UDP port 500 is taken by "*) ;; *) fail "$reason" ;; esac
+      expect 0 stop
+      kill -0 $! || fail "it was ended"
+      [ -S /run/charon.vici ] || fail "its socket was removed"
+      kill $!
+      """)
+  }
+
+  @Test("level 20 asks charon on both ports and never holds more than one half-open SA") func levels() throws {
+    try script(
+      """
+      export OCF_RESKEY_address=192.0.2.1
+      expect 0 start
+      for round in 1 2 3 4 5 6; do
+        expect 0 monitor OCF_CHECK_LEVEL=20
+        [ "$(swanctl --stats | sed -n 's/.*IKE_SAs: \\([0-9]*\\) total.*/\\1/p')" = 1 ] || fail "$(swanctl --stats)"
+      done
+      expect 0 monitor OCF_CHECK_LEVEL=10
+      swanctl --load-all --noprompt --file /dev/null >/dev/null 2>&1
+      expect 0 monitor
+      expect 1 monitor OCF_CHECK_LEVEL=10
+      [ "$reason" = "connections: l2tp is not loaded" ] || fail "$reason"
+      expect 0 stop
+      """)
+  }
+
+  @Test("roles: promoted and back, and the daemon is the same all along") func roles() throws {
+    try script(
+      """
+      export OCF_RESKEY_CRM_meta_promoted_max=1 OCF_RESKEY_address=192.0.2.1
+      expect 0 start
+      pid=$(pidof charon-systemd)
+      expect 0 monitor
+      expect 0 promote
+      expect 8 monitor
+      ip address del 192.0.2.1/24 dev v0
+      expect 9 monitor
+      ip address add 192.0.2.1/24 dev v0
+      expect 0 demote
+      expect 0 monitor
+      [ "$(pidof charon-systemd)" = "$pid" ] || fail "another daemon"
+      # A role does not outlive its daemon.
+      expect 0 promote
+      kill -KILL $pid
+      while pidof charon-systemd; do sleep 0.01; done
+      expect 7 monitor
+      expect 0 stop
+      expect 0 start
+      expect 0 monitor
+      expect 0 stop
+      nothingLeft
+      """)
+  }
+
+  @Test("with the ha plugin: the segment goes with the role, and a stop does not wait for a charon that never ends")
+  func segments() throws {
+    try script(
+      """
+      cat >/run/strongswan.conf <<'END'
+      charon-systemd {
+        load_modular = yes
+        plugins {
+          include /etc/strongswan.d/charon/*.conf
+          ha {
+            load = yes
+            local = 192.0.2.1
+            remote = 192.0.2.2
+            secret = sandbox
+            monitor = no
+          }
+        }
+        filelog {
+          log {
+            path = /run/charon.log
+            flush_line = yes
+          }
+        }
+      }
+      END
+      mount --bind /run/strongswan.conf /etc/strongswan.conf
+      export OCF_RESKEY_CRM_meta_promoted_max=1
+      logged() { for wait in $(seq 50); do grep -q "$1" /run/charon.log && return; sleep 0.1; done; fail "charon did not say: $1"; }
+      expect 0 start
+      expect 0 monitor
+      ! grep -q 'HA segment 1 activated' /run/charon.log || fail "a standby took the segment"
+      expect 0 promote
+      logged 'HA segment 1 activated'
+      expect 0 demote
+      logged 'HA segment 1 deactivated'
+      expect 0 stop
+      [ $took -lt 8000 ] || fail "$took ms"
+      rm /run/charon.log
+      nothingLeft
+      """)
+  }
+
+  @Test("a healthy monitor starts no process", .needs("/usr/bin/strace")) func noFork() throws {
+    try script(
+      """
+      expect 0 start
+      strace -f -o /run/trace -e trace=execve,clone,clone3,fork,vfork /usr/lib/ocf/resource.d/vpnha/strongswan monitor
+      [ $(grep -cE 'execve|clone|fork' /run/trace) -eq 1 ] || fail "$(cat /run/trace)"
+      expect 0 stop
+      """)
+  }
+}
