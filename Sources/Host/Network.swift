@@ -169,6 +169,10 @@ public protocol Network: AnyObject {
   func add(_ address: InterfaceAddress) throws(SystemError)
   /// Equivalent to: `ip address del … dev …`. `EADDRNOTAVAIL` when the link does not hold it.
   func remove(_ address: InterfaceAddress) throws(SystemError)
+  /// The most specific connected route to `address`, found without listing the routes, however many there are.
+  ///
+  /// Nil means that there is no short way to it, as when this node holds the address: then ask `connectedRoutes`.
+  func connectedRoute(to address: IPAddress) throws(SystemError) -> Route?
   /// The connected routes that cover `address`, most specific first; never a default route.
   func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route]
   /// Sets the label of exactly this IPv6 address in the policy table of RFC 6724, or takes it away; nothing happens when it

@@ -121,8 +121,15 @@ public final class InMemoryNetwork: Network {
     addresses.remove(at: index)
   }
 
+  public func connectedRoute(to address: IPAddress) throws(SystemError) -> Route? {
+    try calls.sees("network.connectedRoute(to: \(address))")
+    return addresses.contains { $0.address == address } ? nil : coveringRoutes(address).first
+  }
   public func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
     try calls.sees("network.connectedRoutes(covering: \(address))")
+    return coveringRoutes(address)
+  }
+  private func coveringRoutes(_ address: IPAddress) -> [Route] {
     let own = addresses.filter { !$0.flags.contains(.noPrefixRoute) && $0.prefixLength < $0.address.bits }.map {
       (destination: $0.address, route: Route(link: $0.link, prefixLength: $0.prefixLength, source: $0.address))
     }

@@ -49,6 +49,9 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
     try refuse("network.holders(of: \(address))")
   }
   public func bringUp(_ link: Link) throws(SystemError) { try refuse("network.bringUp(\(link.name))") }
+  public func connectedRoute(to address: IPAddress) throws(SystemError) -> Route? {
+    try refuse("network.connectedRoute(to: \(address))")
+  }
   public func inside(namespace name: String) throws(SystemError) -> any Network {
     try refuse("network.inside(namespace: \(name))")
   }

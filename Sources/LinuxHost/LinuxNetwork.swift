@@ -132,11 +132,23 @@ public final class LinuxNetwork: Network {
 
   /// The link that `address` is local on by the routing tables.
   private func localLink(of address: IPAddress) throws(SystemError) -> Link? {
-    do {
-      let entry = try routes().get(.matchRoute(to: address), "looking for \(address)", RouteEntry.init)
-      guard let entry, entry.isLocal else { return nil }
-      return try link(at: entry.route.link)
-    } catch let error where error.errno == .networkUnreachable || error.errno == .hostUnreachable {
+    guard let entry = try decidingEntry(for: address), entry.isLocal else { return nil }
+    return try link(at: entry.route.link)
+  }
+
+  public func connectedRoute(to address: IPAddress) throws(SystemError) -> Route? {
+    guard let entry = try decidingEntry(for: address), entry.table == RT_TABLE_MAIN.rawValue, entry.connects(address) else {
+      return nil
+    }
+    return entry.route
+  }
+
+  /// What the routing tables say about `address`; nil when they say that it cannot be reached.
+  private func decidingEntry(for address: IPAddress) throws(SystemError) -> RouteEntry? {
+    do throws(SystemError) {
+      return try routes().get(.matchRoute(to: address), "looking for a route to \(address)", RouteEntry.init)
+    } catch where [.networkUnreachable, .hostUnreachable, .accessDenied, .invalidArgument].contains(error.errno) {
+      // No route, or one that says unreachable, prohibit or blackhole.
       return nil
     }
   }

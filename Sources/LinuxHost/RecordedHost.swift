@@ -76,6 +76,11 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
   func remove(_ address: InterfaceAddress) throws(SystemError) {
     try done("remove \(address) from link \(address.link)") { () throws(SystemError) in try host.network.remove(address) }
   }
+  func connectedRoute(to address: IPAddress) throws(SystemError) -> Route? {
+    try seen("connected route to \(address)", { $0.map { "/\($0.prefixLength) on link \($0.link)" } ?? "no short way to it" }) {
+      () throws(SystemError) in try host.network.connectedRoute(to: address)
+    }
+  }
   func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
     try seen("connected routes covering \(address)", { list($0) { "/\($0.prefixLength) on link \($0.link)" } }) {
       () throws(SystemError) in try host.network.connectedRoutes(covering: address)

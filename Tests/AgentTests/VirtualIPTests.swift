@@ -188,6 +188,7 @@ struct VirtualIPTests {
     let node = AddressNode()
     #expect(node.perform("start", ["nic": "eth7"]) == Outcome(.invalidHere, "nic: eth7 is not on this node"))
     #expect(node.perform("monitor", ["nic": "eth7"], interval: 0) == Outcome(.notRunning))
+    #expect(node.perform("monitor", ["nic": "eth7"]) == Outcome(.genericError, "nic: eth7 is not on this node"))
     #expect(node.perform("validate-all", ["nic": "eth7"]) == Outcome(.success))
     #expect(node.perform("validate-all", ["nic": "eth7"], level: 10).status == .invalidHere)
     #expect(node.perform("stop", ["nic": "eth7"]) == Outcome(.success))
@@ -448,7 +449,7 @@ struct VirtualIPTests {
     #expect(inside.places == [])
     let absent = ["network_namespace": "red"]
     #expect(node.perform("monitor", absent, interval: 0) == Outcome(.notRunning))
-    #expect(node.perform("monitor", absent) == Outcome(.notRunning))
+    #expect(node.perform("monitor", absent) == Outcome(.genericError, "network_namespace: red is not on this node"))
     #expect(node.perform("stop", absent) == Outcome(.success))
     #expect(node.perform("start", absent) == Outcome(.invalidHere, "network_namespace: red is not on this node"))
     #expect(node.perform("start", ["network_namespace": "../red"]).status == .misconfigured)

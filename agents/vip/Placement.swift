@@ -32,44 +32,55 @@ extension VirtualIP {
 
   /// The route that tells what was not given; nil where nothing covers the address.
   private func route(on link: Link?, _ call: Call) throws(OCFError) -> Route? {
-    let routes = try explained { () throws(SystemError) in try call.host.network.connectedRoutes(covering: ip) }
-    return routes.first { route in
+    func fits(_ route: Route) -> Bool {
       (link == nil || route.link == link?.index) && (proto == nil || route.protocolNumber == proto?.number)
         && (cidrNetmask == nil || route.prefixLength <= cidrNetmask?.bits ?? 0)
     }
+    return try explained { () throws(SystemError) in
+      if let route = try call.host.network.connectedRoute(to: ip), fits(route) { return route }
+      return try call.host.network.connectedRoutes(covering: ip).first(where: fits)
+    }
   }
 
-  /// Interface and prefix as they were given, else as the routing table has them.
+  /// Where the address goes, and how.
+  ///
+  /// - Throws: as `situation`.
+  func place(_ call: Call) throws(OCFError) -> Placement {
+    let (link, prefixLength, route) = try situation(call)
+    return placement(on: link, prefixLength, try ownBroadcast(on: link, route, call))
+  }
+
+  /// Interface and prefix length as they were given, else as the routing table has them, and the route if it was looked at.
   ///
   /// - Throws: `OCF_ERR_ARGS` for an interface that is not here, `OCF_ERR_GENERIC` without a route.
-  func place(_ call: Call) throws(OCFError) -> Placement {
+  private func situation(_ call: Call) throws(OCFError) -> (link: Link, prefixLength: Int, route: Route?) {
     if ip.isLoopback, nic.isEmpty {
       guard let link = try explained({ () throws(SystemError) in try call.host.network.link(named: "lo") }) else {
         throw .wrongHere("nic: lo is not on this node")
       }
-      return placement(on: link, cidrNetmask?.bits ?? (ip.isIPv6 ? 128 : 8), nil)
+      return (link, cidrNetmask?.bits ?? (ip.isIPv6 ? 128 : 8), nil)
     }
     var link: Link?
     if !nic.isEmpty {
       link = try namedLink(call)
       guard link != nil else { throw .wrongHere("nic: \(nicName) is not on this node") }
     }
-    if let link, let bits = cidrNetmask?.bits {
-      let own = broadcast == nil && !ip.isIPv6 ? try route(on: link, call) : nil
-      return placement(on: link, bits, try ownBroadcast(own, call))
-    }
+    if let link, let bits = cidrNetmask?.bits { return (link, bits, nil) }
     guard let route = try route(on: link, call) else {
       let origin = proto.map { " of protocol \($0.text)" } ?? ""
       throw .failed("no connected route\(origin)\(nic.isEmpty ? "" : " on \(nicName)") leads to \(ip): set nic and cidr_netmask")
     }
     if link == nil { link = try explained { () throws(SystemError) in try call.host.network.link(at: route.link) } }
     guard let link else { throw .failed("the interface of the route to \(ip) has gone") }
-    return placement(on: link, cidrNetmask?.bits ?? route.prefixLength, try ownBroadcast(route, call))
+    return (link, cidrNetmask?.bits ?? route.prefixLength, route)
   }
 
   /// The broadcast address of this node's own address in the network, which the route names as its source.
-  private func ownBroadcast(_ route: Route?, _ call: Call) throws(OCFError) -> IPAddress? {
-    guard broadcast == nil, !ip.isIPv6, let route, let source = route.source else { return nil }
+  private func ownBroadcast(on link: Link, _ known: Route?, _ call: Call) throws(OCFError) -> IPAddress? {
+    guard broadcast == nil, !ip.isIPv6, !link.isLoopback else { return nil }
+    var route = known
+    if route == nil { route = try self.route(on: link, call) }
+    guard let route, let source = route.source else { return nil }
     let copies = try explained { () throws(SystemError) in try call.host.network.holders(of: source) }
     return copies.first { $0.link == route.link && $0.prefixLength == route.prefixLength }?.broadcast
   }
@@ -96,7 +107,7 @@ extension VirtualIP {
   /// Where the address would go, as far as a standby can tell.
   func standbyLink(_ call: Call) throws(OCFError) -> Link? {
     if !nic.isEmpty { return try namedLink(call) }
-    do throws(OCFError) { return try place(call).link } catch {
+    do throws(OCFError) { return try situation(call).link } catch {
       switch error.status {
       case .genericError, .invalidHere: return nil
       default: throw error

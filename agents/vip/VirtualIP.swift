@@ -131,8 +131,7 @@ struct VirtualIP: ResourceAgent {
 
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let call = try insideIfThere(call) else {
-      guard call.isPromotable, try isPrepared(call) else { return .stopped }
-      return .failed("network_namespace: \(networkNamespace) is not on this node")
+      return try absent(call, "network_namespace: \(networkNamespace) is not on this node")
     }
     let link = try nic.isEmpty ? nil : namedLink(call)
     // The short way: a healthy monitor asks for one address and one link.
@@ -151,8 +150,16 @@ struct VirtualIP: ResourceAgent {
         "\(copy) is on \(place.name), expected \(ip)\(wanted)\(nic.isEmpty ? "" : " on \(nicName)")",
         promoted: call.isPromotable)
     }
+    if !nic.isEmpty, link == nil { return try absent(call, "nic: \(nicName) is not on this node") }
     guard call.isPromotable, try isPrepared(call) else { return .stopped }
     return try standby(call)
+  }
+
+  /// The address cannot be here. For a member that was started, and for a recurring monitor, whose resource was running,
+  /// that is a failure with a reason.
+  private func absent(_ call: Call, _ reason: String) throws(OCFError) -> ResourceState {
+    if call.isPromotable { return try isPrepared(call) ? .failed(reason) : .stopped }
+    return call.request.action == .monitor && !call.request.isProbe ? .failed(reason) : .stopped
   }
 
   private func isExpected(_ copy: InterfaceAddress) -> Bool { cidrNetmask.map { $0.bits == copy.prefixLength } ?? true }
@@ -173,9 +180,7 @@ struct VirtualIP: ResourceAgent {
 
   /// An unpromoted member: ready without the address.
   private func standby(_ call: Call) throws(OCFError) -> ResourceState {
-    guard let link = try standbyLink(call) else {
-      return .failed(nic.isEmpty ? "no connected route leads to \(ip)" : "nic: \(nicName) is not on this node")
-    }
+    guard let link = try standbyLink(call) else { return .failed("no connected route leads to \(ip)") }
     if let trouble = trouble(of: link) { return .degraded(trouble) }
     return try risk(to: link, call).map { .degraded($0) } ?? .running
   }
