@@ -475,6 +475,15 @@ final class SyncGateway {
     #expect(node.perform("monitor") == Outcome(.success))
   }
 
+  @Test func healthyMonitorChangesNothingAndForksNothing() {
+    let node = SyncGateway()
+    #expect(node.perform("start") == Outcome(.success))
+    node.machine.calls.reset()
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.machine.calls.changes == ["stream.write(4 bytes)"])
+    #expect(node.machine.processes.ran.isEmpty)
+  }
+
   // MARK: Level 10
 
   @Test func aBrokenLinkIsDegradedAndRecovers() {

@@ -29,9 +29,11 @@ extension Conntrackd {
     guard call.isPromotable, call.request.action == .monitor, !call.request.isProbe else { return }
     let score = Self.score(role, statistics)
     do throws(OCFError) {
+      let told = try explained("reading the promotion score") { () throws(SystemError) in
+        try call.host.files.read(notePath("score", call), limit: 16)
+      }
+      if told == Array("\(score)".utf8) { return }
       try explained("setting the promotion score") { () throws(SystemError) in
-        let told = try call.host.files.read(notePath("score", call), limit: 16)
-        if told == Array("\(score)".utf8) { return }
         try call.host.cluster.setPromotionScore(score, of: call.request.instance)
       }
       try note(score, call)
