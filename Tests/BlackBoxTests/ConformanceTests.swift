@@ -21,7 +21,7 @@ struct ConformanceTests {
 
   @Test(
     "the public ocft cases for IPaddr2 pass with vip, but for the documented ones", .needsNamespaces,
-    .needs("/usr/sbin/ocft", "/usr/share/resource-agents/ocft/configs/IPaddr2"), arguments: deviations.keys.sorted())
+    .needs("/usr/sbin/ocft"), arguments: deviations.keys.sorted())
   func ocft(_ configuration: String) throws {
     let answer = try Answer(
       Command("\(Built.checkout)/Tests/BlackBoxTests/ocft", [Agent.vip.program, configuration], outputLimit: 1 << 20),
