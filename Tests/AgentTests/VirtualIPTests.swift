@@ -521,6 +521,13 @@ struct VirtualIPTests {
     #expect(node.perform("start", clone: true) == Outcome(.success))
     #expect(node.machine.cluster.scoresSet == [1])
     #expect(node.perform("monitor", clone: true) == Outcome(.degraded, "eth0 has no carrier"))
+    #expect(node.machine.cluster.scoresSet == [1])
+    node.machine.network.all[1].hasCarrier = true
+    for _ in 0..<2 { #expect(node.perform("monitor", clone: true) == Outcome(.success)) }
+    #expect(node.machine.cluster.scoresSet == [1, 10])
+    node.machine.network.all[1].hasCarrier = false
+    #expect(node.perform("monitor", clone: true) == Outcome(.degraded, "eth0 has no carrier"))
+    #expect(node.machine.cluster.scoresSet == [1, 10, 1])
     #expect(node.perform("promote", clone: true) == Outcome(.genericError, "eth0 has no carrier"))
     #expect(node.places == [])
     node.machine.network.all.removeSubrange(1...)
