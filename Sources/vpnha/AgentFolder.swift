@@ -6,6 +6,8 @@ struct AgentFolder: Equatable {
 
   static let agents = ["vip", "strongswan", "xl2tpd", "conntrackd"]
 
+  static func unknown(_ agent: String) -> String { "no agent named \(agent); there are \(agents.joined(separator: ", "))" }
+
   func program(_ agent: String) -> String { "\(path)/\(agent)" }
 
   /// The folder that goes with a `vpnha` at `executable`: an installed one's agents lie under the same prefix, a built

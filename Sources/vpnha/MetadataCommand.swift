@@ -25,6 +25,10 @@ struct MetadataCommand: ParsableCommand {
   @Argument(help: "Which agents. (default: all)")
   var names: [String] = []
 
+  func validate() throws {
+    for name in names where !AgentFolder.agents.contains(name) { throw ValidationError(AgentFolder.unknown(name)) }
+  }
+
   func run() throws {
     let programs = agents.map(AgentFolder.init(path:)) ?? .ofThisProgram
     let all = try (names.isEmpty ? AgentFolder.agents : names).map { ($0, try metaData(of: programs.program($0))) }

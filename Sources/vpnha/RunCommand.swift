@@ -36,9 +36,7 @@ struct RunCommand: ParsableCommand {
   var agents: String?
 
   func validate() throws {
-    guard AgentFolder.agents.contains(agent) else {
-      throw ValidationError("no agent named \(agent); there are \(AgentFolder.agents.joined(separator: ", "))")
-    }
+    guard AgentFolder.agents.contains(agent) else { throw ValidationError(AgentFolder.unknown(agent)) }
     guard (1...86_400).contains(timeout ?? 1) else { throw ValidationError("--timeout takes 1 to 86400 seconds") }
     guard depth >= 0 else { throw ValidationError("--depth takes 0, 10 or 20") }
   }

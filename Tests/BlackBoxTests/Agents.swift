@@ -7,6 +7,9 @@ import Testing
 enum Agent: String, CaseIterable, CustomTestStringConvertible {
   case vip, strongswan, xl2tpd, conntrackd
 
+  /// Where they are in the sandbox.
+  static let folder = "/usr/lib/ocf/resource.d/vpnha"
+
   var testDescription: String { rawValue }
   var program: String { "\(Built.folder)/\(rawValue)" }
 
@@ -28,7 +31,7 @@ enum Agent: String, CaseIterable, CustomTestStringConvertible {
   /// Asks for `action` in a sandbox of its own.
   func answerInSandbox(_ action: String, _ environment: [String: String]) throws -> Answer {
     let settings = environment.map { "\($0.key)=\($0.value)" }.sorted()
-    return try Sandbox.run(["env"] + settings + ["/usr/lib/ocf/resource.d/vpnha/\(rawValue)", action])
+    return try Sandbox.run(["env"] + settings + ["\(Agent.folder)/\(rawValue)", action])
   }
 }
 
@@ -80,7 +83,7 @@ enum Sandbox {
     let preamble = """
       set -euo pipefail
       export \(settings) OCF_RESOURCE_INSTANCE=\(agent.rawValue) OCF_RESKEY_CRM_meta_timeout=20000
-      agent() { /usr/lib/ocf/resource.d/vpnha/\(agent.rawValue) "$@"; }
+      agent() { \(Agent.folder)/\(agent.rawValue) "$@"; }
 
       """
     return try run(["bash", "-c", preamble + text], within: limit)

@@ -7,7 +7,7 @@ struct ConformanceTests {
   func ocfTester(_ agent: Agent) throws {
     let options = agent.parameters.sorted { $0.key < $1.key }.flatMap { ["-o", "\($0.key)=\($0.value)"] }
     let answer = try Sandbox.run(
-      ["ocf-tester", "-n", agent.rawValue] + options + ["/usr/lib/ocf/resource.d/vpnha/\(agent.rawValue)"], within: .seconds(180))
+      ["ocf-tester", "-n", agent.rawValue] + options + ["\(Agent.folder)/\(agent.rawValue)"], within: .seconds(180))
     #expect(answer.status == 0)
     #expect(answer.output.contains("passed all tests"), "\(answer.output)\(answer.error)")
   }

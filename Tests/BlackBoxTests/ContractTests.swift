@@ -37,7 +37,7 @@ struct ContractTests {
 
   @Test("meta-data needs no environment, no privileges and no installed program", .needsNamespaces, arguments: Agent.allCases)
   func metaDataForAnybody(_ agent: Agent) throws {
-    let program = "/usr/lib/ocf/resource.d/vpnha/\(agent.rawValue)"
+    let program = "\(Agent.folder)/\(agent.rawValue)"
     let answer = try Sandbox.run([
       "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "-i", "OCF_TESTER_FAIL_HAVE_BINARY=1", program,
       "meta-data",
@@ -148,6 +148,27 @@ struct ContractTests {
     #expect(answer.status == 0, "\(answer.error)")
     #expect(answer.output.isEmpty)
     #expect(answer.reasons.isEmpty)
+  }
+
+  @Test("a hung daemon is a failure inside the deadline, and stop ends it", .needsNamespaces, arguments: [
+    (Agent.strongswan, "charon-systemd"), (.xl2tpd, "xl2tpd"), (.conntrackd, "conntrackd"),
+  ])
+  func hungDaemon(_ agent: Agent, _ daemon: String) throws {
+    let answer = try Sandbox.script(
+      agent,
+      """
+      agent start
+      pkill -STOP -x \(daemon)
+      export OCF_RESKEY_CRM_meta_timeout=6000 OCF_RESKEY_CRM_meta_interval=10000
+      status=0
+      timeout 6 \(Agent.folder)/\(agent.rawValue) monitor || status=$?
+      [ $status -eq 1 ] || { echo "monitor: $status"; exit 1; }
+      OCF_RESKEY_CRM_meta_timeout=15000 timeout 15 \(Agent.folder)/\(agent.rawValue) stop
+      ! pgrep -x \(daemon)
+      """)
+    #expect(answer.status == 0, "\(answer.output)\(answer.error)")
+    #expect(answer.output.isEmpty)
+    #expect(answer.reasons.count == 1, "\(answer.error)")
   }
 
   @Test("start, monitor, stop: nothing on standard output, no reason while all is well", .needsNamespaces, arguments: Agent.allCases)
