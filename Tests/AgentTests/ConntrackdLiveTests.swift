@@ -82,7 +82,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
         step again on moon start
         step basic level moon 0
         step service level moon 10
-        kill -STOP $(pid moon)
+        suspend $(pid moon)
         step suspended level moon 0
         kill -CONT $(pid moon)
         step resumed level moon 0
@@ -94,7 +94,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
         step restart on moon start
         kill -KILL $(pid moon); sleep 0.2
         step overStale on moon start
-        kill -STOP $(pid moon)
+        suspend $(pid moon)
         step stopHung on moon stop
         step stopped level moon 0
         step stopAgain on moon stop

@@ -38,6 +38,7 @@ struct Sandbox {
       agent() { OCF_RESOURCE_TYPE=$1 $AGENTS/$1 "${@:2}"; }
       # In the background, as process $!, which can be killed.
       background() { (exec env OCF_RESOURCE_TYPE=$1 $AGENTS/$1 "${@:2}" >/dev/null 2>&1) & }
+      suspend() { kill -STOP $1; await grep -q '^State:.T' /proc/$1/status; }
       step() {
         local name=$1 from=$(date +%s%N) output status
         output=$("${@:2}" 2>&1); status=$?

@@ -42,7 +42,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/xl2tpd", "/usr/sbin/pppd", "/
         step again agent xl2tpd start
         step basic level 0
         step service level 10
-        kill -STOP $(pid)
+        suspend $(pid)
         step suspended level 0
         kill -CONT $(pid)
         step resumed level 10
@@ -100,7 +100,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/xl2tpd", "/usr/sbin/pppd", "/
         leave
         step lost level 0
         arrive
-        kill -STOP $(pid)
+        suspend $(pid)
         step hungDemote agent xl2tpd demote
         step healthy level 10
         step stop agent xl2tpd stop

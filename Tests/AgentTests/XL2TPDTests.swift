@@ -480,6 +480,26 @@ final class L2TPGateway {
     #expect(node.machine.files.nodes["/run/xl2tpd.pid"] == nil && node.machine.files.nodes[L2TPGateway.control] == nil)
   }
 
+  /// pppd takes its interface down and reports to RADIUS first; the rest, telling a peer that has been told, is cut short.
+  @Test(arguments: [false, true]) func aSessionIsGivenTimeAsLongAsItsInterfaceIsUp(isDown: Bool) {
+    let node = L2TPGateway()
+    node.running(sessions: 1)
+    let pppd = node.machine.processes.table[1]
+    node.machine.processes.makeStubborn(pppd)
+    node.behaviour = .hangs
+    node.machine.files.put("\(pppd.pid)\n", at: "/run/ppp0.pid")
+    node.machine.files.put("4711\n", at: "/run/ppp1.pid")
+    node.machine.network.all.append(Link(index: 9, name: "ppp0", isUp: !isDown, kind: "ppp"))
+    node.machine.network.all.append(Link(index: 10, name: "ppp1", isUp: true, kind: "ppp"))
+    let before = node.machine.clock.now
+    #expect(node.perform("stop", ["drain_timeout": "5"]) == Outcome(.success))
+    let took = node.machine.clock.now - before
+    // Two seconds for the daemon, the rest for its session.
+    #expect(isDown ? took < .seconds(3) : took > .seconds(7))
+    #expect(node.machine.processes.table.isEmpty)
+    #expect(node.machine.files.nodes["/run/ppp0.pid"] == nil && node.machine.files.nodes["/run/ppp1.pid"] != nil)
+  }
+
   @Test func aSuspendedDaemonStillSaysGoodbye() {
     let node = L2TPGateway()
     node.running(sessions: 1)

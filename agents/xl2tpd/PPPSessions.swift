@@ -28,36 +28,74 @@ struct PPPSessions {
     }
   }
 
-  /// Waits for `sessions` to end, which their daemon has asked for, then ends them: TERM after a quarter of `patience`, KILL
-  /// after all of it.
+  /// Ends `sessions`: asks each pppd, waits for at most `patience`, then kills.
+  ///
+  /// A pppd that is asked first takes its interface down, runs its scripts and reports to RADIUS, and then spends six more
+  /// seconds on telling a peer that cannot hear it any more. That last part is cut short.
   func end(_ sessions: [Process], patience: Duration, _ call: Call) throws(OCFError) {
     guard !sessions.isEmpty else { return }
-    if try areGone(sessions, call.within(patience / 4)) { return }
     try send(.terminate, sessions, call)
-    if try areGone(sessions, call.within(patience * 3 / 4)) { return }
-    let count = try send(.kill, sessions, call)
-    call.log.warning("\(count) pppd did not end in time and were killed")
-    guard try areGone(sessions, call) else { throw .failed("ending sessions: pppd is still there after KILL") }
-  }
-
-  private func areGone(_ sessions: [Process], _ call: Call) throws(OCFError) -> Bool {
-    try call.until { () throws(OCFError) in
-      try explained("waiting for pppd to end") { () throws(SystemError) in
-        for pppd in sessions where try call.host.processes.isAlive(pppd) { return false }
-        return true
-      }
+    let interfaces = try interfaces(of: sessions, call)
+    let clock = call.host.clock
+    let courtesy = clock.now + Self.courtesy
+    var left = sessions
+    let isQuiet = try call.within(patience).until { () throws(OCFError) in
+      left = try alive(left, call)
+      if left.isEmpty { return true }
+      return clock.now < courtesy ? false : try areDown(left.compactMap { interfaces[$0.pid] }, call)
+    }
+    if left.isEmpty { return }
+    if !isQuiet { call.log.warning("\(left.count) pppd did not end in time and are killed") }
+    try send(.kill, left, call)
+    guard try call.until({ () throws(OCFError) in try alive(left, call).isEmpty }) else {
+      throw .failed("ending sessions: pppd is still there after KILL")
+    }
+    try explained("cleaning up after pppd") { () throws(SystemError) in
+      for interface in left.compactMap({ interfaces[$0.pid] }) { try call.host.files.remove(Self.pidFile(of: interface)) }
     }
   }
 
-  @discardableResult
-  private func send(_ signal: Signal, _ sessions: [Process], _ call: Call) throws(OCFError) -> Int {
-    try explained("sending \(signal) to pppd") { () throws(SystemError) in
-      var count = 0
-      for pppd in sessions where try call.host.processes.isAlive(pppd) {
-        try call.host.processes.signal(signal, to: pppd)
-        count += 1
+  /// How long a pppd without an interface is given before it is taken for a finished one.
+  static let courtesy = Duration.milliseconds(300)
+
+  private static func pidFile(of interface: String) -> String { "/run/\(interface).pid" }
+
+  /// The interface of each session, by pid: pppd writes `/run/pppN.pid`.
+  private func interfaces(of sessions: [Process], _ call: Call) throws(OCFError) -> [Int32: String] {
+    try explained("looking for PPP interfaces") { () throws(SystemError) in
+      let ours = Set(sessions.map(\.pid))
+      var interfaces: [Int32: String] = [:]
+      for name in try call.host.files.entries(of: "/run") ?? [] where name.hasPrefix("ppp") && name.hasSuffix(".pid") {
+        let interface = String(name.dropLast(4))
+        guard let bytes = try call.host.files.read(Self.pidFile(of: interface), limit: 64),
+          let word = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace).first,
+          let pid = Int32(word), ours.contains(pid)
+        else { continue }
+        interfaces[pid] = interface
       }
-      return count
+      return interfaces
+    }
+  }
+
+  private func areDown(_ interfaces: [String], _ call: Call) throws(OCFError) -> Bool {
+    try explained("looking at PPP interfaces") { () throws(SystemError) in
+      if interfaces.isEmpty { return true }
+      let wanted = Set(interfaces)
+      return try !call.host.network.links().contains { $0.isUp && wanted.contains($0.name) }
+    }
+  }
+
+  private func alive(_ sessions: [Process], _ call: Call) throws(OCFError) -> [Process] {
+    try explained("waiting for pppd to end") { () throws(SystemError) in
+      var left: [Process] = []
+      for pppd in sessions where try call.host.processes.isAlive(pppd) { left.append(pppd) }
+      return left
+    }
+  }
+
+  private func send(_ signal: Signal, _ sessions: [Process], _ call: Call) throws(OCFError) {
+    try explained("sending \(signal) to pppd") { () throws(SystemError) in
+      for pppd in sessions { try call.host.processes.signal(signal, to: pppd) }
     }
   }
 

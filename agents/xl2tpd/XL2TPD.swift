@@ -44,7 +44,8 @@ struct XL2TPD: ResourceAgent {
     "Address that clients reach", "The virtual IPv4 address. The configuration's listen-addr when it is not set.")
   var address: IPAddress? = nil
   @Parameter(
-    "Seconds for sessions to end", "How long pppd may take to end its sessions when the daemon is demoted or stopped.",
+    "Seconds for sessions to end",
+    "How long pppd may take, when the daemon is demoted or stopped, to take interfaces down and to report to RADIUS.",
     reloadable: true)
   var drainTimeout = 10
   @Parameter(
