@@ -10,6 +10,11 @@ struct LabTests {
     try LabDriver.run("play", "switchover", "dead-xl2tpd", "dead-charon", "power-cut", "--layout", "promotable")
   }
 
+  @Test("IPsec SAs outlive their gateway, and what a dead charon leaves is cleaned up", .timeLimit(.minutes(10)))
+  func carryOver() throws {
+    try LabDriver.run("carry-over")
+  }
+
   @Test("Plain group: the plug pulled", .timeLimit(.minutes(10)))
   func group() throws {
     try LabDriver.run("play", "power-cut", "--layout", "group")

@@ -124,16 +124,18 @@ extension StrongSwan: PromotableAgent {
     do throws(OCFError) {
       try ask { () throws(VICIError) in
         try connect(call, within: .seconds(5)).sas { sa in
-          guard sa.isEstablished, let age = sa.age, sa.children.contains(where: \.isInstalled) else { return }
+          guard sa.isEstablished, let age = sa.age else { return }
+          let ages = sa.children.filter(\.isInstalled).map(\.age)
           if sa.connection == "ha" {
-            if age < tunnel?.age ?? .max { tunnel = (sa.uniqueID, age) }
+            // One that was only rekeyed has a CHILD SA from before.
+            if ages.contains(where: { $0 <= age &+ 2 }), age < tunnel?.age ?? .max { tunnel = (sa.uniqueID, age) }
           } else if isOurs(sa) {
-            oldest = sa.children.filter(\.isInstalled).map(\.age).reduce(oldest, max)
+            oldest = ages.reduce(oldest, max)
           }
         }
       }
       // An answer that is under way gets its time.
-      guard let tunnel, tunnel.age > Self.resyncTime, oldest > tunnel.age + Self.resyncTime else { return }
+      guard let tunnel, tunnel.age > Self.resyncTime, oldest > tunnel.age &+ 1 else { return }
       let path = Self.resyncRecord(for: call.request)
       let mark = Array("\(tunnel.id)\n".utf8)
       guard try attempt("reading \(path)", { () throws(SystemError) in try call.host.files.read(path, limit: 64) }) != mark
@@ -165,6 +167,9 @@ extension StrongSwan: PromotableAgent {
 
   // MARK: Saying goodbye
 
+  /// Between two goodbyes; less where many clients are to be told in the time there is.
+  static let farewellPause = Duration.milliseconds(10)
+
   /// Whether a client's SA ends at our address. The two nodes' own SA of the ha plugin is nobody's session.
   func isOurs(_ sa: IKESA) -> Bool {
     guard sa.connection != "ha" else { return false }
@@ -194,12 +199,15 @@ extension StrongSwan: PromotableAgent {
     var remaining = 0
     func tell() throws(VICIError) {
       // One answer may take this long even where nobody waits for the clients.
-      let charon = try connect(call, within: .seconds(2))
+      let charon = try connect(call, within: .seconds(max(drainTimeout, 2)))
       var ids: [UInt64] = []
       try charon.sas { if isOurs($0), $0.hasPeer, ids.count < 100_000 { ids.append($0.uniqueID) } }
       remaining = ids.count
+      // IKEv1 says it once and hears nothing back: a burst that overflows a buffer on the way is a client that was not told.
+      let pause = min(Self.farewellPause, Duration.seconds(drainTimeout) / (2 * max(ids.count, 1)))
       for id in ids where told.insert(id).inserted {
         try charon.terminate(.ikeID(id))
+        call.host.clock.sleep(until: min(within.deadline, call.host.clock.now + pause))
       }
     }
     try tell()

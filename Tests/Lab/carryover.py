@@ -1,0 +1,340 @@
+"""IPsec SAs that outlive their gateway; the story is in carry-over/README.md."""
+
+import os
+import re
+import shutil
+import socket
+import struct
+import threading
+import time
+
+import config
+import nodes
+from config import CLUSTER, GATEWAYS, OUTSIDE, VIP
+from nodes import Failure, until
+from pair import together
+
+AGENTS = "/usr/lib/ocf/resource.d/vpnha"
+CROWD = 50
+RANGE = 1 << 30  # sequence numbers below are an SA's first owner's
+
+ECHO = f"""
+import socket, sys
+service = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+service.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND: the address comes and goes
+service.bind(("{VIP}", 1701))
+while True:
+    data, peer = service.recvfrom(100)
+    try:
+        service.sendto(data + b" " + sys.argv[1].encode(), peer)
+    except OSError:
+        pass
+"""
+
+CALL = f"""
+import select, socket, time
+caller = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+caller.bind(("{OUTSIDE['client']}", 1701))
+caller.connect(("{VIP}", 1701))
+heard = open("/lab/heard", "w", 1)
+number, moment = 0, time.monotonic()
+while True:
+    number, moment = number + 1, moment + 0.05
+    try:
+        caller.send(str(number).encode())
+    except OSError:
+        pass
+    while (left := moment - time.monotonic()) > 0:
+        if select.select([caller], [], [], left)[0]:
+            try:
+                heard.write(caller.recv(100).decode() + "\\n")
+            except OSError:
+                pass
+"""
+
+# The cluster's attributes, where there is no cluster: a file that the lab carries from node to node.
+ATTRIBUTE = """#!/bin/sh
+case "$*" in
+*--query*) cat /lab/epoch 2>/dev/null || exit 105 ;;
+*--update*) for value; do :; done; echo "$value" >/lab/epoch ;;
+esac
+"""
+
+
+class ESP(threading.Thread):
+    """Every ESP packet from the address to the client: (moment, sender's hardware address, SPI, number)."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.seen = []
+
+    def run(self):
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
+        wire.bind(("client-eth0", 0x0003))
+        source = socket.inet_aton(VIP)
+        while True:
+            frame = wire.recv(2048)
+            if len(frame) >= 42 and frame[14] == 0x45 and frame[23] == 50 and frame[26:30] == source:
+                spi, number = struct.unpack_from("!II", frame, 34)
+                self.seen.append((time.monotonic(), frame[6:12].hex(":"), spi, number))
+
+    def of(self, hardware, spi, after):
+        return [packet for packet in list(self.seen) if packet[1] == hardware and packet[2] == spi and packet[0] > after]
+
+
+class CarryOver:
+    def __init__(self, package):
+        self.package, self.began = package, time.monotonic()
+        nodes.prepare()
+        outside = nodes.Bridge("outside", f"{OUTSIDE['lab']}/24")
+        inside = nodes.Bridge("cluster")
+        self.gateways = {}
+        for name in GATEWAYS:
+            cables = {"eth0": (outside, f"{OUTSIDE[name]}/24"), "eth1": (inside, f"{CLUSTER[name]}/24")}
+            self.gateways[name] = nodes.Node(name, cables, _gateway_files(name), config.GATEWAY_MODULES + ("gcm", "ccm"))
+        self.client = nodes.Node("client", {"eth0": (outside, f"{OUTSIDE['client']}/24")},
+                                 {**config.client_files(), "/usr/lib/call.py": CALL}, config.CLIENT_MODULES)
+        self.esp = ESP()
+        self.dropped = 0  # packets that the client refused for their number
+
+    def say(self, text):
+        print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
+
+    def play(self):
+        moon, sun = self.gateways["moon"], self.gateways["sun"]
+        together([moon.boot, sun.boot, self.client.boot])
+        self.esp.start()
+        together([lambda: self._prepare(moon), lambda: self._prepare(sun), self._prepare_client])
+        # What the plugin sends is not acknowledged; while the two negotiate how to protect it, some of it is lost.
+        for node in self.gateways.values():
+            until(f"{node.name} has had an SA with its peer for a while", 40, lambda: self._peered(node) >= 4, every=0.5)
+        self.say("moon, sun and client are booted; both charons run, with the ha plugin")
+        self._serve(moon)
+        self.client.run("python3 /usr/lib/call.py >/dev/null 2>&1 </dev/null & echo $! >/run/call.pid")
+        until("the client hears moon", 60, lambda: len(self._heard("moon")) > 20)
+        until("sun holds the client's SA", 20, lambda: "l2tp" in self._sas(sun, "PASSIVE"))
+        self.say("moon serves the client; sun holds its SA")
+
+        self.say("pulling the plug on moon")
+        spi = self._spi()
+        cut = moon.pull_plug()
+        self._serve(sun)
+        self._check_same_sa(sun, spi, cut)
+
+        self.say("moon gets power again")
+        moon.boot()
+        self._prepare(moon)
+
+        def synchronised():
+            # What the cluster does every minute.
+            self._agent(sun, "monitor", 8, OCF_CHECK_LEVEL="10")
+            return "l2tp" in self._sas(moon, "PASSIVE")
+
+        until("moon holds the client's SA", 90, synchronised, every=5)
+        self.say("moon holds the client's SA again; switching back")
+        self._carry_epoch(sun, moon)
+        spi = self._spi()
+        switched = time.monotonic()
+        self._yield(sun)
+        self._serve(moon)
+        self._check_same_sa(moon, spi, switched)
+
+        self._kill_and_clean(moon)
+        self._drain_a_crowd(sun)
+
+    # Steps
+
+    def _prepare(self, node):
+        shutil.copy(self.package, f"{node.share}/vpnha.deb")
+        node.run("rm -f /var/lib/man-db/auto-update; dpkg --force-unsafe-io --install /lab/vpnha.deb", timeout=120)
+        node.run("ln -sf /usr/lib/attribute /usr/sbin/crm_attribute; ln -sf /bin/true /usr/sbin/attrd_updater")
+        self._agent(node, "start", 0)
+        self._vip(node, "start", 0)
+        node.run(f"python3 /usr/lib/echo.py {node.name} >/dev/null 2>&1 </dev/null &")
+
+    def _prepare_client(self):
+        self.client.run(config.CLIENT_READY)
+
+    def _serve(self, node):
+        """What a cluster does to promote: the address, then the daemon."""
+        self._vip(node, "promote", 0)
+        self._agent(node, "promote", 0)
+        self._agent(node, "monitor", 8)
+
+    def _yield(self, node):
+        self._agent(node, "demote", 0)
+        self._vip(node, "demote", 0)
+        self._agent(node, "monitor", 0)
+
+    def _check_same_sa(self, node, spi, since):
+        """The first packets of the new owner are on the SA that the old one used, in a range of their own, and are accepted."""
+        hardware = node.run("cat /sys/class/net/eth0/address").output.strip()
+
+        def raised():
+            return [packet for packet in self.esp.of(hardware, spi, since) if packet[3] > RANGE]
+
+        until(f"{node.name} sends on SPI {spi:08x} with a number of its own range", 30, raised, every=0.02)
+        until("the SA is rekeyed", 30, lambda: self._spi() != spi)
+        # Between the address and the promotion the kernel may have answered with numbers that the client has seen.
+        early = len(self.esp.of(hardware, spi, since)) - len(raised())
+        dropped = int(self.client.run("awk '/XfrmInStateSeqError/ { print $2 }' /proc/net/xfrm_stat").output)
+        self.say(f"{node.name} sent {len(raised())} packets on the old SPI {spi:08x}, the first {raised()[0][0] - since:.1f} s later with "
+                 f"number {raised()[0][3]:#x}, and {early} before it was promoted; the client dropped {dropped - self.dropped}")
+        if dropped - self.dropped > early:
+            raise Failure("the client dropped packets that were numbered for it")
+        self.dropped = dropped
+        if not self._heard(node.name):
+            raise Failure(f"the client heard nothing from {node.name}")
+        self.say(f"and rekeyed it: SPI {self._spi():08x}")
+
+    def _kill_and_clean(self, node):
+        self.say(f"killing charon on {node.name}, which serves")
+        node.run("ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0xf00 mode transport "
+                 "auth 'hmac(sha1)' 0x0102030405060708090a0b0c0d0e0f1011121314 enc 'cbc(aes)' 0x0102030405060708090a0b0c0d0e0f10")
+        node.run("kill -KILL $(pidof /usr/sbin/charon-systemd)")
+        until("charon is dead", 10, lambda: self._agent(node, "monitor", None).status == 7)
+        left = node.run("ip xfrm state; ip xfrm policy", check=False).output
+        if VIP not in left:
+            raise Failure("a killed charon left nothing in the kernel: the test shows nothing")
+        self._agent(node, "stop", 0)
+        left = node.run("ip xfrm state; ip xfrm policy").output
+        if VIP in left or "192.0.2.2" not in left:
+            raise Failure(f"after stop on {node.name} the kernel has:\n{left}")
+        self._vip(node, "stop", 0)
+        self.say("stop removed every state and policy of the address, and nothing else")
+
+    def _drain_a_crowd(self, node):
+        """Fifty clients, each with an address of its own, served by a plain resource."""
+        self._vip(node, "promote", 0)
+        self._agent(node, "stop", 0)
+        self._agent(node, "start", 0, promotable=False)
+        self.client.run("kill $(cat /run/call.pid); swanctl --terminate --ike vpn --force; true", check=False)
+        self.client.run(" && ".join(f"ip address add 203.0.113.{101 + n}/24 dev eth0" for n in range(CROWD)), timeout=60)
+        files = "".join(_crowd_connection(n) for n in range(CROWD))
+        with open(f"{self.client.share}/crowd.conf", "w") as file:
+            file.write(f"connections {{\n{files}}}\nsecrets {{ ike {{ id = {VIP}\n secret = \"{config._PSK}\"\n }} }}\n")
+        self.client.run("swanctl --load-all --noprompt --file /lab/crowd.conf", timeout=60)
+        for first in range(0, CROWD, 10):
+            self.client.run("; ".join(f"swanctl --initiate --child c{n} --timeout 20 >/dev/null &" for n in range(first, first + 10)).replace("&;", "&")
+                            + " wait", timeout=60)
+        count = until("the crowd is connected", 60, lambda: (n := self._count(node)) >= CROWD and n)
+        self.say(f"{count} clients are connected to {node.name}")
+        began = time.monotonic()
+        self._agent(node, "stop", 0, promotable=False)
+        took = time.monotonic() - began
+        until("no client has an SA any more", 10, lambda: self._count(self.client) == 0)
+        self.say(f"stop said goodbye to all of them and took {took:.1f} s")
+
+    # Looking
+
+    def _agent(self, node, action, want, promotable=True, **environment):
+        return self._call(node, "strongswan", action, want, promotable, OCF_RESKEY_address=VIP, OCF_RESKEY_connections="l2tp", **environment)
+
+    def _vip(self, node, action, want):
+        return self._call(node, "vip", action, want, True, OCF_RESKEY_ip=VIP, OCF_RESKEY_cidr_netmask="24", OCF_RESKEY_nic="eth0")
+
+    def _call(self, node, agent, action, want, promotable, **environment):
+        words = {"OCF_RESOURCE_INSTANCE": agent, "OCF_RESOURCE_TYPE": agent, "OCF_RESKEY_CRM_meta_timeout": "60000",
+                 "OCF_RESKEY_CRM_meta_interval": "10000", **environment}
+        if promotable:
+            words["OCF_RESKEY_CRM_meta_promoted_max"] = "1"
+        reply = node.run("env", *(f"{name}={value}" for name, value in words.items()), f"{AGENTS}/{agent}", action, timeout=70, check=False)
+        if want is not None and reply.status != want:
+            raise Failure(f"on {node.name}: {agent} {action} ended with {reply.status}, not {want}\n{reply.output.rstrip()}")
+        return reply
+
+    def _heard(self, name):
+        if not os.path.exists(f"{self.client.share}/heard"):
+            return []
+        with open(f"{self.client.share}/heard") as file:
+            return [line for line in file.read().splitlines() if line.endswith(f" {name}")]
+
+    def _sas(self, node, state):
+        """Names of the connections with an IKE SA in that state."""
+        return re.findall(rf"^(\w+): #\d+, {state}", node.run("swanctl --list-sas", check=False).output, re.MULTILINE)
+
+    def _peered(self, node):
+        """Seconds since the two nodes last made an SA between them; 0 when there is none."""
+        listed = node.run("swanctl --list-sas --ike ha", check=False).output
+        return min((int(age) for age in re.findall(r"installed (\d+)s ago", listed)), default=0)
+
+    def _count(self, node):
+        return len([name for name in self._sas(node, "ESTABLISHED") if name != "ha"])
+
+    def _spi(self):
+        """Of what comes from the address now."""
+        until("ESP crosses the wire", 30, lambda: self.esp.seen and self.esp.seen[-1][0] > time.monotonic() - 1, every=0.05)
+        return self.esp.seen[-1][2]
+
+    def _carry_epoch(self, here, there):
+        shutil.copy(f"{here.share}/epoch", f"{there.share}/epoch")
+
+    def describe(self):
+        for node in [*self.gateways.values(), self.client]:
+            print(f"\n===== {node.name}: {'on' if node.on else 'off'}")
+            for command in ("ip -brief address", "swanctl --list-sas", "ip -s xfrm state | head -60", "awk '$2 > 0' /proc/net/xfrm_stat",
+                            "tail -n 40 /var/log/charon.log") if node.on else ():
+                print(f"--- {node.name}$ {command}\n{node.run(command, timeout=20, check=False).output.rstrip()}")
+
+
+def _gateway_files(name):
+    peer = GATEWAYS[1 - GATEWAYS.index(name)]
+    return {
+        **config.gateway_files(name),
+        "/etc/strongswan.d/zz-ha.conf": f"""
+charon-systemd {{
+  plugins {{
+    ha {{
+      load = yes
+      local = {CLUSTER[name]}
+      remote = {CLUSTER[peer]}
+      secret = "between moon and sun"
+      monitor = no
+      resync = yes
+    }}
+  }}
+}}
+""",
+        "/usr/lib/attribute": ATTRIBUTE,
+        "/usr/lib/echo.py": ECHO,
+    }
+
+
+def _crowd_connection(number):
+    address = f"203.0.113.{101 + number}"
+    return f"""c{number} {{
+  version = 1
+  local_addrs = {address}
+  remote_addrs = {VIP}
+  proposals = aes256-sha1-modp1024
+  local {{
+    auth = psk
+  }}
+  remote {{
+    auth = psk
+    id = {VIP}
+  }}
+  children {{
+    c{number} {{
+      mode = transport
+      local_ts = dynamic[udp/1701]
+      remote_ts = dynamic[udp/1701]
+      esp_proposals = aes128-sha1
+    }}
+  }}
+}}
+"""
+
+
+def play(package):
+    """The exit status says whether it worked."""
+    story = CarryOver(package)
+    try:
+        story.play()
+        story.say("it worked")
+        return 0
+    except Failure as failure:
+        story.say(f"FAILED: {failure}")
+        story.describe()
+        print(f"\nFAILED: {failure}", flush=True)
+        return 1
