@@ -63,7 +63,8 @@ public struct CommandResult: Hashable, Sendable {
 public protocol Processes: AnyObject {
   /// The process with this pid, nil when there is none.
   func process(_ pid: Int32) throws(SystemError) -> Process?
-  /// Every process that runs `executable` (by `/proc/PID/exe`), zombies not counted.
+  /// Every process that runs `executable` (by `/proc/PID/exe`) in our network namespace, zombies not counted. A container's
+  /// daemon of the same path is somebody else's.
   func running(_ executable: String) throws(SystemError) -> [Process]
   /// Signals exactly this process; nothing happens when it has gone, even if its pid was reused (pidfd and start time).
   func signal(_ signal: Signal, to process: Process) throws(SystemError)

@@ -38,7 +38,7 @@ public final class LinuxProcesses: Processes {
           guard try comm(at: all.number, "\(pid)/comm", pid) == String(name.prefix(15)) else { return true }
           throw error
         }
-        guard let path, wanted.contains(path) else { return true }
+        guard let path, wanted.contains(path), try sharesNetwork(at: all.number, pid) else { return true }
         if let process = try process(pid), process.state != "Z", wanted.contains(process.executable) { found.append(process) }
       } catch where error.isAbsence || error.errno == .noSuchProcess {
         // It ended while we looked.
@@ -50,6 +50,19 @@ public final class LinuxProcesses: Processes {
     }
     if let failure { throw failure }
     return found.sorted { $0.pid < $1.pid }
+  }
+
+  /// Whether a process lives in our network namespace. Where that cannot be read, it may.
+  private func sharesNetwork(at directory: Int32, _ pid: Int32) throws(SystemError) -> Bool {
+    func namespace(_ path: String) throws(SystemError) -> String? {
+      do throws(SystemError) { return try executablePath(at: directory, path, pid) } catch
+        where error.errno == .accessDenied || error.errno == .notPermitted
+      {
+        return nil
+      }
+    }
+    guard let ours = try namespace("thread-self/ns/net"), let theirs = try namespace("\(pid)/ns/net") else { return true }
+    return ours == theirs
   }
 
   public func isAlive(_ process: Process) throws(SystemError) -> Bool {

@@ -475,6 +475,17 @@ import Testing
     #expect(world.perform("monitor", promotable: true) == Outcome(.runningPromoted))
   }
 
+  @Test func saThatStaysPassiveIsTold() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    world.charon.sas = [.init(id: 1, state: "PASSIVE")]
+    world.machine.files.readers["/run/charon.ha"] = { _ in }
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(
+      world.machine.log.messages(from: .warning)
+        == ["charon took the ha segment and leaves SAs passive: it had the segment before"])
+  }
+
   @Test func promoteBeginsAnEpochForInheritedSAs() throws {
     let world = World(running: true, ha: true)
     try world.holdAddress()

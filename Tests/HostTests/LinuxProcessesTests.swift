@@ -44,6 +44,17 @@ import Testing
     #expect(try processes.isAlive(group) == false)
   }
 
+  /// A daemon in a container or in another network namespace is not this node's, whatever its path.
+  @Test(.enabled(if: geteuid() == 0, "a network namespace needs root")) func otherNetworksAreNotSeen() throws {
+    let ours = try sleeper()
+    let theirs = try processes.launch(Command("/usr/bin/unshare", ["--net", "/bin/sleep", "300"]))
+    defer { for process in [ours, theirs] { _ = failure { try processes.signal(.kill, to: process) } } }
+    try until("it sleeps elsewhere") { try processes.process(theirs.pid)?.executable == ours.executable }
+    let seen = try processes.running(ours.executable).map(\.pid)
+    #expect(seen.contains(ours.pid))
+    #expect(!seen.contains(theirs.pid))
+  }
+
   @Test func launchedDaemonsHaveNothingOfOurs() throws {
     // Descriptors that a child would inherit.
     let open = Glibc.open("/etc/passwd", O_RDONLY)

@@ -17,6 +17,7 @@ extension StrongSwan: PromotableAgent {
     if hasHA {
       try raiseSequences(call)
       try send(.take, call)
+      verifySegment(call)
     } else {
       call.log.notice("promoted without the ha plugin: clients find out by their own timers and connect again")
     }
@@ -80,6 +81,22 @@ extension StrongSwan: PromotableAgent {
       case .resync: "sends its peer every SA again"
       }
     call.log.info(words, ("VPNHA_FIFO", haFifo.description))
+  }
+
+  /// Looks whether charon made the inherited SAs its own. It does so only when its segment changes: one that had the
+  /// segment already, because of the plugin's own monitor, leaves them passive for ever.
+  private func verifySegment(_ call: Call) {
+    let within = call.within(.milliseconds(500))
+    do throws(OCFError) {
+      let isActive = try ask { () throws(VICIError) in
+        try within.until { () throws(VICIError) in
+          var passive = 0
+          try connect(within, within: .seconds(2)).sas { if isOurs($0), $0.isPassive { passive += 1 } }
+          return passive == 0
+        }
+      }
+      if !isActive { call.log.warning("charon took the ha segment and leaves SAs passive: it had the segment before") }
+    } catch { call.log.warning("verifying the ha segment: \(error.reason)") }
   }
 
   /// A plain resource has no peer that could hold the segment.
