@@ -330,7 +330,7 @@ final class Dialogue {
   func close(before end: Instant) {
     do throws(L2TPError) {
       if client.theirSession != 0, !isTold.call {
-        try client.send(PPPFrame(PPPProtocol.lcp, PPPPacket(Code.terminateRequest, newIdentifier()).bytes))
+        try endLink(before: min(end, clock.now + Self.courtesy))
         try client.send(
           .callDisconnect, toSession: true,
           [.number(.resultCode, 3 as UInt16), .number(.assignedSession, client.session)])
@@ -340,5 +340,23 @@ final class Dialogue {
       try client.send(.stop, [.number(.assignedTunnel, client.tunnel), .number(.resultCode, 1 as UInt16)])
       while !client.isAcknowledged, try client.receive(before: end) != nil {}
     } catch {}
+  }
+
+  /// How long the server's end of the link is given. Without a word to it a pppd lingers for six seconds.
+  private static let courtesy = Duration.milliseconds(300)
+
+  private func endLink(before end: Instant) throws(L2TPError) {
+    func say(_ packet: PPPPacket) throws(L2TPError) { try client.send(PPPFrame(PPPProtocol.lcp, packet.bytes)) }
+    try say(PPPPacket(Code.terminateRequest, newIdentifier()))
+    while let event = try client.receive(before: end) {
+      guard case .frame(let frame) = event, frame.proto == PPPProtocol.lcp, let packet = PPPPacket(frame.payload[...]) else {
+        continue
+      }
+      switch packet.code {
+      case Code.terminateRequest: try say(PPPPacket(Code.terminateAck, packet.identifier))
+      case Code.terminateAck: return
+      default: break
+      }
+    }
   }
 }

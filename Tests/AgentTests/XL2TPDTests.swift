@@ -347,7 +347,10 @@ final class L2TPGateway {
 
   @Test func orphansBesideALivingDaemonAreDegraded() {
     let node = L2TPGateway()
-    node.running()
+    let daemon = node.running()
+    // A session, and the child that is about to run its script.
+    node.pppd(of: node.pppd(of: daemon))
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
     node.machine.processes.appear("/usr/sbin/pppd", ["file", "/etc/ppp/options.xl2tpd"])
     #expect(node.perform("monitor") == Outcome(.success))
     #expect(node.perform("monitor", level: 10) == Outcome(.degraded, "1 pppd of an earlier xl2tpd are left"))

@@ -101,6 +101,7 @@ private final class Server {
     case (PPPProtocol.lcp, 3), (PPPProtocol.lcp, 4):
       fault = .none
       return linkRequest()
+    case (PPPProtocol.lcp, 5): return [frame(PPPPacket(6, packet.identifier))]
     case (PPPProtocol.lcp, 9): return fault == .silentEcho ? [] : [frame(PPPPacket(10, packet.identifier, [9, 9, 9, 9]))]
     case (PPPProtocol.chap, 2):
       if fault == .silentRADIUS { return [] }

@@ -15,6 +15,11 @@ struct LabTests {
     try LabDriver.run("carry-over")
   }
 
+  @Test("Real L2TP sessions: dialled in, told, orphaned, suspended", .timeLimit(.minutes(10)))
+  func sessions() throws {
+    try LabDriver.run("sessions")
+  }
+
   @Test("Plain group: the plug pulled", .timeLimit(.minutes(10)))
   func group() throws {
     try LabDriver.run("play", "power-cut", "--layout", "group")

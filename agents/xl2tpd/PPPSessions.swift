@@ -99,8 +99,11 @@ struct PPPSessions {
     }
   }
 
+  /// Every pppd, without the children it forks to run its scripts.
   private func pppds(_ call: Call) throws(OCFError) -> [Process] {
-    try explained("looking for pppd") { () throws(SystemError) in try call.host.processes.running(Self.program) }
+    let all = try explained("looking for pppd") { () throws(SystemError) in try call.host.processes.running(Self.program) }
+    let pids = Set(all.map(\.pid))
+    return all.filter { !pids.contains($0.parent) }
   }
 
   private func daemons(_ call: Call) throws(OCFError) -> (ours: Set<Int32>, others: Set<Int32>) {
