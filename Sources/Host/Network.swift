@@ -27,6 +27,8 @@ public struct Link: Hashable, Sendable {
   public var lowerIsElsewhere = false
   /// The bond, bridge or VRF this link is part of.
   public var master: Int32?
+  /// The routing table of a VRF.
+  public var routingTable: UInt32?
   /// Its own `promote_secondaries`: when an IPv4 address goes, the later ones of its network stay.
   public var promotesSecondaries = true
 
@@ -173,8 +175,9 @@ public protocol Network: AnyObject {
   ///
   /// Nil means that there is no short way to it, as when this node holds the address: then ask `connectedRoutes`.
   func connectedRoute(to address: IPAddress) throws(SystemError) -> Route?
-  /// The connected routes that cover `address`, most specific first; never a default route.
-  func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route]
+  /// The connected routes that cover `address`, most specific first; never a default route. Those of the main table, or of
+  /// the VRF that `link` is part of.
+  func connectedRoutes(covering address: IPAddress, near link: Link?) throws(SystemError) -> [Route]
   /// Sets the label of exactly this IPv6 address in the policy table of RFC 6724, or takes it away; nothing happens when it
   /// is like that already.
   ///
@@ -211,4 +214,10 @@ public protocol Network: AnyObject {
   func raiseOutboundSequences(from address: IPAddress, to sequence: UInt32) throws(SystemError) -> Int
   /// SAs and policies whose endpoint is `address`.
   func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int
+}
+
+extension Network {
+  public func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
+    try connectedRoutes(covering: address, near: nil)
+  }
 }

@@ -125,7 +125,7 @@ public final class InMemoryNetwork: Network {
     try calls.sees("network.connectedRoute(to: \(address))")
     return addresses.contains { $0.address == address } ? nil : coveringRoutes(address).first
   }
-  public func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
+  public func connectedRoutes(covering address: IPAddress, near link: Link?) throws(SystemError) -> [Route] {
     try calls.sees("network.connectedRoutes(covering: \(address))")
     return coveringRoutes(address)
   }

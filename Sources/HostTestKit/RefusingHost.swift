@@ -73,7 +73,7 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   }
   public func add(_ address: InterfaceAddress) throws(SystemError) { try refuse("network.add(\(address))") }
   public func remove(_ address: InterfaceAddress) throws(SystemError) { try refuse("network.remove(\(address))") }
-  public func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
+  public func connectedRoutes(covering address: IPAddress, near link: Link?) throws(SystemError) -> [Route] {
     try refuse("network.connectedRoutes(covering: \(address))")
   }
   public func announce(_ announcement: Announcement) throws(SystemError) {

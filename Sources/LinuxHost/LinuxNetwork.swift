@@ -181,14 +181,14 @@ public final class LinuxNetwork: Network {
     try routes().perform(.removeAddress(address), "removing \(address) from \(name(of: address.link))")
   }
 
-  public func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
+  public func connectedRoutes(covering address: IPAddress, near link: Link?) throws(SystemError) -> [Route] {
+    var table = RT_TABLE_MAIN.rawValue
+    if let master = link?.master, let vrf = try self.link(at: master), let own = vrf.routingTable { table = own }
     var entries: [RouteEntry] = []
     do throws(SystemError) {
-      entries = try routes().dump(.getRoutes(isIPv6: address.isIPv6), "looking for a route to \(address)") {
+      entries = try routes().dump(.getRoutes(isIPv6: address.isIPv6, table: table), "looking for a route to \(address)") {
         (message) throws(Malformed) -> RouteEntry? in
-        guard let entry = try RouteEntry(message), entry.table == RT_TABLE_MAIN.rawValue, entry.connects(address) else {
-          return nil
-        }
+        guard let entry = try RouteEntry(message), entry.table == table, entry.connects(address) else { return nil }
         return entry
       }
     } catch where error.errno == .noSuchFile {

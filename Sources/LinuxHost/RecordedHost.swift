@@ -81,9 +81,9 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
       () throws(SystemError) in try host.network.connectedRoute(to: address)
     }
   }
-  func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
+  func connectedRoutes(covering address: IPAddress, near link: Link?) throws(SystemError) -> [Route] {
     try seen("connected routes covering \(address)", { list($0) { "/\($0.prefixLength) on link \($0.link)" } }) {
-      () throws(SystemError) in try host.network.connectedRoutes(covering: address)
+      () throws(SystemError) in try host.network.connectedRoutes(covering: address, near: link)
     }
   }
   func announce(_ announcement: Announcement) throws(SystemError) {

@@ -77,6 +77,11 @@ extension Link {
         var details = Attributes(value)
         while let (type, value) = try details.next() {
           if type == UInt16(IFLA_INFO_KIND) { kind = value.text }
+          guard type == UInt16(IFLA_INFO_DATA), kind == "vrf" else { continue }
+          var settings = Attributes(value)
+          while let (type, value) = try settings.next() {
+            if type == UInt16(IFLA_VRF_TABLE) { routingTable = value.field(UInt32.self, at: 0) }
+          }
         }
       case Int(IFLA_AF_SPEC):
         var families = Attributes(value)

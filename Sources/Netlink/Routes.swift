@@ -2,9 +2,11 @@ import CLinux
 import Host
 
 extension Message {
-  /// Asks for the routes of one table, by `dump`; of every table when `table` is 0.
-  public static func getRoutes(isIPv6: Bool, table: UInt8 = UInt8(RT_TABLE_MAIN.rawValue)) -> Message {
-    route(RTM_GETROUTE, family: UInt8(isIPv6 ? AF_INET6 : AF_INET), table: table)
+  /// Asks for the routes of one table, by `dump`.
+  public static func getRoutes(isIPv6: Bool, table: UInt32 = RT_TABLE_MAIN.rawValue) -> Message {
+    var message = route(RTM_GETROUTE, family: UInt8(isIPv6 ? AF_INET6 : AF_INET))
+    message.attribute(UInt16(RTA_TABLE.rawValue), table)
+    return message
   }
 
   /// Asks which entry of the routing tables decides about `address` (`RTM_F_FIB_MATCH`), without making a route of it.
@@ -19,14 +21,14 @@ extension Message {
 
   /// `struct rtmsg`
   private static func route(
-    _ type: some BinaryInteger, family: UInt8, prefixLength: UInt8 = 0, table: UInt8 = 0, flags: UInt32 = 0
+    _ type: some BinaryInteger, family: UInt8, prefixLength: UInt8 = 0, flags: UInt32 = 0
   ) -> Message {
     var message = Message(type: UInt16(type), flags: 0)
     message.append(family)
     message.append(prefixLength)
     message.append(UInt8(0))  // source prefix length
     message.append(UInt8(0))  // type of service
-    message.append(table)
+    message.append(UInt8(0))  // table: RTA_TABLE has room for all of them
     message.append(UInt8(0))  // protocol
     message.append(UInt8(0))  // scope
     message.append(UInt8(0))  // type

@@ -38,7 +38,7 @@ extension VirtualIP {
     }
     return try explained { () throws(SystemError) in
       if let route = try call.host.network.connectedRoute(to: ip), fits(route) { return route }
-      return try call.host.network.connectedRoutes(covering: ip).first(where: fits)
+      return try call.host.network.connectedRoutes(covering: ip, near: link).first(where: fits)
     }
   }
 
