@@ -146,6 +146,22 @@ struct StrongSwanTests {
       """)
   }
 
+  @Test("the example configuration loads, and L2TP clients' proposals are accepted") func example() throws {
+    try script(
+      """
+      examples='\(Built.checkout)/Packaging/examples/strongswan'
+      sed s/203.0.113.50/192.0.2.1/ $examples/swanctl.conf >/etc/swanctl/swanctl.conf
+      cp -a /etc/strongswan.d /run/settings
+      cp $examples/vpnha.conf /run/settings/
+      mount --bind /run/settings /etc/strongswan.d
+      export OCF_RESKEY_address=192.0.2.1
+      expect 0 start
+      expect 0 monitor OCF_CHECK_LEVEL=20
+      swanctl --stats | grep -q 'worker threads: 32 total' || fail "$(swanctl --stats)"
+      expect 0 stop
+      """)
+  }
+
   @Test("roles: promoted and back, and the daemon is the same all along") func roles() throws {
     try script(
       """
