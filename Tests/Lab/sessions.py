@@ -147,6 +147,7 @@ def _demote(node, say, mode):
     node.agent("start")
     node.agent("promote")
     node.dial()
+    node.agent("monitor", 8, level=10)
     took, _ = node.agent("demote")
     if node.sessions() != (0, 0):
         raise Failure(f"demote left {node.sessions()} pppds and interfaces")
