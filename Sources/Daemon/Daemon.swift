@@ -261,10 +261,3 @@ extension Daemon {
     }
   }
 }
-
-/// Runs `body`; a kernel's refusal becomes a reason that says what was being done.
-private func attempt<Result>(
-  _ operation: String, _ body: () throws(SystemError) -> Result
-) throws(OCFError) -> Result {
-  do throws(SystemError) { return try body() } catch { throw .failed("\(operation): \(error)") }
-}

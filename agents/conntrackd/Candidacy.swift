@@ -17,7 +17,7 @@ extension Conntrackd {
 
   /// Keeps the score that the cluster is told, so that a monitor notices when it is no longer true.
   func note(_ score: Int, _ call: Call) throws(OCFError) {
-    try explained("keeping the promotion score") { () throws(SystemError) in
+    try attempt("keeping the promotion score") { () throws(SystemError) in
       try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
       try call.host.files.replace(notePath("score", call), with: Array("\(score)".utf8), mode: 0o600)
     }
@@ -29,11 +29,11 @@ extension Conntrackd {
     guard call.isPromotable, call.request.action == .monitor, !call.request.isProbe else { return }
     let score = Self.score(role, statistics)
     do throws(OCFError) {
-      let told = try explained("reading the promotion score") { () throws(SystemError) in
+      let told = try attempt("reading the promotion score") { () throws(SystemError) in
         try call.host.files.read(notePath("score", call), limit: 16)
       }
       if told == Array("\(score)".utf8) { return }
-      try explained("setting the promotion score") { () throws(SystemError) in
+      try attempt("setting the promotion score") { () throws(SystemError) in
         try call.host.cluster.setPromotionScore(score, of: call.request.instance)
       }
       try note(score, call)

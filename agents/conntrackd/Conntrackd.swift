@@ -85,7 +85,7 @@ struct Conntrackd: ResourceAgent {
   private func checkNobodyAnswers(_ call: Call) throws(OCFError) {
     guard let configuration = try configurationIfReadable(call) else { return }
     let path = configuration.socketPath
-    let status = try explained("looking for \(path)") { () throws(SystemError) in try call.host.files.status(path) }
+    let status = try attempt("looking for \(path)") { () throws(SystemError) in try call.host.files.status(path) }
     guard status != nil else { return }
     do {
       let socket = ConntrackSocket(path)
@@ -124,11 +124,11 @@ extension Conntrackd {
   }
 
   func found(_ call: Call) throws(OCFError) -> Process? {
-    try explained("looking for conntrackd") { () throws(SystemError) in try daemon(call).find(call) }
+    try attempt("looking for conntrackd") { () throws(SystemError) in try daemon(call).find(call) }
   }
 
   func isPromoted(_ process: Process, _ call: Call) throws(OCFError) -> Bool {
-    try explained("reading the role") { () throws(SystemError) in try daemon(call).isPromoted(process, call) }
+    try attempt("reading the role") { () throws(SystemError) in try daemon(call).isPromoted(process, call) }
   }
 
   /// Whether its arguments name our configuration, or name none and ours is the one it takes then.
@@ -148,7 +148,7 @@ extension Conntrackd {
 
   /// Nil when the file is missing.
   func readConfiguration(_ call: Call) throws(OCFError) -> SyncConfiguration? {
-    let bytes = try explained("config") { () throws(SystemError) in
+    let bytes = try attempt("config") { () throws(SystemError) in
       try call.host.files.read(config.description, limit: 1 << 20)
     }
     guard let bytes else { return nil }
@@ -168,9 +168,4 @@ extension Conntrackd {
     let path = DaemonRole.path(for: call.request)
     return path.hasSuffix(".role") ? "\(path.dropLast(5)).\(name)" : "\(path).\(name)"
   }
-}
-
-/// Runs `body`; the kernel's refusal becomes a reason that says what was being done.
-func explained<Value>(_ doing: String, _ body: () throws(SystemError) -> Value) throws(OCFError) -> Value {
-  do throws(SystemError) { return try body() } catch { throw .failed("\(doing): \(error)") }
 }

@@ -1,4 +1,5 @@
 import ConntrackSync
+import Daemon
 import Host
 import OCF
 
@@ -106,7 +107,7 @@ struct TakeOver {
 
   /// Connections in the kernel's table; 0 when the kernel does not tell.
   private func trackedFlows() throws(OCFError) -> UInt64 {
-    try explained("counting connections") { () throws(SystemError) in
+    try attempt("counting connections") { () throws(SystemError) in
       try call.host.files.kernelParameter("net.netfilter.nf_conntrack_count").flatMap { UInt64($0) } ?? 0
     }
   }

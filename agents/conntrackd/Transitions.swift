@@ -30,7 +30,7 @@ extension Conntrackd {
     var problem: OCFError?
     do throws(OCFError) { try daemon(call).stop(call, grace: .seconds(3)) } catch { problem = error }
     do throws(OCFError) {
-      try explained("cleaning up after conntrackd") { () throws(SystemError) in
+      try attempt("cleaning up after conntrackd") { () throws(SystemError) in
         try call.host.files.remove(notePath("sample", call))
         try call.host.files.remove(notePath("score", call))
       }
@@ -43,7 +43,7 @@ extension Conntrackd {
   ///
   /// The lock is a file that exists and names nobody; conntrackd does not start as long as it is there.
   private func removeLeftovers(of configuration: SyncConfiguration, _ call: Call) throws(OCFError) {
-    try explained("cleaning up after conntrackd") { () throws(SystemError) in
+    try attempt("cleaning up after conntrackd") { () throws(SystemError) in
       let files = call.host.files
       let lock = try files.status(configuration.lockPath)
       let socket = try files.status(configuration.socketPath)
@@ -95,7 +95,7 @@ extension Conntrackd: PromotableAgent {
   }
 
   private func record(_ role: Role, of process: Process, _ call: Call) throws(OCFError) {
-    try explained("recording the role") { () throws(SystemError) in try daemon(call).record(role, of: process, call) }
+    try attempt("recording the role") { () throws(SystemError) in try daemon(call).record(role, of: process, call) }
   }
 
   private func running(_ call: Call) throws(OCFError) -> (Process, ConntrackSocket) {

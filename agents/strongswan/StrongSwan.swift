@@ -267,23 +267,10 @@ extension StrongSwan {
   }
 }
 
-/// Runs `body`; a kernel's refusal becomes a reason that says what was being done.
-func attempt<Result>(_ operation: String, _ body: () throws(SystemError) -> Result) throws(OCFError) -> Result {
-  do throws(SystemError) { return try body() } catch { throw explain(error, while: operation) }
-}
-
 /// Runs `body`; what charon refuses becomes a reason.
 @discardableResult
 func ask<Result>(_ body: () throws(VICIError) -> Result) throws(OCFError) -> Result {
   do throws(VICIError) { return try body() } catch { throw explain(error) }
-}
-
-/// What the kernel's refusal means for the cluster.
-func explain(_ error: SystemError, while operation: String) -> OCFError {
-  switch error.errno {
-  case .notPermitted, .accessDenied: .denied("\(operation): \(error)")
-  default: .failed("\(operation): \(error)")
-  }
 }
 
 /// What charon's refusal means for the cluster.

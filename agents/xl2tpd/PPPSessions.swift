@@ -50,7 +50,7 @@ struct PPPSessions {
     guard try call.until({ () throws(OCFError) in try alive(left, call).isEmpty }) else {
       throw .failed("ending sessions: pppd is still there after KILL")
     }
-    try explained("cleaning up after pppd") { () throws(SystemError) in
+    try attempt("cleaning up after pppd") { () throws(SystemError) in
       for interface in left.compactMap({ interfaces[$0.pid] }) { try call.host.files.remove(Self.pidFile(of: interface)) }
     }
   }
@@ -62,7 +62,7 @@ struct PPPSessions {
 
   /// The interface of each session, by pid: pppd writes `/run/pppN.pid`.
   private func interfaces(of sessions: [Process], _ call: Call) throws(OCFError) -> [Int32: String] {
-    try explained("looking for PPP interfaces") { () throws(SystemError) in
+    try attempt("looking for PPP interfaces") { () throws(SystemError) in
       let ours = Set(sessions.map(\.pid))
       var interfaces: [Int32: String] = [:]
       for name in try call.host.files.entries(of: "/run") ?? [] where name.hasPrefix("ppp") && name.hasSuffix(".pid") {
@@ -78,7 +78,7 @@ struct PPPSessions {
   }
 
   private func areDown(_ interfaces: [String], _ call: Call) throws(OCFError) -> Bool {
-    try explained("looking at PPP interfaces") { () throws(SystemError) in
+    try attempt("looking at PPP interfaces") { () throws(SystemError) in
       if interfaces.isEmpty { return true }
       let wanted = Set(interfaces)
       return try !call.host.network.links().contains { $0.isUp && wanted.contains($0.name) }
@@ -86,7 +86,7 @@ struct PPPSessions {
   }
 
   private func alive(_ sessions: [Process], _ call: Call) throws(OCFError) -> [Process] {
-    try explained("waiting for pppd to end") { () throws(SystemError) in
+    try attempt("waiting for pppd to end") { () throws(SystemError) in
       var left: [Process] = []
       for pppd in sessions where try call.host.processes.isAlive(pppd) { left.append(pppd) }
       return left
@@ -94,20 +94,20 @@ struct PPPSessions {
   }
 
   private func send(_ signal: Signal, _ sessions: [Process], _ call: Call) throws(OCFError) {
-    try explained("sending \(signal) to pppd") { () throws(SystemError) in
+    try attempt("sending \(signal) to pppd") { () throws(SystemError) in
       for pppd in sessions { try call.host.processes.signal(signal, to: pppd) }
     }
   }
 
   /// Every pppd, without the children it forks to run its scripts.
   private func pppds(_ call: Call) throws(OCFError) -> [Process] {
-    let all = try explained("looking for pppd") { () throws(SystemError) in try call.host.processes.running(Self.program) }
+    let all = try attempt("looking for pppd") { () throws(SystemError) in try call.host.processes.running(Self.program) }
     let pids = Set(all.map(\.pid))
     return all.filter { !pids.contains($0.parent) }
   }
 
   private func daemons(_ call: Call) throws(OCFError) -> (ours: Set<Int32>, others: Set<Int32>) {
-    let all = try explained("looking for xl2tpd") { () throws(SystemError) in
+    let all = try attempt("looking for xl2tpd") { () throws(SystemError) in
       try call.host.processes.running(daemon.binary)
     }
     return (Set(all.filter(daemon.isOurs).map(\.pid)), Set(all.filter { !daemon.isOurs($0) }.map(\.pid)))

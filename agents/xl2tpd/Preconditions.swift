@@ -1,3 +1,4 @@
+import Daemon
 import Host
 import L2TP
 import OCF
@@ -15,7 +16,7 @@ extension XL2TPD {
     }
     try checkListenAddress(of: configuration)
     try checkFiles(configuration.pppOptionFiles, call)
-    let device = try explained("looking for /dev/ppp") { () throws(SystemError) in try call.host.files.status("/dev/ppp") }
+    let device = try attempt("looking for /dev/ppp") { () throws(SystemError) in try call.host.files.status("/dev/ppp") }
     guard device != nil else { throw .notInstalled("/dev/ppp is missing: the kernel has no PPP (module ppp_generic)") }
   }
 
@@ -37,7 +38,7 @@ extension XL2TPD {
 
   private func checkFiles(_ files: [String], _ call: Call) throws(OCFError) {
     for file in files {
-      let status = try explained("looking for \(file)") { () throws(SystemError) in try call.host.files.status(file) }
+      let status = try attempt("looking for \(file)") { () throws(SystemError) in try call.host.files.status(file) }
       guard status != nil else { throw .wrongHere("config: \(config) has pppoptfile \(file), which is missing") }
     }
   }
@@ -53,7 +54,7 @@ extension XL2TPD {
       throw .failed("\(address) port \(port) is taken by another program\(try strangers(call))")
     }
     try removeStalePIDFile(call)
-    try explained("preparing \(control)") { () throws(SystemError) in
+    try attempt("preparing \(control)") { () throws(SystemError) in
       for path in [control.description, pidfile.description] {
         guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { continue }
         try call.host.files.makeDirectory(String(path[..<slash]), mode: 0o755)
@@ -63,15 +64,15 @@ extension XL2TPD {
 
   private func prepareBinding(_ address: IPAddress, _ call: Call) throws(OCFError) {
     let name = "net.ipv4.ip_nonlocal_bind"
-    let isAllowed = try explained("reading \(name)") { () throws(SystemError) in
+    let isAllowed = try attempt("reading \(name)") { () throws(SystemError) in
       try call.host.files.kernelParameter(name) == "1"
     }
     if nonlocalBind, call.isPromotable, !isAllowed {
-      try explained("nonlocal_bind") { () throws(SystemError) in try call.host.files.setKernelParameter(name, to: "1") }
+      try attempt("nonlocal_bind") { () throws(SystemError) in try call.host.files.setKernelParameter(name, to: "1") }
       call.log.info("set \(name)")
       return
     }
-    let isHere = try explained("looking for \(address)") { () throws(SystemError) in
+    let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
       try !call.host.network.holders(of: address).isEmpty
     }
     if isHere { return }
@@ -81,7 +82,7 @@ extension XL2TPD {
 
   /// xl2tpd ends without a word when its pid file names any living process.
   func removeStalePIDFile(_ call: Call) throws(OCFError) {
-    try explained("looking at \(pidfile)") { () throws(SystemError) in
+    try attempt("looking at \(pidfile)") { () throws(SystemError) in
       guard let bytes = try call.host.files.read(pidfile.description, limit: 64) else { return }
       let text = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace).first ?? ""
       if let pid = Int32(text), pid > 0, let process = try call.host.processes.process(pid),

@@ -55,12 +55,12 @@ extension XL2TPD: PromotableAgent {
     guard let port = configuration.port, let address = served(configuration) else {
       throw .wrongHere("address: is not set, and \(config) has no listen-addr")
     }
-    let isHere = try explained("looking for \(address)") { () throws(SystemError) in
+    let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
       try !call.host.network.holders(of: address).isEmpty
     }
     guard isHere else { throw .failed("promoting: \(address) is not on this node") }
     try probe(address, port, call)
-    try explained("recording the role") { () throws(SystemError) in try daemon.record(.promoted, of: process, call) }
+    try attempt("recording the role") { () throws(SystemError) in try daemon.record(.promoted, of: process, call) }
     call.log.info("serving L2TP on \(address)", ("VPNHA_ADDRESS", "\(address)"))
   }
 
@@ -75,7 +75,7 @@ extension XL2TPD: PromotableAgent {
 
   private func isPromoted(_ call: Call) throws(OCFError) -> Bool {
     guard let process = try found(call) else { return false }
-    return try explained("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
+    return try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
   }
 }
 
@@ -83,7 +83,7 @@ extension XL2TPD: ReloadableAgent {
   /// Everything that can be reloaded is read anew by each action; only the kernel has to be told.
   func reload(_ call: Call) throws(OCFError) {
     guard nonlocalBind, call.isPromotable else { return }
-    try explained("nonlocal_bind") { () throws(SystemError) in
+    try attempt("nonlocal_bind") { () throws(SystemError) in
       let name = "net.ipv4.ip_nonlocal_bind"
       if try call.host.files.kernelParameter(name) != "1" { try call.host.files.setKernelParameter(name, to: "1") }
     }
@@ -115,7 +115,7 @@ extension XL2TPD {
     }
     step { () throws(OCFError) in try removeStalePIDFile(call) }
     step { () throws(OCFError) in
-      try explained("removing \(control)") { () throws(SystemError) in try call.host.files.remove(control.description) }
+      try attempt("removing \(control)") { () throws(SystemError) in try call.host.files.remove(control.description) }
     }
     if let problem { throw problem }
   }
@@ -123,7 +123,7 @@ extension XL2TPD {
   /// Interrupts the daemon: it sends a StopCCN to every peer, ends its pppds and exits, in kernel and in userspace mode
   /// (TERM does so in kernel mode only). A daemon that hangs is given up when the time is over.
   private func sayGoodbye(_ call: Call) throws(OCFError) {
-    try explained("interrupting xl2tpd") { () throws(SystemError) in
+    try attempt("interrupting xl2tpd") { () throws(SystemError) in
       let ours = try daemon.all(call)
       for process in ours {
         try call.host.processes.signal(.interrupt, to: process)

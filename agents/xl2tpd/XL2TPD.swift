@@ -72,7 +72,7 @@ struct XL2TPD: ResourceAgent {
       guard orphans.isEmpty else { return .failed("xl2tpd is gone and \(orphans.count) pppd of its sessions are left") }
       return .stopped
     }
-    let isPromoted = try explained("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
+    let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
     do throws(OCFError) {
       return try health(of: process, isPromoted: isPromoted, call)
     } catch {
@@ -87,7 +87,7 @@ struct XL2TPD: ResourceAgent {
     let configuration = try readConfiguration(call)
     guard let port = configuration.port, let address = served(configuration) else { return isPromoted ? .promoted : .running }
     try checkBound(to: address, port, call)
-    let isHere = try explained("looking for \(address)") { () throws(SystemError) in
+    let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
       try !call.host.network.holders(of: address).isEmpty
     }
     if isPromoted, !isHere { throw .failed("promoted, and \(address) is not on this node") }
@@ -136,7 +136,7 @@ struct XL2TPD: ResourceAgent {
   }
 
   func listeners(on address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) -> [UDPListener] {
-    let all = try explained("looking for UDP port \(port)") { () throws(SystemError) in
+    let all = try attempt("looking for UDP port \(port)") { () throws(SystemError) in
       try call.host.sockets.udpListeners(on: port)
     }
     return all.filter { $0.address == address || $0.address.isUnspecified }
@@ -144,7 +144,7 @@ struct XL2TPD: ResourceAgent {
 
   /// Words that name other xl2tpds, empty when there are none.
   func strangers(_ call: Call) throws(OCFError) -> String {
-    let others = try explained("looking for other xl2tpds") { () throws(SystemError) in
+    let others = try attempt("looking for other xl2tpds") { () throws(SystemError) in
       try call.host.processes.running(binary.description).filter { !isOurs($0) }
     }
     return others.isEmpty ? "" : " (another xl2tpd: pid \(others.map { String($0.pid) }.joined(separator: " ")))"
@@ -152,7 +152,7 @@ struct XL2TPD: ResourceAgent {
 
   /// Asks for a tunnel on `address`, as a client would, and takes it back.
   func probe(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) {
-    let socket = try explained("asking for a tunnel") { () throws(SystemError) in
+    let socket = try attempt("asking for a tunnel") { () throws(SystemError) in
       try call.host.sockets.connect(toUDP: address, port: port, from: address)
     }
     defer { socket.close() }
@@ -174,7 +174,7 @@ extension XL2TPD {
   private func dialIn(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) {
     guard let testUser, let testPassword else { return }
     let credentials = testPassword.reveal { Credentials(user: testUser, password: $0) }
-    let socket = try explained("dialling in") { () throws(SystemError) in
+    let socket = try attempt("dialling in") { () throws(SystemError) in
       try call.host.sockets.connect(toUDP: address, port: port, from: address)
     }
     defer { socket.close() }
@@ -211,7 +211,7 @@ extension XL2TPD {
   }
 
   func found(_ call: Call) throws(OCFError) -> Process? {
-    try explained("looking for xl2tpd") { () throws(SystemError) in try daemon.find(call) }
+    try attempt("looking for xl2tpd") { () throws(SystemError) in try daemon.find(call) }
   }
 
   /// The sessions' pppds. Without a readable configuration only the daemon's children are known to be ours.
@@ -229,15 +229,10 @@ extension XL2TPD {
   }
 
   func readConfiguration(_ call: Call) throws(OCFError) -> XL2TPDConfiguration {
-    let bytes = try explained("config") { () throws(SystemError) in
+    let bytes = try attempt("config") { () throws(SystemError) in
       try call.host.files.read(config.description, limit: 1 << 20)
     }
     guard let bytes else { throw .notInstalled("config: \(config) is missing") }
     do { return try XL2TPDConfiguration(bytes) } catch { throw .wrongHere("config: \(config) \(error)") }
   }
-}
-
-/// Runs `body`; the kernel's refusal becomes a reason that says what was being done.
-func explained<Value>(_ doing: String, _ body: () throws(SystemError) -> Value) throws(OCFError) -> Value {
-  do throws(SystemError) { return try body() } catch { throw .failed("\(doing): \(error)") }
 }
