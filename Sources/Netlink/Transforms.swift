@@ -143,7 +143,10 @@ extension Message {
     message.append(UInt16(association.destination.family))
     message.append(association.protocolNumber)
     message.pad(to: 24)
-    message.attribute(UInt16(XFRMA_SRCADDR.rawValue), association.source.bytes + [UInt8](repeating: 0, count: 16 - association.source.bytes.count))
+    var source = Message(type: 0, flags: 0)
+    source.append(association.source.bytes)
+    source.pad(to: 16)
+    message.attribute(UInt16(XFRMA_SRCADDR.rawValue), source.payload)
     if let mark = association.mark { message.attribute(UInt16(XFRMA_MARK.rawValue), mark) }
     return message
   }

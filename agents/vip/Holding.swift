@@ -7,7 +7,8 @@ extension VirtualIP {
     let place = try place(call)
     let network = call.host.network
     try makeReady(place.link, call)
-    for (copy, link) in try ownCopies(call) where copy.link != place.link.index || copy.prefixLength != place.address.prefixLength {
+    for (copy, link) in try ownCopies(call)
+    where copy.link != place.link.index || copy.prefixLength != place.address.prefixLength {
       try remove(copy, from: link, call)
     }
     try checkWire(place.link, call)
@@ -16,7 +17,8 @@ extension VirtualIP {
       labelPolicy(call)
       do throws(SystemError) {
         try network.add(place.address)
-        call.log.info("added \(place.address) to \(place.link.name)", ("VPNHA_ADDRESS", "\(ip)"), ("VPNHA_LINK", place.link.name))
+        call.log.info(
+          "added \(place.address) to \(place.link.name)", ("VPNHA_ADDRESS", "\(ip)"), ("VPNHA_LINK", place.link.name))
       } catch where error.errno == .exists {
         // Ours since the last look; whether it is as wanted the next look says.
       } catch {
@@ -38,7 +40,8 @@ extension VirtualIP {
       try explained { () throws(SystemError) in try call.host.network.bringUp(link) }
       call.log.info("brought \(link.name) up", ("VPNHA_LINK", link.name))
       _ = try call.within(.seconds(5)).until { () throws(OCFError) in
-        guard let now = try explained({ () throws(SystemError) in try call.host.network.link(at: link.index) }) else { return true }
+        let now = try explained { () throws(SystemError) in try call.host.network.link(at: link.index) }
+        guard let now else { return true }
         link = now
         return trouble(of: link) == nil
       }

@@ -35,7 +35,10 @@ struct VirtualIP: ResourceAgent {
   var cidrNetmask: PrefixLength? = nil
   @Parameter(
     "Broadcast address",
-    "+ or - make it of the address by setting or clearing the host bits. If left empty, that of this node's own address in the network. IPv4 only.")
+    """
+    + or - make it of the address by setting or clearing the host bits. If left empty, that of this node's own address in \
+    the network. IPv4 only.
+    """)
   var broadcast: Broadcast? = nil
   @Parameter(
     "Label", "Appended to the interface's name and a colon; at most 15 characters in all. IPv4 only.")
@@ -115,14 +118,22 @@ struct VirtualIP: ResourceAgent {
     if let target = arpTargets.first(where: { $0.bits != ip.bits }) {
       throw .misconfigured("arp_targets: \(target) is not of the same family as \(ip)")
     }
-    if !ip.isIPv6, let suffix = labelSuffix, (nic.isEmpty ? 2 : nicName.utf8.count + 1) + suffix.utf8.count > Self.longestLabel {
-      throw .misconfigured("iflabel: \(nicName):\(suffix) has more than \(Self.longestLabel) characters")
+    if !ip.isIPv6, let suffix = labelSuffix {
+      // Without an interface's name only the shortest there can be is counted.
+      let length = max(nicName.utf8.count, 1) + 1 + suffix.utf8.count
+      guard length <= Self.longestLabel else {
+        throw .misconfigured("iflabel: \(nicName):\(suffix) has more than \(Self.longestLabel) characters")
+      }
     }
     guard networkNamespace != ".", networkNamespace != "..", !networkNamespace.contains("/") else {
       throw .misconfigured("network_namespace: expected a name, got \(networkNamespace)")
     }
-    guard mac.isEmpty else { throw .misconfigured("mac: a cluster IP is not possible, the kernel has no CLUSTERIP any more") }
-    guard !uniqueCloneAddress else { throw .misconfigured("unique_clone_address: not supported, make a resource for each address") }
+    guard mac.isEmpty else {
+      throw .misconfigured("mac: a cluster IP is not possible, the kernel has no CLUSTERIP any more")
+    }
+    guard !uniqueCloneAddress else {
+      throw .misconfigured("unique_clone_address: not supported, make a resource for each address")
+    }
   }
 
   func checkNode(_ call: Call) throws(OCFError) { _ = try place(try inside(call)) }
