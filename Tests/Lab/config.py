@@ -222,7 +222,15 @@ done
 cat /var/log/swanctl.out
 exit 1
 """
-CLIENT_DIAL = "xl2tpd -D >/var/log/xl2tpd.log 2>&1 </dev/null &"
+# xl2tpd runs pppd with "passive": when its ten first requests are lost it waits for ever. Clients that people have give a
+# call up instead and dial again, so this one does too, after 20 s without an address.
+CLIENT_DIAL = """xl2tpd -D >/var/log/xl2tpd.log 2>&1 </dev/null &
+while sleep 2; do
+  for pid in $(pidof pppd); do
+    [ $(ps -o etimes= -p $pid) -lt 20 ] || ip -4 address show | grep -q 'inet 10.*peer' || kill $pid
+  done
+done >/dev/null 2>&1 </dev/null &
+"""
 
 
 def _units():
