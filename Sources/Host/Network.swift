@@ -207,11 +207,11 @@ public protocol Network: AnyObject {
   /// The number of the last packet sent on each ESP SA that leaves from `address`. Those with extended sequence numbers
   /// are not among them.
   func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32]
-  /// Raises those numbers to `sequence` where they are lower. One that is not is left alone: a peer drops what comes
-  /// with a number it has seen.
+  /// Raises those numbers to `rate` for every second since the SA was installed here, the current one included, where they
+  /// are lower. One that is not is left alone: a peer drops what comes with a number it has seen. At most 2^32 - `rate`.
   ///
   /// - Returns: how many were raised.
-  func raiseOutboundSequences(from address: IPAddress, to sequence: UInt32) throws(SystemError) -> Int
+  func raiseOutboundSequences(from address: IPAddress, perSecond rate: UInt32) throws(SystemError) -> Int
   /// SAs and policies whose endpoint is `address`.
   func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int
 }

@@ -24,6 +24,8 @@ public final class InMemoryNetwork: Network {
   public var ipsec: [IPAddress: Int] = [:]
   /// Last sequence numbers of ESP SAs by source.
   public var sequences: [IPAddress: [UInt32]] = [:]
+  /// Seconds since every SA was installed.
+  public var age: UInt32 = 0
 
   private let calls: Calls
   private let clock: ManualClock
@@ -163,8 +165,10 @@ public final class InMemoryNetwork: Network {
     try calls.sees("network.outboundSequences(from: \(address))")
     return sequences[address] ?? []
   }
-  public func raiseOutboundSequences(from address: IPAddress, to sequence: UInt32) throws(SystemError) -> Int {
-    try calls.changes("network.raiseOutboundSequences(from: \(address) to \(sequence))")
+  /// Every SA is as old as `age` says.
+  public func raiseOutboundSequences(from address: IPAddress, perSecond rate: UInt32) throws(SystemError) -> Int {
+    try calls.changes("network.raiseOutboundSequences(from: \(address) perSecond: \(rate))")
+    let sequence = (age + 1) * rate
     let lower = sequences[address, default: []].filter { $0 < sequence }.count
     sequences[address] = sequences[address]?.map { max($0, sequence) }
     return lower

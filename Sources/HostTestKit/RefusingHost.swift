@@ -86,7 +86,7 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   public func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32] {
     try refuse("network.outboundSequences(from: \(address))")
   }
-  public func raiseOutboundSequences(from address: IPAddress, to sequence: UInt32) throws(SystemError) -> Int {
+  public func raiseOutboundSequences(from address: IPAddress, perSecond rate: UInt32) throws(SystemError) -> Int {
     try refuse("network.raiseOutboundSequences(from: \(address))")
   }
   public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {

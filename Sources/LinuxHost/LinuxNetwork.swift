@@ -349,9 +349,12 @@ public final class LinuxNetwork: Network {
     try outbound(from: address).compactMap(\.outboundSequence)
   }
 
-  public func raiseOutboundSequences(from address: IPAddress, to sequence: UInt32) throws(SystemError) -> Int {
+  public func raiseOutboundSequences(from address: IPAddress, perSecond rate: UInt32) throws(SystemError) -> Int {
     var raised = 0
+    let now = UInt64(max(0, time(nil)))
     for association in try outbound(from: address) {
+      let seconds = now > association.installed ? now - association.installed : 0
+      let sequence = Self.sequence(after: seconds, perSecond: rate)
       guard let last = association.outboundSequence, last < sequence else { continue }
       do {
         try ipsec().perform(
@@ -362,6 +365,11 @@ public final class LinuxNetwork: Network {
       }
     }
     return raised
+  }
+
+  static func sequence(after seconds: UInt64, perSecond rate: UInt32) -> UInt32 {
+    guard rate > 0 else { return 0 }
+    return UInt32(min(seconds, UInt64(UInt32.max / rate) - 1) + 1) * rate
   }
 
   private func outbound(from address: IPAddress) throws(SystemError) -> [SecurityAssociation] {

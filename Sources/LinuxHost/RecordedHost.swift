@@ -109,9 +109,9 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
       () throws(SystemError) in try host.network.outboundSequences(from: address)
     }
   }
-  func raiseOutboundSequences(from address: IPAddress, to sequence: UInt32) throws(SystemError) -> Int {
-    try done("raise outbound sequence numbers from \(address) to \(sequence)", { "\($0)" }) {
-      () throws(SystemError) in try host.network.raiseOutboundSequences(from: address, to: sequence)
+  func raiseOutboundSequences(from address: IPAddress, perSecond rate: UInt32) throws(SystemError) -> Int {
+    try done("raise outbound sequence numbers from \(address) by \(rate) a second", { "\($0)" }) {
+      () throws(SystemError) in try host.network.raiseOutboundSequences(from: address, perSecond: rate)
     }
   }
   func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {

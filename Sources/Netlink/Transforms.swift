@@ -10,6 +10,8 @@ public struct SecurityAssociation: Hashable, Sendable {
   /// `IPPROTO_ESP` 50, `IPPROTO_AH` 51 …
   public var protocolNumber: UInt8
   public var mark: [UInt8]?
+  /// When it was installed, in seconds of the wall clock.
+  public var installed: UInt64
   /// The sequence number of the last packet sent; nil for an SA with extended sequence numbers.
   public var outboundSequence: UInt32?
 
@@ -21,8 +23,11 @@ public struct SecurityAssociation: Hashable, Sendable {
     guard message.payload.count >= Transform.associationSize, let family = message.payload.field(UInt16.self, at: 212),
       let destination = Transform.address(message.payload, at: 56, family: family),
       let source = Transform.address(message.payload, at: 80, family: family),
-      let spi = message.payload.field(UInt32.self, at: 72), let protocolNumber = message.payload.field(UInt8.self, at: 76)
+      let spi = message.payload.field(UInt32.self, at: 72), let protocolNumber = message.payload.field(UInt8.self, at: 76),
+      // curlft.add_time
+      let installed = message.payload.field(UInt64.self, at: 176)
     else { throw Malformed(what: "an IPsec SA that ends early") }
+    self.installed = installed
     self.source = source
     self.destination = destination
     self.spi = UInt32(bigEndian: spi)

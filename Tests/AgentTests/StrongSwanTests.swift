@@ -486,46 +486,21 @@ import Testing
         == ["charon took the ha segment and leaves SAs passive: it had the segment before"])
   }
 
-  @Test func promoteBeginsAnEpochForInheritedSAs() throws {
+  @Test func promoteBeginsWhereNobodyHasBeen() throws {
     let world = World(running: true, ha: true)
     try world.holdAddress()
     let address = try #require(IPAddress("203.0.113.50"))
-    // Nothing inherited: the cluster is not asked.
-    #expect(world.perform("promote", promotable: true) == Outcome(.success))
-    #expect(world.machine.cluster.properties.isEmpty)
-    #expect(world.perform("demote", promotable: true) == Outcome(.success))
-
     world.machine.network.sequences[address] = [0, 7, 0xf000_0000]
+    world.machine.network.age = 99
     #expect(world.perform("promote", promotable: true) == Outcome(.success))
-    #expect(world.machine.cluster.properties == ["vpnha-epoch-ipsec": "1"])
-    #expect(world.machine.network.sequences[address] == [0x4000_0000, 0x4000_0000, 0xf000_0000])
+    #expect(world.machine.network.sequences[address] == [13_107_200, 13_107_200, 0xf000_0000])
     let changes = world.machine.calls.changes
-    let epoch = try #require(changes.firstIndex(of: "cluster.setProperty(vpnha-epoch-ipsec to 1)"))
-    let raise = try #require(changes.firstIndex(of: "network.raiseOutboundSequences(from: 203.0.113.50 to 1073741824)"))
-    let take = try #require(changes.lastIndex(of: "files.send(+1\n to /run/charon.ha)"))
-    #expect(epoch < raise && raise < take)
-    #expect(world.machine.processes.relaunched == [["rekey-inherited"], ["rekey-inherited"]])
-
-    #expect(world.perform("demote", promotable: true) == Outcome(.success))
-    world.machine.cluster.properties["vpnha-epoch-ipsec"] = "2"
-    #expect(world.perform("promote", promotable: true) == Outcome(.success))
-    #expect(world.machine.network.sequences[address] == [0xc000_0000, 0xc000_0000, 0xf000_0000])
-  }
-
-  @Test(arguments: [(1, 0x4000_0000), (2, 0x8000_0000), (3, 0xc000_0000), (4, 0x4000_0000)] as [(UInt64, UInt32)])
-  func epochsHaveRangesOfTheirOwn(_ number: UInt64, _ sequence: UInt32) {
-    #expect(Epoch(number: number).firstSequence == sequence)
-  }
-
-  @Test func withoutAClusterNothingIsRaised() throws {
-    let world = World(running: true, ha: true)
-    try world.holdAddress()
-    let address = try #require(IPAddress("203.0.113.50"))
-    world.machine.network.sequences[address] = [5]
-    world.machine.cluster.isReachable = false
-    #expect(world.perform("promote", promotable: true) == Outcome(.success))
-    #expect(world.machine.network.sequences[address] == [5])
-    #expect(world.machine.log.messages(from: .warning).contains { $0.hasPrefix("no epoch, inherited SAs cannot send") })
+    let raise = try #require(changes.firstIndex(of: "network.raiseOutboundSequences(from: 203.0.113.50 perSecond: 131072)"))
+    let take = try #require(changes.firstIndex(of: "files.send(+1\n to /run/charon.ha)"))
+    #expect(raise < take)
+    #expect(world.machine.processes.relaunched == [["rekey-inherited"]])
+    // The cluster is told the score and nothing else: a changed configuration would interrupt the take-over.
+    #expect(changes.filter { $0.hasPrefix("cluster.") } == ["cluster.setPromotionScore(100 of ipsec)"])
   }
 
   @Test func rekeysOneAfterTheOtherWhileItIsPromoted() throws {

@@ -16,7 +16,7 @@ from pair import together
 
 AGENTS = "/usr/lib/ocf/resource.d/vpnha"
 CROWD = 50
-RANGE = 1 << 30  # sequence numbers below are an SA's first owner's
+PER_SECOND = 1 << 17  # an owner that takes over begins at this many numbers for every second of the SA's life
 
 ECHO = f"""
 import socket, sys
@@ -51,15 +51,6 @@ while True:
             except OSError:
                 pass
 """
-
-# The cluster's attributes, where there is no cluster: a file that the lab carries from node to node.
-ATTRIBUTE = """#!/bin/sh
-case "$*" in
-*--query*) cat /lab/epoch 2>/dev/null || exit 105 ;;
-*--update*) for value; do :; done; echo "$value" >/lab/epoch ;;
-esac
-"""
-
 
 class ESP(threading.Thread):
     """Every ESP packet from the address to the client: (moment, sender's hardware address, SPI, number)."""
@@ -132,7 +123,6 @@ class CarryOver:
 
         until("moon holds the client's SA", 90, synchronised, every=5)
         self.say("moon holds the client's SA again; switching back")
-        self._carry_epoch(sun, moon)
         spi = self._spi()
         switched = time.monotonic()
         self._yield(sun)
@@ -147,7 +137,7 @@ class CarryOver:
     def _prepare(self, node):
         shutil.copy(self.package, f"{node.share}/vpnha.deb")
         node.run("rm -f /var/lib/man-db/auto-update; dpkg --force-unsafe-io --install /lab/vpnha.deb", timeout=120)
-        node.run("ln -sf /usr/lib/attribute /usr/sbin/crm_attribute; ln -sf /bin/true /usr/sbin/attrd_updater")
+        node.run("ln -sf /bin/true /usr/sbin/attrd_updater")  # there is no cluster to be told scores
         self._agent(node, "start", 0)
         self._vip(node, "start", 0)
         node.run(f"python3 /usr/lib/echo.py {node.name} >/dev/null 2>&1 </dev/null &")
@@ -171,7 +161,7 @@ class CarryOver:
         hardware = node.run("cat /sys/class/net/eth0/address").output.strip()
 
         def raised():
-            return [packet for packet in self.esp.of(hardware, spi, since) if packet[3] > RANGE]
+            return [packet for packet in self.esp.of(hardware, spi, since) if packet[3] > PER_SECOND]
 
         until(f"{node.name} sends on SPI {spi:08x} with a number of its own range", 30, raised, every=0.02)
         until("the SA is rekeyed", 30, lambda: self._spi() != spi)
@@ -266,9 +256,6 @@ class CarryOver:
         until("ESP crosses the wire", 30, lambda: self.esp.seen and self.esp.seen[-1][0] > time.monotonic() - 1, every=0.05)
         return self.esp.seen[-1][2]
 
-    def _carry_epoch(self, here, there):
-        shutil.copy(f"{here.share}/epoch", f"{there.share}/epoch")
-
     def describe(self):
         for node in [*self.gateways.values(), self.client]:
             print(f"\n===== {node.name}: {'on' if node.on else 'off'}")
@@ -295,7 +282,6 @@ charon-systemd {{
   }}
 }}
 """,
-        "/usr/lib/attribute": ATTRIBUTE,
         "/usr/lib/echo.py": ECHO,
     }
 

@@ -190,6 +190,7 @@ struct TransformTests {
     #expect(association.spi == 0xc0ff_ee00)
     #expect(association.protocolNumber == 50)
     #expect(association.outboundSequence == 0x4000_0005)
+    #expect(association.installed > 0)
     #expect(association.hasEndpoint(address("192.0.2.1")))
     #expect(!association.hasEndpoint(address("192.0.2.2")))
     #expect(

@@ -174,6 +174,11 @@ struct LinuxNetworkTests {
         }
         #expect(try it.network.ipsecState(endpoint: vip) == 2)
         #expect(try it.network.outboundSequences(from: vip) == [0x4000_0005])
+        // Never lowered; raised by its age, which is a few seconds at most.
+        #expect(try it.network.raiseOutboundSequences(from: vip, perSecond: 1) == 0)
+        #expect(try it.network.outboundSequences(from: vip) == [0x4000_0005])
+        #expect(try it.network.raiseOutboundSequences(from: vip, perSecond: 0x4800_0000) == 1)
+        #expect(try it.network.outboundSequences(from: vip).allSatisfy { [0x4800_0000, 0x9000_0000].contains($0) })
         #expect(try it.network.removeIPsecState(endpoint: vip) == 2)
         #expect(try it.network.ipsecState(endpoint: vip) == 0)
         #expect(try it.network.ipsecState(endpoint: try #require(IPAddress("192.0.2.51"))) == 2)
