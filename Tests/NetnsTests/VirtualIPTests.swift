@@ -74,6 +74,9 @@ struct VirtualIPTests {
   func silenced() throws {
     try inNetwork(["ip": "192.0.2.50", "arp_interval": "50", "arp_count": "1000"]) { it, vip in
       #expect(try vip("start").status == 0)
+      // A program that is just being executed has no arguments for a moment.
+      let clock = LinuxClock()
+      for _ in 0..<100 where try bursts(it) == 0 { clock.sleep(until: clock.now + .milliseconds(10)) }
       #expect(try bursts(it) == 1)
       #expect(try vip("stop").status == 0)
       let capture = try Capture(on: try it.link("far"))
