@@ -10,6 +10,8 @@ import VICI
 struct Rekeying {
   /// The only argument that starts it.
   static let word = "rekey-inherited"
+  /// Before the first order: the rest of the take-over needs the processor more.
+  static let delay = Duration.seconds(2)
   /// Between two orders. A rekeying is one exchange with a client and some arithmetic here.
   static let pause = Duration.milliseconds(50)
   static let limit = Duration.seconds(600)
@@ -32,6 +34,7 @@ struct Rekeying {
   @discardableResult
   func run() -> Int {
     var ordered = 0
+    call.host.clock.sleep(until: call.host.clock.now + Self.delay)
     do throws(OCFError) {
       var children: [UInt64] = []
       try ask { () throws(VICIError) in
