@@ -12,9 +12,8 @@ import OCF
 /// There is room for nine hours. An SA that its peer was sent later is rekeyed by then; one that is not is silent until the
 /// rekeying that follows every promotion.
 ///
-/// An epoch in the cluster's configuration would do the same, but raising it during a promotion costs two tools and
-/// makes Pacemaker plan the rest of the take-over anew: measured in the lab, a second, and two monitors before the next
-/// promotion.
+/// An epoch in the cluster's configuration would do the same, but raising it runs two of Pacemaker's tools during the
+/// promotion, and every such write makes Pacemaker plan the rest of the take-over anew.
 enum Inheritance {
   static let numbersPerSecond: UInt32 = 1 << 17
 }
