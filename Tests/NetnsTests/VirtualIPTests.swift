@@ -45,6 +45,17 @@ struct VirtualIPTests {
     }
   }
 
+  /// Carrier is told from link to link by the kernel's link watch, a moment later.
+  private func awaitCarrier(of link: String, _ wanted: Bool, in it: PrivateNetwork) throws {
+    let clock = LinuxClock()
+    for _ in 0..<250 {
+      let now = try it.link(link)
+      if (now.hasCarrier && !(1...3).contains(now.operationalState)) == wanted { return }
+      clock.sleep(until: clock.now + .milliseconds(20))
+    }
+    Issue.record("\(link) still has \(wanted ? "no carrier" : "carrier")")
+  }
+
   /// Announcers of this network: other tests have their own, for the same address.
   private func bursts(_ it: PrivateNetwork) throws -> Int {
     var status = stat()
@@ -169,25 +180,26 @@ struct VirtualIPTests {
       try it.ip("link add above link near type macvlan mode bridge")
       try it.ip("link set above up")
       for nic in ["uplink-of-the-gateway", "above"] {
+        try awaitCarrier(of: nic, true, in: it)
         #expect(try vip("start", ["nic": nic]).status == 0)
         #expect(try vip("monitor", ["nic": nic]).status == 0)
         try it.ip("link set far down")
+        try awaitCarrier(of: nic, false, in: it)
         #expect(try vip("monitor", ["nic": nic]).status == 1)
         #expect(try vip("stop", ["nic": nic]).status == 0)
         #expect(try vip("start", ["nic": nic]).status == 1)
         #expect(try vip("monitor", ["nic": nic], interval: 0).status == 7)
         try it.ip("link set far up")
-        let clock = LinuxClock()
-        clock.sleep(until: clock.now + .milliseconds(200))
       }
       try it.ip("link delete above")
       try it.ip("link add bridge type bridge")
       try it.ip("link set near master bridge")
+      try it.ip("link set bridge up")
+      try awaitCarrier(of: "near", true, in: it)
+      try awaitCarrier(of: "bridge", true, in: it)
       #expect(try vip("start", ["nic": "bridge"]).status == 0)
       try it.ip("link set far down")
-      // A bridge hears of its port's carrier from the kernel's link watch, a moment later.
-      let clock = LinuxClock()
-      for _ in 0..<100 where try vip("monitor", ["nic": "bridge"]).status == 0 { clock.sleep(until: clock.now + .milliseconds(20)) }
+      try awaitCarrier(of: "bridge", false, in: it)
       #expect(try vip("monitor", ["nic": "bridge"]) == (1, "bridge has no carrier"))
       #expect(try vip("stop", ["nic": "bridge"]).status == 0)
       #expect(try vip("start", ["nic": "bridge"]) == (1, "bridge has no carrier"))
@@ -294,6 +306,7 @@ struct VirtualIPTests {
         #expect(try vip("start").status == 0)
         #expect(try vip("monitor").status == 0)
         try it.ip("link set far down")
+        try awaitCarrier(of: "near.7", false, in: it)
         #expect(try vip("monitor").status == 1)
         #expect(try vip("stop").status == 0)
         #expect(try vip("start") == (1, "near.7 has no carrier"))
@@ -317,16 +330,16 @@ struct VirtualIPTests {
         }
         try it.ip("link set bond7 up")
         try make("link bond7 name bond7.5 type vlan id 5", in: it)
-        let clock = LinuxClock()
-        clock.sleep(until: clock.now + .milliseconds(500))
+        for link in ["left", "right", "bond7"] { try awaitCarrier(of: link, true, in: it) }
         #expect(try vip("start").status == 0)
         #expect(try vip("monitor", level: 10).status == 0)
         try it.ip("link set left-far down")
-        clock.sleep(until: clock.now + .milliseconds(500))
+        try awaitCarrier(of: "left", false, in: it)
+        try awaitCarrier(of: "bond7.5", true, in: it)
         #expect(try vip("monitor").status == 0)
         #expect(try vip("monitor", level: 10) == (190, "left, a part of bond7, has no carrier"))
         try it.ip("link set right-far down")
-        clock.sleep(until: clock.now + .milliseconds(500))
+        try awaitCarrier(of: "bond7.5", false, in: it)
         #expect(try vip("monitor") == (1, "bond7.5 has no carrier"))
         #expect(try vip("stop").status == 0)
       }
