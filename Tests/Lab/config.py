@@ -204,6 +204,7 @@ nodefaultroute
 mtu 1280
 mru 1280
 lcp-restart 1
+lcp-max-configure 60
 logfile /var/log/ppp.log
 lcp-echo-interval 1
 lcp-echo-failure 3
@@ -222,8 +223,9 @@ done
 cat /var/log/swanctl.out
 exit 1
 """
-# xl2tpd runs pppd with "passive": when its ten first requests are lost it waits for ever. Clients that people have give a
-# call up instead and dial again, so this one does too, after 20 s without an address.
+# While the socket of a tunnel that ended is still open, Linux hands it what belongs to the next one, which has the same
+# addresses and ports. So this client asks longer than pppd's ten seconds; and since xl2tpd runs pppd with "passive", which
+# then waits for ever, it gives a call up that has no address after 20 s and dials again, as the clients that people have do.
 CLIENT_DIAL = """xl2tpd -D >/var/log/xl2tpd.log 2>&1 </dev/null &
 while sleep 2; do
   for pid in $(pidof pppd); do
