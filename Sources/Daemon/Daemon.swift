@@ -61,6 +61,23 @@ extension Daemon {
     try call.host.processes.running(binary).filter(isOurs).sorted { $0.startTime < $1.startTime }
   }
 
+  /// How systemd is about to bring a daemon up that does not run now, whoever asked it to; nil when it is not.
+  ///
+  /// Nothing runs, and in a moment something will: to the cluster that is not stopped.
+  public func revival(_ call: Call) -> String? {
+    guard call.host.units.isAvailable else { return nil }
+    do throws(SystemError) {
+      let found = try call.host.units.unit(unit)
+      guard found.activeState == "activating" else { return nil }
+      guard found.subState == "auto-restart" else { return "\(unit) is being started by systemd" }
+      return "\(unit) ends and is restarted again and again (\(found.restarts) times so far); see journalctl -u \(unit)"
+    } catch {
+      // No daemon runs: that was seen, and a service manager that does not answer changes nothing about it.
+      call.log.warning("looking at \(unit): \(error)")
+      return nil
+    }
+  }
+
   /// Whether this process was promoted.
   public func isPromoted(_ process: Process, _ call: Call) throws(SystemError) -> Bool {
     guard let record = try DaemonRole.read(call) else { return false }
@@ -158,6 +175,15 @@ extension Daemon {
 // MARK: - Ending
 
 extension Daemon {
+  /// How a daemon came to its end.
+  public enum Ending: String, Sendable {
+    case wasGone = "did not run"
+    case ended = "ended when it was asked to"
+    /// It had done its work, and did not end by itself.
+    case spent = "was killed after its work was done"
+    case killed = "did not end in time and was killed"
+  }
+
   /// How long a daemon may be spent before it is killed.
   static let lastBreath = Duration.milliseconds(300)
 
@@ -168,22 +194,24 @@ extension Daemon {
   ///   - grace: at most two thirds of the time that is left are granted.
   ///   - isSpent: whether a daemon that got the signal has nothing more to do and only does not end. It is killed soon
   ///     after, without a warning. A daemon with this gets the signal from us even where a unit runs it.
+  @discardableResult
   public func stop(
     _ call: Call, signal: Signal = .terminate, grace: Duration = .seconds(10), isSpent: (() -> Bool)? = nil
-  ) throws(OCFError) {
+  ) throws(OCFError) -> Ending {
     let host = call.host
     let ours = try attempt("looking for \(name)") { () throws(SystemError) in try all(call) }
     let left = call.deadline - host.clock.now
     let politely = host.clock.now + min(grace, max(left, .zero) * 2 / 3)
     if host.units.isAvailable, isSpent == nil { stopUnit(of: ours, call, before: politely) }
     if host.units.isAvailable, isSpent != nil, !ours.isEmpty { keepUnitFromRestarting(call) }
-    try end(ours, signal, call, politely, isSpent)
+    let ending = try end(ours, signal, call, politely, isSpent)
     if host.units.isAvailable, isSpent != nil { stopUnit(of: ours, call, before: call.deadline) }
     do throws(SystemError) { try forget(call) } catch {
       // The daemon has gone: what is left is a file that misleads nobody, no reason to fence a node.
       call.log.warning("cleaning up after \(name): \(error)")
     }
     if !ours.isEmpty { call.log.info("stopped \(name)", ("VPNHA_PID", ours.map { String($0.pid) }.joined(separator: " "))) }
+    return ours.isEmpty ? .wasGone : ending
   }
 
   private func forget(_ call: Call) throws(SystemError) {
@@ -218,7 +246,7 @@ extension Daemon {
 
   private func end(
     _ ours: [Process], _ signal: Signal, _ call: Call, _ politely: Instant, _ isSpent: (() -> Bool)?
-  ) throws(OCFError) {
+  ) throws(OCFError) -> Ending {
     let processes = call.host.processes
     func areGone(before deadline: Instant) throws(OCFError) -> Bool {
       try call.host.until(before: deadline) { () throws(OCFError) in
@@ -233,7 +261,7 @@ extension Daemon {
         try processes.signal(signal, to: process)
       }
     }
-    if try areGone(before: call.host.clock.now) { return }
+    if try areGone(before: call.host.clock.now) { return .ended }
     for process in ours {
       try send(signal, process)
       // A stopped process takes no signal but KILL before it goes on.
@@ -241,13 +269,13 @@ extension Daemon {
     }
     var spentSince: Instant?
     while let isSpent, call.host.clock.now < politely {
-      if try areGone(before: min(politely, call.host.clock.now + .milliseconds(100))) { return }
+      if try areGone(before: min(politely, call.host.clock.now + .milliseconds(100))) { return .ended }
       guard isSpent() else { continue }
       let since = spentSince ?? call.host.clock.now
       spentSince = since
       if call.host.clock.now - since >= Self.lastBreath { break }
     }
-    if spentSince == nil, try areGone(before: politely) { return }
+    if spentSince == nil, try areGone(before: politely) { return .ended }
     for process in ours {
       if spentSince == nil {
         call.log.warning("\(name) did not end in time and is killed", ("VPNHA_PID", String(process.pid)))
@@ -259,5 +287,6 @@ extension Daemon {
     guard try areGone(before: call.deadline) else {
       throw .failed("stopping \(name): pid \(ours.map { String($0.pid) }.joined(separator: " ")) is still there after KILL")
     }
+    return spentSince == nil ? .killed : .spent
   }
 }

@@ -217,6 +217,11 @@ public protocol Network: AnyObject {
 }
 
 extension Network {
+  /// Whether this node holds `address`. One that is there is found without a look at the node's other addresses.
+  public func holds(_ address: IPAddress) throws(SystemError) -> Bool {
+    if try copy(of: address, on: nil, label: nil) != nil { return true }
+    return try !holders(of: address).isEmpty
+  }
   public func connectedRoutes(covering address: IPAddress) throws(SystemError) -> [Route] {
     try connectedRoutes(covering: address, near: nil)
   }

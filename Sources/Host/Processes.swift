@@ -66,6 +66,8 @@ public protocol Processes: AnyObject {
   /// Every process that runs `executable` (by `/proc/PID/exe`) in our network namespace, zombies not counted. A container's
   /// daemon of the same path is somebody else's.
   func running(_ executable: String) throws(SystemError) -> [Process]
+  /// A process that has the socket of this inode open; nil when none is seen. Looks at every descriptor on the node.
+  func owner(ofSocket inode: UInt64) throws(SystemError) -> Process?
   /// Signals exactly this process; nothing happens when it has gone, even if its pid was reused (pidfd and start time).
   func signal(_ signal: Signal, to process: Process) throws(SystemError)
   /// Whether this very process (same pid and start time) still exists and is not a zombie.

@@ -5,6 +5,10 @@ public struct Unit: Hashable, Sendable {
   public var loadState: String
   /// `active`, `activating`, `deactivating`, `inactive`, `failed`, `reloading`
   public var activeState: String
+  /// `start-pre`, `running`, `auto-restart` …
+  public var subState = ""
+  /// How often the service manager has restarted it by itself (`NRestarts`).
+  public var restarts: UInt32 = 0
   /// 0 when there is none.
   public var mainPID: Int32
   /// Where its definition lies; a generator's output (`/run/systemd/generator…`) marks an init script.

@@ -97,6 +97,9 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   public func running(_ executable: String) throws(SystemError) -> [Process] {
     try refuse("processes.running(\(executable))")
   }
+  public func owner(ofSocket inode: UInt64) throws(SystemError) -> Process? {
+    try refuse("processes.owner(ofSocket: \(inode))")
+  }
   public func signal(_ signal: Signal, to process: Process) throws(SystemError) {
     try refuse("processes.signal(\(signal) to \(process.pid))")
   }

@@ -5,6 +5,8 @@ public final class ScriptedProcesses: Processes {
   public var table: [Process] = []
   /// What a process does about signals; without an entry it ends. Whatever it says, KILL ends it unless `unkillable`.
   public var reactions: [Int32: (Signal) -> Void] = [:]
+  /// Pids by the inode of a socket they have open.
+  public var socketOwners: [UInt64: Int32] = [:]
   /// Processes in state D.
   public var unkillable: Set<Int32> = []
   /// What happens when a program is launched. Without an entry a process with the command's path and arguments appears.
@@ -58,6 +60,10 @@ public final class ScriptedProcesses: Processes {
   public func running(_ executable: String) throws(SystemError) -> [Process] {
     try calls.sees("processes.running(\(executable))")
     return table.filter { $0.executable == executable && $0.state != "Z" }
+  }
+  public func owner(ofSocket inode: UInt64) throws(SystemError) -> Process? {
+    try calls.sees("processes.owner(ofSocket: \(inode))")
+    return table.first { $0.pid == socketOwners[inode] }
   }
   public func signal(_ signal: Signal, to process: Process) throws(SystemError) {
     try calls.changes("processes.signal(\(signal) to \(process.pid))")

@@ -32,7 +32,7 @@ public final class LinuxProcesses: Processes {
       do throws(SystemError) {
         let path: String?
         do throws(SystemError) {
-          path = try executablePath(at: all.number, "\(pid)/exe", pid)
+          path = try linkTarget(at: all.number, "\(pid)/exe", pid)
         } catch where error.errno == .accessDenied || error.errno == .notPermitted {
           // Only a process that may be the one makes its secrecy a problem.
           guard try comm(at: all.number, "\(pid)/comm", pid) == String(name.prefix(15)) else { return true }
@@ -52,10 +52,46 @@ public final class LinuxProcesses: Processes {
     return found.sorted { $0.pid < $1.pid }
   }
 
+  public func owner(ofSocket inode: UInt64) throws(SystemError) -> Process? {
+    let wanted = "socket:[\(inode)]"
+    let all = try Descriptor(opening: proc, O_RDONLY | O_DIRECTORY, operation: "listing processes")
+    var found: Process?
+    var failure: SystemError?
+    try eachName(in: all, "listing processes") { entry in
+      guard let pid = Int32(String(cString: entry)), pid > 0 else { return true }
+      do throws(SystemError) {
+        if try holds(wanted, pid) { found = try process(pid) }
+      } catch where error.isAbsence || [.noSuchProcess, .accessDenied, .notPermitted].contains(error.errno) {
+        // It ended while we looked, or is hidden from us.
+      } catch {
+        failure = error
+      }
+      return found == nil && failure == nil
+    }
+    if let failure { throw failure }
+    return found
+  }
+
+  /// Whether one of the process's descriptors is the object of this name.
+  private func holds(_ name: String, _ pid: Int32) throws(SystemError) -> Bool {
+    let operation = "looking at descriptors of process \(pid)"
+    let descriptors = try Descriptor(opening: "\(proc)/\(pid)/fd", O_RDONLY | O_DIRECTORY, operation: operation)
+    var found = false
+    var failure: SystemError?
+    try eachName(in: descriptors, operation) { entry in
+      let number = String(cString: entry)
+      guard Int32(number) != nil else { return true }
+      do throws(SystemError) { found = try linkTarget(at: descriptors.number, number, pid) == name } catch { failure = error }
+      return !found && failure == nil
+    }
+    if let failure { throw failure }
+    return found
+  }
+
   /// Whether a process lives in our network namespace. Where that cannot be read, it may.
   private func sharesNetwork(at directory: Int32, _ pid: Int32) throws(SystemError) -> Bool {
     func namespace(_ path: String) throws(SystemError) -> String? {
-      do throws(SystemError) { return try executablePath(at: directory, path, pid) } catch
+      do throws(SystemError) { return try linkTarget(at: directory, path, pid) } catch
         where error.errno == .accessDenied || error.errno == .notPermitted
       {
         return nil
@@ -103,7 +139,7 @@ public final class LinuxProcesses: Processes {
   }
 
   public func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
-    guard let path = try executablePath(at: AT_FDCWD, "\(proc)/self/exe", getpid()) else {
+    guard let path = try linkTarget(at: AT_FDCWD, "\(proc)/self/exe", getpid()) else {
       throw SystemError("starting this program anew", .noSuchFile)
     }
     return try launch(Command(path, arguments, environment: environment))
@@ -208,7 +244,7 @@ public final class LinuxProcesses: Processes {
       ? [] : line.split(separator: 0, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
     var executable = ""
     do throws(SystemError) {
-      executable = try executablePath(at: directory.number, "exe", pid) ?? ""
+      executable = try linkTarget(at: directory.number, "exe", pid) ?? ""
     } catch where error.errno == .accessDenied || error.errno == .notPermitted {
       // Somebody else's process, seen without privileges.
     }
@@ -223,8 +259,8 @@ public final class LinuxProcesses: Processes {
     return try ProcessStatus(try file.readToEnd(limit: 4096, operation), operation)
   }
 
-  /// Nil for a zombie or a kernel thread.
-  private func executablePath(at directory: Int32, _ path: String, _ pid: Int32) throws(SystemError) -> String? {
+  /// Nil for what is not there, as the executable of a zombie or of a kernel thread.
+  private func linkTarget(at directory: Int32, _ path: String, _ pid: Int32) throws(SystemError) -> String? {
     var buffer = [CChar](repeating: 0, count: 4096)
     do throws(SystemError) {
       let count = try check("looking at process \(pid)") { readlinkat(directory, path, &buffer, buffer.count) }

@@ -130,6 +130,11 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
       () throws(SystemError) in try host.processes.running(executable)
     }
   }
+  func owner(ofSocket inode: UInt64) throws(SystemError) -> Process? {
+    try seen("owner of socket \(inode)", { $0.map(show) ?? "none" }) {
+      () throws(SystemError) in try host.processes.owner(ofSocket: inode)
+    }
+  }
   func signal(_ signal: Signal, to process: Process) throws(SystemError) {
     try done("send \(signal) to process \(process.pid)") {
       () throws(SystemError) in try host.processes.signal(signal, to: process)
@@ -158,7 +163,7 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
 
   var isAvailable: Bool { host.units.isAvailable }
   func unit(_ name: String) throws(SystemError) -> Unit {
-    try seen("unit \(name)", { "\($0.loadState), \($0.activeState), pid \($0.mainPID), \($0.fragmentPath)" }) {
+    try seen("unit \(name)", { "\($0.loadState), \($0.activeState) (\($0.subState)), pid \($0.mainPID), \($0.fragmentPath)" }) {
       () throws(SystemError) in try host.units.unit(name)
     }
   }

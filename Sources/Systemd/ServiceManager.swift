@@ -17,8 +17,10 @@ public final class ServiceManager {
       }
       var unit = Unit(name: name, loadState: try text("LoadState"), activeState: try text("ActiveState"))
       unit.fragmentPath = try text("FragmentPath")
+      unit.subState = try text("SubState")
       if name.hasSuffix(".service") {
         unit.mainPID = Int32(clamping: try bus.number(operation, .service(path), "MainPID", before: deadline))
+        unit.restarts = try bus.number(operation, .service(path), "NRestarts", before: deadline)
       }
       return unit
     }

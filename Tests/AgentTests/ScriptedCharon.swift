@@ -25,6 +25,8 @@ final class ScriptedCharon {
   /// Accepts connections and says nothing.
   var isHung = false
   var reloadRefusal: String?
+  /// Bytes it has sent.
+  var said = 0
   /// Commands in the order in which they were asked.
   private(set) var asked: [String] = []
   /// `child` of every initiate.
@@ -44,7 +46,11 @@ final class ScriptedCharon {
         inbox.removeFirst(4 + length)
         guard !isHung else { continue }
         do {
-          for packet in answers(to: try Packet(decoding: bytes)) { steps.append(.says(try packet.segment())) }
+          for packet in answers(to: try Packet(decoding: bytes)) {
+            let segment = try packet.segment()
+            said += segment.count
+            steps.append(.says(segment))
+          }
         } catch { steps.append(.closes) }
       }
       return steps

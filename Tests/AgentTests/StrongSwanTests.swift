@@ -157,6 +157,50 @@ import Testing
     #expect(standby.perform("monitor", level: 20) == Outcome(.genericError, "address: 203.0.113.50 is not on this node"))
   }
 
+  /// Nothing runs, and in a moment something will: that is neither running nor stopped.
+  @Test func whatSystemdKeepsRestartingIsFailed() {
+    let world = World(systemd: true)
+    #expect(world.perform("monitor") == Outcome(.notRunning))
+    world.machine.units.known["strongswan.service"]?.activeState = "activating"
+    #expect(
+      world.perform("monitor", probe: true) == Outcome(.genericError, "strongswan.service is being started by systemd"))
+    world.machine.units.known["strongswan.service"]?.subState = "auto-restart"
+    world.machine.units.known["strongswan.service"]?.restarts = 3
+    #expect(
+      world.perform("monitor")
+        == Outcome(
+          .genericError,
+          "strongswan.service ends and is restarted again and again (3 times so far); see journalctl -u strongswan.service"))
+    #expect(world.perform("stop") == Outcome(.success))
+    #expect(world.machine.units.known["strongswan.service"]?.activeState == "inactive")
+    // A service manager that does not answer changes nothing about what was seen.
+    world.machine.calls.fail("units.unit", with: .timedOut)
+    #expect(world.perform("monitor") == Outcome(.notRunning))
+  }
+
+  /// By what is asked and by every byte and call: SAs cost a monitor nothing.
+  @Test func tenThousandSAsCostAsMuchAsOne() throws {
+    func costs(_ count: UInt64) throws -> (asked: [String], calls: [Calls.Call], bytes: Int) {
+      let world = World(running: true)
+      try world.holdAddress()
+      #expect(world.perform("promote", promotable: true) == Outcome(.success))
+      world.charon.sas = (0..<count).map { .init(id: 10_000 + $0, child: 20_000 + $0) }
+      let before = world.charon.asked.count
+      world.charon.said = 0
+      world.machine.calls.reset()
+      #expect(world.perform("monitor", promotable: true) == Outcome(.runningPromoted))
+      return (Array(world.charon.asked.dropFirst(before)), world.machine.calls.all, world.charon.said)
+    }
+    let (one, many) = (try costs(1), try costs(10_000))
+    #expect(one.asked == ["stats"])
+    #expect(many.asked == ["stats"])
+    #expect(many.calls == one.calls)
+    // The number itself has four digits more.
+    #expect(many.bytes == one.bytes + 4)
+    // The one address is asked for, not all that the node has.
+    #expect(!one.calls.contains { $0.description.hasPrefix("network.holders") || $0.description.hasPrefix("processes.run") })
+  }
+
   // MARK: Level 20
 
   static let spiPath = "/run/resource-agents/vpnha-strongswan-ipsec.probe"
@@ -328,8 +372,11 @@ import Testing
     #expect(
       world.perform("start")
         == Outcome(.genericError, "UDP port 500 is taken by a process that is not /usr/sbin/charon-systemd"))
-    let starter = world.machine.processes.appear("/usr/lib/ipsec/charon")
-    #expect(world.perform("start").reason == "UDP port 500 is taken by /usr/lib/ipsec/charon (pid \(starter.pid))")
+    let starter = world.machine.processes.appear("/usr/local/bin/some-vpn")
+    world.machine.processes.socketOwners[7] = starter.pid
+    #expect(world.perform("start").reason == "UDP port 500 is taken by /usr/local/bin/some-vpn (pid \(starter.pid))")
+    world.machine.sockets.listeners = [4500: [UDPListener(.any, inode: 7)]]
+    #expect(world.perform("start").reason == "UDP port 4500 is taken by /usr/local/bin/some-vpn (pid \(starter.pid))")
     #expect(world.machine.processes.signals.isEmpty)
     #expect(world.perform("monitor") == Outcome(.notRunning))
     #expect(world.perform("stop") == Outcome(.success))
@@ -405,6 +452,10 @@ import Testing
     let begin = world.machine.clock.now
     #expect(world.perform("stop", ["address": "203.0.113.50", "drain_timeout": "3"]) == Outcome(.success))
     #expect(world.charon.terminated == [1, 5])
+    #expect(
+      world.machine.log.messages().last
+        == "stopped: 2 clients were told goodbye, 1 did not confirm; charon-systemd ended when it was asked to; "
+        + "4 kernel states and policies were removed")
     #expect(world.machine.clock.now - begin >= .seconds(3))
     #expect(world.machine.clock.now - begin < .seconds(4))
     #expect(world.machine.network.ipsec[address, default: 0] == 0)
@@ -442,6 +493,10 @@ import Testing
     world.machine.processes.makeStubborn(world.machine.processes.table[0])
     let begin = world.machine.clock.now
     #expect(world.perform("stop") == Outcome(.success))
+    #expect(
+      world.machine.log.messages().last
+        == "stopped: clients could not be told; charon-systemd did not end in time and was killed; "
+        + "0 kernel states and policies were removed")
     #expect(!world.runs)
     #expect(world.machine.clock.now - begin < .seconds(18))
   }
@@ -569,6 +624,7 @@ import Testing
     #expect(world.perform("demote", promotable: true) == Outcome(.success))
     #expect(world.charon.terminated.isEmpty)
     #expect(world.charon.sas.map(\.state) == ["PASSIVE"])
+    #expect(world.machine.log.messages().last == "demoted: 1 SAs were handed over")
     #expect(world.machine.files.text(at: Self.record) == "Unpromoted 1001 10010\n")
     #expect(world.machine.cluster.scores["ipsec"] == 10)
   }
@@ -581,6 +637,7 @@ import Testing
     #expect(world.perform("demote", promotable: true) == Outcome(.success))
     #expect(world.charon.terminated == [1])
     #expect(world.charon.sas.map(\.id) == [2])
+    #expect(world.machine.log.messages().last == "demoted: 1 clients were told goodbye, 0 did not confirm")
   }
 
   /// Who connects while the others are told goodbye is told too.

@@ -128,6 +128,16 @@ import Testing
     #expect(try processes.process(process.pid)?.executable == copy)
   }
 
+  @Test func findsWhoHasASocket() throws {
+    let socket = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    defer { close(socket) }
+    var status = stat()
+    #expect(fstat(socket, &status) == 0)
+    #expect(try processes.owner(ofSocket: UInt64(status.st_ino))?.pid == getpid())
+    close(dup2(0, socket))
+    #expect(try processes.owner(ofSocket: UInt64(status.st_ino)) == nil)
+  }
+
   @Test func signalsExactlyThisProcess() throws {
     var process = try sleeper()
     var other = process

@@ -202,7 +202,9 @@ class Client:
             "ActiveState": ("s", "inactive" if absent else "active"),
             "FragmentPath": ("s", "" if absent else "/run/systemd/generator.late/" + unit if unit.startswith("init")
                              else "/lib/systemd/system/" + unit),
+            "SubState": ("s", "dead" if absent else "auto-restart" if unit.startswith("looping") else "running"),
             "MainPID": ("u", 0 if absent else 4711),
+            "NRestarts": ("u", 7 if unit.startswith("looping") else 0),
             "NeedDaemonReload": ("b", int(os.path.exists(self.log + ".stale"))),
         }
         if name in values:

@@ -28,12 +28,9 @@ extension StrongSwan: PromotableAgent {
   /// Steps back to warm standby. A daemon that hangs is given up after about two seconds.
   func demote(_ call: Call) throws(OCFError) {
     let process = try promotable(call)
-    if try hasHA(call) {
-      try handOver(call)
-    } else {
-      try ask { () throws(VICIError) in try drain(call) }
-    }
+    let farewell = try hasHA(call) ? try handOver(call) : try ask { () throws(VICIError) in try drain(call) }
     try attempt("recording the role") { () throws(SystemError) in try daemon.record(.unpromoted, of: process, call) }
+    call.log.info("demoted: \(farewell)")
   }
 
   private func promotable(_ call: Call) throws(OCFError) -> Process {
@@ -105,17 +102,24 @@ extension StrongSwan: PromotableAgent {
   }
 
   /// Gives the segment up and waits until our SAs are passive: then nothing is said to a client any more.
-  private func handOver(_ call: Call) throws(OCFError) {
+  private func handOver(_ call: Call) throws(OCFError) -> Farewell {
     try send(.drop, call)
     let within = call.within(.seconds(2))
+    var active = 0
+    var passive = 0
     let isPassive = try ask { () throws(VICIError) in
       try within.until { () throws(VICIError) in
-        var active = 0
-        try connect(within, within: .seconds(2)).sas { if isOurs($0), $0.isEstablished { active += 1 } }
+        active = 0
+        passive = 0
+        try connect(within, within: .seconds(2)).sas {
+          if isOurs($0), $0.isEstablished { active += 1 }
+          if isOurs($0), $0.isPassive { passive += 1 }
+        }
         return active == 0
       }
     }
     if !isPassive { call.log.warning("charon has still active SAs after it gave up the ha segment") }
+    return .handedOver(passive, kept: active)
   }
 
   /// Has charon negotiate the SA between the two nodes at once.
@@ -195,18 +199,21 @@ extension StrongSwan: PromotableAgent {
   }
 
   /// The goodbye of a stop: with all that can go wrong it must not keep the daemon from being ended.
-  func farewell(_ call: Call, isPromoted: Bool) {
+  func farewell(_ call: Call, isPromoted: Bool) -> Farewell {
     do throws(OCFError) {
       if isPromoted, try hasHA(call) { return try handOver(call) }
-      try ask { () throws(VICIError) in try drain(call) }
-    } catch { call.log.warning("saying goodbye to clients: \(error.reason)") }
+      return try ask { () throws(VICIError) in try drain(call) }
+    } catch {
+      call.log.warning("saying goodbye to clients: \(error.reason)")
+      return .failed
+    }
   }
 
   /// Tells every client goodbye and waits until it has confirmed, at most `drain_timeout` seconds.
   ///
   /// By identity and without waiting for each: charon would take SAs one after the other, each with the whole timeout.
   /// Who connects meanwhile is told too.
-  private func drain(_ call: Call) throws(VICIError) {
+  private func drain(_ call: Call) throws(VICIError) -> Farewell {
     let left = call.deadline - call.host.clock.now
     // A third of the time is kept for what comes after.
     let within = call.within(min(.seconds(drainTimeout), left * 2 / 3))
@@ -228,11 +235,29 @@ extension StrongSwan: PromotableAgent {
       }
     }
     try tell()
-    guard remaining > 0 else { return }
+    guard remaining > 0 else { return .told(0, unconfirmed: 0) }
     let isEmpty = try within.until { () throws(VICIError) in
       try tell()
       return remaining == 0
     }
-    call.log.info("said goodbye to \(told.count) clients", ("VPNHA_UNCONFIRMED", String(isEmpty ? 0 : remaining)))
+    return .told(told.count, unconfirmed: isEmpty ? 0 : remaining)
+  }
+}
+
+/// What clients were told when this node stepped back, as it is logged.
+enum Farewell: CustomStringConvertible {
+  /// Nobody's sessions were here but the peer's, or no charon that could be asked.
+  case nobody
+  case told(Int, unconfirmed: Int)
+  case handedOver(Int, kept: Int)
+  case failed
+
+  var description: String {
+    switch self {
+    case .nobody: "no client was to be told"
+    case .told(let count, let unconfirmed): "\(count) clients were told goodbye, \(unconfirmed) did not confirm"
+    case .handedOver(let count, let kept): "\(count) SAs were handed over\(kept > 0 ? ", \(kept) were not" : "")"
+    case .failed: "clients could not be told"
+    }
   }
 }

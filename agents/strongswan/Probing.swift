@@ -48,7 +48,7 @@ extension StrongSwan {
   func probe(_ call: Call, isPromoted: Bool) -> String? {
     guard let address else { return nil }
     do {
-      guard try !call.host.network.holders(of: address).isEmpty else {
+      guard try call.host.network.holds(address) else {
         // A standby is ready without the address.
         return call.isPromotable && !isPromoted ? nil : "address: \(address) is not on this node"
       }

@@ -74,7 +74,7 @@ struct StrongSwan: ResourceAgent {
 
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let process = try attempt("looking for \(daemon.name)", { () throws(SystemError) in try daemon.find(call) })
-    else { return .stopped }
+    else { return daemon.revival(call).map { .failed($0) } ?? .stopped }
     let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
     if process.isStopped {
       return .failed("\(daemon.name) (pid \(process.pid)) is stopped by a signal", promoted: isPromoted)
@@ -109,7 +109,7 @@ struct StrongSwan: ResourceAgent {
   func missing(from loaded: [String]) -> String? { connections.first { !loaded.contains($0) } }
 
   func holdsAddress(_ address: IPAddress, _ call: Call) throws(VICIError) -> Bool {
-    do throws(SystemError) { return try !call.host.network.holders(of: address).isEmpty } catch {
+    do throws(SystemError) { return try call.host.network.holds(address) } catch {
       throw VICIError(.unreachable, "looking for \(address)", "\(error.errno)", errno: error.errno)
     }
   }
@@ -128,7 +128,8 @@ struct StrongSwan: ResourceAgent {
     }
     try checkPorts(call)
     // A charon that was killed leaves its states in the kernel, and does not look for them when it starts again.
-    try removeKernelState(call)
+    let removed = try removeKernelState(call)
+    if removed > 0 { call.log.info("removed \(removed) kernel states and policies that an earlier charon left") }
     do throws(OCFError) {
       try daemon.start(call) { (_) throws(OCFError) in
         guard try answers(call) else { return false }
@@ -146,21 +147,26 @@ struct StrongSwan: ResourceAgent {
 
   func stop(_ call: Call) throws(OCFError) {
     let process = try attempt("looking for \(daemon.name)") { () throws(SystemError) in try daemon.find(call) }
+    var farewell = Farewell.nobody
     if let process, !process.isStopped {
       let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
       // An unpromoted member holds nobody's sessions but its peer's.
-      if isPromoted || !call.isPromotable { farewell(call, isPromoted: isPromoted) }
+      if isPromoted || !call.isPromotable { farewell = self.farewell(call, isPromoted: isPromoted) }
     }
-    try end(call)
+    let (ending, removed) = try end(call)
+    guard process != nil || removed > 0 else { return }
+    call.log.info("stopped: \(farewell); \(daemon.name) \(ending.rawValue); \(removed) kernel states and policies were removed")
   }
 
-  /// Ends the daemon and removes what it left behind.
-  private func end(_ call: Call) throws(OCFError) {
+  /// Ends the daemon and removes what it left behind, its kernel states among it: their number is returned.
+  @discardableResult
+  private func end(_ call: Call) throws(OCFError) -> (Daemon.Ending, removed: Int) {
     // With the ha plugin and its secret charon 5.9.8 never comes to its end: it has said its goodbyes and closed its
     // sockets, and waits for a lock that nobody gives back (trap_manager.c, uninstall after flush).
-    try daemon.stop(call, grace: .seconds(15)) { hasClosed(call) }
-    try removeKernelState(call)
+    let ending = try daemon.stop(call, grace: .seconds(15)) { hasClosed(call) }
+    let removed = try removeKernelState(call)
     tidy(call)
+    return (ending, removed)
   }
 
   /// Removes the files that a daemon which has gone leaves under `/run`.
@@ -209,36 +215,27 @@ struct StrongSwan: ResourceAgent {
     } catch { return error.errno == .connectionRefused }
   }
 
-  private func removeKernelState(_ call: Call) throws(OCFError) {
-    guard let address else { return }
-    let count = try attempt("removing IPsec state of \(address)") { () throws(SystemError) in
+  private func removeKernelState(_ call: Call) throws(OCFError) -> Int {
+    guard let address else { return 0 }
+    return try attempt("removing IPsec state of \(address)") { () throws(SystemError) in
       try call.host.network.removeIPsecState(endpoint: address)
     }
-    if count > 0 { call.log.info("removed \(count) IPsec states and policies of \(address)") }
   }
 
-  /// Names whoever holds the IKE ports; nobody's process is ended for it.
+  /// Names whoever holds the IKE ports, whatever it is; nobody's process is ended for it.
   private func checkPorts(_ call: Call) throws(OCFError) {
-    let taken = try attempt("looking at UDP ports 500 and 4500") { () throws(SystemError) -> UInt16? in
-      for port in [UInt16(500), 4500] where try !call.host.sockets.udpListeners(on: port).isEmpty { return port }
-      return nil
-    }
-    guard let taken else { return }
-    let owner = try attempt("looking for other IKE daemons") { () throws(SystemError) -> Process? in
-      for path in Self.otherDaemons where path != binary.description {
-        if let process = try call.host.processes.running(path).first { return process }
+    for port in [UInt16(500), 4500] {
+      let sockets = try attempt("looking at UDP port \(port)") { () throws(SystemError) in
+        try call.host.sockets.udpListeners(on: port)
       }
-      return nil
+      guard let socket = sockets.first else { continue }
+      let owner = try attempt("looking for who has UDP port \(port)") { () throws(SystemError) in
+        try call.host.processes.owner(ofSocket: socket.inode)
+      }
+      let name = owner.map { "\($0.executable) (pid \($0.pid))" } ?? "a process that is not \(binary)"
+      throw .failed("UDP port \(port) is taken by \(name)")
     }
-    guard let owner else { throw .failed("UDP port \(taken) is taken by a process that is not \(binary)") }
-    throw .failed("UDP port \(taken) is taken by \(owner.executable) (pid \(owner.pid))")
   }
-
-  /// Programs that bind the IKE ports.
-  static let otherDaemons = [
-    "/usr/lib/ipsec/charon", "/usr/sbin/charon-systemd", "/usr/libexec/ipsec/charon", "/usr/libexec/ipsec/pluto",
-    "/usr/lib/ipsec/pluto", "/usr/sbin/racoon", "/usr/sbin/iked",
-  ]
 }
 
 // MARK: - Asking charon
