@@ -17,7 +17,8 @@ public final class LinuxNetwork: Network {
   private var transforms: Connection?
   private var diagnostics: Connection?
   private var datagrams: Descriptor?
-  private var names: [Int32: String] = [:]
+  /// The interface that was last asked for, which is the one that messages are about.
+  private var latest: Link?
 
   /// - Parameter program: what continues an announcement in the background by `runAnnouncer`; by default this program.
   public convenience init(processes: any Processes, program: String? = nil) {
@@ -52,9 +53,7 @@ public final class LinuxNetwork: Network {
   }
 
   public func links() throws(SystemError) -> [Link] {
-    let links = try routes().dump(.getLinks, "listing interfaces", Link.init)
-    for link in links { names[link.index] = link.name }
-    return links
+    try routes().dump(.getLinks, "listing interfaces", Link.init)
   }
 
   public func bringUp(_ link: Link) throws(SystemError) {
@@ -68,7 +67,7 @@ public final class LinuxNetwork: Network {
   private func link(_ request: Message, _ what: String) throws(SystemError) -> Link? {
     do {
       let link = try routes().get(request, "looking for \(what)", Link.init)
-      if let link { names[link.index] = link.name }
+      if let link { latest = link }
       return link
     } catch let error where error.errno == .noSuchDevice {
       return nil
@@ -77,7 +76,7 @@ public final class LinuxNetwork: Network {
 
   /// For messages: the interface's name, or its number where it has none any more.
   private func name(of index: Int32) -> String {
-    if let name = names[index] { return name }
+    if let latest, latest.index == index { return latest.name }
     do {
       if let link = try link(at: index) { return link.name }
     } catch {

@@ -107,12 +107,16 @@ func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
   }
 }
 
+/// Split where the bytes are: looking for a character, Swift would put together what a reader sees as one, for a fifth of a
+/// monitor's instructions.
 func processEnvironment() -> [String: String] {
-  var result: [String: String] = [:]
+  var result = [String: String](minimumCapacity: 64)
   var entry = Glibc.environ
   while let text = entry.pointee {
-    let line = String(cString: text)
-    if let equals = line.firstIndex(of: "=") { result[String(line[..<equals])] = String(line[line.index(after: equals)...]) }
+    let line = UnsafeRawBufferPointer(start: text, count: strlen(text))
+    if let equals = line.firstIndex(of: UInt8(ascii: "=")) {
+      result[String(decoding: line[..<equals], as: UTF8.self)] = String(decoding: line[(equals + 1)...], as: UTF8.self)
+    }
     entry += 1
   }
   return result

@@ -55,23 +55,30 @@ extension ResourceAgent {
     }
   }
 
+  /// What the compiler keeps under `_arpCount` is the `Parameter` of the property `arpCount`.
   var parameters: [(name: String, parameter: AnyParameter)] {
-    Mirror(reflecting: self).children.compactMap { child in
-      guard let parameter = child.value as? AnyParameter, let label = child.label else { return nil }
-      return (wireName(label), parameter)
+    guard let fields = Fields(of: Self.self) else { preconditionFailure("\(Self.self) is not a structure") }
+    return withUnsafeBytes(of: self) { agent in
+      fields.lazy.filter { name, _ in name.pointee == underscore }
+        .map { name, offset in (wireName(name + 1), agent.load(fromByteOffset: offset, as: AnyParameter.self)) }
     }
   }
 }
 
-/// `_arpCount` → `arp_count`
-private func wireName(_ label: String) -> String {
+private let underscore = CChar(UInt8(ascii: "_"))
+
+/// `arpCount` → `arp_count`
+private func wireName(_ label: UnsafePointer<CChar>) -> String {
   var name: [UInt8] = []
-  for letter in label.utf8.drop(while: { $0 == UInt8(ascii: "_") }) {
+  var next = label
+  while next.pointee != 0 {
+    let letter = UInt8(bitPattern: next.pointee)
     if (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(letter) {
       name += [UInt8(ascii: "_"), letter + 32]
     } else {
       name.append(letter)
     }
+    next += 1
   }
   return String(decoding: name, as: UTF8.self)
 }

@@ -55,8 +55,7 @@ extension Parameter where Value: ParameterValue {
 
 /// What the loader knows of a parameter, whatever its value's type.
 ///
-/// A class, and `Parameter` a subclass without a constraint: to make sense of a constrained one through `Mirror`, the
-/// runtime searches the whole program for conformances, which costs a monitor more than its work does.
+/// A class, so that whatever the value's type, the loader finds a reference where the agent keeps the parameter.
 public class AnyParameter {
   let declaration: ParameterDeclaration
   /// Whether there is no default.

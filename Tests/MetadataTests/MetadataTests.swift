@@ -1,9 +1,9 @@
 import Host
 import LinuxHost
-import OCF
 import OCFMetadata
 import Testing
 
+@testable import OCF
 @testable import conntrackd
 @testable import strongswan
 @testable import vip
@@ -30,6 +30,16 @@ import Testing
     let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
     let recorded = try LinuxFiles().read("/\(root)/metadata/\(subject).xml", limit: 1 << 20)
     #expect(try recorded.map { String(decoding: $0, as: UTF8.self) } == subject.xml)
+  }
+
+  /// An agent's parameters are found by Swift's layout of types in memory; the slow way finds the same.
+  @Test(arguments: subjects) func everyParameterIsWhatItsMirrorShows(_ subject: Subject) throws {
+    let agent = subject.agent.init()
+    let mirrored = Mirror(reflecting: agent).children.map { ($0.label, $0.value as? AnyParameter) }
+    #expect(mirrored.allSatisfy { $0.1 != nil }, "every stored property is a parameter")
+    #expect(agent.parameters.map { ObjectIdentifier($0.parameter) } == mirrored.compactMap { $0.1.map(ObjectIdentifier.init) })
+    let spelled = agent.parameters.map { "_\($0.name.filter { $0 != "_" })" }
+    #expect(spelled == mirrored.compactMap { $0.0?.lowercased() })
   }
 
   /// By its own document type, which says no less than the official schema of OCF 1.1, and by the schema of pcs.
