@@ -33,6 +33,7 @@
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
 #include <linux/if_addrlabel.h>
+#include <linux/filter.h>
 #include <linux/inet_diag.h>
 #include <linux/ip.h>
 #include <linux/neighbour.h>
@@ -46,6 +47,7 @@ static inline int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_o
 static inline int clinux_pidfd_send_signal(int fd, int signal) {
   return (int)syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
 }
+static inline int clinux_pidfd_getfd(int pidfd, int fd) { return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0); }
 static inline int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 static inline int clinux_openat(int dir, const char *path, int flags, mode_t mode) { return openat(dir, path, flags, mode); }
 static inline int clinux_fcntl(int fd, int command, int value) { return fcntl(fd, command, value); }

@@ -40,6 +40,32 @@ public protocol Sockets: AnyObject {
   /// The addresses UDP sockets are bound to on `port`, wildcard included, over both families, with the inode of each
   /// socket; reads `/proc/net/udp`.
   func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener]
+  /// What the kernel lets through to a socket of `process`; nil when that is everything. `ENOENT` when the process has no
+  /// such socket among its first 1024 descriptors.
+  func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter?
+  /// Puts `filter` on a socket of `process`, or takes away what is on it. It lasts as long as the socket does.
+  func setFilter(_ filter: SocketFilter?, of listener: UDPListener, in process: Process) throws(SystemError)
+}
+
+/// A classic BPF program for one socket (`linux/filter.h`). It sees a datagram from its UDP header on, and returns how many
+/// bytes of it pass; none when it reads past the end.
+public struct SocketFilter: Hashable, Sendable {
+  public struct Instruction: Hashable, Sendable {
+    public var code: UInt16
+    /// How many instructions are left out when a comparison holds, and when it does not.
+    public var jumpIfTrue: UInt8
+    public var jumpIfFalse: UInt8
+    public var operand: UInt32
+
+    public init(_ code: UInt16, _ operand: UInt32, jumpIfTrue: UInt8 = 0, jumpIfFalse: UInt8 = 0) {
+      self.code = code
+      self.operand = operand
+      self.jumpIfTrue = jumpIfTrue
+      self.jumpIfFalse = jumpIfFalse
+    }
+  }
+  public var instructions: [Instruction]
+  public init(_ instructions: [Instruction]) { self.instructions = instructions }
 }
 
 public struct UDPListener: Hashable, Sendable {

@@ -168,6 +168,12 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   public func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     try refuse("sockets.udpListeners(on: \(port))")
   }
+  public func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter? {
+    try refuse("sockets.filter(of: \(listener.address))")
+  }
+  public func setFilter(_ filter: SocketFilter?, of listener: UDPListener, in process: Process) throws(SystemError) {
+    try refuse("sockets.setFilter(of: \(listener.address))")
+  }
 
   public var now: Instant {
     note("clock.now")

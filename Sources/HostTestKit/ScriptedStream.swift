@@ -158,6 +158,10 @@ public final class ScriptedSockets: Sockets {
   /// Answers for every UDP address and port; without it `ENETUNREACH`.
   public var udp: ((IPAddress, UInt16, IPAddress?) throws(SystemError) -> any DatagramSocket)?
   public var listeners: [UInt16: [UDPListener]] = [:]
+  /// By the inode of the socket.
+  public var filters: [UInt64: SocketFilter] = [:]
+  /// Sockets of other processes than the one that is asked about, by inode.
+  public var foreign: Set<UInt64> = []
 
   private let calls: Calls
   private let clock: ManualClock
@@ -198,5 +202,15 @@ public final class ScriptedSockets: Sockets {
   public func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     try calls.sees("sockets.udpListeners(on: \(port))")
     return listeners[port] ?? []
+  }
+  public func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter? {
+    try calls.sees("sockets.filter(of: \(listener.address) in \(process.pid))")
+    if foreign.contains(listener.inode) { throw SystemError("looking for a socket of process \(process.pid)", .noSuchFile) }
+    return filters[listener.inode]
+  }
+  public func setFilter(_ filter: SocketFilter?, of listener: UDPListener, in process: Process) throws(SystemError) {
+    try calls.changes("sockets.setFilter(\(filter == nil ? "none" : "some") of \(listener.address) in \(process.pid))")
+    if foreign.contains(listener.inode) { throw SystemError("looking for a socket of process \(process.pid)", .noSuchFile) }
+    filters[listener.inode] = filter
   }
 }

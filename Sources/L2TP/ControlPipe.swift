@@ -122,6 +122,7 @@ public struct TunnelInventory: Hashable, Sendable {
     public var calls: Int
   }
   public var tunnels: [Tunnel] = []
+  public init() {}
   /// Calls in all tunnels; the daemon's own total always says 0 (xl2tpd 1.3.18).
   public var calls: Int { tunnels.reduce(0) { $0 + $1.calls } }
 }

@@ -78,16 +78,30 @@ enum UDPTable {
   static func listeners(on port: UInt16, in text: [UInt8], _ operation: String) throws(SystemError) -> [UDPListener] {
     var listeners: [UDPListener] = []
     let wanted = Array(":\(hex4(port))".utf8)
-    for line in text.split(separator: UInt8(ascii: "\n")).dropFirst() {
+    var heading = true
+    var start = 0
+    // A gateway has a line for each tunnel, so a line is cut into fields only when it matters.
+    while start < text.count {
+      let end = text[start...].firstIndex(of: UInt8(ascii: "\n")) ?? text.count
+      let line = text[start..<end]
+      start = end + 1
+      if heading || line.isEmpty {
+        heading = false
+        continue
+      }
+      // sl: local_address:port remote_address:port …
+      guard let first = line.firstIndex(of: UInt8(ascii: ":")),
+        let local = line[(first + 1)...].firstIndex(of: UInt8(ascii: ":")),
+        let remote = line[(local + 1)...].firstIndex(of: UInt8(ascii: ":")), remote + 5 <= line.endIndex
+      else { throw SystemError(operation, .badMessage) }
+      guard line[local..<(local + 5)].elementsEqual(wanted) else { continue }
+      // A connected socket serves one peer only.
+      guard line[remote..<(remote + 5)].elementsEqual(":0000".utf8) else { continue }
       let fields = line.split(separator: UInt8(ascii: " "))
       // sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …
-      guard fields.count >= 10 else { throw SystemError(operation, .badMessage) }
-      guard fields[1].suffix(5).elementsEqual(wanted) else { continue }
-      // A connected socket serves one peer only.
-      guard fields[2].suffix(5).elementsEqual(":0000".utf8) else { continue }
-      guard let address = address(fields[1].dropLast(5)), let inode = UInt64(String(decoding: fields[9], as: UTF8.self)) else {
-        throw SystemError(operation, .badMessage)
-      }
+      guard fields.count >= 10, let address = address(fields[1].dropLast(5)),
+        let inode = UInt64(String(decoding: fields[9], as: UTF8.self))
+      else { throw SystemError(operation, .badMessage) }
       listeners.append(UDPListener(address, inode: inode))
     }
     return listeners

@@ -257,6 +257,16 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
       () throws(SystemError) in try host.sockets.udpListeners(on: port)
     }
   }
+  func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter? {
+    try seen("filter of \(listener.address) in process \(process.pid)", { $0 == nil ? "none" : "there is one" }) {
+      () throws(SystemError) in try host.sockets.filter(of: listener, in: process)
+    }
+  }
+  func setFilter(_ filter: SocketFilter?, of listener: UDPListener, in process: Process) throws(SystemError) {
+    try done("\(filter == nil ? "remove" : "set") the filter of \(listener.address) in process \(process.pid)") {
+      () throws(SystemError) in try host.sockets.setFilter(filter, of: listener, in: process)
+    }
+  }
 
   // MARK: Cluster
 

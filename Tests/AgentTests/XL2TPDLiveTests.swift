@@ -115,6 +115,38 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/xl2tpd", "/usr/sbin/pppd", "/
     print("promote took \(story["promote"].milliseconds) ms, demote \(story["demote"].milliseconds) ms")
   }
 
+  /// The gate, as clients meet it: before promote, after it, and after demote while the address is still here.
+  @Test func nobodyNewGetsInBeforePromoteAndAfterDemote() throws {
+    let story = try Sandbox(
+      Self.world + """
+        export OCF_RESKEY_CRM_meta_promoted_max=1
+        ask() { python3 - <<END
+        import socket
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.connect(("203.0.113.50", 1701)); s.settimeout(1)
+        s.send(bytes.fromhex("c802003b000000000000000080080000000000018008000000020100800a0000000300000003"
+                             "800d00000007686170726f62658008000000094321"))
+        try: print("answered", s.recv(4096)[19])
+        except (socket.timeout, ConnectionRefusedError): print("silence")
+        END
+        }
+        step start agent xl2tpd start
+        arrive
+        step early ask
+        step standby level 10
+        step promote agent xl2tpd promote
+        step serving ask
+        step demote agent xl2tpd demote
+        step after ask
+        step healthy level 10
+        step stop agent xl2tpd stop
+        """)
+    story.expect(["start": 0, "standby": 0, "promote": 0, "demote": 0, "healthy": 0, "stop": 0])
+    #expect(story["early"].output.contains("silence"))
+    #expect(story["serving"].output.contains("answered 2"))
+    #expect(story["after"].output.contains("silence"))
+  }
+
   /// Two daemons on one address are noticed and named; neither is harmed by the other's agent.
   @Test func anotherDaemonOnTheAddress() throws {
     let story = try Sandbox(

@@ -28,12 +28,26 @@ struct PPPSessions {
     }
   }
 
+  /// Asks `sessions` to end, waits for it, and returns those that did.
+  func ask(_ sessions: [Process], _ call: Call) throws(OCFError) -> [Process] {
+    try send(.terminate, sessions, call)
+    var left = sessions
+    _ = try call.until { () throws(OCFError) in
+      left = try alive(left, call)
+      return left.isEmpty
+    }
+    return sessions.filter { session in !left.contains { $0.pid == session.pid } }
+  }
+
   /// Ends `sessions`: asks each pppd, waits for at most `patience`, then kills.
   ///
   /// A pppd that is asked first takes its interface down, runs its scripts and reports to RADIUS, and then spends six more
   /// seconds on telling a peer that cannot hear it any more. That last part is cut short.
-  func end(_ sessions: [Process], patience: Duration, _ call: Call) throws(OCFError) {
-    guard !sessions.isEmpty else { return }
+  ///
+  /// - Returns: how many were killed before they had done that.
+  @discardableResult
+  func end(_ sessions: [Process], patience: Duration, _ call: Call) throws(OCFError) -> Int {
+    guard !sessions.isEmpty else { return 0 }
     try send(.terminate, sessions, call)
     let interfaces = try interfaces(of: sessions, call)
     let clock = call.host.clock
@@ -44,8 +58,8 @@ struct PPPSessions {
       if left.isEmpty { return true }
       return clock.now < courtesy ? false : try areDown(left.compactMap { interfaces[$0.pid] }, call)
     }
-    if left.isEmpty { return }
-    if !isQuiet { call.log.warning("\(left.count) pppd did not end in time and are killed") }
+    if left.isEmpty { return 0 }
+    let killed = isQuiet ? 0 : left.count
     try send(.kill, left, call)
     guard try call.until({ () throws(OCFError) in try alive(left, call).isEmpty }) else {
       throw .failed("ending sessions: pppd is still there after KILL")
@@ -53,6 +67,7 @@ struct PPPSessions {
     try attempt("cleaning up after pppd") { () throws(SystemError) in
       for interface in left.compactMap({ interfaces[$0.pid] }) { try call.host.files.remove(Self.pidFile(of: interface)) }
     }
+    return killed
   }
 
   /// How long a pppd without an interface is given before it is taken for a finished one.

@@ -73,7 +73,7 @@ extension XL2TPD {
       return
     }
     let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
-      try !call.host.network.holders(of: address).isEmpty
+      try call.host.network.holds(address)
     }
     if isHere { return }
     guard call.isPromotable else { throw .failed("\(address) is not on this node, so no client could be answered") }

@@ -86,13 +86,20 @@ struct XL2TPD: ResourceAgent {
     let inventory = try inventory(call.within(call.request.action == .monitor ? Self.patience : Self.impatience))
     let configuration = try readConfiguration(call)
     guard let port = configuration.port, let address = served(configuration) else { return isPromoted ? .promoted : .running }
-    try checkBound(to: address, port, call)
+    let listener = try checkBound(to: address, port, call)
     let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
-      try !call.host.network.holders(of: address).isEmpty
+      try call.host.network.holds(address)
     }
     if isPromoted, !isHere { throw .failed("promoted, and \(address) is not on this node") }
+    let isShut = try isShut(process, listener, call)
+    if isShut == true, isPromoted || !call.isPromotable {
+      throw .failed("xl2tpd refuses new tunnels: a demote or a stop was cut short")
+    }
     let state: ResourceState = isPromoted ? .promoted : .running
     guard call.depth >= .service else { return state }
+    if isHere, isShut == false, !isPromoted, call.isPromotable {
+      return .degraded("unpromoted, and it takes tunnels on \(address): who started it?")
+    }
     if isHere, isPromoted || !call.isPromotable {
       try probe(address, port, call.within(.seconds(5)))
       if call.depth >= .client { try dialIn(address, port, call.within(.seconds(15))) }
@@ -127,12 +134,14 @@ struct XL2TPD: ResourceAgent {
 
   /// That somebody is bound to the address, and nobody but our daemon. Two programs can be, and then each client meets
   /// either of them.
-  func checkBound(to address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) {
+  @discardableResult
+  func checkBound(to address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) -> UDPListener {
     let bound = try listeners(on: address, port, call)
     guard let first = bound.first else { throw .failed("xl2tpd is not bound to \(address) port \(port)") }
     if bound.count > 1 {
       throw .failed("\(bound.count) programs are bound to \(first.address) port \(port)\(try strangers(call))")
     }
+    return first
   }
 
   func listeners(on address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) -> [UDPListener] {

@@ -1,0 +1,199 @@
+import Daemon
+import Host
+import HostTestKit
+import L2TP
+import OCF
+import Testing
+
+@testable import xl2tpd
+
+/// How the daemon leaves: nobody new gets in, clients are told, and the log says how many.
+@Suite struct XL2TPDLeavingTests {
+  // MARK: The gate
+
+  @Test func onlyAPromotedMemberTakesTunnels() {
+    let node = L2TPGateway()
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    #expect(node.isShut)
+    #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success))
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    #expect(!node.isShut)
+    #expect(node.perform("monitor", clone: true, level: 10).status == .runningPromoted)
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    #expect(node.isShut)
+  }
+
+  /// The old daemon's gate is shut before its clients are told, the fresh one's before it is ready.
+  @Test func nobodyGetsInBetweenFarewellAndRelaunch() {
+    let node = L2TPGateway()
+    node.running(sessions: 3)
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    node.machine.calls.reset()
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    let kinds: [String] = node.machine.calls.changes.compactMap { change in
+      ["sockets.setFilter(some", "processes.signal(terminate", "processes.signal(interrupt", "processes.launch"].first { change.hasPrefix($0) }
+    }
+    #expect(
+      kinds == ["sockets.setFilter(some"] + [String](repeating: "processes.signal(terminate", count: 3)
+        + ["processes.signal(interrupt", "processes.launch", "sockets.setFilter(some"])
+  }
+
+  /// Whoever slipped in while the fresh daemon was being born is told, and the next one is empty.
+  @Test func aFreshDaemonIsAnEmptyOne() {
+    let node = L2TPGateway()
+    node.running()
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    node.machine.processes.launches[L2TPGateway.program] = { [unowned node] command in
+      let process = node.running()
+      if node.machine.processes.launched.count == 1 { node.tunnels = 2 }
+      return process
+    }
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    #expect(node.machine.processes.launched.count == 2)
+    #expect(node.farewells == 2 && node.tunnels == 0 && node.isShut)
+  }
+
+  @Test func aPromotionThatIsNotAnsweredLeavesTheGateShut() {
+    let node = L2TPGateway()
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    node.behaviour = .deafToClients
+    #expect(node.perform("promote", clone: true).status == .genericError)
+    #expect(node.isShut)
+  }
+
+  @Test func aGateLeftShutIsAFailureWhereTunnelsAreDue() {
+    for clone in [false, true] {
+      let node = L2TPGateway()
+      node.running()
+      if clone { _ = node.perform("promote", clone: true) }
+      node.machine.sockets.filters[8] = TunnelGate.filter
+      #expect(node.isShut)
+      #expect(
+        node.perform("monitor", clone: clone)
+          == Outcome(clone ? .failedPromoted : .genericError, "xl2tpd refuses new tunnels: a demote or a stop was cut short"))
+    }
+  }
+
+  @Test func anOpenGateOnAStandbyWithTheAddressIsTold() {
+    let node = L2TPGateway()
+    node.running()
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+    #expect(
+      node.perform("monitor", clone: true, level: 10)
+        == Outcome(.degraded, "unpromoted, and it takes tunnels on 203.0.113.50: who started it?"))
+    node.loseAddress()
+    #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success))
+  }
+
+  @Test func aSocketOfAnotherProgramIsNamed() {
+    let node = L2TPGateway()
+    let process = node.running()
+    node.machine.sockets.foreign = [8]
+    #expect(
+      node.perform("monitor")
+        == Outcome(.genericError, "203.0.113.50 is bound by another program than xl2tpd (pid \(process.pid))"))
+  }
+
+  /// Where the kernel does not let us, a member serves and leaves as it did without a gate.
+  @Test func withoutTheRightToTouchSocketsLifeGoesOn() {
+    let node = L2TPGateway()
+    node.machine.calls.fail("sockets.filter", with: .notPermitted)
+    node.machine.calls.fail("sockets.setFilter", with: .notPermitted)
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    #expect(node.perform("monitor", clone: true, level: 10).status == .runningPromoted)
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    #expect(node.machine.log.messages(from: .warning).allSatisfy { $0.hasPrefix("new tunnels cannot be refused: port 1701: ") })
+    #expect(!node.machine.log.messages(from: .warning).isEmpty)
+  }
+
+  // MARK: Sessions
+
+  /// In userspace mode sessions end a batch at a time, each before the next; the daemon is interrupted when all have.
+  @Test func sessionsEndInBatches() {
+    let node = L2TPGateway()
+    node.running(sessions: 25)
+    for pppd in node.machine.processes.table.dropFirst() { node.machine.processes.makeSlow(pppd, .milliseconds(100)) }
+    let before = node.machine.clock.now
+    node.machine.calls.reset()
+    #expect(node.perform("stop") == Outcome(.success))
+    let took = node.machine.clock.now - before
+    #expect(took >= .milliseconds(300) && took < .seconds(1))
+    #expect(node.machine.processes.signals.map(\.signal) == [Signal](repeating: .terminate, count: 25) + [.interrupt])
+    // Ten are asked, and looked at until they have gone, before the eleventh is.
+    let steps = node.machine.calls.all.map(\.description).filter { $0.hasPrefix("processes.signal(terminate") || $0.hasPrefix("processes.isAlive") }
+    #expect(steps.prefix(10).allSatisfy { $0.hasPrefix("processes.signal") } && steps[10].hasPrefix("processes.isAlive"))
+    #expect(node.machine.log.messages().contains("told 25 of 25 clients that L2TP ends here; of 25 sessions 25 ended and 0 were killed"))
+  }
+
+  /// In kernel mode xl2tpd would signal the pids of sessions that ended by themselves.
+  @Test func inKernelModeTheDaemonEndsThem() {
+    let node = L2TPGateway()
+    node.usesKernel = true
+    node.running(sessions: 25)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.signals.map(\.signal) == [.interrupt])
+    #expect(node.farewells == 25)
+    #expect(node.machine.log.messages().contains("told 25 of 25 clients that L2TP ends here; of 25 sessions 25 ended and 0 were killed"))
+  }
+
+  /// A client that does not answer keeps its pppd for six seconds; it costs its batch one.
+  @Test func aBatchThatDoesNotEndIsNotWaitedFor() {
+    let node = L2TPGateway()
+    node.running(sessions: 15)
+    node.machine.processes.makeStubborn(node.machine.processes.table[1])
+    let before = node.machine.clock.now
+    #expect(node.perform("stop", ["drain_timeout": "4"]) == Outcome(.success))
+    #expect(node.machine.clock.now - before < .seconds(5))
+    #expect(node.machine.processes.table.isEmpty)
+    #expect(node.farewells == 15)
+  }
+
+  @Test func withoutTimeToDrainTheDaemonTellsAllAtOnce() {
+    let node = L2TPGateway()
+    node.running(sessions: 15)
+    let before = node.machine.clock.now
+    #expect(node.perform("stop", ["drain_timeout": "0"]) == Outcome(.success))
+    #expect(node.machine.clock.now == before)
+    #expect(node.machine.processes.signals.map(\.signal) == [.interrupt])
+  }
+
+  // MARK: What the log says
+
+  @Test func clientsThatHaveToTimeOutAreCounted() {
+    let node = L2TPGateway()
+    node.running(sessions: 2)
+    node.behaviour = .hangs
+    node.machine.processes.makeStubborn(node.machine.processes.table[1])
+    #expect(node.perform("stop", ["drain_timeout": "3"]) == Outcome(.success))
+    let line = node.machine.log.lines.first { $0.fields["VPNHA_TOLD"] != nil }
+    #expect(line?.level == .warning)
+    #expect(line?.message.hasPrefix("told 0 of 2 clients that L2TP ends here; xl2tpd hangs: ") == true, "\(String(describing: line))")
+    #expect(line?.message.contains(", so they find out by their own timers; of 2 sessions ") == true)
+    #expect(line?.fields["VPNHA_CLIENTS"] == "2" && line?.fields["VPNHA_TOLD"] == "0" && line?.fields["VPNHA_SESSIONS"] == "2")
+  }
+
+  @Test func aPPPDThatIsKilledIsCounted() {
+    let node = L2TPGateway()
+    node.usesKernel = true
+    let daemon = node.running(sessions: 2)
+    let pppd = node.machine.processes.table[1]
+    node.machine.processes.makeStubborn(pppd)
+    node.machine.files.put("\(pppd.pid)\n", at: "/run/ppp0.pid")
+    node.machine.network.all.append(Link(index: 9, name: "ppp0", kind: "ppp"))
+    // The daemon says goodbye and leaves this pppd behind.
+    node.machine.processes.reactions[daemon.pid] = { [unowned node] _ in node.gone(daemon) }
+    #expect(node.perform("stop", ["drain_timeout": "3"]) == Outcome(.success))
+    #expect(
+      node.machine.log.messages(from: .warning)
+        == ["told 2 of 2 clients that L2TP ends here; of 2 sessions 1 ended and 1 were killed: pppd took too long"])
+  }
+
+  @Test func aStandbyWithoutClientsHasNothingToTell() {
+    let node = L2TPGateway()
+    node.running()
+    #expect(node.perform("stop", clone: true) == Outcome(.success))
+    #expect(!node.machine.log.messages().contains { $0.contains("clients") })
+  }
+}
