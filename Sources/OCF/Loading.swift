@@ -14,14 +14,11 @@ extension ResourceAgent {
     let parameters = agent.parameters
     var problems: [String] = []
     var isUnidentified = false
+    // A deprecated parameter still gives its value to the one that replaces it.
+    let replaced = parameters.compactMap { old, other in other.declaration.deprecated?.replacement.map { (old, new: $0) } }
     for (name, parameter) in parameters {
       var text = request.parameter(name)
-      if text == nil {
-        // A deprecated parameter that this one replaces still gives it its value.
-        for (old, other) in parameters where text == nil && other.declaration.deprecated?.replacement == name {
-          text = request.parameter(old)
-        }
-      }
+      for (old, new) in replaced where text == nil && new == name { text = request.parameter(old) }
       guard let text else {
         if parameter.isRequired {
           problems.append("\(name): is required")
