@@ -40,6 +40,9 @@ public protocol Sockets: AnyObject {
   /// The addresses UDP sockets are bound to on `port`, wildcard included, over both families, with the inode of each
   /// socket; reads `/proc/net/udp`.
   func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener]
+  /// The unconnected UDP socket of `process` that is bound to `address` or to all addresses; nil when it has none among its
+  /// first 1024 descriptors. Costs nothing for each socket of the node, as a list of them does.
+  func udpListener(on address: IPAddress, port: UInt16, in process: Process) throws(SystemError) -> UDPListener?
   /// What the kernel lets through to a socket of `process`; nil when that is everything. `ENOENT` when the process has no
   /// such socket among its first 1024 descriptors.
   func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter?

@@ -168,6 +168,9 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   public func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     try refuse("sockets.udpListeners(on: \(port))")
   }
+  public func udpListener(on address: IPAddress, port: UInt16, in process: Process) throws(SystemError) -> UDPListener? {
+    try refuse("sockets.udpListener(on: \(address) \(port))")
+  }
   public func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter? {
     try refuse("sockets.filter(of: \(listener.address))")
   }

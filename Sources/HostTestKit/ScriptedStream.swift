@@ -203,6 +203,10 @@ public final class ScriptedSockets: Sockets {
     try calls.sees("sockets.udpListeners(on: \(port))")
     return listeners[port] ?? []
   }
+  public func udpListener(on address: IPAddress, port: UInt16, in process: Process) throws(SystemError) -> UDPListener? {
+    try calls.sees("sockets.udpListener(on: \(address) \(port) in \(process.pid))")
+    return listeners[port]?.first { !foreign.contains($0.inode) && ($0.address == address || $0.address.isUnspecified) }
+  }
   public func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter? {
     try calls.sees("sockets.filter(of: \(listener.address) in \(process.pid))")
     if foreign.contains(listener.inode) { throw SystemError("looking for a socket of process \(process.pid)", .noSuchFile) }

@@ -128,6 +128,15 @@ public struct TunnelInventory: Hashable, Sendable {
 }
 
 extension ControlPipe {
+  /// Asks for nothing in particular: an answer is proof that the daemon's one loop turns, and costs the same however many
+  /// tunnels it has.
+  public func ping(on host: Host, before deadline: Instant) throws(ControlPipeError) {
+    // The state of a server (lns) that nobody has.
+    do { _ = try ask("y vpnha-is-there", on: host, before: deadline) } catch {
+      guard case .refused = error.kind else { throw error }
+    }
+  }
+
   /// Asks what is there. An answer is proof that the daemon's one loop turns.
   public func inventory(on host: Host, before deadline: Instant) throws(ControlPipeError) -> TunnelInventory {
     var inventory = TunnelInventory()

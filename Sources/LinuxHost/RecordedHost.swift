@@ -257,6 +257,11 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
       () throws(SystemError) in try host.sockets.udpListeners(on: port)
     }
   }
+  func udpListener(on address: IPAddress, port: UInt16, in process: Process) throws(SystemError) -> UDPListener? {
+    try seen("listener on \(address) UDP port \(port) in process \(process.pid)", { $0.map { "\($0.address)" } ?? "none" }) {
+      () throws(SystemError) in try host.sockets.udpListener(on: address, port: port, in: process)
+    }
+  }
   func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter? {
     try seen("filter of \(listener.address) in process \(process.pid)", { $0 == nil ? "none" : "there is one" }) {
       () throws(SystemError) in try host.sockets.filter(of: listener, in: process)

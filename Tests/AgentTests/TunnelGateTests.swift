@@ -25,6 +25,9 @@ import Testing
     let me = try #require(try LinuxProcesses().process(getpid()))
     let client = try sockets.connect(toUDP: listener.address, port: server.port, from: nil)
 
+    #expect(try sockets.udpListener(on: listener.address, port: server.port, in: me) == listener)
+    #expect(try sockets.udpListener(on: listener.address, port: client.localPort, in: me) == nil)  // connected
+    #expect(try sockets.udpListener(on: try #require(IPAddress("192.0.2.1")), port: server.port, in: me) == nil)
     #expect(try sockets.filter(of: listener, in: me) == nil)
     try sockets.setFilter(nil, of: listener, in: me)
     try sockets.setFilter(TunnelGate.filter, of: listener, in: me)
@@ -47,6 +50,7 @@ import Testing
     #expect(failure { () throws(SystemError) in try sockets.setFilter(TunnelGate.filter, of: nowhere, in: me) }?.errno == .noSuchFile)
     var gone = me
     gone.pid = 4_194_304  // the largest pid_max is one less than this
+    #expect(failure { () throws(SystemError) in _ = try sockets.udpListener(on: nowhere.address, port: 1, in: gone) } != nil)
     #expect(failure { () throws(SystemError) in _ = try sockets.filter(of: nowhere, in: gone) } != nil)
 
     let (server, listener) = try bound(to: nowhere.address)

@@ -94,6 +94,17 @@ import Testing
         == Outcome(.genericError, "203.0.113.50 is bound by another program than xl2tpd (pid \(process.pid))"))
   }
 
+  /// Without the right to look into the daemon, the list of all sockets has to do.
+  @Test func withoutTheRightToLookTheListTells() {
+    let node = L2TPGateway()
+    node.running()
+    node.machine.calls.fail("sockets.udpListener(on: 203", with: .notPermitted)
+    node.machine.calls.fail("sockets.filter", with: .notPermitted)
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+    node.machine.sockets.listeners[1701] = []
+    #expect(node.perform("monitor") == Outcome(.genericError, "xl2tpd is not bound to 203.0.113.50 port 1701"))
+  }
+
   /// Where the kernel does not let us, a member serves and leaves as it did without a gate.
   @Test func withoutTheRightToTouchSocketsLifeGoesOn() {
     let node = L2TPGateway()

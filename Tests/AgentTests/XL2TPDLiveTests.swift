@@ -165,7 +165,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/xl2tpd", "/usr/sbin/pppd", "/
         step start agent xl2tpd start
         xl2tpd -D -l -c /run/t/other.conf -p /run/other.pid -C /run/xl2tpd/other &
         await test -s /run/other.pid
-        step twice level 0
+        step twice level 10
         """)
     story.expect(["taken": 1, "stop": 0, "alive": 0, "start": 0, "twice": 1])
     #expect(story["taken"].output.contains("port 1701 is taken by another program (another xl2tpd: pid "))

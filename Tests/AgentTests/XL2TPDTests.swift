@@ -84,6 +84,7 @@ final class L2TPGateway {
   private func asked(_ request: [UInt8]) {
     guard behaviour != .hangs else { return }
     let words = String(decoding: request, as: UTF8.self).dropFirst().split(separator: " ")
+    if words[1] == "y" { return machine.files.reply("01 Error: Could not find lns\n", to: String(words[0])) }
     let calls = knowsCalls ? machine.processes.table.filter { $0.executable == "/usr/sbin/pppd" }.count : tunnels
     let lines = (0..<tunnels).map {
       "00 AVAILABLE tunnel 0x5, id \($0), ourtid \($0 + 9) has \($0 < calls ? 1 : 0) calls and self 0x6\n"
@@ -335,8 +336,9 @@ final class L2TPGateway {
     #expect(node.perform("monitor") == Outcome(.genericError, "xl2tpd is not bound to 203.0.113.50 port 1701"))
     let other = node.machine.processes.appear(L2TPGateway.program, ["-c", "/etc/other.conf"])
     node.machine.sockets.listeners[1701] = [UDPListener(L2TPGateway.vip, inode: 1), UDPListener(L2TPGateway.vip, inode: 2)]
+    #expect(node.perform("monitor") == Outcome(.success))
     #expect(
-      node.perform("monitor")
+      node.perform("monitor", level: 10)
         == Outcome(
           .genericError, "2 programs are bound to 203.0.113.50 port 1701 (another xl2tpd: pid \(other.pid))"))
   }
@@ -377,6 +379,17 @@ final class L2TPGateway {
     node.knowsCalls = false
     let outcome = node.perform("monitor", level: 10)
     #expect(outcome == Outcome(.degraded, "451 tunnels with 451 calls: xl2tpd aborts at 1024 descriptors"))
+  }
+
+  /// Nothing that grows with tunnels, sockets or addresses of the node.
+  @Test func healthyMonitorListsNothing() {
+    let node = L2TPGateway()
+    #expect(node.perform("start") == Outcome(.success))
+    node.machine.calls.reset()
+    #expect(node.perform("monitor") == Outcome(.success))
+    for list in ["network.holders", "network.links", "sockets.udpListeners(", "processes.running", "files.entries"] {
+      #expect(!node.machine.calls.all.contains { $0.description.hasPrefix(list) }, "\(list)")
+    }
   }
 
   @Test func healthyMonitorChangesNothingAndForksNothing() {
@@ -557,7 +570,10 @@ final class L2TPGateway {
       }
     }
     for clone in [false, true] {
-      node(errno) { $0.running(sessions: 1) } act: { $0.perform("monitor", clone: clone, level: 10) } check: { failed, outcome, _ in
+      node(errno) { node in
+        node.running(sessions: 1)
+        if clone { node.machine.sockets.filters[8] = TunnelGate.filter }
+      } act: { $0.perform("monitor", clone: clone, level: 10) } check: { failed, outcome, _ in
         #expect([.success, .genericError].contains(outcome.status), "\(failed): \(outcome)")
         #expect(outcome.status != .notRunning)
       }

@@ -51,6 +51,16 @@ private let available = """
     #expect(machine.files.sent.map { String(decoding: $0.bytes, as: UTF8.self) } == ["@/run/xl2tpd/reply-1 x"])
   }
 
+  @Test func anyAnswerIsAnAnswer() throws {
+    daemon("01 Error: Could not find lns\n")
+    try pipe.ping(on: host, before: deadline(2))
+    #expect(machine.files.sent.map { String(decoding: $0.bytes, as: UTF8.self) } == ["@/run/xl2tpd/reply-1 y vpnha-is-there"])
+    daemon(ignoring: .max, "")
+    #expect(kind { () throws(ControlPipeError) in try pipe.ping(on: host, before: deadline(2)) } == .unanswered)
+    daemon("what?\n")
+    #expect(kind { () throws(ControlPipeError) in try pipe.ping(on: host, before: deadline(2)) } == .malformed)
+  }
+
   @Test func nothingStaysBehindAndTheLockIsGivenBack() throws {
     daemon(available)
     _ = try pipe.inventory(on: host, before: deadline(2))

@@ -83,10 +83,10 @@ struct XL2TPD: ResourceAgent {
   /// How a process that is ours is doing; throws what is wrong with it.
   private func health(of process: Process, isPromoted: Bool, _ call: Call) throws(OCFError) -> ResourceState {
     if process.isStopped { throw .failed("xl2tpd (pid \(process.pid)) is suspended") }
-    let inventory = try inventory(call.within(call.request.action == .monitor ? Self.patience : Self.impatience))
+    try ping(call.within(call.request.action == .monitor ? Self.patience : Self.impatience))
     let configuration = try readConfiguration(call)
     guard let port = configuration.port, let address = served(configuration) else { return isPromoted ? .promoted : .running }
-    let listener = try checkBound(to: address, port, call)
+    let listener = try ownSocket(of: process, on: address, port, call)
     let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
       try call.host.network.holds(address)
     }
@@ -97,6 +97,7 @@ struct XL2TPD: ResourceAgent {
     }
     let state: ResourceState = isPromoted ? .promoted : .running
     guard call.depth >= .service else { return state }
+    try checkBound(to: address, port, call)
     if isHere, isShut == false, !isPromoted, call.isPromotable {
       return .degraded("unpromoted, and it takes tunnels on \(address): who started it?")
     }
@@ -108,6 +109,7 @@ struct XL2TPD: ResourceAgent {
     if !orphans.isEmpty {
       return .degraded("\(orphans.count) pppd of an earlier xl2tpd are left", promoted: isPromoted)
     }
+    let inventory = try inventory(call.within(Self.patience))
     // xl2tpd 1.3.18 aborts at 1024: two descriptors a tunnel in kernel mode, one a call in userspace mode.
     let descriptors = configuration.forcesUserspace ? inventory.calls : 2 * inventory.tunnels.count
     if descriptors > 900 {
@@ -122,14 +124,30 @@ struct XL2TPD: ResourceAgent {
   static let impatience = Duration.seconds(2)
 
   func inventory(_ call: Call) throws(OCFError) -> TunnelInventory {
-    do { return try pipe.inventory(on: call.host, before: call.deadline) } catch {
-      switch error.kind {
-      case .absent: throw .failed("xl2tpd runs without a control pipe at \(control)")
-      case .unread: throw .failed("xl2tpd does not read its control pipe \(control)")
-      case .unanswered: throw .failed("xl2tpd hangs: \(error.reason)")
-      case .refused, .malformed, .system: throw .failed(error.reason)
-      }
+    do { return try pipe.inventory(on: call.host, before: call.deadline) } catch { throw explain(error) }
+  }
+
+  private func ping(_ call: Call) throws(OCFError) {
+    do { try pipe.ping(on: call.host, before: call.deadline) } catch { throw explain(error) }
+  }
+
+  private func explain(_ error: ControlPipeError) -> OCFError {
+    switch error.kind {
+    case .absent: .failed("xl2tpd runs without a control pipe at \(control)")
+    case .unread: .failed("xl2tpd does not read its control pipe \(control)")
+    case .unanswered: .failed("xl2tpd hangs: \(error.reason)")
+    case .refused, .malformed, .system: .failed(error.reason)
     }
+  }
+
+  /// The socket our daemon has on the address. Where nobody may look into it, the one that somebody has.
+  private func ownSocket(
+    of process: Process, on address: IPAddress, _ port: UInt16, _ call: Call
+  ) throws(OCFError) -> UDPListener {
+    do throws(SystemError) {
+      if let own = try call.host.sockets.udpListener(on: address, port: port, in: process) { return own }
+    } catch { call.log.debug("looking for xl2tpd's socket: \(error)") }
+    return try checkBound(to: address, port, call)
   }
 
   /// That somebody is bound to the address, and nobody but our daemon. Two programs can be, and then each client meets
