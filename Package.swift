@@ -24,7 +24,7 @@ func agent(_ type: String, _ libraries: [Target.Dependency] = []) -> Target {
 
 let package = Package(
   name: "vpnha",
-  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "vpnha"].map { .executable(name: $0, targets: [$0]) },
+  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "vpnha"].map { .executable(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
@@ -42,7 +42,9 @@ let package = Package(
     .target(name: "OCFMetadata", dependencies: ["OCF", "DynamicLibrary", "CLibXML2"]),
     .target(name: "Netlink", dependencies: ["Host", "CLinux"]),
     .target(name: "VICI", dependencies: ["Host"]),
-    .target(name: "L2TP", dependencies: ["Host"]),
+    .target(name: "Digests"),
+    .target(name: "L2TP", dependencies: ["Digests", "Host"]),
+    .target(name: "RADIUS", dependencies: ["Digests"]),
     .target(name: "ConntrackSync", dependencies: ["Host"]),
     .target(name: "IKEProbe", dependencies: ["Host"]),
     .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CSystemd"]),
@@ -55,6 +57,7 @@ let package = Package(
     agent("strongswan", ["Daemon", "VICI", "IKEProbe"]),
     agent("xl2tpd", ["Daemon", "L2TP"]),
     agent("conntrackd", ["ConntrackSync", "Daemon"]),
+    agent("probe", ["Daemon", "IKEProbe", "RADIUS"]),
     .executableTarget(
       name: "vpnha",
       dependencies: [
@@ -66,11 +69,12 @@ let package = Package(
     .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit"]),
     .testTarget(
       name: "MetadataTests",
-      dependencies: ["OCFMetadata", "CLibXML2", "DynamicLibrary", "LinuxHost", "vip", "strongswan", "xl2tpd", "conntrackd"]),
+      dependencies: ["OCFMetadata", "CLibXML2", "DynamicLibrary", "LinuxHost", "vip", "strongswan", "xl2tpd", "conntrackd", "probe"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),
     .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
     .testTarget(name: "IKEProbeTests", dependencies: ["IKEProbe", "HostTestKit"]),
-    .testTarget(name: "L2TPTests", dependencies: ["L2TP", "HostTestKit"]),
+    .testTarget(name: "L2TPTests", dependencies: ["Digests", "L2TP", "HostTestKit"]),
+    .testTarget(name: "RADIUSTests", dependencies: ["Digests", "RADIUS"]),
     .testTarget(name: "DaemonTests", dependencies: ["Daemon", "HostTestKit"]),
     .testTarget(name: "ConntrackSyncTests", dependencies: ["ConntrackSync", "HostTestKit"]),
     .testTarget(
@@ -79,11 +83,11 @@ let package = Package(
     .testTarget(
       name: "AgentTests",
       dependencies: [
-        "vip", "strongswan", "xl2tpd", "conntrackd", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
+        "vip", "strongswan", "xl2tpd", "conntrackd", "probe", "IKEProbe", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha"]),
     .testTarget(
-      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "vpnha"],
+      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft"]),
     .testTarget(
       name: "NetnsTests", dependencies: ["vip", "Netlink", "LinuxHost", "CLinux"], exclude: ["debian-node"]),

@@ -7,8 +7,8 @@ public struct Daemon {
   public var binary: String
   /// The Debian package that brings it.
   public var package: String
-  /// Its unit, such as `strongswan.service`.
-  public var unit: String
+  /// Its unit, such as `strongswan.service`; nil when no unit ever runs it.
+  public var unit: String?
   public var launcher: Launcher
   /// Arguments of a direct launch. The daemon must stay in the foreground: its pid is what is watched.
   public var arguments: [String]
@@ -17,7 +17,7 @@ public struct Daemon {
   public var isOurs: (Process) -> Bool
 
   public init(
-    _ binary: String, package: String, unit: String, launcher: Launcher, arguments: [String] = [],
+    _ binary: String, package: String, unit: String?, launcher: Launcher, arguments: [String] = [],
     environment: [String: String] = [:], isOurs: @escaping (Process) -> Bool = { _ in true }
   ) {
     self.binary = binary
@@ -65,7 +65,7 @@ extension Daemon {
   ///
   /// Nothing runs, and in a moment something will: to the cluster that is not stopped.
   public func revival(_ call: Call) -> String? {
-    guard call.host.units.isAvailable else { return nil }
+    guard let unit, call.host.units.isAvailable else { return nil }
     do throws(SystemError) {
       let found = try call.host.units.unit(unit)
       guard found.activeState == "activating" else { return nil }
@@ -97,6 +97,7 @@ extension Daemon {
   /// Whether a start goes through the unit. Throws when `launcher` asks for a unit that this node does not have.
   public func startsByUnit(_ call: Call) throws(OCFError) -> Bool {
     let units = call.host.units
+    guard let unit else { return false }
     switch launcher {
     case .direct: return false
     case .auto:
@@ -118,7 +119,7 @@ extension Daemon {
   public func start(_ call: Call, isReady: (Process) throws(OCFError) -> Bool) throws(OCFError) -> Process {
     try checkInstalled(call)
     do throws(OCFError) {
-      let process = try startsByUnit(call) ? startUnit(call) : launch(call)
+      let process = if let unit, try startsByUnit(call) { try start(unit, call) } else { try launch(call) }
       let ready = try call.until { () throws(OCFError) in
         let isAlive = try attempt("looking at \(name)") { () throws(SystemError) in try call.host.processes.isAlive(process) }
         guard isAlive else { throw .failed("starting \(name): it exited at once; its log says why") }
@@ -148,7 +149,7 @@ extension Daemon {
 
     """
 
-  private func startUnit(_ call: Call) throws(OCFError) -> Process {
+  private func start(_ unit: String, _ call: Call) throws(OCFError) -> Process {
     let units = call.host.units
     let result = try attempt("starting \(unit)") { () throws(SystemError) in
       try units.override(unit, with: Self.dropIn)
@@ -202,10 +203,11 @@ extension Daemon {
     let ours = try attempt("looking for \(name)") { () throws(SystemError) in try all(call) }
     let left = call.deadline - host.clock.now
     let politely = host.clock.now + min(grace, max(left, .zero) * 2 / 3)
-    if host.units.isAvailable, isSpent == nil { stopUnit(of: ours, call, before: politely) }
-    if host.units.isAvailable, isSpent != nil, !ours.isEmpty { keepUnitFromRestarting(call) }
+    let unit = host.units.isAvailable ? unit : nil
+    if let unit, isSpent == nil { stop(unit, of: ours, call, before: politely) }
+    if let unit, isSpent != nil, !ours.isEmpty { keepFromRestarting(unit, call) }
     let ending = try end(ours, signal, call, politely, isSpent)
-    if host.units.isAvailable, isSpent != nil { stopUnit(of: ours, call, before: call.deadline) }
+    if let unit, isSpent != nil { stop(unit, of: ours, call, before: call.deadline) }
     do throws(SystemError) { try forget(call) } catch {
       // The daemon has gone: what is left is a file that misleads nobody, no reason to fence a node.
       call.log.warning("cleaning up after \(name): \(error)")
@@ -216,14 +218,14 @@ extension Daemon {
 
   private func forget(_ call: Call) throws(SystemError) {
     try DaemonRole.remove(call)
-    guard call.host.units.isAvailable else { return }
+    guard let unit, call.host.units.isAvailable else { return }
     try call.host.units.removeOverride(unit)
     if try call.host.units.unit(unit).activeState == "failed" { try call.host.units.resetFailed(unit) }
   }
 
   /// Asks the service manager when one of `ours` is the unit's, or the unit is about to bring one up: a daemon that was
   /// killed under a unit which restarts it would come back. What goes wrong here is logged; `end` follows anyway.
-  private func stopUnit(of ours: [Process], _ call: Call, before deadline: Instant) {
+  private func stop(_ unit: String, of ours: [Process], _ call: Call, before deadline: Instant) {
     let units = call.host.units
     do throws(SystemError) {
       let found = try units.unit(unit)
@@ -237,7 +239,7 @@ extension Daemon {
     }
   }
 
-  private func keepUnitFromRestarting(_ call: Call) {
+  private func keepFromRestarting(_ unit: String, _ call: Call) {
     do throws(SystemError) {
       guard try call.host.units.unit(unit).isLoaded else { return }
       try call.host.units.override(unit, with: Self.dropIn)

@@ -4,6 +4,13 @@ public protocol Cluster: AnyObject {
   ///
   /// Equivalent to: `attrd_updater -n master-RESOURCE -U SCORE`, or `-D`.
   func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError)
+  /// Sets an attribute of this node that lasts until the node leaves the cluster; nil deletes it.
+  ///
+  /// - Parameter dampening: how long the cluster waits before it acts on it, so that what other nodes say of theirs within
+  ///   that time is weighed together with this. In whole seconds, rounded up.
+  ///
+  /// Equivalent to: `attrd_updater -n NAME -B VALUE -d SECONDS`, or `-D`.
+  func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError)
   /// A permanent, cluster-wide value in the CIB (`crm_attribute --type crm_config`), nil when it is not set.
   func property(_ name: String) throws(SystemError) -> String?
   func setProperty(_ name: String, to value: String) throws(SystemError)

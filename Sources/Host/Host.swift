@@ -27,6 +27,8 @@ public struct Host {
 /// The monotonic clock, and the only way to wait.
 public protocol Clock: AnyObject {
   var now: Instant { get }
+  /// What people call now. It may jump: for telling them, never for waiting.
+  var timestamp: Timestamp { get }
   /// Returns at `instant`, or at once when it has passed.
   func sleep(until instant: Instant)
 }

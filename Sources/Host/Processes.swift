@@ -61,6 +61,8 @@ public struct CommandResult: Hashable, Sendable {
 }
 
 public protocol Processes: AnyObject {
+  /// This very process.
+  func current() throws(SystemError) -> Process
   /// The process with this pid, nil when there is none.
   func process(_ pid: Int32) throws(SystemError) -> Process?
   /// Every process that runs `executable` (by `/proc/PID/exe`) in our network namespace, zombies not counted. A container's

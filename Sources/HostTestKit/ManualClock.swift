@@ -9,6 +9,9 @@ public final class ManualClock: Clock {
 
   public init() {}
 
+  /// The clock began at the beginning of 2026.
+  public var timestamp: Timestamp { Timestamp(seconds: 1_767_225_600 + (now.nanoseconds - 1_000_000_000_000) / 1_000_000_000) }
+
   /// Plans `what` for the moment `delay` from now.
   public func after(_ delay: Duration, _ what: @escaping () -> Void) { events.append((now + delay, what)) }
   public func advance(by duration: Duration) { pass(to: now + duration) }

@@ -28,10 +28,21 @@ public final class RecordingCluster: Cluster {
   /// Every score that was set, nil where it was deleted.
   public private(set) var scoresSet: [Int?] = []
 
+  /// Attributes of this node.
+  public var attributes: [String: String] = [:]
+  /// Every value that was given to an attribute, nil where it was deleted, with its dampening.
+  public private(set) var attributesSet: [(name: String, value: String?, dampening: Duration)] = []
+
   private let calls: Calls
 
   public init(calls: Calls = Calls()) { self.calls = calls }
 
+  public func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {
+    try calls.changes("cluster.setNodeAttribute(\(name) to \(value ?? "nil"))")
+    try reach("setting \(name)")
+    attributesSet.append((name, value, dampening))
+    attributes[name] = value
+  }
   public func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
     try calls.changes("cluster.setPromotionScore(\(score.map(String.init) ?? "nil") of \(resource))")
     try reach("setting the promotion score of \(resource)")

@@ -93,6 +93,7 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
     try refuse("network.ipsecState(endpoint: \(address))")
   }
 
+  public func current() throws(SystemError) -> Process { try refuse("processes.current()") }
   public func process(_ pid: Int32) throws(SystemError) -> Process? { try refuse("processes.process(\(pid))") }
   public func running(_ executable: String) throws(SystemError) -> [Process] {
     try refuse("processes.running(\(executable))")
@@ -165,6 +166,21 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   ) throws(SystemError) -> any DatagramSocket {
     try refuse("sockets.connect(toUDP: \(address) \(port))")
   }
+  public func connect(toICMP address: IPAddress, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
+    try refuse("sockets.connect(toICMP: \(address))")
+  }
+  public func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError)
+    -> any DatagramSocket
+  {
+    try refuse("sockets.connect(toNeighbour: \(address) on \(link.name))")
+  }
+  public func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
+    try refuse("sockets.wait(for: \(sockets.count))")
+  }
+  public func connect(toTCP address: IPAddress, port: UInt16, before deadline: Instant) throws(SystemError) -> any ByteStream {
+    try refuse("sockets.connect(toTCP: \(address) \(port))")
+  }
+  public func addresses(of name: String) throws(SystemError) -> [IPAddress] { try refuse("sockets.addresses(of: \(name))") }
   public func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     try refuse("sockets.udpListeners(on: \(port))")
   }
@@ -182,10 +198,17 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
     note("clock.now")
     return Instant(nanoseconds: 0)
   }
+  public var timestamp: Timestamp {
+    note("clock.timestamp")
+    return Timestamp(seconds: 0)
+  }
   public func sleep(until instant: Instant) { note("clock.sleep(until:)") }
 
   public func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
     try refuse("cluster.setPromotionScore(of: \(resource))")
+  }
+  public func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {
+    try refuse("cluster.setNodeAttribute(\(name))")
   }
   public func property(_ name: String) throws(SystemError) -> String? { try refuse("cluster.property(\(name))") }
   public func setProperty(_ name: String, to value: String) throws(SystemError) {

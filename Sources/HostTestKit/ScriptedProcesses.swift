@@ -19,6 +19,9 @@ public final class ScriptedProcesses: Processes {
   public private(set) var relaunched: [[String]] = []
   public private(set) var signals: [(signal: Signal, pid: Int32)] = []
 
+  /// What calls itself the current process; in no table unless a test puts it there.
+  public var this = Process(pid: 900, startTime: 9000, executable: "/agent", arguments: ["/agent"])
+
   private let calls: Calls
   private let clock: ManualClock
   private var lastPID: Int32 = 1000
@@ -53,6 +56,10 @@ public final class ScriptedProcesses: Processes {
     reactions[process.pid] = { [self] _ in clock.after(delay) { [self] in vanish(process.pid) } }
   }
 
+  public func current() throws(SystemError) -> Process {
+    try calls.sees("processes.current()")
+    return this
+  }
   public func process(_ pid: Int32) throws(SystemError) -> Process? {
     try calls.sees("processes.process(\(pid))")
     return table.first { $0.pid == pid }

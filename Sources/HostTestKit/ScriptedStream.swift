@@ -109,7 +109,7 @@ public final class ScriptedStream: ByteStream {
   }
 }
 
-/// A connected UDP socket whose peer is a function.
+/// A connected datagram socket whose peer is a function.
 public final class ScriptedDatagrams: DatagramSocket {
   public var localAddress: IPAddress
   public var localPort: UInt16
@@ -134,6 +134,8 @@ public final class ScriptedDatagrams: DatagramSocket {
     self.clock = clock
   }
 
+  /// Whether a call would have something to say at once.
+  public var isReadable: Bool { isRefused || !queue.isEmpty }
   /// A datagram that nobody asked for.
   public func arrive(_ bytes: [UInt8]) { queue.append(bytes) }
 
@@ -162,6 +164,12 @@ public final class ScriptedSockets: Sockets {
   public var filters: [UInt64: SocketFilter] = [:]
   /// Sockets of other processes than the one that is asked about, by inode.
   public var foreign: Set<UInt64> = []
+  /// Answers for every address; without it `ENETUNREACH`.
+  public var icmp: ((IPAddress) throws(SystemError) -> any DatagramSocket)?
+  public var neighbours: ((IPAddress) throws(SystemError) -> any DatagramSocket)?
+  /// Answers for every address and TCP port; without it `ECONNREFUSED`.
+  public var tcp: ((IPAddress, UInt16) throws(SystemError) -> any ByteStream)?
+  public var names: [String: [IPAddress]] = [:]
 
   private let calls: Calls
   private let clock: ManualClock
@@ -198,6 +206,35 @@ public final class ScriptedSockets: Sockets {
     try calls.sees("sockets.connect(toUDP: \(address) \(port))")
     guard let udp else { throw SystemError("connecting to \(address) port \(port)", .networkUnreachable) }
     return try udp(address, port, source)
+  }
+  public func connect(toICMP address: IPAddress, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
+    try calls.sees("sockets.connect(toICMP: \(address))")
+    guard let icmp else { throw SystemError("connecting to \(address)", .networkUnreachable) }
+    return try icmp(address)
+  }
+  public func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError)
+    -> any DatagramSocket
+  {
+    try calls.sees("sockets.connect(toNeighbour: \(address) on \(link.name))")
+    guard let neighbours else { throw SystemError("asking for \(address)", .networkDown) }
+    return try neighbours(address)
+  }
+  public func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
+    try calls.sees("sockets.wait(for: \(sockets.count))")
+    func readable() -> [Int] { sockets.indices.filter { (sockets[$0] as? ScriptedDatagrams)?.isReadable == true } }
+    let now = readable()
+    if !now.isEmpty { return now }
+    clock.sleep(until: deadline)
+    return readable()
+  }
+  public func connect(toTCP address: IPAddress, port: UInt16, before deadline: Instant) throws(SystemError) -> any ByteStream {
+    try calls.sees("sockets.connect(toTCP: \(address) \(port))")
+    guard let tcp else { throw SystemError("connecting to \(address) port \(port)", .connectionRefused) }
+    return try tcp(address, port)
+  }
+  public func addresses(of name: String) throws(SystemError) -> [IPAddress] {
+    try calls.sees("sockets.addresses(of: \(name))")
+    return names[name] ?? []
   }
   public func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     try calls.sees("sockets.udpListeners(on: \(port))")

@@ -7,6 +7,8 @@ public final class LinuxClock: Clock {
 
   public var now: Instant { Self.now }
 
+  public var timestamp: Timestamp { Timestamp(seconds: Int64(time(nil))) }
+
   static var now: Instant {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)

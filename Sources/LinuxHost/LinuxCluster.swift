@@ -26,6 +26,12 @@ public final class LinuxCluster: Cluster {
     try run("setting the promotion score of \(resource)", Command(updater, ["-n", "master-\(resource)"] + change))
   }
 
+  public func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {
+    let seconds = Int(max(0, (dampening.nanoseconds + 999_999_999) / 1_000_000_000))
+    let change = value.map { ["-B", $0, "-d", "\(seconds)s"] } ?? ["-D"]
+    try run("setting node attribute \(name)", Command(updater, ["-n", name] + change))
+  }
+
   public func property(_ name: String) throws(SystemError) -> String? {
     let command = Command(attribute, ["--type", "crm_config", "--name", name, "--query", "--quiet"])
     guard let result = try run("reading cluster property \(name)", command, mayBeAbsent: true) else { return nil }

@@ -458,63 +458,6 @@ extension Link {
   }
 }
 
-private func openSocket(_ family: Int32, _ type: __socket_type, _ operation: String) throws(SystemError) -> Int32 {
+func openSocket(_ family: Int32, _ type: __socket_type, _ operation: String) throws(SystemError) -> Int32 {
   try check(operation) { socket(family, Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0) }
-}
-
-/// Frames on one link, without the link layer's header, which the kernel writes (packet(7), `SOCK_DGRAM`). Packet filters
-/// do not see them.
-private final class PacketSocket {
-  private let socket: Descriptor
-  private let link: Link
-
-  /// - Parameter type: the frames to receive, `ETH_P_*`; 0 receives none.
-  init(on link: Link, hears type: UInt16) throws(SystemError) {
-    self.link = link
-    socket = Descriptor(owning: try openSocket(AF_PACKET, SOCK_DGRAM, "opening a packet socket on \(link.name)"))
-    guard type != 0 else { return }
-    var place = sockaddr_ll()
-    place.sll_family = UInt16(AF_PACKET)
-    place.sll_protocol = type.bigEndian
-    place.sll_ifindex = link.index
-    if clinux_bind(socket.number, &place, socklen_t(MemoryLayout<sockaddr_ll>.size)) != 0 {
-      throw SystemError("listening on \(link.name)", Errno(rawValue: errno))
-    }
-  }
-
-  func send(_ payload: [UInt8], type: UInt16, to hardware: [UInt8], _ operation: String) throws(SystemError) {
-    // struct sockaddr_ll with room for the twenty bytes of InfiniBand.
-    var place = [UInt8](repeating: 0, count: 12)
-    place.replaceSubrange(0..<2, with: withUnsafeBytes(of: UInt16(AF_PACKET)) { Array($0) })
-    place.replaceSubrange(2..<4, with: withUnsafeBytes(of: type.bigEndian) { Array($0) })
-    place.replaceSubrange(4..<8, with: withUnsafeBytes(of: link.index) { Array($0) })
-    place[11] = UInt8(clamping: hardware.count)
-    place += hardware
-    if place.count < MemoryLayout<sockaddr_ll>.size {
-      place += [UInt8](repeating: 0, count: MemoryLayout<sockaddr_ll>.size - place.count)
-    }
-    try check("\(operation) on \(link.name)") {
-      clinux_sendto(socket.number, payload, payload.count, 0, place, socklen_t(place.count))
-    }
-  }
-
-  /// The next frame, nil when none came by `deadline`.
-  func receive(before deadline: Instant, _ operation: String) throws(SystemError) -> (bytes: [UInt8], sender: [UInt8])? {
-    while true {
-      var requests = [pollfd(fd: socket.number, events: Int16(POLLIN), revents: 0)]
-      guard try pollUntil(deadline, &requests, operation) else { return nil }
-      var place = sockaddr_ll()
-      var length = socklen_t(MemoryLayout<sockaddr_ll>.size)
-      var bytes = [UInt8](repeating: 0, count: 2048)
-      do throws(SystemError) {
-        let count = try check("\(operation) on \(link.name)") {
-          clinux_recvfrom(socket.number, &bytes, bytes.count, Int32(MSG_DONTWAIT), &place, &length)
-        }
-        let sender = withUnsafeBytes(of: place.sll_addr) { Array($0.prefix(Int(place.sll_halen))) }
-        return (Array(bytes[..<count]), sender)
-      } catch where error.errno == .wouldBlock {
-        // Another wake-up than ours, or a frame with a bad checksum.
-      }
-    }
-  }
 }

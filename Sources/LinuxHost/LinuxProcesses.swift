@@ -10,6 +10,11 @@ public final class LinuxProcesses: Processes {
 
   // MARK: Looking
 
+  public func current() throws(SystemError) -> Process {
+    guard let process = try process(getpid()) else { throw SystemError("looking at this process", .noSuchProcess) }
+    return process
+  }
+
   public func process(_ pid: Int32) throws(SystemError) -> Process? {
     guard pid > 0 else { return nil }
     do throws(SystemError) {

@@ -58,6 +58,54 @@ public final class LinuxSockets: Sockets {
     return LinuxDatagrams(socket, local, to: "\(address) port \(port)")
   }
 
+  public func connect(toTCP address: IPAddress, port: UInt16, before deadline: Instant) throws(SystemError) -> any ByteStream {
+    let peer = "\(address) port \(port)"
+    let operation = "connecting to \(peer)"
+    let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+    let socket = Descriptor(owning: try check(operation) { Glibc.socket(address.isIPv6 ? AF_INET6 : AF_INET, type, 0) })
+    do throws(SystemError) {
+      try check(operation) { SocketAddress(address, port: port).withPointer { Glibc.connect(socket.number, $0, $1) } }
+    } catch where error.errno.rawValue == EINPROGRESS {
+      var requests = [pollfd(fd: socket.number, events: Int16(POLLOUT), revents: 0)]
+      guard try pollUntil(deadline, &requests, operation) else { throw SystemError(operation, .timedOut) }
+      var number: Int32 = 0
+      var size = socklen_t(MemoryLayout<Int32>.size)
+      try check(operation) { getsockopt(socket.number, SOL_SOCKET, SO_ERROR, &number, &size) }
+      guard number == 0 else { throw SystemError(operation, Errno(rawValue: number)) }
+    }
+    return LinuxStream(socket, peer)
+  }
+
+  public func addresses(of name: String) throws(SystemError) -> [IPAddress] {
+    let operation = "looking for the address of \(name)"
+    var wanted = addrinfo()
+    wanted.ai_socktype = Int32(SOCK_STREAM.rawValue)
+    var found: UnsafeMutablePointer<addrinfo>?
+    let answer = getaddrinfo(name, nil, &wanted, &found)
+    guard answer == 0 else {
+      throw SystemError(operation, .noSuchDeviceOrAddress, detail: gai_strerror(answer).map { String(cString: $0) })
+    }
+    defer { freeaddrinfo(found) }
+    var addresses: [IPAddress] = []
+    var next = found
+    while let entry = next?.pointee {
+      if let place = entry.ai_addr {
+        let bytes = UnsafeRawBufferPointer(start: place, count: Int(entry.ai_addrlen))
+        let range = entry.ai_family == AF_INET6 ? 8..<24 : 4..<8
+        if bytes.count >= range.upperBound, let address = IPAddress(bytes: Array(bytes[range])) { addresses.append(address) }
+      }
+      next = entry.ai_next
+    }
+    return addresses
+  }
+
+  public func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
+    // A closed socket, or one that is not the kernel's, is never ready: poll passes over negative numbers.
+    var requests = sockets.map { pollfd(fd: ($0 as? any Pollable)?.number ?? -1, events: Int16(POLLIN), revents: 0) }
+    guard try pollUntil(deadline, &requests, "waiting for datagrams") else { return [] }
+    return requests.indices.filter { requests[$0].revents != 0 }
+  }
+
   public func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     var listeners: [UDPListener] = []
     for path in ["/proc/net/udp", "/proc/net/udp6"] {
@@ -173,9 +221,16 @@ final class LinuxStream: ByteStream {
   }
 }
 
-final class LinuxDatagrams: DatagramSocket {
+/// What `poll` can wait for.
+protocol Pollable: AnyObject {
+  /// Nil when it is closed.
+  var number: Int32? { get }
+}
+
+final class LinuxDatagrams: DatagramSocket, Pollable {
   let localAddress: IPAddress
   let localPort: UInt16
+  var number: Int32? { socket?.number }
   private var socket: Descriptor?
   private let peer: String
 

@@ -122,6 +122,9 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
 
   // MARK: Processes
 
+  func current() throws(SystemError) -> Process {
+    try seen("this process", show) { () throws(SystemError) in try host.processes.current() }
+  }
   func process(_ pid: Int32) throws(SystemError) -> Process? {
     try seen("process \(pid)", { $0.map(show) ?? "none" }) { () throws(SystemError) in try host.processes.process(pid) }
   }
@@ -252,6 +255,29 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
       () throws(SystemError) in try host.sockets.connect(toUDP: address, port: port, from: source)
     }
   }
+  func connect(toICMP address: IPAddress, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
+    try seen("ICMP socket to \(address)", { _ in "there" }) {
+      () throws(SystemError) in try host.sockets.connect(toICMP: address, from: source)
+    }
+  }
+  func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
+    try seen("neighbour \(address) on \(link.name)", { _ in "there" }) {
+      () throws(SystemError) in try host.sockets.connect(toNeighbour: address, on: link, from: source)
+    }
+  }
+  func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
+    try host.sockets.wait(for: sockets, before: deadline)
+  }
+  func connect(toTCP address: IPAddress, port: UInt16, before deadline: Instant) throws(SystemError) -> any ByteStream {
+    try seen("connect to \(address) TCP port \(port)", { _ in "connected" }) {
+      () throws(SystemError) in try host.sockets.connect(toTCP: address, port: port, before: deadline)
+    }
+  }
+  func addresses(of name: String) throws(SystemError) -> [IPAddress] {
+    try seen("addresses of \(name)", { list($0) { "\($0)" } }) {
+      () throws(SystemError) in try host.sockets.addresses(of: name)
+    }
+  }
   func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     try seen("listeners on UDP port \(port)", { list($0) { "\($0.address)" } }) {
       () throws(SystemError) in try host.sockets.udpListeners(on: port)
@@ -278,6 +304,11 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
   func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
     try done("set the promotion score of \(resource) to \(score.map(String.init) ?? "nothing")") {
       () throws(SystemError) in try host.cluster.setPromotionScore(score, of: resource)
+    }
+  }
+  func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {
+    try done("set node attribute \(name) to \(value ?? "nothing")") {
+      () throws(SystemError) in try host.cluster.setNodeAttribute(name, to: value, dampening: dampening)
     }
   }
   func property(_ name: String) throws(SystemError) -> String? {

@@ -42,17 +42,18 @@ public func run<Agent: ResourceAgent>(_: Agent.Type) -> Never {
 }
 
 /// Runs what an agent does in a process of its own after an action: `body` gets the call that started it, with `limit` as
-/// its time.
-public func runDetached<Agent: ResourceAgent>(_: Agent.Type, for limit: Duration, _ body: (Agent, Call) -> Void) -> Never {
+/// its time. One without a limit is resident, and what it looks at all the time is not recorded.
+public func runDetached<Agent: ResourceAgent>(_: Agent.Type, for limit: Duration?, _ body: (Agent, Call) -> Void) -> Never {
   openStandardStreams()
   explainTraps()
   let request = Request(arguments: CommandLine.arguments, environment: processEnvironment())
   let clock = LinuxClock()
   let log = LinuxLog(environment: request.environment, type: request.type, instance: request.instance, action: request.actionName)
-  let host = Host(log: log, processes: LinuxProcesses(), clock: clock).recorded
+  let host = Host(log: log, processes: LinuxProcesses(), clock: clock)
   let loaded = Agent.loaded(from: request)
   if loaded.isUnidentified { exit(1) }
-  body(loaded.agent, Call(host: host, request: request, deadline: clock.now + limit))
+  let deadline = limit.map { clock.now + $0 } ?? Instant(nanoseconds: .max)
+  body(loaded.agent, Call(host: limit == nil ? host : host.recorded, request: request, deadline: deadline))
   exit(0)
 }
 

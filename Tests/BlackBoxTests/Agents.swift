@@ -5,7 +5,7 @@ import Testing
 
 /// The agents as the build left them: programs, of which nothing is known but what they do.
 enum Agent: String, CaseIterable, CustomTestStringConvertible {
-  case vip, strongswan, xl2tpd, conntrackd
+  case vip, strongswan, xl2tpd, conntrackd, probe
 
   /// Where they are in the sandbox.
   static let folder = "/usr/lib/ocf/resource.d/vpnha"
@@ -20,6 +20,7 @@ enum Agent: String, CaseIterable, CustomTestStringConvertible {
     case .strongswan: ["connections": "l2tp", "drain_timeout": "0"]
     case .xl2tpd: ["address": "192.0.2.1", "drain_timeout": "0"]
     case .conntrackd: [:]
+    case .probe: ["ping": "192.0.2.1"]
     }
   }
 

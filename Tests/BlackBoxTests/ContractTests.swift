@@ -70,6 +70,9 @@ struct ContractTests {
     BadParameter(agent: .xl2tpd, name: "drain_timeout", value: "soon"),
     BadParameter(agent: .xl2tpd, name: "address", value: "0.0.0.0.0"),
     BadParameter(agent: .conntrackd, name: "launcher", value: "cron"),
+    BadParameter(agent: .probe, name: "ping", value: nil),
+    BadParameter(agent: .probe, name: "ping_failures", value: "1/8"),
+    BadParameter(agent: .probe, name: "ike_ports", value: "0"),
   ]
 
   @Test("a missing or malformed parameter is 6, and the reason begins with its name", arguments: badParameters)
@@ -84,7 +87,7 @@ struct ContractTests {
     #expect(answer.reasons.first?.hasPrefix("\(bad.name):") == true, "\(answer.error)")
   }
 
-  @Test("start with a bad parameter is 6 and changes nothing", .needsNamespaces, arguments: [badParameters[1], badParameters[6], badParameters[10], badParameters[12]])
+  @Test("start with a bad parameter is 6 and changes nothing", .needsNamespaces, arguments: [badParameters[1], badParameters[6], badParameters[10], badParameters[12], badParameters[13]])
   func startWithBadParameter(_ bad: BadParameter) throws {
     let answer = try Sandbox.script(
       bad.agent,
@@ -101,7 +104,7 @@ struct ContractTests {
 
   @Test("one reason, of at most 128 bytes, however long the value", arguments: Agent.allCases)
   func longValue(_ agent: Agent) throws {
-    let name = agent == .vip ? "ip" : "launcher"
+    let name = agent == .vip ? "ip" : agent == .probe ? "ping" : "launcher"
     let answer = try agent.answer(["validate-all"], ["OCF_RESKEY_\(name)": String(repeating: "ä\n", count: 400)])
     #expect(answer.status == 6)
     #expect(answer.reasons.count == 1)
@@ -152,6 +155,7 @@ struct ContractTests {
 
   @Test("a hung daemon is a failure inside the deadline, and stop ends it", .needsNamespaces, arguments: [
     (Agent.strongswan, "charon-systemd"), (.xl2tpd, "xl2tpd"), (.conntrackd, "conntrackd"),
+    (.probe, "probe"),
   ])
   func hungDaemon(_ agent: Agent, _ daemon: String) throws {
     let answer = try Sandbox.script(

@@ -5,11 +5,12 @@ import Testing
 
 @testable import OCF
 @testable import conntrackd
+@testable import probe
 @testable import strongswan
 @testable import vip
 @testable import xl2tpd
 
-/// The four documents: what the agents print, what is committed, and what the cluster's tools accept.
+/// The documents: what the agents print, what is committed, and what the cluster's tools accept.
 @Suite struct Documents {
   struct Subject: CustomStringConvertible, Sendable {
     let description: String
@@ -23,6 +24,7 @@ import Testing
   static let subjects = [
     Subject(description: "vip", agent: VirtualIP.self), Subject(description: "strongswan", agent: StrongSwan.self),
     Subject(description: "xl2tpd", agent: XL2TPD.self), Subject(description: "conntrackd", agent: Conntrackd.self),
+    Subject(description: "probe", agent: PathProbe.self),
   ]
 
   /// `vpnha metadata --write` records them anew.
@@ -69,7 +71,8 @@ import Testing
     let monitors = subject.agent.operations.filter { $0.action == .monitor }
     let intervals = monitors.compactMap(\.interval)
     #expect(intervals.count == monitors.count && Set(intervals).count == intervals.count)
-    #expect(monitors.contains { $0.role == .promoted } && monitors.contains { $0.role == .unpromoted })
+    let hasRoles = subject.agent is any PromotableAgent.Type
+    for role in [Role.promoted, .unpromoted] { #expect(monitors.contains { $0.role == role } == hasRoles) }
     #expect(monitors.last?.role == nil)
     #expect(!monitors.contains { $0.depth == .client }, "level 20 is documented, not advertised")
   }

@@ -1,3 +1,5 @@
+import Digests
+
 /// A user and a password, as PPP's authentication protocols need them. Never printed.
 public struct Credentials: Sendable, CustomStringConvertible, CustomReflectable {
   public let user: String

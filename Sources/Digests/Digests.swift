@@ -1,8 +1,8 @@
-// The digests of RFC 1994 and RFC 2759, which a session's authentication is made of. They guard nothing of ours: the
-// protocol prescribes them, and what is hashed is a few dozen bytes.
+// The digests that PPP's authentication (RFC 1994, RFC 2759) and RADIUS (RFC 2865, RFC 3579) are made of. They guard nothing
+// of ours: the protocols prescribe them, and what is hashed is a few dozen bytes.
 
 /// MD4 (RFC 1320), the hash of Windows passwords.
-func md4(_ message: [UInt8]) -> [UInt8] {
+public func md4(_ message: [UInt8]) -> [UInt8] {
   var state: (UInt32, UInt32, UInt32, UInt32) = (0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476)
   let rounds: [(order: [Int], shifts: [UInt32], constant: UInt32)] = [
     (Array(0..<16), [3, 7, 11, 19], 0),
@@ -30,7 +30,7 @@ func md4(_ message: [UInt8]) -> [UInt8] {
 }
 
 /// MD5 (RFC 1321).
-func md5(_ message: [UInt8]) -> [UInt8] {
+public func md5(_ message: [UInt8]) -> [UInt8] {
   let shifts: [[UInt32]] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]]
   var state: (UInt32, UInt32, UInt32, UInt32) = (0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476)
   for block in blocks(of: message, lengthIsBigEndian: false) {
@@ -53,8 +53,15 @@ func md5(_ message: [UInt8]) -> [UInt8] {
   return littleEndianBytes([state.0, state.1, state.2, state.3])
 }
 
+/// HMAC-MD5 (RFC 2104).
+public func hmacMD5(_ message: [UInt8], key: [UInt8]) -> [UInt8] {
+  let key = key.count > 64 ? md5(key) : key
+  let block = key + [UInt8](repeating: 0, count: 64 - key.count)
+  return md5(block.map { $0 ^ 0x5c } + md5(block.map { $0 ^ 0x36 } + message))
+}
+
 /// SHA-1 (RFC 3174).
-func sha1(_ message: [UInt8]) -> [UInt8] {
+public func sha1(_ message: [UInt8]) -> [UInt8] {
   var state: [UInt32] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0]
   for block in blocks(of: message, lengthIsBigEndian: true) {
     var words = littleEndianWords(block).map(\.byteSwapped)

@@ -1,0 +1,300 @@
+import Daemon
+import Host
+import IKEProbe
+import OCF
+import RADIUS
+
+/// The resident process: asks every target in its own time, tells the cluster what changed, and reports every second.
+///
+/// One thread and one `poll`. It holds nothing that a death could leave behind but its report, so it may be killed at any
+/// moment; the agent ends it with TERM.
+final class Prober {
+  /// The first of the arguments that start it; the second is the resource's name.
+  static let word = "watch"
+
+  static func isMeant(by arguments: [String]) -> Bool { arguments.count == 3 && arguments[1] == word }
+  static func arguments(for request: Request) -> [String] { [word, request.instance] }
+
+  /// How often it reports, and how soon after a failure it tries again to tell the cluster.
+  static let reporting = Duration.seconds(1)
+  static let retry = Duration.seconds(5)
+
+  private let agent: PathProbe
+  private let call: Call
+  private let process: Process
+  private let groups: [[Inquiry]]
+  private let watched: Inquiry?
+  private var told: [String: String] = [:]
+  private var untold: String?
+  private var retryAt: Instant?
+  private var reportedAt: Instant?
+  private var last = Verdict()
+
+  /// Asks until it is ended from outside.
+  static func run(_ agent: PathProbe, _ call: Call) {
+    do throws(OCFError) {
+      let prober = try Prober(agent, call)
+      while true { try prober.round() }
+    } catch { call.log.error("probing: \(error.reason)") }
+  }
+
+  /// - Parameter random: numbers that nobody can guess.
+  init(_ agent: PathProbe, _ call: Call, random: @escaping () -> UInt64 = { UInt64.random(in: 1 ... .max) }) throws(OCFError) {
+    self.agent = agent
+    self.call = call
+    process = try attempt("looking at this process") { () throws(SystemError) in try call.host.processes.current() }
+    let secret = agent.radius.isEmpty ? nil : try agent.sharedSecret(call.host)
+    let asker = Asker(agent: agent, secret: secret, random: random)
+    groups = agent.groups.map { $0.map { Inquiry($0, asker) } }
+    watched = agent.watchedAddress.map { Inquiry($0, asker) }
+  }
+
+  private var inquiries: [Inquiry] { groups.flatMap { $0 } + (watched.map { [$0] } ?? []) }
+
+  /// What is due now, and then a wait for answers until something is due again. At most a second.
+  func round() throws(OCFError) {
+    let clock = call.host.clock
+    for inquiry in inquiries { inquiry.step(call.host) }
+    let verdict = Verdict(
+      groups: groups.map { $0.map(\.finding) }, watched: watched?.finding, holdsAddress: watched?.isHeldHere == true,
+      skew: { agent.schedule(of: $0).skew })
+    if verdict.troubles != last.troubles || verdict.path != last.path || verdict.address != last.address { note(verdict) }
+    last = verdict
+    tell(verdict)
+    if reportedAt.map({ clock.now - $0 >= Self.reporting }) ?? true { try report(verdict) }
+
+    let due = inquiries.map(\.due).min() ?? clock.now
+    let deadline = min(due, (reportedAt ?? clock.now) + Self.reporting)
+    let open = inquiries.filter { $0.socket != nil }
+    try attempt("waiting for answers") { () throws(SystemError) in
+      for position in try call.host.sockets.wait(for: open.compactMap(\.socket), before: deadline) { open[position].hear(call.host) }
+    }
+  }
+
+  /// One line when something changes, none while it stays.
+  private func note(_ verdict: Verdict) {
+    for trouble in verdict.troubles where !last.troubles.contains(trouble) { call.log.warning(trouble) }
+    if verdict.path == true, last.path != true { call.log.notice("the path is up") }
+    if verdict.address == true, last.address == false { call.log.notice("the gateway's address answers, or is held here") }
+    if verdict.path == true, verdict.troubles.isEmpty, !last.troubles.isEmpty { call.log.notice("every target answers") }
+  }
+
+  private func tell(_ verdict: Verdict) {
+    let clock = call.host.clock
+    if let retryAt, clock.now < retryAt { return }
+    var values: [(String, Bool?)] = [(agent.name, verdict.path)]
+    if watched != nil { values.append((agent.name + PathProbe.addressSuffix, verdict.address)) }
+    for case (let name, .some(let isUp)) in values where told[name] != (isUp ? "1" : "0") {
+      let value = isUp ? "1" : "0"
+      let dampening = max(.seconds(agent.dampen), isUp ? .zero : verdict.skew + .seconds(1))
+      do throws(SystemError) {
+        try call.host.cluster.setNodeAttribute(name, to: value, dampening: dampening)
+        told[name] = value
+        untold = nil
+        retryAt = nil
+        reportedAt = nil
+        call.log.info("set node attribute \(name) to \(value)", ("VPNHA_ATTRIBUTE", name), ("VPNHA_VALUE", value))
+      } catch {
+        if untold == nil { call.log.warning("\(error)") }
+        untold = error.description
+        retryAt = clock.now + Self.retry
+        return
+      }
+    }
+  }
+
+  private func report(_ verdict: Verdict) throws(OCFError) {
+    var report = Report(by: process, at: call.host.clock.now)
+    report.values = told
+    report.untold = untold
+    report.troubles = Array(verdict.troubles.prefix(16))
+    try attempt("reporting") { () throws(SystemError) in
+      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o1755)
+      try call.host.files.replace(Report.path(for: call.request), with: report.bytes, mode: 0o600)
+    }
+    reportedAt = report.written
+  }
+}
+
+/// What is needed to put a question.
+struct Asker {
+  var agent: PathProbe
+  var secret: SharedSecret?
+  var random: () -> UInt64
+
+  func question(for target: Target) -> Question? {
+    switch (target.kind, target.port) {
+    case (.ping, _), (.vip, 0): return .echo(EchoRequest(isIPv6: target.address.isIPv6, cookie: random()))
+    case (.arp, _): return .neighbour
+    case (.ike, let port), (.vip, let port):
+      // The gateway's own clients speak IKEv1; any daemon of theirs answers version 2 as well.
+      let probe: IKEProbe = target.kind == .ike && agent.ikeVersion == .one ? .proposalV1 : .proposalV2
+      return .ike(spi: max(1, random()), probe, hasMarker: port != 500)
+    case (.radius, _):
+      guard let secret else { return nil }
+      let (a, b, c) = (random(), random(), random())
+      let authenticator = (0..<16).map { UInt8(truncatingIfNeeded: ($0 < 8 ? a : b) >> UInt64($0 % 8 * 8)) }
+      return .status(StatusServer(identifier: UInt8(truncatingIfNeeded: c), authenticator: authenticator, secret: secret))
+    }
+  }
+
+  func connect(to target: Target, on host: Host) throws(SystemError) -> any DatagramSocket {
+    switch (target.kind, target.port) {
+    case (.ping, _), (.vip, 0): return try host.sockets.connect(toICMP: target.address, from: agent.source)
+    case (.arp, _):
+      guard let link = try host.network.link(named: agent.nic) else { throw SystemError("looking for \(agent.nic)", .noSuchDevice) }
+      return try host.sockets.connect(toNeighbour: target.address, on: link, from: try sender(to: target.address, on: host))
+    default: return try host.sockets.connect(toUDP: target.address, port: target.port, from: agent.source)
+    }
+  }
+
+  /// The address that the kernel would send from; nil where it has none, and then the question names nobody.
+  private func sender(to address: IPAddress, on host: Host) throws(SystemError) -> IPAddress? {
+    if let source = agent.source { return source }
+    do throws(SystemError) {
+      let socket = try host.sockets.connect(toUDP: address, port: 9, from: nil)
+      defer { socket.close() }
+      return socket.localAddress
+    } catch { return nil }
+  }
+}
+
+/// The probes of one target.
+final class Inquiry {
+  private struct Probe {
+    var question: Question
+    var began: Instant
+    var sent = 0
+  }
+
+  static let repetitions = 3
+  /// Datagrams that are read at once; the rest waits for the next round.
+  static let noiseLimit = 64
+
+  let target: Target
+  private(set) var socket: (any DatagramSocket)?
+  /// Whether this node is the one that has the address.
+  private(set) var isHeldHere = false
+
+  private let asker: Asker
+  private let schedule: Schedule
+  private var history: History
+  private var probe: Probe?
+  private var next: Instant?
+  private var refusedSince: Timestamp?
+  private var obstacle: String?
+
+  init(_ target: Target, _ asker: Asker) {
+    self.target = target
+    self.asker = asker
+    schedule = asker.agent.schedule(of: target.kind)
+    history = History(schedule.threshold, recovery: .seconds(asker.agent.recovery))
+  }
+
+  var finding: Finding { Finding(target: target, state: history.state, refusedSince: refusedSince, obstacle: obstacle) }
+
+  /// When `step` has something to do again.
+  var due: Instant {
+    guard let probe else { return next ?? Instant(nanoseconds: 0) }
+    let end = probe.began + schedule.timeout
+    return probe.sent < Self.repetitions ? min(end, probe.began + schedule.timeout / Self.repetitions * probe.sent) : end
+  }
+
+  /// Judges a probe whose time is over, begins one that is due, repeats one that was not answered yet.
+  func step(_ host: Host) {
+    let now = host.clock.now
+    if let probe, now >= probe.began + schedule.timeout { settle(answered: false, host) }
+    if probe == nil, next.map({ now >= $0 }) ?? true { begin(host) }
+    guard let probe, now >= due else { return }
+    send(probe.question, host)
+  }
+
+  /// Reads what came.
+  func hear(_ host: Host) {
+    for _ in 0..<Self.noiseLimit {
+      guard let socket, let probe else { return drain(host) }
+      do throws(SystemError) {
+        guard let datagram = try socket.receive(limit: Question.answerLimit, before: host.clock.now) else { return }
+        if probe.question.isAnswered(by: datagram) { settle(answered: true, host) }
+      } catch where error.errno == .connectionRefused {
+        refused(host)
+      } catch {
+        obstacle = error.errno.description
+      }
+    }
+  }
+
+  private func begin(_ host: Host) {
+    let now = host.clock.now
+    next = (next ?? now) + schedule.interval
+    // After a pause, ours or the machine's, what was missed is not made up for.
+    if let next, next <= now { self.next = now + schedule.interval }
+    if target.kind == .vip {
+      isHeldHere = holds(host)
+      if isHeldHere {
+        history = History(schedule.threshold, recovery: .seconds(asker.agent.recovery))
+        refusedSince = nil
+        return
+      }
+    }
+    guard let question = asker.question(for: target) else { return }
+    probe = Probe(question: question, began: now)
+  }
+
+  private func holds(_ host: Host) -> Bool {
+    do throws(SystemError) {
+      if try host.network.copy(of: target.address, on: nil, label: nil) != nil { return true }
+      return try !host.network.holders(of: target.address).isEmpty
+    } catch {
+      obstacle = error.errno.description
+      return isHeldHere
+    }
+  }
+
+  private func send(_ question: Question, _ host: Host) {
+    probe?.sent += 1
+    do throws(SystemError) {
+      let socket = if let socket { socket } else { try asker.connect(to: target, on: host) }
+      self.socket = socket
+      try socket.send(question.bytes)
+      obstacle = nil
+    } catch where error.errno == .connectionRefused {
+      refused(host)
+    } catch {
+      obstacle = error.errno.description
+      disconnect()
+    }
+  }
+
+  /// The host itself says that nobody listens on the port. Of an IKE responder that proves the path.
+  private func refused(_ host: Host) {
+    guard probe != nil else { return }
+    let since = refusedSince ?? host.clock.timestamp
+    settle(answered: target.kind == .ike, host)
+    refusedSince = since
+  }
+
+  private func settle(answered: Bool, _ host: Host) {
+    probe = nil
+    refusedSince = nil
+    if answered { obstacle = nil }
+    history.add(answered: answered, at: host.clock.now, host.clock.timestamp)
+    // The kernel chose address and route when the socket was made; they may not be right any more.
+    if !answered { disconnect() }
+  }
+
+  /// Answers that come too late.
+  private func drain(_ host: Host) {
+    guard let socket else { return }
+    for _ in 0..<Self.noiseLimit {
+      do throws(SystemError) {
+        guard try socket.receive(limit: Question.answerLimit, before: host.clock.now) != nil else { return }
+      } catch { return disconnect() }
+    }
+  }
+
+  private func disconnect() {
+    socket?.close()
+    socket = nil
+  }
+}
