@@ -90,7 +90,7 @@ let package = Package(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft"]),
     .testTarget(
-      name: "NetnsTests", dependencies: ["vip", "Netlink", "LinuxHost", "CLinux"], exclude: ["debian-node"]),
+      name: "NetnsTests", dependencies: ["vip", "conntrackd", "Netlink", "LinuxHost", "CLinux"], exclude: ["debian-node"]),
     .testTarget(
       name: "Lab",
       exclude: [

@@ -142,6 +142,67 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
     print("promote with 10000 flows took \(story["promoteSun"].milliseconds) ms")
   }
 
+  /// A client behind the gateways is sent something over one TCP connection, ten times a second, through the address that
+  /// the gateways translate it to; the gateway that holds the addresses dies. Where nobody committed the flows, the packets
+  /// that come for the connection find nobody, and the new gateway ends it.
+  @Test(arguments: [true, false]) func aTranslatedConnectionSurvives(isCommitted: Bool) throws {
+    let story = try Sandbox(
+      Self.world + """
+        ip link add lan type bridge; ip link add wan type bridge; ip link set lan up; ip link set wan up
+        plug() { # NODE SEGMENT ADDRESS
+          ip link add name $2 netns $1 type veth peer name $2$1; ip link set $2$1 master $2 up
+          ip -n $1 address add $3/24 dev $2; ip -n $1 link set $2 up
+        }
+        ip netns add client; ip netns add server
+        plug client lan 10.0.0.10; plug server wan 198.51.100.10
+        plug moon lan 10.0.0.2; plug moon wan 198.51.100.2; plug sun lan 10.0.0.3; plug sun wan 198.51.100.3
+        ip -n client route add default via 10.0.0.1
+        for node in moon sun; do
+          ip netns exec $node sysctl -qw net.ipv4.ip_forward=1
+          ip netns exec $node nft 'add table ip n; add chain ip n p { type nat hook postrouting priority 100; }; add rule ip n p ip saddr 10.0.0.0/24 oifname wan snat to 198.51.100.1'
+        done
+        hold() {
+          for place in "lan 10.0.0.1" "wan 198.51.100.1"; do
+            set -- $1 $place
+            OCF_RESKEY_nic=$2 OCF_RESKEY_ip=$3 OCF_RESKEY_cidr_netmask=24 OCF_RESOURCE_INSTANCE=$2 OCF_RESOURCE_TYPE=vip \
+              env -u OCF_RESKEY_CRM_meta_promoted_max ip netns exec $1 $AGENTS/vip start || return
+          done
+        }
+        cat >/run/t/talk.py <<'END'
+        import socket, sys, time
+        if sys.argv[1] == "server":
+            with socket.create_server(("198.51.100.10", 7)) as door, door.accept()[0] as s:
+                for number in range(1000000):
+                    s.sendall(b"%d\\n" % number)
+                    time.sleep(0.1)
+        with socket.create_connection(("198.51.100.10", 7), 5) as s:
+            while said := s.recv(4096):
+                open("/run/t/heard", "w").write(said.decode().split()[-1])
+        END
+        heard() { atleast "$(cat /run/t/heard 2>/dev/null || echo 0)" $1; }
+        on moon start; on sun start; on moon promote
+        step held hold moon
+        (exec ip netns exec server python3 /run/t/talk.py server >/run/t/server 2>&1) &
+        await sh -c 'ip netns exec server ss -Hltn | grep -q :7'
+        (exec ip netns exec client python3 /run/t/talk.py client >/run/t/client 2>&1) & client=$!
+        step talking await heard 5
+        step replicated await sh -c "ip netns exec sun conntrackd -C /run/t/sun.conf -e | grep -q dport=7"
+        # The plug is pulled.
+        kill -KILL $(pid moon)
+        for segment in lan wan eth1; do ip -n moon link set $segment down; done
+        \(isCommitted ? "step taken on sun promote" : "")
+        step takenOver hold sun
+        step goesOn await heard $(($(cat /run/t/heard) + 20))
+        step oneConnection kill -0 $client
+        """)
+    story.expect(["held": 0, "talking": 0, "replicated": 0, "takenOver": 0])
+    if isCommitted {
+      story.expect(["taken": 0, "goesOn": 0, "oneConnection": 0])
+    } else {
+      story.expect(["goesOn": 1])
+    }
+  }
+
   @Test func aBrokenLinkIsDegradedAndRecovers() throws {
     let story = try Sandbox(
       Self.world + """
