@@ -14,4 +14,8 @@ public protocol Cluster: AnyObject {
   /// A permanent, cluster-wide value in the CIB (`crm_attribute --type crm_config`), nil when it is not set.
   func property(_ name: String) throws(SystemError) -> String?
   func setProperty(_ name: String, to value: String) throws(SystemError)
+  /// The values of such an attribute by the names of the nodes that have it.
+  ///
+  /// Equivalent to: `attrd_updater -n NAME -Q -A`.
+  func nodeAttribute(_ name: String) throws(SystemError) -> [String: String]
 }

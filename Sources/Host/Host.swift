@@ -1,6 +1,7 @@
 /// What an agent may ask of the machine it runs on. Passed as an argument everywhere; there are no globals.
 public struct Host {
   public var network: any Network
+  public var packetFilter: any PacketFilter
   public var processes: any Processes
   public var units: any Units
   public var files: any Files
@@ -10,10 +11,11 @@ public struct Host {
   public var log: any Log
 
   public init(
-    network: any Network, processes: any Processes, units: any Units, files: any Files, sockets: any Sockets,
-    clock: any Clock, cluster: any Cluster, log: any Log
+    network: any Network, packetFilter: any PacketFilter, processes: any Processes, units: any Units, files: any Files,
+    sockets: any Sockets, clock: any Clock, cluster: any Cluster, log: any Log
   ) {
     self.network = network
+    self.packetFilter = packetFilter
     self.processes = processes
     self.units = units
     self.files = files

@@ -33,13 +33,18 @@ public struct Command: Hashable, Sendable {
   public var arguments: [String]
   /// Added to a minimal environment (`PATH`, `LC_ALL=C`).
   public var environment: [String: String]
+  /// What it reads from standard input.
+  public var input: [UInt8]
   /// Bytes kept of standard output and of standard error.
   public var outputLimit: Int
 
-  public init(_ path: String, _ arguments: [String] = [], environment: [String: String] = [:], outputLimit: Int = 65_536) {
+  public init(
+    _ path: String, _ arguments: [String] = [], environment: [String: String] = [:], input: [UInt8] = [], outputLimit: Int = 65_536
+  ) {
     self.path = path
     self.arguments = arguments
     self.environment = environment
+    self.input = input
     self.outputLimit = outputLimit
   }
 }

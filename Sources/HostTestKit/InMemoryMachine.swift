@@ -5,6 +5,7 @@ public final class InMemoryMachine {
   public let calls: Calls
   public let clock: ManualClock
   public let network: InMemoryNetwork
+  public let packetFilter: InMemoryPacketFilter
   public let processes: ScriptedProcesses
   public let units: ScriptedUnits
   public let files: InMemoryFiles
@@ -17,6 +18,7 @@ public final class InMemoryMachine {
     calls = Calls()
     clock = ManualClock()
     network = InMemoryNetwork(links, calls: calls, clock: clock)
+    packetFilter = InMemoryPacketFilter(calls: calls)
     processes = ScriptedProcesses(calls: calls, clock: clock)
     units = ScriptedUnits(isAvailable: hasSystemd, calls: calls, clock: clock)
     files = InMemoryFiles(calls: calls, clock: clock)
@@ -27,8 +29,8 @@ public final class InMemoryMachine {
 
   public var host: Host {
     Host(
-      network: network, processes: processes, units: units, files: files, sockets: sockets, clock: clock,
-      cluster: cluster, log: log)
+      network: network, packetFilter: packetFilter, processes: processes, units: units, files: files, sockets: sockets,
+      clock: clock, cluster: cluster, log: log)
   }
 
   /// A stream of this machine's clock and record.

@@ -28,8 +28,10 @@ public final class RecordingCluster: Cluster {
   /// Every score that was set, nil where it was deleted.
   public private(set) var scoresSet: [Int?] = []
 
-  /// Attributes of this node.
+  /// Attributes of this node, which is `moon`.
   public var attributes: [String: String] = [:]
+  /// Attributes of the others: by attribute, by node.
+  public var peers: [String: [String: String]] = [:]
   /// Every value that was given to an attribute, nil where it was deleted, with its dampening.
   public private(set) var attributesSet: [(name: String, value: String?, dampening: Duration)] = []
 
@@ -58,6 +60,14 @@ public final class RecordingCluster: Cluster {
     try calls.changes("cluster.setProperty(\(name) to \(value))")
     try reach("setting \(name)")
     properties[name] = value
+  }
+
+  public func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {
+    try calls.sees("cluster.nodeAttribute(\(name))")
+    try reach("reading node attribute \(name)")
+    var values = peers[name] ?? [:]
+    values["moon"] = attributes[name]
+    return values
   }
 
   private func reach(_ operation: String) throws(SystemError) {

@@ -9,13 +9,13 @@ extension Host {
   public static var refusing: Host {
     let refusing = RefusingHost()
     return Host(
-      network: refusing, processes: refusing, units: refusing, files: refusing, sockets: refusing, clock: refusing,
-      cluster: refusing, log: refusing)
+      network: refusing, packetFilter: refusing, processes: refusing, units: refusing, files: refusing, sockets: refusing,
+      clock: refusing, cluster: refusing, log: refusing)
   }
 }
 
 /// Every member records an issue that names it, then throws `ENOSYS` or answers with nothing.
-public final class RefusingHost: Network, Processes, Units, Files, Sockets, Clock, Cluster, Log {
+public final class RefusingHost: Network, PacketFilter, Processes, Units, Files, Sockets, Clock, Cluster, Log {
   public private(set) var touched: [String] = []
   private let record: (String) -> Void
 
@@ -94,6 +94,18 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   }
 
   public func current() throws(SystemError) -> Process { try refuse("processes.current()") }
+  public func table(named name: String) throws(SystemError) -> FilterTable? {
+    try refuse("packetFilter.table(named: \(name))")
+  }
+  public func contents(of table: FilterTable) throws(SystemError) -> FilterContents {
+    try refuse("packetFilter.contents(of: \(table.name))")
+  }
+  public func members(of set: String, in table: String) throws(SystemError) -> [SetMember] {
+    try refuse("packetFilter.members(of: \(set) in \(table))")
+  }
+  public func remove(_ table: FilterTable) throws(SystemError) { try refuse("packetFilter.remove(\(table.name))") }
+  public func baseChains() throws(SystemError) -> [BaseChain] { try refuse("packetFilter.baseChains()") }
+
   public func process(_ pid: Int32) throws(SystemError) -> Process? { try refuse("processes.process(\(pid))") }
   public func running(_ executable: String) throws(SystemError) -> [Process] {
     try refuse("processes.running(\(executable))")
@@ -213,6 +225,9 @@ public final class RefusingHost: Network, Processes, Units, Files, Sockets, Cloc
   public func property(_ name: String) throws(SystemError) -> String? { try refuse("cluster.property(\(name))") }
   public func setProperty(_ name: String, to value: String) throws(SystemError) {
     try refuse("cluster.setProperty(\(name))")
+  }
+  public func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {
+    try refuse("cluster.nodeAttribute(\(name))")
   }
 
   public func write(_ level: LogLevel, _ message: String, _ fields: [(String, String)]) {

@@ -44,6 +44,23 @@ public final class LinuxCluster: Cluster {
     try run("setting cluster property \(name)", command)
   }
 
+  public func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {
+    let command = Command(updater, ["-n", name, "-Q", "-A"])
+    guard let result = try run("reading node attribute \(name)", command, mayBeAbsent: true) else { return [:] }
+    return Self.attributes(in: String(decoding: result.output, as: UTF8.self))
+  }
+
+  /// Lines like `name="load" host="moon" value="1"`; other lines mean nothing.
+  static func attributes(in text: String) -> [String: String] {
+    var values: [String: String] = [:]
+    for line in text.split(separator: "\n") {
+      let parts = line.split(separator: "\"", omittingEmptySubsequences: false)
+      guard parts.count == 7, parts[2] == " host=", parts[4] == " value=" else { continue }
+      values[String(parts[3])] = String(parts[5])
+    }
+    return values
+  }
+
   /// - Returns: nil when `mayBeAbsent` and there is no such object.
   @discardableResult
   private func run(_ operation: String, _ command: Command, mayBeAbsent: Bool = false) throws(SystemError) -> CommandResult? {

@@ -155,7 +155,9 @@ public final class LinuxProcesses: Processes {
     let output = try Capture(limit: command.outputLimit, operation)
     let error = try Capture(limit: command.outputLimit, operation)
     let (out, err) = (output.writingNumber, error.writingNumber)
+    let input = command.input.isEmpty ? nil : try Input(command.input, operation)
     let pid = try spawn(command, Int32(POSIX_SPAWN_SETPGROUP), operation) { (actions) throws(SystemError) in
+      if let input { try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, input.file.number, 0)) }
       try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, out, 1))
       try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, err, 2))
     }
@@ -374,6 +376,18 @@ private final class Capture {
         return
       }
     }
+  }
+}
+
+/// A file without a name that a child reads from its beginning. Unlike a pipe it takes everything at once, however slowly it
+/// is read.
+private final class Input {
+  let file: Descriptor
+
+  init(_ bytes: [UInt8], _ operation: String) throws(SystemError) {
+    file = Descriptor(owning: try check(operation) { clinux_memfd_create("input") })
+    try file.writeAll(bytes, operation)
+    try check(operation) { lseek(file.number, 0, SEEK_SET) }
   }
 }
 

@@ -8,12 +8,12 @@ extension Host {
   public var recorded: Host {
     let recorded = RecordedHost(self)
     return Host(
-      network: recorded, processes: recorded, units: recorded, files: recorded, sockets: recorded, clock: clock,
-      cluster: recorded, log: log)
+      network: recorded, packetFilter: recorded, processes: recorded, units: recorded, files: recorded, sockets: recorded,
+      clock: clock, cluster: recorded, log: log)
   }
 }
 
-private final class RecordedHost: Network, Processes, Units, Files, Sockets, Cluster {
+private final class RecordedHost: Network, PacketFilter, Processes, Units, Files, Sockets, Cluster {
   private let host: Host
   private var lastSeen: [String: String] = [:]
 
@@ -118,6 +118,32 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
     try seen("IPsec state of \(address)", { "\($0)" }) {
       () throws(SystemError) in try host.network.ipsecState(endpoint: address)
     }
+  }
+
+  // MARK: Packet filter
+
+  func table(named name: String) throws(SystemError) -> FilterTable? {
+    try seen("table inet \(name)", { $0.map { "handle \($0.handle) \($0.comment)" } ?? "none" }) {
+      () throws(SystemError) in try host.packetFilter.table(named: name)
+    }
+  }
+  func contents(of table: FilterTable) throws(SystemError) -> FilterContents {
+    try seen("contents of table inet \(table.name)", show) {
+      () throws(SystemError) in try host.packetFilter.contents(of: table)
+    }
+  }
+  func members(of set: String, in table: String) throws(SystemError) -> [SetMember] {
+    try seen("members of set \(set) in table inet \(table)", { list($0) { "\($0.address)" } }) {
+      () throws(SystemError) in try host.packetFilter.members(of: set, in: table)
+    }
+  }
+  func remove(_ table: FilterTable) throws(SystemError) {
+    try done("remove table inet \(table.name) handle \(table.handle)") {
+      () throws(SystemError) in try host.packetFilter.remove(table)
+    }
+  }
+  func baseChains() throws(SystemError) -> [BaseChain] {
+    try seen("base chains", { "\($0.count)" }) { () throws(SystemError) in try host.packetFilter.baseChains() }
   }
 
   // MARK: Processes
@@ -322,6 +348,12 @@ private final class RecordedHost: Network, Processes, Units, Files, Sockets, Clu
     }
   }
 
+  func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {
+    try seen("node attribute \(name)", { list($0.sorted { $0.key < $1.key }) { "\($0.key): \($0.value)" } }) {
+      () throws(SystemError) in try host.cluster.nodeAttribute(name)
+    }
+  }
+
   // MARK: Lines
 
   private func seen<Value>(
@@ -373,6 +405,11 @@ private func show(_ process: Process) -> String { "\(process.pid) \(process.exec
 private func show(_ link: Link?) -> String {
   guard let link else { return "none" }
   return "\(link.index) \(link.name)\(link.isUp ? "" : " down")\(link.hasCarrier ? "" : " without carrier")"
+}
+
+private func show(_ contents: FilterContents) -> String {
+  let rules = contents.chains.reduce(0) { $0 + $1.rules.count }
+  return "\(contents.chains.count) chains, \(rules) rules, \(contents.sets.count) sets"
 }
 
 private func words(_ command: Command) -> String { ([command.path] + command.arguments).joined(separator: " ") }

@@ -62,8 +62,9 @@ extension Host {
   fileprivate init(log: any Log, processes: LinuxProcesses, clock: LinuxClock) {
     let files = LinuxFiles()
     self.init(
-      network: LinuxNetwork(processes: processes), processes: processes, units: LinuxUnits(files: files, clock: clock),
-      files: files, sockets: LinuxSockets(), clock: clock, cluster: LinuxCluster(processes: processes, clock: clock), log: log)
+      network: LinuxNetwork(processes: processes), packetFilter: LinuxPacketFilter(), processes: processes,
+      units: LinuxUnits(files: files, clock: clock), files: files, sockets: LinuxSockets(), clock: clock,
+      cluster: LinuxCluster(processes: processes, clock: clock), log: log)
   }
 }
 

@@ -58,21 +58,43 @@ public final class Connection {
     throw SystemError(operation(), .wouldBlock, detail: "the table kept changing while it was read")
   }
 
+  /// Sends a change of a netfilter subsystem, which takes nothing but transactions, and has it carried out.
+  public func commit(_ change: Message, of subsystem: UInt8, _ operation: @autoclosure () -> String) throws(SystemError) {
+    var change = change
+    change.flags |= UInt16(NLM_F_REQUEST | NLM_F_ACK)
+    _ = try exchange([.batchBegin(subsystem), change, .batchEnd(subsystem)], operation) { (_) throws(Malformed) in nil as Bool? }
+  }
+
   private func exchange<Value>(
     _ message: Message, _ operation: () -> String, _ decode: (ReceivedMessage) throws(Malformed) -> Value?
   ) throws(SystemError) -> [Value] {
-    sequence = sequence == .max ? 1 : sequence + 1
+    try exchange([message], operation, decode)
+  }
+
+  /// Sends all of `messages` in one datagram. What answers the first of them that asks for an answer ends the exchange; an
+  /// error about any of them does too.
+  private func exchange<Value>(
+    _ messages: [Message], _ operation: () -> String, _ decode: (ReceivedMessage) throws(Malformed) -> Value?
+  ) throws(SystemError) -> [Value] {
+    var datagram: [UInt8] = []
+    var sequences: Set<UInt32> = []
+    for message in messages {
+      sequence = sequence == .max ? 1 : sequence + 1
+      sequences.insert(sequence)
+      datagram += message.encoded(sequence: sequence)
+    }
     let deadline = channel.now + limit
-    let isDump = message.flags & UInt16(Self.dump) == UInt16(Self.dump)
-    let wantsAcknowledgement = message.flags & UInt16(NLM_F_ACK) != 0
+    func isAsked(_ flags: Int32) -> Bool { messages.contains { $0.flags & UInt16(flags) == UInt16(flags) } }
+    let isDump = isAsked(Self.dump)
+    let wantsAcknowledgement = isAsked(NLM_F_ACK)
     var values: [Value] = []
     var wasInterrupted = false
     do {
-      try channel.send(message.encoded(sequence: sequence))
+      try channel.send(datagram)
       while true {
         var messages = Messages(try channel.receive(before: deadline)[...])
         while let answer = try messages.next() {
-          guard answer.sequence == sequence else { continue }
+          guard sequences.contains(answer.sequence) else { continue }
           wasInterrupted = wasInterrupted || answer.flags & Self.dumpWasInterrupted != 0
           switch answer.type {
           case UInt16(NLMSG_NOOP): continue

@@ -7,7 +7,7 @@ import Host
 /// Asks for extended acknowledgements, capped ones (`NETLINK_CAP_ACK`), and strict checking of dump requests, which is
 /// what makes the kernel filter a dump. A kernel without one of these still answers; the client then filters.
 public final class KernelChannel: Channel {
-  public enum Family: Int32, Sendable { case route = 0, socketDiagnostics = 4, transform = 6 }
+  public enum Family: Int32, Sendable { case route = 0, socketDiagnostics = 4, transform = 6, netfilter = 12 }
 
   private let descriptor: Int32
   private var buffer = [UInt8](repeating: 0, count: 65_536)

@@ -3,7 +3,7 @@ public struct LoadedAgent<Agent: ResourceAgent> {
   public let agent: Agent
   /// Every bad parameter, in the order of declaration: *name: what is wrong*. Optional ones keep their default.
   public let problems: [String]
-  /// Whether a required parameter is among them: then the agent does not know which resource it is.
+  /// Whether one without a default is among them: then the agent does not know which resource it is.
   public let isUnidentified: Bool
 }
 
@@ -22,7 +22,7 @@ extension ResourceAgent {
       guard let text else {
         if parameter.isRequired {
           problems.append("\(name): is required")
-          isUnidentified = true
+          isUnidentified = isUnidentified || !parameter.hasDefault
         }
         continue
       }
@@ -31,7 +31,7 @@ extension ResourceAgent {
       } catch {
         let shown = parameter.isSecret ? "<secret>" : "\"\(text.prefix(40))\""
         problems.append("\(name): \(error.expected), got \(shown)")
-        if parameter.isRequired { isUnidentified = true }
+        isUnidentified = isUnidentified || !parameter.hasDefault
       }
     }
     return LoadedAgent(agent: agent, problems: problems, isUnidentified: isUnidentified)

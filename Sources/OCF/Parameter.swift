@@ -5,7 +5,8 @@ import Host
 ///
 ///     @Parameter("How many times to announce the address", reloadable: true) var arpCount = 5
 ///
-/// A property without a value is required.
+/// A property without a value is required, and tells one resource from another: without it there is nothing to stop. One
+/// that is required but does not identify the resource says so, and has a value to go on with.
 @propertyWrapper
 public final class Parameter<Value>: AnyParameter {
   private var value: Value?
@@ -17,7 +18,7 @@ public final class Parameter<Value>: AnyParameter {
   ) {
     self.value = value
     self.parse = parse
-    super.init(declaration, type, isRequired: value == nil, defaultText: defaultText)
+    super.init(declaration, type, hasDefault: value != nil, defaultText: defaultText)
   }
 
   public var wrappedValue: Value {
@@ -33,10 +34,11 @@ public final class Parameter<Value>: AnyParameter {
 
 extension Parameter where Value: ParameterValue {
   public convenience init(
-    wrappedValue: Value, _ shortDescription: String, _ longDescription: String = "", uniqueGroup: String? = nil,
-    reloadable: Bool = false, deprecated: Deprecation? = nil
+    wrappedValue: Value, _ shortDescription: String, _ longDescription: String = "", required: Bool = false,
+    uniqueGroup: String? = nil, reloadable: Bool = false, deprecated: Deprecation? = nil
   ) {
-    self.init(wrappedValue, ParameterDeclaration(shortDescription, longDescription, uniqueGroup, reloadable, deprecated))
+    self.init(
+      wrappedValue, ParameterDeclaration(shortDescription, longDescription, uniqueGroup, reloadable, deprecated, required: required))
   }
 
   public convenience init(
@@ -58,17 +60,18 @@ extension Parameter where Value: ParameterValue {
 /// A class, so that whatever the value's type, the loader finds a reference where the agent keeps the parameter.
 public class AnyParameter {
   let declaration: ParameterDeclaration
-  /// Whether there is no default.
-  let isRequired: Bool
+  /// Whether there is a value to go on with.
+  let hasDefault: Bool
+  var isRequired: Bool { !hasDefault || declaration.required }
   private let type: any ParameterValue.Type
   private let makeDefaultText: () -> String?
 
   fileprivate init(
-    _ declaration: ParameterDeclaration, _ type: any ParameterValue.Type, isRequired: Bool, defaultText: @escaping () -> String?
+    _ declaration: ParameterDeclaration, _ type: any ParameterValue.Type, hasDefault: Bool, defaultText: @escaping () -> String?
   ) {
     self.declaration = declaration
     self.type = type
-    self.isRequired = isRequired
+    self.hasDefault = hasDefault
     makeDefaultText = defaultText
   }
 
@@ -95,13 +98,18 @@ struct ParameterDeclaration {
   var uniqueGroup: String?
   var reloadable: Bool
   var deprecated: Deprecation?
+  var required: Bool
 
-  init(_ short: String, _ long: String, _ uniqueGroup: String?, _ reloadable: Bool, _ deprecated: Deprecation?) {
+  init(
+    _ short: String, _ long: String, _ uniqueGroup: String?, _ reloadable: Bool, _ deprecated: Deprecation?,
+    required: Bool = false
+  ) {
     self.short = short
     self.long = long
     self.uniqueGroup = uniqueGroup
     self.reloadable = reloadable
     self.deprecated = deprecated
+    self.required = required
   }
 }
 

@@ -15,7 +15,7 @@ struct RunCommand: ParsableCommand {
       command line, which every user of the machine can read.
       """)
 
-  @Argument(help: "vip, strongswan, xl2tpd, conntrackd or probe.")
+  @Argument(help: "vip, strongswan, xl2tpd, conntrackd, probe or firewall.")
   var agent: String
   @Argument(help: "start, stop, monitor, promote, demote, validate-all, meta-data, reload-agent, notify.")
   var action: String

@@ -5,7 +5,7 @@ import Testing
 
 /// The agents as the build left them: programs, of which nothing is known but what they do.
 enum Agent: String, CaseIterable, CustomTestStringConvertible {
-  case vip, strongswan, xl2tpd, conntrackd, probe
+  case vip, strongswan, xl2tpd, conntrackd, probe, firewall
 
   /// Where they are in the sandbox.
   static let folder = "/usr/lib/ocf/resource.d/vpnha"
@@ -21,8 +21,12 @@ enum Agent: String, CaseIterable, CustomTestStringConvertible {
     case .xl2tpd: ["address": "192.0.2.1", "drain_timeout": "0"]
     case .conntrackd: [:]
     case .probe: ["ping": "192.0.2.1"]
+    case .firewall: ["address": "192.0.2.10", "outside": "v0"]
     }
   }
+
+  /// Actions that may be killed at any instant.
+  var disturbed: [String] { self == .firewall ? ["start", "reload-agent"] : self == .probe ? ["start"] : ["start", "promote"] }
 
   /// Asks for `action` directly on this machine: for what touches nothing.
   func answer(_ arguments: [String], _ environment: [String: String] = [:]) throws -> Answer {

@@ -73,6 +73,15 @@ struct ContractTests {
     BadParameter(agent: .probe, name: "ping", value: nil),
     BadParameter(agent: .probe, name: "ping_failures", value: "1/8"),
     BadParameter(agent: .probe, name: "ike_ports", value: "0"),
+    BadParameter(agent: .firewall, name: "address", value: nil),
+    BadParameter(agent: .firewall, name: "address", value: "192.0.2.10 moon"),
+    BadParameter(agent: .firewall, name: "pool", value: "10.9.0.0"),
+    BadParameter(agent: .firewall, name: "pool", value: "10.9.0.1/24"),
+    BadParameter(agent: .firewall, name: "inside", value: "eth0;reboot"),
+    BadParameter(agent: .firewall, name: "outside", value: "\"eth0\""),
+    BadParameter(agent: .firewall, name: "nat", value: "true"),
+    BadParameter(agent: .firewall, name: "table", value: "vpn { }"),
+    BadParameter(agent: .firewall, name: "extra", value: "/etc/*.nft"),
   ]
 
   @Test("a missing or malformed parameter is 6, and the reason begins with its name", arguments: badParameters)
@@ -87,7 +96,7 @@ struct ContractTests {
     #expect(answer.reasons.first?.hasPrefix("\(bad.name):") == true, "\(answer.error)")
   }
 
-  @Test("start with a bad parameter is 6 and changes nothing", .needsNamespaces, arguments: [badParameters[1], badParameters[6], badParameters[10], badParameters[12], badParameters[13]])
+  @Test("start with a bad parameter is 6 and changes nothing", .needsNamespaces, arguments: [badParameters[1], badParameters[6], badParameters[10], badParameters[12], badParameters[13], badParameters[17]])
   func startWithBadParameter(_ bad: BadParameter) throws {
     let answer = try Sandbox.script(
       bad.agent,
@@ -104,7 +113,7 @@ struct ContractTests {
 
   @Test("one reason, of at most 128 bytes, however long the value", arguments: Agent.allCases)
   func longValue(_ agent: Agent) throws {
-    let name = agent == .vip ? "ip" : agent == .probe ? "ping" : "launcher"
+    let name = agent == .vip ? "ip" : agent == .probe ? "ping" : agent == .firewall ? "address" : "launcher"
     let answer = try agent.answer(["validate-all"], ["OCF_RESKEY_\(name)": String(repeating: "ä\n", count: 400)])
     #expect(answer.status == 6)
     #expect(answer.reasons.count == 1)
@@ -121,9 +130,10 @@ struct ContractTests {
     #expect(answer.error.isEmpty)
   }
 
-  @Test("a missing program is 5 on start, 7 on probe, 0 on stop", .needsNamespaces, arguments: [Agent.strongswan, .xl2tpd, .conntrackd])
+  @Test("a missing program is 5 on start, 7 on probe, 0 on stop", .needsNamespaces, arguments: [Agent.strongswan, .xl2tpd, .conntrackd, .firewall])
   func missingProgram(_ agent: Agent) throws {
-    let nowhere = ["OCF_RESKEY_binary": "/usr/sbin/not-there"]
+    var nowhere = Dictionary(uniqueKeysWithValues: agent.parameters.map { ("OCF_RESKEY_\($0.key)", $0.value) })
+    nowhere["OCF_RESKEY_binary"] = "/usr/sbin/not-there"
     let start = try agent.answerInSandbox("start", nowhere)
     #expect(start.status == 5)
     #expect(start.reasons.count == 1)

@@ -5,8 +5,8 @@ struct KillTests {
   /// `kill-sweep` traces the action once, then kills it before a system call, stops, and looks for what is left; and so
   /// on for calls spread over the whole action.
   @Test(
-    "SIGKILL anywhere in start or promote, then stop: nothing is left", .needsNamespaces, .needs("/usr/bin/strace"),
-    arguments: Agent.allCases.flatMap { agent in (agent == .probe ? ["start"] : ["start", "promote"]).map { (agent, $0) } })
+    "SIGKILL anywhere in start, promote or reload, then stop: nothing is left", .needsNamespaces, .needs("/usr/bin/strace"),
+    arguments: Agent.allCases.flatMap { agent in agent.disturbed.map { (agent, $0) } })
   func killed(_ agent: Agent, in action: String) throws {
     let points = agent == .vip ? 60 : 25
     let answer = try Sandbox.script(

@@ -33,6 +33,23 @@ import Testing
         == ["--type", "crm_config", "--name", "vpnha-epoch", "--update", "18"])
   }
 
+  @Test func attributesOfAllNodes() throws {
+    answer(
+      "/usr/sbin/attrd_updater", .exited(0),
+      """
+      name="firewall-digest" host="moon" value="00ff"
+      name="firewall-digest" host="sun" value=""
+      something else
+      name="firewall-digest" host="half
+      """)
+    #expect(try cluster.nodeAttribute("firewall-digest") == ["moon": "00ff", "sun": ""])
+    answer("/usr/sbin/attrd_updater", .exited(105), error: "attrd_updater: Could not query value: attribute does not exist")
+    #expect(try cluster.nodeAttribute("firewall-digest") == [:])
+    answer("/usr/sbin/attrd_updater", .exited(102))
+    #expect(failure { _ = try cluster.nodeAttribute("firewall-digest") }?.errno == .connectionRefused)
+    #expect(machine.processes.ran.first?.arguments == ["-n", "firewall-digest", "-Q", "-A"])
+  }
+
   @Test func failures() {
     #expect(
       failure { try cluster.setPromotionScore(5, of: "vip") }

@@ -186,6 +186,20 @@ import Testing
     #expect(String(decoding: environment.output, as: UTF8.self) == "A=b\nLC_ALL=C\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n")
   }
 
+  @Test func aProgramReadsWhatItIsGiven() throws {
+    // More than a pipe holds, and read by name as well: nft opens /dev/stdin.
+    let input = (0..<200_000).map { UInt8(truncatingIfNeeded: $0) }
+    let command = Command("/bin/sh", ["-c", "cat; cat /dev/stdin | wc -c"], input: input, outputLimit: 1 << 20)
+    let result = try LinuxProcesses().run(command, before: LinuxClock().now + .seconds(10))
+    #expect(result.succeeded)
+    #expect(result.output == input + Array("200000\n".utf8))
+  }
+
+  @Test func aProgramThatReadsNothingIsNotWaitedFor() throws {
+    let command = Command("/bin/true", input: [UInt8](repeating: 0, count: 200_000))
+    #expect(try LinuxProcesses().run(command, before: LinuxClock().now + .seconds(10)).succeeded)
+  }
+
   @Test func outputIsBoundedAndTheRestThrownAway() throws {
     let command = Command("/bin/sh", ["-c", "head -c 3000000 /dev/zero; echo done >&2"], outputLimit: 1000)
     let result = try processes.run(command, before: soon(.seconds(20)))

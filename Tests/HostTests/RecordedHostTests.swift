@@ -26,6 +26,27 @@ import Testing
     #expect(machine.log.lines.allSatisfy { $0.level == .debug })
   }
 
+  @Test func packetFilterAndAttributesAreLines() throws {
+    let host = host
+    let table = FilterTable("vpnha", handle: 7, comment: "ours")
+    machine.packetFilter.tables = [table]
+    machine.packetFilter.contents["vpnha"] = FilterContents(chains: [FilterChain(name: "input", rules: [[1], [2]])])
+    machine.packetFilter.members["vpnha draining"] = [SetMember(address.address)]
+    _ = try host.packetFilter.table(named: "vpnha")
+    _ = try host.packetFilter.contents(of: table)
+    _ = try host.packetFilter.members(of: "draining", in: "vpnha")
+    _ = try host.packetFilter.baseChains()
+    try host.packetFilter.remove(table)
+    try host.cluster.setNodeAttribute("firewall-digest", to: "00ff", dampening: .zero)
+    _ = try host.cluster.nodeAttribute("firewall-digest")
+    #expect(
+      machine.log.lines.map(\.message) == [
+        "table inet vpnha: handle 7 ours", "contents of table inet vpnha: 1 chains, 2 rules, 0 sets",
+        "members of set draining in table inet vpnha: 192.0.2.1", "base chains: 0", "remove table inet vpnha handle 7: done",
+        "set node attribute firewall-digest to 00ff: done", "node attribute firewall-digest: moon: 00ff",
+      ])
+  }
+
   @Test func aWaitIsAFewLines() throws {
     let host = host
     let process = machine.processes.appear("/usr/sbin/d")

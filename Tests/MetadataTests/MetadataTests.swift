@@ -5,6 +5,7 @@ import Testing
 
 @testable import OCF
 @testable import conntrackd
+@testable import firewall
 @testable import probe
 @testable import strongswan
 @testable import vip
@@ -25,6 +26,7 @@ import Testing
     Subject(description: "vip", agent: VirtualIP.self), Subject(description: "strongswan", agent: StrongSwan.self),
     Subject(description: "xl2tpd", agent: XL2TPD.self), Subject(description: "conntrackd", agent: Conntrackd.self),
     Subject(description: "probe", agent: PathProbe.self),
+    Subject(description: "firewall", agent: Firewall.self),
   ]
 
   /// `vpnha metadata --write` records them anew.

@@ -58,6 +58,27 @@ import Testing
     #expect(loaded.agent.arpCount == 5, "a bad optional parameter keeps its default")
   }
 
+  /// Like `ip`, but it does not tell one resource from another.
+  private struct Shared: ResourceAgent {
+    static let about = About("a", "a")
+    static let operations: [Operation] = []
+    @Parameter("Addresses", required: true) var address: [IPAddress] = []
+    func observe(_ call: Call) throws(OCFError) -> ResourceState { .running }
+    func start(_ call: Call) throws(OCFError) {}
+    func stop(_ call: Call) throws(OCFError) {}
+  }
+
+  @Test func whatIsRequiredNeedNotIdentify() {
+    #expect(Shared.parameterDescriptions.map(\.isRequired) == [true])
+    #expect(Shared.parameterDescriptions.map(\.defaultValue) == [nil])
+    for environment in [[:], ["OCF_RESKEY_address": "moon"]] {
+      let loaded = Shared.loaded(from: Request(arguments: ["agent", "stop"], environment: environment))
+      #expect(loaded.problems.count == 1)
+      #expect(!loaded.isUnidentified, "it can be stopped")
+      #expect(loaded.agent.address.isEmpty)
+    }
+  }
+
   @Test func aDeprecatedNameStillSatisfies() {
     #expect(load(["address": "192.0.2.9"]).agent.ip == IPAddress("192.0.2.9"))
     #expect(load(["address": "192.0.2.9", "ip": "192.0.2.1"]).agent.ip == IPAddress("192.0.2.1"))

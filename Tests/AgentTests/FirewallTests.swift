@@ -1,0 +1,496 @@
+import Host
+import HostTestKit
+import OCF
+import Testing
+
+@testable import firewall
+
+/// A gateway with an nft that loads what it is told: a rule of the fake kernel is a line of the script.
+final class FilteringNode {
+  static let parameters = ["address": "203.0.113.50 2001:db8::50", "pool": "10.9.0.0/24", "outside": "eth0", "nat": "true"]
+
+  let machine = InMemoryMachine(links: [Link(index: 2, name: "eth0")])
+  /// What nft does in place of loading.
+  var refusal: CommandResult?
+  private(set) var scripts: [String] = []
+  private var handle: UInt64 = 0
+
+  init() {
+    machine.files.putExecutable("/usr/sbin/nft")
+    machine.files.kernelParameters["net.ipv4.ip_forward"] = "1"
+    machine.processes.whenRun("/usr/sbin/nft") { [unowned self] command in nft(command) }
+  }
+
+  private func nft(_ command: Command) -> CommandResult {
+    let script = String(decoding: command.input, as: UTF8.self)
+    scripts.append(script)
+    if let refusal { return refusal }
+    if command.arguments.contains("--check") { return CommandResult(.exited(0)) }
+    let lines = script.split(separator: "\n").map { $0.drop { $0 == " " } }
+    handle += 1
+    let name = String(lines[0].dropFirst("table inet ".count))
+    let comment = lines.first { $0.hasPrefix("comment ") }.map { String($0.dropFirst(9).dropLast()) } ?? ""
+    var contents = FilterContents()
+    for line in lines.dropFirst(4) {
+      if line.hasPrefix("set ") {
+        contents.sets.append(FilterSet(name: String(line.split(separator: " ")[1]), properties: Array(line.utf8)))
+      } else if line.hasPrefix("chain ") {
+        contents.chains.append(FilterChain(name: String(line.split(separator: " ")[1])))
+      } else if line != "}", !contents.chains.isEmpty {
+        contents.chains[contents.chains.count - 1].rules.append(Array(line.utf8))
+      }
+    }
+    machine.packetFilter.tables.removeAll { $0.name == name }
+    machine.packetFilter.tables.append(FilterTable(name, handle: handle, comment: comment))
+    machine.packetFilter.contents[name] = contents
+    return CommandResult(.exited(0))
+  }
+
+  var contents: FilterContents {
+    get { machine.packetFilter.contents["vpnha"] ?? FilterContents() }
+    set { machine.packetFilter.contents["vpnha"] = newValue }
+  }
+  var notes: [String] { machine.files.nodes.keys.filter { $0.hasPrefix("/run/resource-agents/") }.sorted() }
+  var warnings: [String] { machine.log.messages(from: .warning) }
+
+  @discardableResult
+  func perform(
+    _ action: String, _ changes: [String: String?] = [:], level: Int = 0, interval: Int = 10_000, node: String? = nil
+  ) -> Outcome {
+    var environment = [
+      "OCF_RESOURCE_TYPE": "firewall", "OCF_RESOURCE_INSTANCE": "firewall:0", "OCF_CHECK_LEVEL": "\(level)",
+      "OCF_RESKEY_CRM_meta_timeout": "20000", "OCF_RESKEY_CRM_meta_interval": "\(interval)",
+    ]
+    environment["OCF_RESKEY_CRM_meta_on_node"] = node
+    for (name, value) in Self.parameters { environment["OCF_RESKEY_\(name)"] = value }
+    for (name, value) in changes { environment["OCF_RESKEY_\(name)"] = value }
+    return OCF.perform(
+      Firewall.self, Request(arguments: ["firewall", action], environment: environment), on: machine.host, from: machine.clock.now)
+  }
+
+  func started(_ changes: [String: String?] = [:]) -> FilteringNode {
+    #expect(perform("start", changes) == Outcome(.success))
+    return self
+  }
+}
+
+@Suite struct FirewallTests {
+  // MARK: Life
+
+  @Test("start loads, monitor agrees, stop removes table and notes, and all of them again change nothing")
+  func life() {
+    let node = FilteringNode()
+    #expect(node.perform("monitor", interval: 0) == Outcome(.notRunning))
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.scripts.count == 1)
+    for level in [0, 10, 20] { #expect(node.perform("monitor", level: level) == Outcome(.success)) }
+    #expect(node.notes.contains("/run/resource-agents/vpnha-firewall-firewall:0.ruleset"))
+    #expect(node.warnings.isEmpty)
+    for _ in 0..<2 {
+      #expect(node.perform("stop") == Outcome(.success))
+      #expect(node.machine.packetFilter.tables.isEmpty)
+      #expect(node.notes.filter { $0 != "/run/resource-agents" }.isEmpty)
+    }
+    #expect(node.perform("monitor") == Outcome(.notRunning))
+  }
+
+  @Test("A monitor runs no program and changes nothing")
+  func quietMonitor() {
+    let node = FilteringNode().started()
+    node.machine.calls.reset()
+    node.perform("monitor")
+    #expect(node.machine.calls.changes.isEmpty)
+  }
+
+  @Test("The rules")
+  func rules() throws {
+    let node = FilteringNode().started(["inside": "lan0 lan1", "pool": "10.9.0.0/24 2001:db8:9::/64", "nat_address": "203.0.113.9 2001:db8::9"])
+    let script = try #require(node.scripts.first)
+    let lines = script.split(separator: "\n").map { String($0.drop { $0 == " " }) }
+    #expect(lines.prefix(3) == ["table inet vpnha", "delete table inet vpnha", "table inet vpnha {"])
+    for line in [
+      "ip daddr @address jump gateway", "ip6 daddr @address6 jump gateway", "udp dport { 500, 4500 } counter accept",
+      "meta l4proto esp counter accept", "iifname \"lo\" accept", "meta ipsec missing counter drop",
+      "ip daddr @draining @th,64,16 & 0x800f == 0x8002 @th,96,16 0 counter drop",
+      "ip saddr @address udp sport 1701 oifname != \"lo\" rt ipsec missing counter drop", "rt ipsec exists accept",
+      "ip saddr @pool oifname \"lan1\" counter accept", "ip6 saddr @pool6 oifname \"eth0\" counter accept",
+      "iifname \"lan0\" ip daddr @pool counter accept", "ip saddr @pool oifname \"eth0\" counter snat ip to 203.0.113.9",
+      "ip6 saddr @pool6 oifname \"eth0\" counter snat ip6 to 2001:db8::9",
+      "oifname \"ppp*\" tcp flags syn / syn,rst tcp option maxseg size set rt mtu",
+    ] { #expect(lines.contains(line), "\(line) is missing of \(script)") }
+    // What is not spoken of is let through: nobody is locked out.
+    #expect(lines.filter { $0.contains("policy") }.allSatisfy { $0.hasSuffix("policy accept;") })
+    #expect(lines.filter { $0.contains("policy") }.count == 4)
+  }
+
+  @Test("Without pool and nat nothing is said of forwarding; without inside, clients go anywhere and outside does not come in")
+  func fewerRules() throws {
+    let receiving = FilteringNode().started(["pool": nil, "nat": nil])
+    #expect(receiving.contents.chains.map(\.name) == ["input", "gateway", "l2tp", "output"])
+    let open = FilteringNode().started(["clamp_mss": "false"])
+    let script = try #require(open.scripts.first)
+    #expect(script.contains("    ip saddr @pool counter accept\n"))
+    #expect(script.contains("    iifname \"eth0\" counter drop\n    ip daddr @pool counter accept\n    counter drop\n"))
+    #expect(!script.contains("maxseg"))
+    #expect(script.contains("snat ip to 203.0.113.50"))
+  }
+
+  // MARK: Drift
+
+  @Test("What is not as it was loaded is named")
+  func drift() {
+    func reason(_ change: (FilteringNode) -> Void) -> String? {
+      let node = FilteringNode().started()
+      change(node)
+      let outcome = node.perform("monitor")
+      #expect(outcome.status == .genericError)
+      return outcome.reason
+    }
+    #expect(reason { $0.contents.chains[2].rules.remove(at: 1) } == "chain l2tp: rule 2 is missing")
+    #expect(reason { $0.contents.chains[2].rules.removeAll() } == "chain l2tp: rule 1 is missing")
+    #expect(reason { $0.contents.chains[0].rules.insert([1], at: 0) } == "chain input: rule 1 was added")
+    #expect(reason { $0.contents.chains[0].rules[1] = [1] } == "chain input: rule 2 is not what was loaded")
+    #expect(reason { $0.contents.chains[0].properties = [9] } == "chain input is not what was loaded")
+    #expect(reason { $0.contents.chains.remove(at: 3) } == "chain output is missing")
+    #expect(reason { $0.contents.chains.append(FilterChain(name: "mine", rules: [[1]])) } == "chain mine was added")
+    #expect(reason { $0.contents.chains.swapAt(0, 1) } == "the chains are in another order")
+    #expect(reason { $0.contents.sets[2].elements = [[1]] } == "set address: element 1 was added")
+    #expect(reason { $0.contents.sets.removeLast() } == "set address6 is missing")
+    #expect(reason { $0.contents.objects = [FilterObject(name: "c")] } == "object c was added")
+    #expect(reason { $0.machine.packetFilter.tables[0].isDormant = true } == "table inet vpnha is dormant: no packet is looked at")
+    #expect(reason { $0.machine.packetFilter.tables = [] } == "table inet vpnha is gone: flushed by another program")
+    #expect(
+      reason { $0.machine.packetFilter.tables[0] = FilterTable("vpnha", handle: 99) } == "table inet vpnha is gone: flushed by another program")
+    #expect(
+      reason { $0.machine.files.nodes["/run/resource-agents/vpnha-firewall-firewall:0.ruleset"] = nil }
+        == "table inet vpnha was loaded by a start that did not end, or by another program")
+    #expect(
+      reason { $0.machine.files.put("nonsense", at: "/run/resource-agents/vpnha-firewall-firewall:0.ruleset") }
+        == "table inet vpnha was loaded by a start that did not end, or by another program")
+  }
+
+  @Test("An element that was exchanged for another is named as one")
+  func elements() {
+    func lines(_ elements: [[UInt8]]) -> [UInt8] {
+      Record(FilterTable("t", handle: 1), FilterContents(sets: [FilterSet(name: "s", elements: elements)])).parts
+    }
+    #expect(Firewall.firstDifference(lines([[1], [2]]), lines([[1]])) == "set s: an element is missing")
+    #expect(Firewall.firstDifference(lines([[1], [2]]), lines([[1], [3]])) == "set s: an element is not what was loaded")
+    #expect(Firewall.firstDifference(lines([[1], [2]]), lines([[1], [2]])) == nil)
+  }
+
+  @Test("A start puts right what a monitor found wrong, in one replacement")
+  func repair() {
+    let node = FilteringNode().started()
+    node.contents.chains[2].rules.removeAll()
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.machine.calls.changes.filter { $0.hasPrefix("packetFilter.remove") }.isEmpty)
+  }
+
+  @Test("A probe that finds the table gone says that nothing runs")
+  func probe() {
+    let node = FilteringNode().started()
+    node.machine.packetFilter.tables = []
+    #expect(node.perform("monitor", interval: 0) == Outcome(.notRunning))
+  }
+
+  // MARK: Definition
+
+  @Test("Parameters that say something else are seen, and come into force with a reload")
+  func changedParameters() {
+    let node = FilteringNode().started()
+    let changed: [String: String?] = ["address": "203.0.113.51"]
+    #expect(
+      node.perform("monitor", changed) == Outcome(.degraded, "what was loaded is not what parameters say now: reload it"))
+    #expect(node.perform("reload-agent", changed) == Outcome(.success))
+    #expect(node.perform("monitor", changed) == Outcome(.success))
+    #expect(node.scripts.count == 2)
+    #expect(node.perform("start", ["address": "203.0.113.52"]) == Outcome(.success))
+    #expect(node.scripts.count == 3)
+  }
+
+  @Test("A reload does not start what does not run")
+  func reloadOfNothing() {
+    let node = FilteringNode()
+    #expect(node.perform("reload-agent") == Outcome(.genericError, "reloading: table inet vpnha is not loaded"))
+    #expect(node.scripts.isEmpty)
+  }
+
+  @Test("The file of more rules: included, seen to change, seen to vanish")
+  func extra() throws {
+    let node = FilteringNode()
+    let path = "/etc/vpnha/extra.nft"
+    let parameters: [String: String?] = ["extra": path]
+    #expect(node.perform("start", parameters) == Outcome(.notInstalled, "extra: \(path) is missing"))
+    node.machine.files.put("chain extra_input { }", at: path)
+    #expect(node.perform("start", parameters) == Outcome(.invalidHere, "extra: \(path) does not end with a newline"))
+    node.machine.files.put("chain extra_input { }\n", at: path)
+    #expect(node.perform("start", parameters) == Outcome(.success))
+    let script = try #require(node.scripts.last)
+    #expect(script.contains("  include \"\(path)\"\n}\n"))
+    #expect(script.contains("jump extra_forward\n"))
+    #expect(node.perform("monitor", parameters) == Outcome(.success))
+    node.machine.files.put("chain extra_input { accept; }\n", at: path)
+    #expect(
+      node.perform("monitor", parameters)
+        == Outcome(.degraded, "what was loaded is not what parameters and \(path) say now: reload it"))
+    node.machine.files.nodes[path] = nil
+    #expect(node.perform("monitor", parameters) == Outcome(.degraded, "extra: \(path) is missing"))
+    #expect(node.perform("stop", parameters) == Outcome(.success))
+    #expect(node.machine.packetFilter.tables.isEmpty)
+  }
+
+  @Test("What nft complains of is the reason, by the file that is to blame")
+  func complaints() {
+    let node = FilteringNode()
+    node.machine.files.put("bla\n", at: "/etc/x.nft")
+    func reason(_ ending: CommandResult.Ending, _ words: String) -> Outcome {
+      node.refusal = CommandResult(ending, error: Array(words.utf8))
+      return node.perform("start", ["extra": "/etc/x.nft"])
+    }
+    #expect(
+      reason(.exited(1), "In file included from /dev/stdin:26:3-27:\n/etc/x.nft:1:1-3: Error: syntax error, unexpected string\nbla\n^^^\n")
+        == Outcome(.invalidHere, "extra: /etc/x.nft:1:1-3: Error: syntax error, unexpected string"))
+    #expect(
+      reason(.exited(1), "/dev/stdin:3:1-5: Error: Could not process rule: Operation not supported\n")
+        == Outcome(.genericError, "loading: /dev/stdin:3:1-5: Error: Could not process rule: Operation not supported"))
+    #expect(reason(.exited(3), "netlink: Operation not permitted\n").reason == "loading: /usr/sbin/nft ended with 3: netlink: Operation not permitted")
+    #expect(reason(.exited(1), "").reason == "loading: /usr/sbin/nft ended with 1: ")
+    #expect(reason(.signalled(11), "").reason == "loading: /usr/sbin/nft died of signal 11")
+    #expect(reason(.timedOut, "").reason == "loading: /usr/sbin/nft did not end in time")
+    #expect(node.machine.packetFilter.tables.isEmpty)
+  }
+
+  @Test("An nft that loads nothing and says that it did is not believed")
+  func lyingProgram() {
+    let node = FilteringNode()
+    node.refusal = CommandResult(.exited(0))
+    #expect(
+      node.perform("start")
+        == Outcome(.genericError, "loading: nft said that it loaded table inet vpnha, and the kernel does not have it"))
+  }
+
+  @Test("A missing nft: 5 at start, with its package; 7 at a probe; and a table can still be removed")
+  func missingProgram() {
+    let node = FilteringNode().started()
+    node.machine.files.nodes["/usr/sbin/nft"] = nil
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.packetFilter.tables.isEmpty)
+    #expect(node.perform("start") == Outcome(.notInstalled, "/usr/sbin/nft is missing (package nftables)"))
+    #expect(node.perform("monitor", interval: 0) == Outcome(.notRunning))
+  }
+
+  @Test("A program that vanishes between the look and the run is missing all the same")
+  func vanishingProgram() {
+    let node = FilteringNode()
+    node.machine.processes.programs["/usr/sbin/nft"] = nil
+    #expect(node.perform("start") == Outcome(.notInstalled, "/usr/sbin/nft is missing (package nftables)"))
+  }
+
+  // MARK: What is not ours
+
+  @Test("A table of somebody else's is neither replaced nor removed nor taken for ours")
+  func foreignTable() {
+    let node = FilteringNode()
+    node.machine.packetFilter.tables = [FilterTable("filter", handle: 3, comment: "the administrator's")]
+    let named: [String: String?] = ["table": "filter"]
+    #expect(
+      node.perform("start", named)
+        == Outcome(.invalidHere, "table: inet filter is there already and somebody else's, choose another name"))
+    #expect(node.perform("monitor", named) == Outcome(.notRunning))
+    #expect(node.perform("stop", named) == Outcome(.success))
+    #expect(node.machine.packetFilter.tables.map(\.handle) == [3])
+    #expect(node.scripts.isEmpty)
+  }
+
+  @Test(
+    "stop removes what was loaded, whatever the parameters say now",
+    arguments: [["address": nil], ["address": "moon"], ["nat": "perhaps"], ["pool": "x"], ["table": "a b"], ["table": "other"], ["extra": "/etc/*"]]
+      as [[String: String?]])
+  func brokenParameters(_ changes: [String: String?]) {
+    let node = FilteringNode().started()
+    #expect(node.perform("stop", changes) == Outcome(.success))
+    #expect(node.machine.packetFilter.tables.isEmpty)
+  }
+
+  // MARK: Draining
+
+  @Test("Addresses that are draining still are after a reload, for as long as they were to be")
+  func draining() throws {
+    let node = FilteringNode().started()
+    node.machine.packetFilter.members["vpnha draining"] = [
+      SetMember(try #require(IPAddress("203.0.113.50"))),
+      SetMember(try #require(IPAddress("203.0.113.51")), timeout: .seconds(3600), remaining: .milliseconds(61_500)),
+    ]
+    node.machine.packetFilter.members["vpnha draining6"] = [
+      SetMember(try #require(IPAddress("2001:db8::50")), timeout: .seconds(5), remaining: .milliseconds(20))
+    ]
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.perform("reload-agent") == Outcome(.success))
+    let script = try #require(node.scripts.last)
+    #expect(
+      script.contains(
+        "set draining { type ipv4_addr; flags timeout; elements = { 203.0.113.50, 203.0.113.51 timeout 3600s expires 61s }; }"))
+    #expect(script.contains("set draining6 { type ipv6_addr; flags timeout; elements = { 2001:db8::50 timeout 5s expires 1s }; }"))
+    #expect(node.perform("monitor") == Outcome(.success), "what is draining is no difference")
+  }
+
+  // MARK: Surroundings
+
+  @Test("A node that does not forward: a warning at start, at risk at level 10")
+  func forwarding() {
+    let node = FilteringNode()
+    node.machine.files.kernelParameters["net.ipv4.ip_forward"] = "0"
+    let reason = "pool: clients reach nothing while net.ipv4.ip_forward is 0: set it to 1"
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.warnings == [reason])
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10) == Outcome(.degraded, reason))
+    node.machine.files.kernelParameters = ["net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "0"]
+    #expect(node.perform("monitor", level: 10) == Outcome(.success), "nobody has IPv6")
+    node.perform("stop")
+    #expect(node.perform("start", ["pool": "10.9.0.0/24 2001:db8:9::/64"]) == Outcome(.success))
+    #expect(node.warnings.last?.contains("net.ipv6.conf.all.forwarding") == true)
+  }
+
+  @Test("Other programs' rules that decide over our packets are named once, and again when they are others")
+  func conflicts() {
+    let node = FilteringNode()
+    let input = BaseChain(family: "ip", table: "filter", name: "INPUT", hook: .input, dropsByDefault: true)
+    node.machine.packetFilter.chains = [
+      input, BaseChain(family: "ip", table: "filter", name: "OUTPUT", hook: .output, dropsByDefault: false),
+      BaseChain(family: "inet", table: "vpnha", name: "input", hook: .input, dropsByDefault: true),
+    ]
+    let words = """
+      chain INPUT of table ip filter drops by default: it must accept UDP 500 and 4500, ESP and (out of IPsec) UDP 1701 to the \
+      gateway's addresses, too
+      """
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.warnings == [words])
+    for _ in 0..<2 { #expect(node.perform("monitor", level: 10) == Outcome(.success)) }
+    #expect(node.warnings == [words])
+    node.machine.files.put("filter\nnat\n", at: "/proc/net/ip_tables_names")
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+    #expect(node.warnings.last == "iptables-legacy has rules, too (tables filter nat): it must accept the same packets")
+    node.perform("stop")
+    node.machine.packetFilter.chains = [BaseChain(family: "ip6", table: "f", name: "F", hook: .forward, dropsByDefault: true)]
+    node.perform("start", ["pool": nil, "nat": nil])
+    #expect(node.warnings.last?.contains("chain F") == false, "nothing is forwarded")
+  }
+
+  @Test("A name that no interface has is told, and is no obstacle")
+  func misspeltInterface() {
+    let node = FilteringNode()
+    #expect(node.perform("start", ["outside": "ethO", "inside": "lan*"]) == Outcome(.success))
+    #expect(node.warnings == ["ethO is not an interface of this node"])
+  }
+
+  @Test("The digest: told when it changes, missed when the cluster forgets it, compared with the peers'")
+  func digest() throws {
+    let node = FilteringNode()
+    #expect(node.perform("start", node: "moon") == Outcome(.success))
+    let told = try #require(node.machine.cluster.attributes["firewall-digest"])
+    #expect(told.count == 16)
+    #expect(node.perform("reload-agent", node: "moon") == Outcome(.success))
+    func changes() -> [String] { node.machine.calls.changes.filter { $0.hasPrefix("cluster") } }
+    #expect(changes().count == 1, "a reload that changes nothing tells nothing")
+    #expect(node.perform("monitor", level: 10, node: "moon") == Outcome(.success))
+    #expect(changes().count == 1)
+    node.machine.cluster.attributes = [:]
+    #expect(node.perform("monitor", level: 10, node: "moon") == Outcome(.success))
+    #expect(node.machine.cluster.attributes == ["firewall-digest": told])
+    node.machine.cluster.peers["firewall-digest", default: [:]]["sun"] = told
+    #expect(node.perform("monitor", level: 10, node: "moon") == Outcome(.success))
+    node.machine.cluster.peers["firewall-digest", default: [:]]["sun"] = "0000000000000000"
+    #expect(
+      node.perform("monitor", level: 10, node: "moon") == Outcome(.degraded, "sun has other rules: compare the versions of vpnha"))
+    #expect(node.perform("monitor", node: "moon") == Outcome(.success), "level 0 asks nobody")
+    #expect(node.perform("stop", node: "moon") == Outcome(.success))
+    #expect(node.machine.cluster.attributes["firewall-digest"] == nil)
+  }
+
+  @Test("A cluster that cannot be told changes nothing about the rules")
+  func unreachableCluster() {
+    let node = FilteringNode()
+    node.machine.cluster.isReachable = false
+    #expect(node.perform("start", node: "moon") == Outcome(.success))
+    #expect(node.warnings.count == 1)
+    #expect(node.perform("monitor", level: 10, node: "moon") == Outcome(.success))
+    #expect(node.perform("stop", node: "moon") == Outcome(.success))
+  }
+
+  // MARK: Parameters
+
+  @Test(
+    "Parameters that do not fit each other",
+    arguments: [
+      (["address": nil], "address: is required"), (["pool": nil], "nat: needs pool, the clients' networks"),
+      (["outside": nil], "nat: needs outside, the interfaces to translate on"),
+      (["nat_address": "203.0.113.1 203.0.113.2"], "nat_address: expected at most one address of each family"),
+      (["nat_address": "2001:db8::1"], "nat_address: none of the pool's family"),
+      (["address": "2001:db8::50"], "nat_address: none of the pool's family"),
+      (["extra": "/etc/\"x"], "extra: expected a path without any of \" \\ * ? [ ] { } ~"),
+    ] as [([String: String?], String)])
+  func misfits(_ changes: [String: String?], _ reason: String) {
+    let node = FilteringNode()
+    for action in ["start", "validate-all"] { #expect(node.perform(action, changes) == Outcome(.misconfigured, reason)) }
+    #expect(node.machine.calls.changes.isEmpty)
+  }
+
+  @Test("validate-all at level 10 has nft check the rules, and loads nothing")
+  func validation() {
+    let node = FilteringNode()
+    #expect(node.perform("validate-all") == Outcome(.success))
+    #expect(node.scripts.isEmpty)
+    #expect(node.perform("validate-all", level: 10) == Outcome(.success))
+    #expect(node.machine.processes.ran.map(\.arguments) == [["--check", "--file", "-"]])
+    #expect(node.machine.packetFilter.tables.isEmpty)
+    node.refusal = CommandResult(.exited(1), error: Array("/dev/stdin:1:1-2: Error: no\n".utf8))
+    #expect(node.perform("validate-all", level: 10).status == .genericError)
+  }
+
+  // MARK: Faults
+
+  /// With an error at every call: an action says so or succeeds truthfully, and the next stop leaves nothing.
+  @Test(
+    "An error forced at every call",
+    arguments: ["start", "monitor", "monitor 10", "stop", "reload-agent", "repair"], [Errno.io, .notPermitted, .noSuchFile])
+  func faults(_ what: String, _ errno: Errno) {
+    var node = FilteringNode()
+    func isLoaded(_ node: FilteringNode) -> Bool { !node.machine.packetFilter.tables.isEmpty }
+    let forced = InMemoryMachine.failingEveryCall(with: errno) {
+      node = FilteringNode()
+      if what != "start" { #expect(node.perform("start", node: "moon") == Outcome(.success)) }
+      if what == "repair" { node.contents.chains[0].rules.removeAll() }
+      return node.machine
+    } _: { _ in
+      let words = what.split(separator: " ")
+      return node.perform(what == "repair" ? "start" : String(words[0]), level: words.count > 1 ? 10 : 0, node: "moon")
+    } check: { failed, outcome, machine in
+      let failed = "\(failed)"
+      switch what {
+      case "start", "repair":
+        // What success promises is there and whole.
+        if outcome.status == .success {
+          #expect(node.perform("monitor") == Outcome(.success), "\(failed)")
+        } else {
+          #expect(outcome.reason?.isEmpty == false, "\(failed)")
+        }
+      case "stop":
+        #expect((outcome.status == .success) == !isLoaded(node), "\(failed): \(outcome)")
+      case "reload-agent":
+        #expect(isLoaded(node), "\(failed): a reload that fails leaves rules in force")
+        if outcome.status != .success { #expect(outcome.reason?.isEmpty == false, "\(failed)") }
+      default:
+        #expect(outcome.status != .notRunning, "\(failed)")
+        if outcome.status != .success { #expect(outcome.reason?.isEmpty == false, "\(failed)") }
+      }
+      machine.calls.reset()
+      #expect(node.perform("stop", node: "moon") == Outcome(.success), "\(failed)")
+      #expect(!isLoaded(node), "\(failed)")
+    }
+    #expect(forced > 2)
+  }
+}

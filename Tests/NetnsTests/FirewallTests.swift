@@ -1,0 +1,307 @@
+import Glibc
+import Host
+import LinuxHost
+import Testing
+
+/// The agent and nft in a network of their own, played by bash: `near` has the gateway's addresses, `far` is moved to the
+/// network of a process `$THERE`. `/run` is the story's own.
+@Suite(
+  "The firewall agent on a real kernel",
+  .enabled(if: noNamespaces == nil && access("/usr/sbin/nft", X_OK) == 0, "needs root, for a network namespace, and nft"))
+struct FirewallTests {
+  private static let folder = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+
+  private static let prelude = """
+    set -euo pipefail
+    mount -t tmpfs none /run
+    export OCF_RESOURCE_INSTANCE=firewall OCF_RESKEY_CRM_meta_timeout=20000 OCF_RESKEY_CRM_meta_interval=10000
+    export OCF_RESKEY_address="203.0.113.50 2001:db8::50" OCF_RESKEY_outside=near
+    agent() { "$FIREWALL" "$@" 2>>/run/said; }
+    # The status of an action and its reason, on a line.
+    try() { local status=0; "$FIREWALL" "$@" 2>/run/answer || status=$?; echo "$status $(sed -n 's/^ocf-exit-reason://p' /run/answer)"; }
+    started=()
+    trap 'kill -KILL "${started[@]}" 2>/dev/null || true' EXIT
+    # there VARIABLE: a network of somebody else's.
+    there() {
+      unshare -n sleep 300 & started+=($!)
+      until [ "$(readlink /proc/$!/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.01; done
+      printf -v "$1" %s $!
+    }
+    at() { nsenter -t "$1" -n "${@:2}"; }
+    there THERE
+    ip link set far netns $THERE
+    at $THERE ip link set lo up
+    at $THERE ip link set far up
+    at $THERE ip address add 203.0.113.9/24 dev far
+    at $THERE ip address add 2001:db8::9/64 dev far nodad
+    ip address add 203.0.113.50/24 dev near
+    ip address add 2001:db8::50/64 dev near nodad
+    # arrived SOURCE-PORT HEX …: at the address, port 1701
+    arrived() { "$ARRIVING" $THERE 203.0.113.50 1701 "$@"; }
+
+    """
+
+  private func story(_ script: String) throws -> [String] {
+    var lines: [String] = []
+    try PrivateNetwork.run { it in
+      let mine = try #require(try it.processes.process(getpid())).executable
+      let program = mine.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/firewall"
+      let result = try it.processes.run(
+        Command(
+          "/usr/bin/unshare", ["-m", "/bin/bash", "-c", Self.prelude + script],
+          environment: ["FIREWALL": program, "ARRIVING": "\(Self.folder)/arriving"]),
+        before: LinuxClock().now + .seconds(120))
+      let error = String(decoding: result.error, as: UTF8.self)
+      if error.contains("this kernel has no ESP") { throw MissingFeature(what: "this kernel has no ESP") }
+      if !result.succeeded { Issue.record("the story ended as \(result.ending): \(error)") }
+      lines = String(decoding: result.output, as: UTF8.self).split(separator: "\n").map { line in
+        line.last == " " ? String(line.dropLast()) : String(line)
+      }
+    }
+    return lines
+  }
+
+  /// L2TP: a request for a tunnel (SCCRQ to tunnel 0), a Hello in tunnel 5, a data packet of tunnel 5.
+  private static let newTunnel = "c802000c0000000000000000"
+  private static let oldTunnel = "c802000c0005000000000000"
+  private static let data = "00020005000700ff03c021"
+
+  @Test("Loaded, found whole, found changed by hand in every way, put right, removed; another table stays as it is")
+  func life() throws {
+    let lines = try story(
+      """
+      export OCF_RESKEY_pool="10.9.0.0/24 10.8.0.0/16 2001:db8:9::/64" OCF_RESKEY_nat=true
+      nft 'add table inet other; add chain inet other input { type filter hook input priority 5; }; add rule inet other input udp dport 7 counter drop'
+      other=$(nft list table inet other)
+      OCF_RESKEY_CRM_meta_interval=0 try monitor
+      try start
+      try monitor
+      ping -q -c 1 -w 5 127.0.0.1 >/dev/null
+      handle() { nft -a list chain inet vpnha $1 | sed -n "s/.*$2.*# handle //p"; }
+      nft delete rule inet vpnha l2tp handle $(handle l2tp ipsec)
+      try monitor
+      try start
+      nft add rule inet vpnha input accept
+      try monitor
+      try start
+      nft delete element inet vpnha address '{ 203.0.113.50 }'
+      try monitor
+      try start
+      nft 'add chain inet vpnha input { policy drop; }'
+      try monitor
+      try start
+      nft add counter inet vpnha mine
+      try monitor
+      try start
+      nft 'add table inet vpnha { flags dormant; }'
+      try monitor
+      try start
+      nft add element inet vpnha draining '{ 203.0.113.50 }'
+      nft 'reset rules' >/dev/null 2>&1 || nft reset counters >/dev/null
+      try monitor
+      nft flush table inet vpnha
+      try monitor
+      nft delete table inet vpnha
+      try monitor
+      try stop
+      try start
+      try stop
+      try stop
+      nft list tables
+      [ "$other" = "$(nft list table inet other)" ] && echo same
+      find /run/resource-agents -type f
+      """)
+    #expect(
+      lines == [
+        "7", "0", "0", "1 chain l2tp: rule 2 is missing", "0", "1 chain input: rule 3 was added", "0",
+        "1 set address: an element is missing", "0", "1 chain input is not what was loaded", "0",
+        "1 object mine was added", "0", "1 table inet vpnha is dormant: no packet is looked at", "0", "0",
+        "1 chain input: rule 1 is missing", "1 table inet vpnha is gone: flushed by another program", "0", "0", "0", "0",
+        "table inet other", "same",
+      ])
+  }
+
+  @Test("A mistake in the file of more rules is told with file and line, and leaves the rules in force as they were")
+  func mistake() throws {
+    let lines = try story(
+      """
+      export OCF_RESKEY_extra=/run/more.nft
+      printf 'chain extra_input {\\n  tcp dport 22 accept\\n}\\n' >/run/more.nft
+      try start
+      before=$(nft list table inet vpnha)
+      printf 'chain extra_input {\\n  tcp dprt 22 accept\\n}\\n' >/run/more.nft
+      try monitor
+      try reload-agent
+      OCF_CHECK_LEVEL=10 try validate-all
+      [ "$before" = "$(nft list table inet vpnha)" ] && echo same
+      try stop
+      """)
+    #expect(
+      lines == [
+        "0", "190 what was loaded is not what parameters and /run/more.nft say now: reload it",
+        "2 extra: /run/more.nft:2:7-10: Error: syntax error, unexpected string",
+        "2 extra: /run/more.nft:2:7-10: Error: syntax error, unexpected string",
+        "same", "0",
+      ])
+  }
+
+  @Test("L2TP in the clear is dropped, in and out; from this node it is let in; other packets are not ours")
+  func inTheClear() throws {
+    let lines = try story(
+      """
+      arrived 1701 \(Self.newTunnel)
+      try start
+      arrived 1701 \(Self.newTunnel) \(Self.oldTunnel) \(Self.data)
+      echo from here
+      "$ARRIVING" here 203.0.113.50 1701 4000 \(Self.newTunnel)
+      echo IPv6
+      "$ARRIVING" $THERE 2001:db8::50 1701 1701 \(Self.newTunnel)
+      echo other ports
+      "$ARRIVING" $THERE 203.0.113.50 4500 4500 aa
+      "$ARRIVING" $THERE 203.0.113.50 7777 7777 bb
+      echo out
+      nft insert rule inet vpnha l2tp accept
+      arrived 1701 \(Self.oldTunnel)
+      """)
+    #expect(
+      lines == [
+        "\(Self.newTunnel) from 203.0.113.9", "0", "from here", "\(Self.newTunnel) from 203.0.113.50", "IPv6", "other ports",
+        "aa from 203.0.113.9", "bb from 203.0.113.9", "out", "\(Self.oldTunnel) from 203.0.113.9 answer refused",
+      ])
+  }
+
+  @Test("Hundreds of packets a second lose none over many replacements, and nothing slips in between")
+  func atomic() throws {
+    let lines = try story(
+      """
+      try start
+      at $THERE ping -q -n -i 0.002 -c 2000 203.0.113.50 >/run/ping & ping=$!
+      # What must never arrive is sent all the time, too.
+      python3 -c '
+      import socket
+      s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+      s.bind(("203.0.113.50", 1701))
+      print("ready", flush=True)
+      print(s.recv(100).hex(), flush=True)' >/run/slipped & listener=$!
+      started+=($listener)
+      until grep -q ready /run/slipped; do sleep 0.01; done
+      at $THERE python3 -c '
+      import socket, time
+      s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+      while True:
+          s.sendto(b"x", ("203.0.113.50", 1701))
+          time.sleep(0.001)' & started+=($!)
+      reloads=0
+      while kill -0 $ping 2>/dev/null; do
+        OCF_RESKEY_inside=lan$((reloads % 2)) OCF_RESKEY_pool=10.9.0.0/24 agent reload-agent
+        reloads=$((reloads + 1))
+      done
+      wait $ping
+      sed -n 's/^\\(.* packets transmitted, .* received\\), \\(.*\\)% packet loss.*/\\1, \\2/p' /run/ping
+      [ $reloads -ge 10 ] && echo "many replacements" || echo "only $reloads replacements"
+      dropped=$(nft list chain inet vpnha l2tp | sed -n 's/.*ipsec missing counter packets \\([0-9]*\\) .*/\\1/p')
+      [ "$dropped" -gt 0 ] && echo "dropped since the last"
+      cat /run/slipped
+      """)
+    #expect(lines == ["0", "2000 packets transmitted, 2000 received, 0", "many replacements", "dropped since the last", "ready"])
+  }
+
+  private static let esp = """
+    sa() { ip xfrm state add "$@" enc 'cbc(aes)' 0x00112233445566778899aabbccddeeff auth 'hmac(sha256)' 0x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff 2>/dev/null; }
+    try_esp() { sa src 203.0.113.9 dst 203.0.113.50 proto esp spi 0x100 mode transport; }
+    try_esp || { echo "this kernel has no ESP" >&2; exit 3; }
+    export -f sa
+    sa src 203.0.113.50 dst 203.0.113.9 proto esp spi 0x200 mode transport
+    at $THERE bash -c 'sa src 203.0.113.9 dst 203.0.113.50 proto esp spi 0x100 mode transport; sa src 203.0.113.50 dst 203.0.113.9 proto esp spi 0x200 mode transport'
+    transport() { ip xfrm policy add "$@" tmpl proto esp mode transport; }
+    export -f transport
+
+    """
+
+  @Test("L2TP inside IPsec is let in and answered; while the address drains, no new tunnel is")
+  func inside() throws {
+    try StockNode.orHere("L2TP inside IPsec is let in and answered; while the address drains, no new tunnel is") {
+      let lines = try story(
+        Self.esp + """
+          try start
+          echo clear
+          arrived 1701 \(Self.newTunnel)
+          transport src 203.0.113.9 dst 203.0.113.50 proto udp dport 1701 dir in
+          transport src 203.0.113.50 dst 203.0.113.9 proto udp sport 1701 dir out
+          at $THERE bash -c 'transport src 203.0.113.9 dst 203.0.113.50 proto udp dport 1701 dir out'
+          at $THERE bash -c 'transport src 203.0.113.50 dst 203.0.113.9 proto udp sport 1701 dir in'
+          echo inside
+          arrived 1701 \(Self.newTunnel) \(Self.oldTunnel) \(Self.data)
+          echo draining
+          nft add element inet vpnha draining '{ 203.0.113.50 }'
+          arrived 1701 \(Self.newTunnel) \(Self.oldTunnel) \(Self.data)
+          try monitor
+          OCF_RESKEY_pool=10.9.0.0/24 try reload-agent
+          arrived 1701 \(Self.newTunnel) \(Self.oldTunnel)
+          nft delete element inet vpnha draining '{ 203.0.113.50 }'
+          echo ended
+          arrived 1701 \(Self.newTunnel)
+          echo no SA policy out
+          ip xfrm policy delete src 203.0.113.50 dst 203.0.113.9 proto udp sport 1701 dir out
+          arrived 1701 \(Self.oldTunnel)
+          try stop
+          """)
+      func from(_ message: String) -> String { "\(message) from 203.0.113.9" }
+      #expect(
+        lines == [
+          "0", "clear", "inside", from(Self.newTunnel), from(Self.oldTunnel), from(Self.data), "draining", from(Self.oldTunnel),
+          from(Self.data), "0", "0", from(Self.oldTunnel), "ended", from(Self.newTunnel), "no SA policy out",
+          from(Self.oldTunnel) + " answer refused", "0",
+        ])
+    }
+  }
+
+  @Test("Clients are translated to the address, but not what leaves through IPsec; a foreign source is dropped")
+  func exempt() throws {
+    try StockNode.orHere("Clients are translated to the address, but not what leaves through IPsec; a foreign source is dropped") {
+      let lines = try story(
+        Self.esp + """
+          export OCF_RESKEY_pool=10.9.0.0/24 OCF_RESKEY_nat=true OCF_RESKEY_ppp='cli*'
+          echo 1 >/proc/sys/net/ipv4/ip_forward
+          there CLIENT
+          ip link add cli0 type veth peer name up0
+          ip link set up0 netns $CLIENT
+          ip link set cli0 up
+          ip address add 10.9.0.1/24 dev cli0
+          at $CLIENT ip link set up0 up
+          at $CLIENT ip address add 10.9.0.10/24 dev up0
+          at $CLIENT ip address add 10.66.0.1/32 dev up0
+          at $CLIENT ip route add default via 10.9.0.1
+          ip route add 198.51.100.0/24 via 203.0.113.9
+          # Beyond the tunnel there is a network behind the peer.
+          at $THERE ip address add 198.51.100.1/32 dev lo
+          sa src 203.0.113.50 dst 203.0.113.9 proto esp spi 0x300 mode tunnel
+          ip xfrm policy add src 10.9.0.0/24 dst 198.51.100.0/24 dir out tmpl src 203.0.113.50 dst 203.0.113.9 proto esp mode tunnel
+          at $THERE bash -c 'sa src 203.0.113.50 dst 203.0.113.9 proto esp spi 0x300 mode tunnel'
+          at $THERE ip xfrm policy add src 10.9.0.0/24 dst 198.51.100.0/24 dir in tmpl src 203.0.113.50 dst 203.0.113.9 proto esp mode tunnel
+          # Nothing else may answer for the peer: it has no way back to the clients but through the address.
+          try start
+          try monitor
+          echo out
+          at $THERE "$ARRIVING" $CLIENT 203.0.113.9 7000 7000 aa
+          echo through IPsec
+          at $THERE "$ARRIVING" $CLIENT 198.51.100.1 7000 7000 bb
+          echo monitor of level 10
+          OCF_CHECK_LEVEL=10 try monitor
+          echo foreign source
+          # The end of this one comes from the right source.
+          at $CLIENT ping -q -c 1 -W 1 -I 10.66.0.1 203.0.113.9 >/dev/null || echo silence
+          nft list chain inet vpnha from_clients | sed -n 's/.*\\tcounter packets \\([0-9]*\\) .* drop/\\1 dropped/p'
+          echo from outside
+          at $THERE ip route add 10.9.0.0/24 via 203.0.113.50
+          at $THERE ping -q -c 1 -W 1 10.9.0.10 >/dev/null || echo silence
+          nft list chain inet vpnha to_clients | sed -n 's/.*iifname "near" counter packets \\([0-9]*\\) .* drop/\\1 dropped/p'
+          """)
+      #expect(
+        lines == [
+          "0", "0", "out", "aa from 203.0.113.50", "through IPsec", "bb from 10.9.0.10 no way back", "monitor of level 10", "0", "foreign source",
+          "silence", "1 dropped", "from outside", "silence", "1 dropped",
+        ])
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import Daemon
+import Host
+import OCF
+
+/// The rules as the parameters ask for them, in nft's language (nft(8)).
+struct Definition {
+  let table: TableName
+  /// Everything inside the table that is the same on every node.
+  let body: [String]
+  /// Of the rules and of the file they include; 16 hexadecimal digits.
+  let digest: String
+
+  /// The whole replacement: one transaction, in which the table is there before and after and never in between.
+  ///
+  /// The empty table in front makes the removal work where there was none.
+  func script(draining: [SetMember]) -> String {
+    func elements(isIPv6: Bool) -> String {
+      let members = draining.filter { $0.address.isIPv6 == isIPv6 }.map(\.element)
+      return members.isEmpty ? "" : " elements = { \(members.joined(separator: ", ")) };"
+    }
+    let lines =
+      [
+        "table inet \(table)", "delete table inet \(table)", "table inet \(table) {",
+        "  comment \"\(Mark.comment(digest))\"",
+        "  set draining { type ipv4_addr; flags timeout;\(elements(isIPv6: false)) }",
+        "  set draining6 { type ipv6_addr; flags timeout;\(elements(isIPv6: true)) }",
+      ] + body + ["}", ""]
+    return lines.joined(separator: "\n")
+  }
+}
+
+extension SetMember {
+  /// `203.0.113.50 timeout 3600s expires 1200s`
+  fileprivate var element: String {
+    guard let timeout, timeout > .zero else { return "\(address)" }
+    func seconds(_ time: Duration) -> String { "\(max(1, time.components.seconds))s" }
+    return "\(address) timeout \(seconds(timeout)) expires \(seconds(remaining ?? timeout))"
+  }
+}
+
+/// FNV-1a, 64 bits: it tells what differs by accident, and hides nothing.
+struct ContentDigest {
+  private var state: UInt64 = 0xcbf2_9ce4_8422_2325
+  mutating func add(_ bytes: some Sequence<UInt8>) {
+    for byte in bytes { state = (state ^ UInt64(byte)) &* 0x100_0000_01b3 }
+  }
+  var text: String {
+    let digits = String(state, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+}
+
+extension Firewall {
+  /// `ENOENT` of the file becomes a reason: without it the rules are not what was asked for.
+  func definition(_ call: Call) throws(OCFError) -> Definition {
+    var digest = ContentDigest()
+    let body = rules
+    digest.add(table.description.utf8)
+    for line in body { digest.add(Array(line.utf8) + [UInt8(ascii: "\n")]) }
+    if let extra {
+      let text = try attempt("extra") { () throws(SystemError) in
+        try call.host.files.read(extra.description, limit: 1 << 20)
+      }
+      guard let text else { throw .notInstalled("extra: \(extra) is missing") }
+      // nft would take what comes behind it for part of the line, and complain of that.
+      guard text.isEmpty || text.last == UInt8(ascii: "\n") else { throw .wrongHere("extra: \(extra) does not end with a newline") }
+      digest.add(text)
+    }
+    return Definition(table: table, body: body, digest: digest.text)
+  }
+
+  /// Sources of what is translated, one for each family.
+  var translations: [IPAddress] {
+    if !natAddress.isEmpty { return natAddress }
+    return address.first { !$0.isIPv6 }.map { [$0] } ?? []
+  }
+
+  private var rules: [String] {
+    let sets = [Family.ipv4, .ipv6].flatMap { family -> [String] in
+      var lines: [String] = []
+      let addresses = address.filter(family.has)
+      if !addresses.isEmpty { lines.append(family.set("address", addresses.map(\.description))) }
+      let networks = pool.filter { family.has($0.network) }
+      if !networks.isEmpty { lines.append(family.set("pool", networks.map(\.description), " flags interval; auto-merge;")) }
+      return lines
+    }
+    return sets + reception + (pool.isEmpty ? [] : forwarding) + (nat ? translation : []) + inclusion
+  }
+
+  private var served: [Family] { Family.allCases.filter { family in address.contains(where: family.has) } }
+  private var pooled: [Family] { Family.allCases.filter { family in pool.contains { family.has($0.network) } } }
+
+  /// What is sent to the gateway itself, and what it must not send.
+  private var reception: [String] {
+    chain("input", "type filter hook input priority filter; policy accept;", served.map { "\($0.word) daddr @address\($0.suffix) jump gateway" })
+      + chain(
+        "gateway", nil,
+        jumpToExtra("input") + [
+          "udp dport { 500, 4500 } counter accept", "meta l4proto esp counter accept", "udp dport 1701 jump l2tp",
+        ])
+      + chain(
+        "l2tp", nil,
+        // Probes of this node come from here.
+        ["iifname \"lo\" accept", "meta ipsec missing counter drop"]
+          // A control message (RFC 2661 §3.1: T bit, version 2) to tunnel 0 asks for a new tunnel.
+          + served.map { "\($0.word) daddr @draining\($0.suffix) @th,64,16 & 0x800f == 0x8002 @th,96,16 0 counter drop" }
+          + ["counter accept"])
+      + chain(
+        // When an SA has gone before the session that it carried, the daemon goes on sending.
+        "output", "type filter hook output priority filter; policy accept;",
+        served.map { "\($0.word) saddr @address\($0.suffix) udp sport 1701 oifname != \"lo\" rt ipsec missing counter drop" })
+  }
+
+  private var forwarding: [String] {
+    let beyond = inside.isEmpty ? [""] : (inside + outside).map { "oifname \"\($0.text)\" " }
+    let fromClients = pooled.flatMap { family in beyond.map { "\(family.word) saddr @pool\(family.suffix) \($0)counter accept" } }
+    let refused = inside.isEmpty ? outside.map { "iifname \"\($0.text)\" counter drop" } : []
+    let callers = inside.isEmpty ? [""] : inside.map { "iifname \"\($0.text)\" " }
+    let toClients = pooled.flatMap { family in callers.map { "\($0)\(family.word) daddr @pool\(family.suffix) counter accept" } }
+    let sessions = ppp.map { "\"\($0.text)\"" }
+    let clamping = clampMss ? sessions.map { "oifname \($0) tcp flags syn / syn,rst tcp option maxseg size set rt mtu" } : []
+    return chain(
+      "forward", "type filter hook forward priority filter; policy accept;",
+      clamping + sessions.map { "iifname \($0) jump from_clients" } + sessions.map { "oifname \($0) jump to_clients" })
+      // Whatever else a client sends has a source that is not its own.
+      + chain("from_clients", nil, jumpToExtra("forward") + fromClients + ["counter drop"])
+      + chain("to_clients", nil, ["ct state established,related accept"] + jumpToExtra("forward") + refused + toClients + ["counter drop"])
+  }
+
+  private var translation: [String] {
+    chain(
+      "postrouting", "type nat hook postrouting priority srcnat; policy accept;",
+      ["rt ipsec exists accept"] + jumpToExtra("postrouting")
+        + translations.flatMap { source -> [String] in
+          let family: Family = source.isIPv6 ? .ipv6 : .ipv4
+          guard pooled.contains(family) else { return [] }
+          return outside.map {
+            "\(family.word) saddr @pool\(family.suffix) oifname \"\($0.text)\" counter snat \(family.word) to \(source)"
+          }
+        })
+  }
+
+  private var inclusion: [String] {
+    guard let extra else { return [] }
+    return ["input", "forward", "postrouting"].flatMap { chain("extra_\($0)", nil, []) } + ["  include \"\(extra)\""]
+  }
+
+  private func jumpToExtra(_ chain: String) -> [String] { extra == nil ? [] : ["jump extra_\(chain)"] }
+
+  private func chain(_ name: String, _ hook: String?, _ rules: [String]) -> [String] {
+    ["  chain \(name) {"] + (hook.map { [$0] } ?? []).map { "    \($0)" } + rules.map { "    \($0)" } + ["  }"]
+  }
+}
+
+/// What the language calls the two kinds of address.
+private enum Family: CaseIterable {
+  case ipv4, ipv6
+
+  var word: String { self == .ipv4 ? "ip" : "ip6" }
+  var suffix: String { self == .ipv4 ? "" : "6" }
+  func has(_ address: IPAddress) -> Bool { address.isIPv6 == (self == .ipv6) }
+
+  func set(_ name: String, _ elements: [String], _ flags: String = "") -> String {
+    "  set \(name)\(suffix) { type \(self == .ipv4 ? "ipv4_addr" : "ipv6_addr");\(flags) elements = { \(elements.joined(separator: ", ")) }; }"
+  }
+}

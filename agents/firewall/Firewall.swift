@@ -1,0 +1,151 @@
+import Daemon
+import Host
+import OCF
+
+/// The gateway's own table of nftables, the same on every node.
+///
+/// Running means: the kernel has our table with exactly what was in it when it was loaded, and it was loaded from what the
+/// parameters say now. Which table is ours the kernel knows: its comment says so, with a digest of what it was made of.
+struct Firewall: ResourceAgent, ReloadableAgent {
+  static let about = About(
+    "The gateway's packet filter (nftables)",
+    """
+    Keeps one nftables table, inet vpnha, made of the parameters: IKE and ESP for the gateway's addresses; L2TP only for \
+    packets that came out of IPsec, and from this node itself; forwarding and address translation for the clients, with IPsec \
+    traffic exempt. Meant as a clone: every node has the same rules before it serves. What the table does not speak of is \
+    let through, and other tables are never touched. The table is replaced as a whole, in one transaction, and a monitor \
+    compares what the kernel has with what was loaded, without starting a program. An address in the set draining is \
+    given no new tunnel: nft add element inet vpnha draining '{ 203.0.113.50 }', for IPv6 in draining6.
+    """)
+
+  static let operations: [Operation] = [
+    .start(timeout: 20), .stop(timeout: 20), .monitor(every: 10, timeout: 20),
+    .monitor(every: 60, timeout: 20, depth: .service), .reloadAgent(timeout: 20), .validateAll(timeout: 20),
+    .metaData(timeout: 5),
+  ]
+
+  @Parameter(
+    "The gateway's addresses", "IPv4 and IPv6 literals on which clients are served, without a prefix. Space-separated.",
+    required: true, reloadable: true)
+  var address: [IPAddress] = []
+  @Parameter(
+    "Interfaces towards the Internet",
+    "New connections to clients are not let in from them. A * at the end stands for the rest of a name. Space-separated.",
+    reloadable: true)
+  var outside: [InterfacePattern] = []
+  @Parameter(
+    "Interfaces of the networks behind the gateway",
+    "If given, clients reach nothing beyond these and outside (nor each other), and only from these are they reached.",
+    reloadable: true)
+  var inside: [InterfacePattern] = []
+  @Parameter(
+    "Networks the clients' addresses are from", "Such as 10.9.0.0/24. Without one nothing is said of forwarding. Space-separated.",
+    reloadable: true)
+  var pool: [Prefix] = []
+  @Parameter("Interfaces of the clients' sessions", reloadable: true) var ppp: [InterfacePattern] = ["ppp*"]
+  @Parameter(
+    "Whether clients are translated on the outside interfaces", "Needs pool and outside. What leaves through IPsec is exempt.",
+    reloadable: true)
+  var nat = false
+  @Parameter(
+    "The addresses clients are translated to",
+    """
+    At most one of each family. By default the first IPv4 address of address, so that connections outlive a take-over; IPv6 \
+    is translated only to an address given here.
+    """, reloadable: true)
+  var natAddress: [IPAddress] = []
+  @Parameter(
+    "Whether to fit TCP's segments into the sessions", "Sets the MSS of new connections to what the client's interface carries.",
+    reloadable: true)
+  var clampMss = true
+  @Parameter(
+    "A file with more rules",
+    """
+    In nft's language, read inside the table when it is loaded; the same on every node. Rules that it gives to the chains \
+    extra_input (packets to the gateway's addresses), extra_forward (packets of clients) and extra_postrouting (before the \
+    translation) come before ours.
+    """, reloadable: true)
+  var extra: AbsolutePath? = nil
+  @Parameter("The table's name", "In family inet.", uniqueGroup: "table") var table: TableName = "vpnha"
+  @Parameter("The nft program", reloadable: true) var binary: AbsolutePath = "/usr/sbin/nft"
+
+  // MARK: - Checking
+
+  func checkParameters() throws(OCFError) {
+    guard !address.isEmpty else { throw .misconfigured("address: is required") }
+    if nat {
+      guard !pool.isEmpty else { throw .misconfigured("nat: needs pool, the clients' networks") }
+      guard !outside.isEmpty else { throw .misconfigured("nat: needs outside, the interfaces to translate on") }
+      guard translations.count == Set(translations.map(\.isIPv6)).count else {
+        throw .misconfigured("nat_address: expected at most one address of each family")
+      }
+      guard translations.contains(where: { address in pool.contains { $0.network.isIPv6 == address.isIPv6 } }) else {
+        throw .misconfigured("nat_address: none of the pool's family")
+      }
+    }
+    // Between quotes nft knows no escape, and takes these for a pattern.
+    if let extra, extra.description.contains(where: { "\"\\*?[]{}~".contains($0) }) {
+      throw .misconfigured("extra: expected a path without any of \" \\ * ? [ ] { } ~")
+    }
+  }
+
+  func checkNode(_ call: Call) throws(OCFError) {
+    guard !call.request.pretendsNothingInstalled, call.host.files.isExecutable(binary.description) else {
+      throw .missing(binary.description, package: "nftables")
+    }
+    for name in outside + inside where !name.isWildcard {
+      let link = try attempt("looking for \(name.text)") { () throws(SystemError) in
+        try call.host.network.link(named: name.text)
+      }
+      // Rules wait for an interface that comes later, and match nothing if its name was misspelt.
+      if link == nil { call.log.warning("\(name.text) is not an interface of this node") }
+    }
+    let definition = try definition(call)
+    if call.request.action == .validateAll { try run(definition.script(draining: []), ["--check"], call) }
+  }
+
+  // MARK: - Observing
+
+  func observe(_ call: Call) throws(OCFError) -> ResourceState {
+    let isMonitor = call.request.action == .monitor
+    guard let found = try ourTable(call) else {
+      // Nobody but a monitor asks where it has gone.
+      guard isMonitor, !call.request.isProbe, try Record.read(call)?.table == table.description else { return .stopped }
+      return .failed("table inet \(table) is gone: flushed by another program")
+    }
+    if call.request.action == .stop { return .running }
+    if let difference = try difference(found, call) { return .failed(difference) }
+    do throws(OCFError) {
+      let loaded = Mark.digest(in: found.comment)
+      guard try definition(call).digest == loaded else {
+        throw .failed("what was loaded is not what parameters\(extra == nil ? "" : " and \(extra?.description ?? "")") say now: reload it")
+      }
+    } catch {
+      // The rules in force are whole, and it is for the operator to say when they become others.
+      return isMonitor ? .degraded(error.reason) : .failed(error.reason)
+    }
+    if call.depth >= .service, isMonitor, let risk = try risk(found, call) { return .degraded(risk) }
+    return .running
+  }
+
+  /// Our table; nil where there is none of its name, or one that somebody else made.
+  func ourTable(_ call: Call) throws(OCFError) -> FilterTable? {
+    guard let found = try anyTable(table.description, call), Mark.isOurs(found.comment) else { return nil }
+    return found
+  }
+
+  func anyTable(_ name: String, _ call: Call) throws(OCFError) -> FilterTable? {
+    try attempt("looking for table inet \(name)") { () throws(SystemError) in
+      try call.host.packetFilter.table(named: name)
+    }
+  }
+}
+
+/// What our tables say of themselves.
+enum Mark {
+  private static let name = "ocf:vpnha:firewall "
+
+  static func comment(_ digest: String) -> String { name + digest }
+  static func isOurs(_ comment: String) -> Bool { comment.hasPrefix(name) }
+  static func digest(in comment: String) -> String { isOurs(comment) ? String(comment.dropFirst(name.count)) : "" }
+}

@@ -1,0 +1,5 @@
+import LinuxHost
+
+@main enum Main {
+  static func main() { run(Firewall.self) }
+}

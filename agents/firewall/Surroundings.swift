@@ -1,0 +1,106 @@
+import Daemon
+import Host
+import OCF
+
+/// What is not ours and still decides whether the rules do what they are for.
+extension Firewall {
+  /// Nil when nothing is wrong. Tells the log of other programs' rules as well.
+  func risk(_ found: FilterTable, _ call: Call) throws(OCFError) -> String? {
+    warnOfConflicts(call, always: false)
+    if let off = try forwardingThatIsOff(call) { return off }
+    return peersThatDiffer(Mark.digest(in: found.comment), call)
+  }
+
+  // MARK: Forwarding
+
+  func warnOfForwarding(_ call: Call) {
+    do throws(OCFError) {
+      if let off = try forwardingThatIsOff(call) { call.log.warning(off) }
+    } catch {
+      call.log.warning(error.reason)
+    }
+  }
+
+  /// A node that does not forward serves sessions that lead nowhere. It is the operator's to switch, and may be on for single
+  /// interfaces, so that it is no failure.
+  private func forwardingThatIsOff(_ call: Call) throws(OCFError) -> String? {
+    for (isIPv6, name) in [(false, "net.ipv4.ip_forward"), (true, "net.ipv6.conf.all.forwarding")] {
+      guard pool.contains(where: { $0.network.isIPv6 == isIPv6 }) else { continue }
+      let value = try attempt("looking whether packets are forwarded") { () throws(SystemError) in
+        try call.host.files.kernelParameter(name)
+      }
+      if value == "0" { return "pool: clients reach nothing while \(name) is 0: set it to 1" }
+    }
+    return nil
+  }
+
+  // MARK: Peers
+
+  /// `firewall-digest`; a clone's number is no part of it.
+  private func attribute(_ call: Call) -> String { "\(call.request.instance.prefix { $0 != ":" })-digest" }
+
+  /// Tells the cluster what is in force here; nil: nothing is.
+  func publish(_ digest: String?, _ call: Call) {
+    guard call.request.nodeName != nil else { return }
+    do throws(SystemError) {
+      try call.host.cluster.setNodeAttribute(attribute(call), to: digest, dampening: .zero)
+    } catch {
+      call.log.warning("\(error)")
+    }
+  }
+
+  /// The node that has other rules, in a sentence; nil when there is none, or no cluster to ask. A cluster that has forgotten
+  /// what is in force here is told again.
+  private func peersThatDiffer(_ digest: String, _ call: Call) -> String? {
+    guard let node = call.request.nodeName else { return nil }
+    do throws(SystemError) {
+      let digests = try call.host.cluster.nodeAttribute(attribute(call))
+      if digests[node] != digest { publish(digest, call) }
+      let others = digests.filter { $0.key != node && $0.value != digest && !$0.value.isEmpty }.keys.sorted()
+      guard let other = others.first else { return nil }
+      return "\(other) has other rules: compare \(extra.map { "\($0) and " } ?? "")the versions of vpnha"
+    } catch {
+      call.log.debug("asking for the peers' rules: \(error)")
+      return nil
+    }
+  }
+
+  // MARK: Other programs' rules
+
+  /// Names, in the log, what else decides over our packets. A monitor says it once.
+  func warnOfConflicts(_ call: Call, always: Bool) {
+    let path = DaemonRole.path(for: call.request, "conflicts")
+    do throws(SystemError) {
+      let conflicts = try conflicts(call).joined(separator: "\n")
+      let told = try call.host.files.read(path, limit: 65_536).map { String(decoding: $0, as: UTF8.self) } ?? ""
+      if always || conflicts != told { for line in conflicts.split(separator: "\n") { call.log.warning(String(line)) } }
+      guard conflicts != told else { return }
+      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
+      try call.host.files.replace(path, with: Array(conflicts.utf8), mode: 0o600)
+    } catch {
+      call.log.warning("looking for other programs' rules: \(error)")
+    }
+  }
+
+  private func conflicts(_ call: Call) throws(SystemError) -> [String] {
+    // A packet must pass every chain at a hook, so what drops by default needs rules for ours as well.
+    var lines = try call.host.packetFilter.baseChains().filter {
+      $0.dropsByDefault && !($0.family == "inet" && $0.table == table.description) && (!pool.isEmpty || $0.hook != .forward)
+    }.prefix(8).map { chain in
+      let wants =
+        switch chain.hook {
+        case .input, .prerouting: "UDP 500 and 4500, ESP and (out of IPsec) UDP 1701 to the gateway's addresses"
+        case .forward: "the clients' packets"
+        case .output, .postrouting: "what the gateway sends"
+        }
+      return "chain \(chain.name) of table \(chain.family) \(chain.table) drops by default: it must accept \(wants), too"
+    }
+    // The older iptables keeps rules of its own, which no nftables program shows.
+    for (program, file) in [("iptables-legacy", "/proc/net/ip_tables_names"), ("ip6tables-legacy", "/proc/net/ip6_tables_names")] {
+      let names = String(decoding: try call.host.files.read(file, limit: 4096) ?? [], as: UTF8.self)
+        .split(whereSeparator: \.isWhitespace)
+      if !names.isEmpty { lines.append("\(program) has rules, too (tables \(names.joined(separator: " "))): it must accept the same packets") }
+    }
+    return lines
+  }
+}
