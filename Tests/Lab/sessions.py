@@ -11,29 +11,69 @@ from nodes import Failure, Node, prepare, until
 
 AGENT = "/usr/lib/ocf/resource.d/vpnha/xl2tpd"
 VIP = "203.0.113.50"
-CLIENTS = 3
+CLIENTS = range(10)
 
-FILES = {
-    "/etc/ppp/chap-secrets": '"probe" * "right" *\n',  # of any client and the test account
-    "/etc/ppp/pap-secrets": '"probe" * "right" *\n',
-    "/run/clients/": "",
-    "/run/clients/options": "name probe\nnoauth\nmtu 1400\nmru 1400\nnodefaultroute\nnodetach\n",
-    **{f"/run/clients/{number}.conf": f"""[global]
-listen-addr = 203.0.113.6{number}
+SERVER = "/etc/xl2tpd/xl2tpd.conf"
+
+
+# A RADIUS client whose server does not listen.
+RADIUS = """auth_order radius
+login_tries 1
+login_timeout 60
+nologin /etc/nologin
+issue /etc/issue
+authserver 127.0.0.1:18120
+acctserver 127.0.0.1:18130
+servers /etc/radiusclient/servers
+dictionary /etc/radiusclient/dictionary
+login_radius /bin/true
+seqfile /run/radius.seq
+mapfile /etc/radiusclient/port-id-map
+default_realm
+radius_timeout 30
+radius_retries 1
+"""
+ATTRIBUTES = """ATTRIBUTE User-Name 1 string
+ATTRIBUTE User-Password 2 string
+ATTRIBUTE NAS-IP-Address 4 ipaddr
+ATTRIBUTE NAS-Port 5 integer
+ATTRIBUTE Service-Type 6 integer
+ATTRIBUTE Framed-Protocol 7 integer
+ATTRIBUTE Calling-Station-Id 31 string
+ATTRIBUTE NAS-Identifier 32 string
+ATTRIBUTE NAS-Port-Type 61 integer
+"""
+
+
+def _client(number):
+    """A client's files. It dials once: whoever is told has nobody to dial."""
+    return {
+        f"/run/clients/{number}.conf": f"""[global]
+listen-addr = {_address(number)}
 force userspace = yes
 [lac vpn]
 lns = {VIP}
 autodial = yes
 name = probe
-pppoptfile = /run/clients/options
-""" for number in range(CLIENTS)},
-}
+pppoptfile = /run/clients/{number}.options
+""",
+        f"/run/clients/{number}.options": "name probe\nnoauth\nnoccp\nmtu 1400\nmru 1400\nnodefaultroute\nnodetach\n"
+                                          f"logfile /run/clients/{number}.ppp\n"}
+
+
+def _address(number):
+    return f"203.0.113.{100 + number}"
 
 
 class Gateway(Node):
-    def __init__(self, package):
+    def __init__(self, package, clients=CLIENTS):
         modules = ["ppp_generic", "ppp_async", "ppp_mppe", "bsd_comp", "ppp_deflate", "l2tp_ppp", "veth"]
-        super().__init__("gateway", {}, FILES, modules)
+        secrets = '"probe" * "right" *\n'  # of any client and of the test account
+        files = {"/etc/ppp/chap-secrets": secrets, "/etc/ppp/pap-secrets": secrets, "/run/clients/": ""}
+        for number in clients:
+            files.update(_client(number))
+        self.clients = clients
+        super().__init__("gateway", {}, files, modules, memory="512M" if len(clients) < 50 else "1500M")
         shutil.copy(package, f"{self.share}/vpnha.deb")
 
     def setup(self):
@@ -43,15 +83,16 @@ class Gateway(Node):
             ip link add eth0 type veth peer name eth0 netns clients
             ip link set eth0 up; ip address add {VIP}/24 dev eth0
             for n in lo eth0; do ip -n clients link set $n up; done
-            for n in {' '.join(map(str, range(CLIENTS)))}; do ip -n clients address add 203.0.113.6$n/24 dev eth0; done""")
+            for n in {' '.join(_address(n) for n in self.clients)}; do ip -n clients address add $n/24 dev eth0; done""")
 
-    def configure(self, userspace, authentication="require-mschap-v2"):
-        self.run(f"""cat >/etc/xl2tpd/xl2tpd.conf <<END
+    def configure(self, userspace, authentication="require-mschap-v2", pool="10.9.0.10-10.9.0.250", options=""):
+        """What the daemon and its pppds are told; `options` are pppd's, one a line."""
+        self.run(f"""cat >{SERVER} <<END
 [global]
 listen-addr = {VIP}
 {'force userspace = yes' if userspace else ''}
 [lns default]
-ip range = 10.9.0.10-10.9.0.20
+{f'ip range = {pool}' if pool else 'assign ip = no'}
 local ip = 10.9.0.1
 name = lns
 pppoptfile = /etc/ppp/options.xl2tpd
@@ -64,6 +105,7 @@ auth
 mtu 1400
 mru 1400
 nodefaultroute
+{options}
 END""")
 
     def agent(self, action, expected=0, level=0, password=None):
@@ -73,7 +115,7 @@ END""")
         reply = self.run(
             f"OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=l2tp OCF_RESKEY_address={VIP} OCF_RESKEY_launcher=direct "
             f"OCF_RESKEY_CRM_meta_promoted_max=1 OCF_RESKEY_CRM_meta_timeout=40000 OCF_RESKEY_CRM_meta_interval=10000 "
-            f"OCF_CHECK_LEVEL={level} {account} {AGENT} {action}", timeout=60, check=False)
+            f"HA_LOGFILE=/run/agent.log OCF_CHECK_LEVEL={level} {account} {AGENT} {action}", timeout=60, check=False)
         took = time.monotonic() - began
         if reply.status != expected:
             raise Failure(f"{action} ended with {reply.status} and not {expected}: {reply.output}")
@@ -86,28 +128,48 @@ END""")
         """The server's pppds and the interfaces they hold."""
         return self.count("pgrep -f '[p]ppd.*options.xl2tpd'"), self.count("ip -o link show type ppp")
 
-    def dial(self):
-        for number in range(CLIENTS):
+    def dial(self, count=None):
+        """All clients dial in, or the first `count`; ten at a time: more would only fight for one processor."""
+        wanted = self.clients[:count]
+        for start in range(0, len(wanted), 10):
+            numbers = wanted[start:start + 10]
             # setsid: what starts here outlives the command.
-            self.run(f"setsid ip netns exec clients xl2tpd -D -c /run/clients/{number}.conf -p /run/clients/{number}.pid "
-                     f"-C /run/clients/{number}.control >/run/clients/{number}.log 2>&1 </dev/null &")
-        until("every client has an address", 60, lambda: self.count("ip -n clients -o -4 address show | grep 'peer 10.9.0.1'") == CLIENTS)
+            self.run(f"""for n in {' '.join(map(str, numbers))}; do
+                rm -f /run/clients/$n.log /run/clients/$n.ppp
+                setsid ip netns exec clients xl2tpd -D -c /run/clients/$n.conf -p /run/clients/$n.pid \\
+                  -C /run/clients/$n.control >/run/clients/$n.log 2>&1 </dev/null &
+                done""")
+            until("every client has an address", 90, lambda: self.addresses() == numbers[-1] + 1)
+
+    def addresses(self):
+        return self.count("ip -n clients -o -4 address show | grep 'peer 10.9.0.1'")
 
     def hang_up(self):
         self.run("for file in /run/clients/*.pid; do kill -KILL $(cat $file); done; rm -f /run/clients/*.pid; true", check=False)
-        self.run("for pid in $(pgrep -f '[/]run/clients/options'); do kill -KILL $pid; done; true", check=False)
+        self.run("for pid in $(pgrep -f '[/]run/clients/'); do kill -KILL $pid; done; true", check=False)
         until("the clients are gone", 20, lambda: self.count("pgrep -f '[/]run/clients/'") == 0)
 
     def told(self):
-        """How many clients were told by the server that it closes."""
-        return self.count("grep -l 'Server closing' /run/clients/*.log")
+        """How many clients heard of the end of their tunnel (StopCCN), of their link (LCP), and of neither."""
+        by_tunnel = self.matching("Server closing", "log")
+        by_link = self.matching("LCP terminated by peer", "ppp")
+        return len(by_tunnel), len(by_link), len(self.clients) - len(by_tunnel | by_link)
+
+    def matching(self, text, kind):
+        found = self.run(f"grep -l '{text}' /run/clients/*.{kind}", check=False).output
+        return {line.rsplit("/", 1)[-1].split(".")[0] for line in found.splitlines() if line.endswith(f".{kind}")}
+
+    def journal(self):
+        """What the agent logged since the last look."""
+        lines = self.run("cat /run/agent.log; rm -f /run/agent.log", check=False).output.splitlines()
+        return [line for line in lines if "clients that L2TP ends here" in line or "without a word" in line]
 
 
-def play(package):
-    """The whole story; the exit status says whether it went well."""
+def play(package, many=False):
+    """The whole story, or that of a hundred clients; the exit status says whether it went well."""
     began = time.monotonic()
     try:
-        _play(lambda text: print(f"{time.monotonic() - began:8.1f}  {text}", flush=True), package)
+        (_play_many if many else _play)(lambda text: print(f"{time.monotonic() - began:8.1f}  {text}", flush=True), package)
         return 0
     except Failure as failure:
         print(f"\nFAILED: {failure}", flush=True)
@@ -124,6 +186,17 @@ def _play(say, package):
         _demote(node, say, mode)
         _killed(node, say, mode)
         _suspended(node, say, mode)
+    _refused(node, say)
+
+
+def _play_many(say, package):
+    prepare()
+    node = Gateway(package, range(100))
+    node.boot()
+    node.setup()
+    for mode in ("kernel", "userspace"):
+        _demote(node, say, mode)
+        node.agent("stop")
 
 
 def _dial_in(node, say, mode):
@@ -141,26 +214,55 @@ def _dial_in(node, say, mode):
         say(f"{mode}, {authentication[8:]}: dialled in in {took:.1f} s, and a wrong password is named")
 
 
+def _refused(node, say):
+    """Level 20 names the phase a session came to its end in, and why."""
+    node.run(f"mkdir -p /etc/radiusclient; cat >/etc/radiusclient/radiusclient.conf <<END\n{RADIUS}END\n"
+             "echo '127.0.0.1 secret' >/etc/radiusclient/servers; touch /etc/radiusclient/port-id-map; echo '127.0.0.1 localhost gateway' >/etc/hosts\n"
+             f"cat >/etc/radiusclient/dictionary <<END\n{ATTRIBUTES}END\n")
+    stories = {
+        "no address to give": ({"pool": None}, "address: the server gives"),
+        "RADIUS is silent": ({"authentication": "require-pap", "options": "plugin radius.so"},
+                             "authentication: the server does not decide in time: is RADIUS silent?"),
+    }
+    for story, (settings, expected) in stories.items():
+        node.configure(False, **settings)
+        node.agent("start")
+        node.agent("promote")
+        took, reason = node.agent("monitor", 9, level=20, password="right")
+        if expected not in reason:
+            raise Failure(f"{story}, and that was explained so: {reason}")
+        until("the test sessions are gone", 20, lambda: node.sessions() == (0, 0))
+        node.agent("stop")
+        say(f"{story}: named after {took:.1f} s: {reason.strip().splitlines()[-1]}")
+
+
 def _demote(node, say, mode):
     """Demote tells every client and leaves a fresh, idle daemon."""
+    count = len(node.clients)
     node.configure(mode == "userspace")
     node.agent("start")
     node.agent("promote")
     node.dial()
     node.agent("monitor", 8, level=10)
+    node.journal()
     took, _ = node.agent("demote")
     if node.sessions() != (0, 0):
         raise Failure(f"demote left {node.sessions()} pppds and interfaces")
-    until("every client was told", 5, lambda: node.told() == CLIENTS)
+    until("every client was told", 10, lambda: node.told()[2] == 0)
+    by_tunnel, by_link, _ = node.told()
+    said = node.journal()
+    if len(said) != 1 or f"told {count} of {count} clients" not in said[0]:
+        raise Failure(f"the log says {said}")
     node.agent("monitor", 0, level=10)
     node.hang_up()
-    say(f"{mode}: {CLIENTS} sessions ended by demote in {took:.1f} s, every client told")
+    say(f"{mode}: {count} sessions ended by demote in {took:.1f} s; {by_tunnel} clients were told by StopCCN, {by_link} by PPP; "
+        f"the log: {said[0].split(': ', 1)[-1]}")
 
 
 def _killed(node, say, mode):
     """xl2tpd dies without a word: its pppds are ours to end, and no other."""
     node.agent("promote")
-    node.dial()
+    node.dial(3)
     node.run("setsid pppd nodetach noauth pty 'sleep 1000' unit 77 passive silent </dev/null >/dev/null 2>&1 &")
     until("a foreign pppd runs", 10, lambda: node.count("pgrep -f 'unit 7[7]'") > 0)
     node.run("kill -KILL $(cat /run/xl2tpd.pid)")
@@ -177,7 +279,7 @@ def _suspended(node, say, mode):
     """A daemon that hangs is a failure inside the deadline, and stop works."""
     node.agent("start")
     node.agent("promote")
-    node.dial()
+    node.dial(3)
     node.run("kill -STOP $(cat /run/xl2tpd.pid)")
     looked, _ = node.agent("monitor", 9)
     stopped, _ = node.agent("stop")
