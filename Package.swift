@@ -24,7 +24,7 @@ func agent(_ type: String, _ libraries: [Target.Dependency] = []) -> Target {
 
 let package = Package(
   name: "vpnha",
-  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha"].map { .executable(name: $0, targets: [$0]) },
+  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"].map { .executable(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
@@ -60,6 +60,9 @@ let package = Package(
     agent("probe", ["Daemon", "IKEProbe", "RADIUS"]),
     agent("firewall", ["Daemon"]),
     .executableTarget(
+      name: "vpnha-alert", dependencies: ["Host", "LinuxHost", "OCFMetadata", "Systemd"], path: "agents/alert",
+      linkerSettings: startQuickly),
+    .executableTarget(
       name: "vpnha",
       dependencies: [
         "OCFMetadata", "LinuxHost", "DynamicLibrary", "CLibXML2", .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -86,9 +89,10 @@ let package = Package(
       dependencies: [
         "vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "IKEProbe", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
+    .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha"]),
     .testTarget(
-      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha"],
+      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft"]),
     .testTarget(
       name: "NetnsTests", dependencies: ["vip", "conntrackd", "firewall", "Netlink", "LinuxHost", "CLinux"],
@@ -97,7 +101,7 @@ let package = Package(
       name: "Lab",
       exclude: [
         "lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "pair.py", "scenarios.py", "probes.py", "node",
-        "baseline", "switchover", "dead-daemon", "power-cut", "carryover.py", "carry-over", "sessions.py", "sessions",
+        "baseline", "switchover", "path.py", "path-loss", "dead-daemon", "power-cut", "carryover.py", "carry-over", "sessions.py", "sessions",
       ]),
   ]
 )

@@ -2,7 +2,7 @@ import Host
 
 /// A stream whose peer follows a script or a function. A read that the peer does not answer lasts until its deadline.
 public final class ScriptedStream: ByteStream {
-  public enum Step {
+  public enum Step: Sendable {
     /// The peer waits for exactly these bytes; others fail the write with `EPROTO`.
     case takes([UInt8])
     /// The peer waits for this many bytes, whatever they are.

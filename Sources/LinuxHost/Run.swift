@@ -57,6 +57,24 @@ public func runDetached<Agent: ResourceAgent>(_: Agent.Type, for limit: Duration
   exit(0)
 }
 
+/// Runs what must never fail: it ends with 0 however `body` ends, and after `seconds` wherever it is.
+public func runUnfailing(within seconds: UInt32, _ body: (Host, [String: String]) -> Void) -> Never {
+  openStandardStreams()
+  var action = sigaction()
+  action.__sigaction_handler.sa_handler = { _ in _exit(0) }
+  for signal in [SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGALRM, SIGTERM] { sigaction(signal, &action, nil) }
+  action.__sigaction_handler.sa_handler = SIG_IGN
+  sigaction(SIGPIPE, &action, nil)
+  // The resolver and the loader have time limits of their own, which may be longer.
+  alarm(seconds)
+  body(Host(log: Silence(), processes: LinuxProcesses(), clock: LinuxClock()), processEnvironment())
+  exit(0)
+}
+
+private final class Silence: Log {
+  func write(_: LogLevel, _: String, _: [(String, String)]) {}
+}
+
 extension Host {
   /// This machine.
   fileprivate init(log: any Log, processes: LinuxProcesses, clock: LinuxClock) {

@@ -449,6 +449,19 @@ final class SyncGateway {
     #expect(node.orders.suffix(4).first == .commit)
   }
 
+  @Test(arguments: [false, true]) func theLogSaysWhatHappenedOnTheWayDown(hangs: Bool) {
+    let node = SyncGateway()
+    node.running()
+    _ = node.perform("promote")
+    _ = node.perform("demote")
+    node.hangs = hangs
+    #expect(node.perform("stop") == Outcome(.success))
+    let said = node.machine.log.messages()
+    #expect(said.contains("stepped back: the kernel's connections are flushed after PurgeTimeout, and the peer was asked for its own"))
+    let ending = hangs ? "did not end in time and was killed" : "ended when it was asked to"
+    #expect(said.contains("stopped: conntrackd \(ending); the kernel's connections stay as they are"), "\(said)")
+  }
+
   @Test func anotherInstanceOfTheDaemonIsUnpromoted() {
     let node = SyncGateway()
     let first = node.running()

@@ -3,6 +3,7 @@
 import re
 import time
 
+import path
 import probes
 from config import VIP
 from nodes import Failure, until
@@ -175,4 +176,6 @@ SCENARIOS = {
     "partition": partition,
     "comeback": comeback,
     "repeated": repeated,
+    "path-loss": path.path_loss,
+    "alerted": path.alerted,
 }

@@ -45,6 +45,7 @@ struct TakeOver {
   func yield() throws(OCFError) {
     try ask(.resetTimers)
     try ask(.requestResync)
+    call.log.info("stepped back: the kernel's connections are flushed after PurgeTimeout, and the peer was asked for its own")
   }
 
   /// The counters, as soon as the external cache has been the same for a moment.

@@ -28,7 +28,11 @@ extension Conntrackd {
 
   func stop(_ call: Call) throws(OCFError) {
     var problem: OCFError?
-    do throws(OCFError) { try daemon(call).stop(call, grace: .seconds(3)) } catch { problem = error }
+    do throws(OCFError) {
+      let ending = try daemon(call).stop(call, grace: .seconds(3))
+      // With the daemon goes a flush of the kernel's table that a demote has scheduled.
+      if ending != .wasGone { call.log.info("stopped: conntrackd \(ending.rawValue); the kernel's connections stay as they are") }
+    } catch { problem = error }
     do throws(OCFError) {
       try attempt("cleaning up after conntrackd") { () throws(SystemError) in
         try call.host.files.remove(notePath("sample", call))

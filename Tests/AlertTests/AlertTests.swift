@@ -1,0 +1,184 @@
+import Host
+import HostTestKit
+import Testing
+
+@testable import vpnha_alert
+
+@Suite struct AlertTests {
+  static let failure = [
+    "CRM_alert_kind": "resource", "CRM_alert_node": "moon", "CRM_alert_rsc": "xl2tpd", "CRM_alert_task": "monitor",
+    "CRM_alert_rc": "1", "CRM_alert_target_rc": "8", "CRM_alert_status": "4", "CRM_alert_desc": "error", "CRM_alert_exec_time": "20",
+    "CRM_alert_timestamp_epoch": "1767225600",
+  ]
+
+  /// The status as `cibadmin --xpath` shows it: an older failure of the same kind, a success, and the one that is meant.
+  static func status(_ reason: String = "xl2tpd (pid 7) hangs", changed: Int = 1_767_225_599) -> String {
+    """
+    <lrm_resource id="xl2tpd">
+      <lrm_rsc_op operation="monitor" rc-code="1" exit-reason="long ago" last-rc-change="1767000000"/>
+      <lrm_rsc_op operation="start" rc-code="0" last-rc-change="1767225599"/>
+      <lrm_rsc_op operation="monitor" rc-code="1" exit-reason="\(reason)" last-rc-change="\(changed)"/>
+    </lrm_resource>
+    """
+  }
+
+  final class World {
+    let machine = InMemoryMachine()
+    var entries: [[String: String]] = []
+    var posted: ScriptedStream?
+
+    func deliver(_ environment: [String: String]) {
+      Delivery(host: machine.host) { [unowned self] in entries.append(Dictionary($0, uniquingKeysWith: { $1 })) }.deliver(environment)
+    }
+    func know(_ xml: String) {
+      machine.processes.whenRun(ExitReason.program) { _ throws(SystemError) in CommandResult(.exited(0), output: Array(xml.utf8)) }
+    }
+    /// A receiver that takes a whole request and then follows the steps.
+    func listen(_ steps: [ScriptedStream.Step]) {
+      machine.sockets.tcp = { [unowned self] _, _ throws(SystemError) in
+        let stream = machine.stream { unread in
+          unread = []
+          return steps
+        }
+        posted = stream
+        return stream
+      }
+    }
+    var body: String { posted.map { String(decoding: $0.written, as: UTF8.self) } ?? "" }
+  }
+
+  static let hook = failure.merging(["CRM_alert_recipient": "http://192.0.2.9:9095/alerts"]) { $1 }
+
+  // MARK: The journal
+
+  @Test func aFailureIsOneEntryWithItsReason() {
+    let world = World()
+    world.know(Self.status())
+    world.deliver(Self.failure)
+    #expect(world.entries.count == 1)
+    #expect(world.entries[0]["MESSAGE"] == "monitor of xl2tpd on moon: error (rc 1): xl2tpd (pid 7) hangs")
+    #expect(world.entries[0]["PRIORITY"] == "4" && world.entries[0]["VPNHA_ALERT_RSC"] == "xl2tpd")
+    #expect(world.entries[0]["VPNHA_ALERT_EXIT_REASON"] == "xl2tpd (pid 7) hangs")
+    #expect(world.machine.processes.ran.map(\.arguments) == [
+      ["--query", "--xpath", "//node_state[@uname='moon']/lrm/lrm_resources/lrm_resource[@id='xl2tpd']"]
+    ])
+  }
+
+  @Test func anOldReasonIsNotThisOnesAndAMissingOneIsWaitedFor() {
+    let world = World()
+    let before = world.machine.clock.now
+    world.know(Self.status(changed: 1_767_225_000))
+    world.deliver(Self.failure)
+    #expect(world.entries.count == 1 && world.entries[0]["VPNHA_ALERT_EXIT_REASON"] == nil)
+    #expect(world.machine.clock.now - before == ExitReason.patience)
+  }
+
+  @Test(arguments: ["", "nonsense", "<a", "<xpath-query/>", "<a>" + String(repeating: "<b/>", count: 100_000) + "</a>"])
+  func whateverTheStatusIs(xml: String) {
+    let world = World()
+    world.know(xml)
+    world.deliver(Self.failure)
+    #expect(world.entries.count == 1)
+  }
+
+  @Test func withoutTheClustersToolThereIsNoReasonAndAnEntryAllTheSame() {
+    let world = World()
+    world.deliver(Self.failure)
+    #expect(world.entries.count == 1)
+  }
+
+  @Test func namesThatMeanSomethingInXPathAreNotAsked() {
+    for name in ["moon']|//*['", "a\"b", "", "a\nb", "ä", "x y", String(repeating: "a", count: 300)] {
+      let world = World()
+      world.deliver(Self.failure.merging(["CRM_alert_node": name]) { $1 })
+      #expect(world.machine.processes.ran.isEmpty && world.entries.count == 1, "\(name)")
+    }
+  }
+
+  @Test func successesAskNobodyAndCancelledMonitorsAreNothing() {
+    let world = World()
+    world.deliver(Self.failure.merging(["CRM_alert_rc": "8", "CRM_alert_status": "0"]) { $1 })
+    #expect(world.entries.map { $0["PRIORITY"] } == ["6"])
+    world.deliver(Self.failure.merging(["CRM_alert_status": "1", "CRM_alert_desc": "Cancelled"]) { $1 })
+    world.deliver([:])
+    #expect(world.entries.count == 1 && world.machine.processes.ran.isEmpty)
+  }
+
+  @Test(arguments: [
+    (["CRM_alert_kind": "node", "CRM_alert_node": "sun", "CRM_alert_desc": "lost"], "node sun is lost", "4"),
+    (["CRM_alert_kind": "fencing", "CRM_alert_node": "sun", "CRM_alert_desc": "done", "CRM_alert_rc": "0"], "fencing of sun: done (rc 0)", "6"),
+    (
+      ["CRM_alert_kind": "attribute", "CRM_alert_node": "sun", "CRM_alert_attribute_name": "vpnha-path", "CRM_alert_attribute_value": "0"],
+      "vpnha-path of sun is 0", "6"
+    ),
+    (["CRM_alert_kind": "new"], "new on : ", "6"),
+  ]) func everyKind(environment: [String: String], message: String, priority: String) {
+    let world = World()
+    world.deliver(environment)
+    #expect(world.entries.map { $0["MESSAGE"] } == [message] && world.entries[0]["PRIORITY"] == priority)
+  }
+
+  @Test func hostileValuesStayValues() {
+    let hostile = "a\"b\\c\n\r\u{0}\u{1b}[2J\u{7f}{\"x\":1}; rm -rf / $(id) \u{fffd}ä"
+    let alert = Alert(environment: Self.failure.merging(["CRM_alert_desc": hostile]) { $1 })
+    #expect(alert.summary.utf8.allSatisfy { $0 >= 32 && $0 != 127 })
+    #expect(alert.json.utf8.allSatisfy { $0 >= 32 && $0 != 127 })
+    #expect(alert.json.contains(#""desc":"a\"b\\c\u000a\u000d\u0000\u001b[2J\u007f{\"x\":1}; rm -rf / $(id) "# + "\u{fffd}ä\""))
+    let long = Alert(environment: Self.failure.merging(["CRM_alert_desc": String(repeating: "ä\u{1}", count: 5_000_000)]) { $1 })
+    #expect(long["desc"].utf8.count <= Alert.limit + 3 && long.json.utf8.count < 40_000)
+    #expect(Alert(environment: Self.failure.merging(["CRM_alert_rc": "1}"]) { $1 }).json.contains(#""rc":"1}""#))
+  }
+
+  // MARK: The webhook
+
+  @Test(arguments: ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.0 204 None\r\n", "HTTP/1.1 299 \n"]) func delivered(answer: String) {
+    let world = World()
+    world.know(Self.status())
+    world.listen([.says(Array(answer.utf8)), .closes])
+    world.deliver(Self.hook)
+    #expect(world.entries.isEmpty)
+    let body = world.body
+    #expect(body.hasPrefix("POST /alerts HTTP/1.1\r\nHost: 192.0.2.9:9095\r\n"))
+    let json = body.split(separator: "\r\n\r\n").last.map(String.init) ?? ""
+    #expect(body.contains("Content-Length: \(json.utf8.count)\r\n"))
+    #expect(json.hasPrefix("{\"desc\":\"error\"") && json.contains("\"rc\":1,") && json.contains("\"exit_reason\":\"xl2tpd (pid 7) hangs\""))
+    #expect(world.posted?.isClosed == true)
+  }
+
+  @Test(arguments: [
+    ("it answered 500", [ScriptedStream.Step.says(Array("HTTP/1.1 500 No\r\n".utf8))]),
+    ("not HTTP", [.says(Array("220 smtp ESMTP\r\n".utf8))]), ("not HTTP", [.closes]),
+    ("not HTTP", [.says([UInt8](repeating: 0xff, count: 10_000_000)), .closes]), ("ETIMEDOUT", [.silence]),
+    ("ETIMEDOUT", [.says(Array("HTTP/1".utf8)), .silence]), ("ECONNRESET", [.fails(.connectionReset)]),
+  ]) func aReceiverThatDoesNotTakeIt(reason: String, steps: [ScriptedStream.Step]) {
+    let world = World()
+    world.know(Self.status())
+    let before = world.machine.clock.now
+    world.listen(steps)
+    world.deliver(Self.hook)
+    #expect(world.entries.count == 2 && world.entries.last?["MESSAGE"]?.contains(reason) == true, "\(world.entries)")
+    #expect(world.machine.clock.now - before <= Webhook.patience)
+  }
+
+  @Test func refusedOrUnknown() {
+    let world = World()
+    world.know(Self.status())
+    world.deliver(Self.hook)
+    world.deliver(Self.failure.merging(["CRM_alert_recipient": "http://nowhere.example/"]) { $1 })
+    #expect(world.entries.count == 4)
+  }
+
+  @Test(arguments: [
+    ("http://192.0.2.9", "192.0.2.9", 80, "/"), ("http://monitor.example:8080/a?b=c", "monitor.example", 8080, "/a?b=c"),
+    ("http://[2001:db8::9]:9095/x", "2001:db8::9", 9095, "/x"), ("http://m?q", "m", 80, "/?q"),
+  ] as [(String, String, UInt16, String)]) func addresses(url: String, host: String, port: UInt16, path: String) throws {
+    let hook = try Webhook(url)
+    #expect(hook.host == host && hook.port == port && hook.path == path)
+  }
+
+  @Test(arguments: [
+    "", "ftp://a/", "https://a/", "http://", "http:///x", "http://a:0/", "http://a:65536/", "http://a:b/", "http://u@a/", "http://a b/",
+    "http://a/\r\nX: y", "http://[::1", "http://[a]/", "http://[192.0.2.1]/", "http://ä/", "http://a/#f",
+    "http://" + String(repeating: "a", count: 3000),
+  ]) func noAddresses(url: String) { #expect(throws: Webhook.Problem.self) { () throws(Webhook.Problem) in try Webhook(url) } }
+}

@@ -1,0 +1,81 @@
+import Testing
+
+/// The alert agent as Pacemaker runs it: as hacluster, with everything in the environment.
+@Suite(.needsNamespaces, .needs("/usr/bin/python3", "/usr/sbin/runuser"))
+struct AlertTests {
+  /// `alert NAME=VALUE …` runs it, `receiver BEHAVIOUR` is a web server on port 9095.
+  private func play(_ story: String) throws {
+    let answer = try Sandbox.run([
+      "bash", "-c",
+      """
+      set -euo pipefail
+      install -m 755 '\(Built.folder)/vpnha-alert' /run/vpnha-alert
+      alert() {
+        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin CRM_alert_kind=resource CRM_alert_node=moon CRM_alert_rsc=vip CRM_alert_task=monitor \
+          CRM_alert_rc=1 CRM_alert_target_rc=0 CRM_alert_status=4 CRM_alert_timestamp_epoch=$(date +%s) "$@" \
+          runuser -u hacluster -- /run/vpnha-alert
+      }
+      cat >/run/receiver.py <<'END'
+      import socket, sys, time
+      how = sys.argv[1]
+      server = socket.create_server(("127.0.0.1", 9095))
+      open("/run/ready", "w").close()
+      peer, _ = server.accept()
+      said = b""
+      while b"}" not in said[said.find(b"\\r\\n\\r\\n") + 1:]:
+          said += peer.recv(65536)
+      open("/run/said", "wb").write(said)
+      if how == "takes":
+          peer.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+      elif how == "refuses":
+          peer.sendall(b"HTTP/1.1 500 No\\r\\n\\r\\n")
+      elif how == "trickles":
+          while True:
+              peer.sendall(b"H")
+              time.sleep(0.2)
+      else:
+          time.sleep(60)
+      END
+      receiver() {
+        rm -f /run/ready /run/said
+        python3 /run/receiver.py $1 2>/dev/null & 
+        receiver=$!
+        until [ -e /run/ready ]; do sleep 0.02; done
+      }
+      \(story)
+      """,
+    ])
+    #expect(answer.status == 0, "\(answer.output)\(answer.error)")
+  }
+
+  @Test("it ends with 0 whatever it is given, and says nothing") func quiet() throws {
+    try play(
+      """
+      [ -z "$(alert 2>&1)" ]
+      [ -z "$(alert CRM_alert_desc=$'a\\nb\\x1b"\\xff\\xfe' CRM_alert_rsc=$'\\xc3\\x28$(id)' 2>&1)" ]
+      [ -z "$(alert CRM_alert_desc="$(head -c 120000 /dev/zero | tr '\\0' x)" 2>&1)" ]
+      [ -z "$(alert CRM_alert_recipient=https://example.org/ 2>&1)" ]
+      [ -z "$(alert CRM_alert_recipient=http://127.0.0.1:1/ 2>&1)" ]
+      [ -z "$(env -i /run/vpnha-alert 2>&1)" ]
+      """)
+  }
+
+  @Test("a receiver gets JSON; one that refuses, hangs or trickles holds it up no longer than its deadline") func webhook() throws {
+    try play(
+      """
+      for how in takes refuses hangs trickles; do
+        receiver $how
+        timeout 14 bash -c "$(declare -f alert); alert CRM_alert_recipient=http://127.0.0.1:9095/alerts CRM_alert_desc=\\$'a\\"\\nb\\xff'"
+        python3 -c '
+      import json
+      head, body = open("/run/said", "rb").read().split(b"\\r\\n\\r\\n", 1)
+      assert head.startswith(b"POST /alerts HTTP/1.1"), head
+      told = json.loads(body)
+      assert told["desc"] == "a\\"\\nb\\ufffd" and told["rc"] == 1 and told["failure"], told
+      '
+        kill $receiver 2>/dev/null || true
+        wait $receiver 2>/dev/null || true
+      done
+      """)
+  }
+}

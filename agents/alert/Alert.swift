@@ -1,0 +1,95 @@
+/// What Pacemaker tells an alert agent: `CRM_alert_*` (Pacemaker Administration, "Writing an Alert Agent").
+///
+/// Every value is somebody else's: cut to a length, never part of a command line that is interpreted, and escaped where it
+/// is shown.
+struct Alert: Equatable {
+  /// By the name without `CRM_alert_`, such as `node` or `rsc`.
+  private(set) var values: [String: String] = [:]
+  /// What Pacemaker does not tell: looked up.
+  var exitReason: String?
+
+  static let names = [
+    "kind", "node", "nodeid", "desc", "task", "rsc", "rc", "target_rc", "status", "interval", "exec_time", "attribute_name",
+    "attribute_value", "timestamp", "timestamp_epoch", "timestamp_usec", "node_sequence", "version",
+  ]
+  /// Bytes kept of one value.
+  static let limit = 4096
+
+  init(environment: [String: String]) {
+    for name in Self.names {
+      guard let value = environment["CRM_alert_\(name)"], !value.isEmpty else { continue }
+      values[name] = cut(value)
+    }
+  }
+
+  subscript(name: String) -> String { values[name] ?? "" }
+  func number(_ name: String) -> Int? { values[name].flatMap { Int($0) } }
+
+  var isResource: Bool { self["kind"] == "resource" }
+  /// A recurring monitor that was called off is told as an operation that ended, and is none.
+  var isNoise: Bool { isResource && self["status"] == "1" }
+  /// Whether something ended otherwise than it should have, degraded states included.
+  var isFailure: Bool {
+    switch self["kind"] {
+    case "resource": self["rc"] != self["target_rc"] || (number("status") ?? 0) > 1
+    case "fencing": self["rc"] != "0"
+    case "node": self["desc"] == "lost"
+    default: false
+    }
+  }
+
+  /// One line for people.
+  var summary: String {
+    let text: String
+    switch self["kind"] {
+    case "resource":
+      let reason = exitReason.map { ": \($0)" } ?? ""
+      text = "\(self["task"]) of \(self["rsc"]) on \(self["node"]): \(self["desc"]) (rc \(self["rc"]))\(reason)"
+    case "node": text = "node \(self["node"]) is \(self["desc"])"
+    case "fencing": text = "fencing of \(self["node"]): \(self["desc"]) (rc \(self["rc"]))"
+    case "attribute": text = "\(self["attribute_name"]) of \(self["node"]) is \(self["attribute_value"])"
+    default: text = "\(self["kind"]) on \(self["node"]): \(self["desc"])"
+    }
+    return String(decoding: text.utf8.map { $0 < 32 || $0 == 127 ? 32 : $0 }, as: UTF8.self)
+  }
+
+  /// Fields of a journal entry, binary-safe: a value with newlines stays one value.
+  var journalFields: [(String, String)] {
+    let reason = exitReason.map { [("VPNHA_ALERT_EXIT_REASON", $0)] } ?? []
+    return [
+      ("MESSAGE", summary), ("PRIORITY", isFailure ? "4" : "6"), ("SYSLOG_IDENTIFIER", "vpnha-alert"), ("SYSLOG_FACILITY", "3"),
+    ] + values.sorted { $0.key < $1.key }.map { ("VPNHA_ALERT_\($0.key.uppercased())", $0.value) } + reason
+  }
+
+  /// One JSON object (RFC 8259): numbers where Pacemaker promises numbers, else strings; `failure` and `summary` besides.
+  var json: String {
+    let numeric: Set = ["rc", "target_rc", "status", "interval", "exec_time", "timestamp_epoch", "timestamp_usec", "node_sequence"]
+    var members = values.sorted { $0.key < $1.key }.map { name, value in
+      let number = numeric.contains(name) ? Int(value) : nil
+      return "\(quoted(name)):\(number.map { String($0) } ?? quoted(value))"
+    }
+    if let exitReason { members.append("\"exit_reason\":\(quoted(exitReason))") }
+    members += ["\"failure\":\(isFailure)", "\"summary\":\(quoted(summary))"]
+    return "{\(members.joined(separator: ","))}"
+  }
+}
+
+/// At most `Alert.limit` bytes; a character that the cut divides becomes U+FFFD.
+func cut(_ text: String) -> String {
+  text.utf8.count <= Alert.limit ? text : String(decoding: text.utf8.prefix(Alert.limit), as: UTF8.self)
+}
+
+private func quoted(_ text: String) -> String {
+  var result = "\""
+  for scalar in text.unicodeScalars {
+    switch scalar {
+    case "\"": result += "\\\""
+    case "\\": result += "\\\\"
+    case _ where scalar.value < 32 || scalar.value == 127:
+      let hex = String(scalar.value, radix: 16)
+      result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+    default: result.unicodeScalars.append(scalar)
+    }
+  }
+  return result + "\""
+}
