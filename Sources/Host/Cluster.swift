@@ -11,11 +11,21 @@ public protocol Cluster: AnyObject {
   ///
   /// Equivalent to: `attrd_updater -n NAME -B VALUE -d SECONDS`, or `-D`.
   func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError)
-  /// A permanent, cluster-wide value in the CIB (`crm_attribute --type crm_config`), nil when it is not set.
-  func property(_ name: String) throws(SystemError) -> String?
-  func setProperty(_ name: String, to value: String) throws(SystemError)
   /// The values of such an attribute by the names of the nodes that have it.
   ///
   /// Equivalent to: `attrd_updater -n NAME -Q -A`.
   func nodeAttribute(_ name: String) throws(SystemError) -> [String: String]
+  /// What the attribute daemons keep of `name`, by node; empty when nobody has set it.
+  ///
+  /// Equivalent to: `attrd_updater -n NAME -Q -A`.
+  func sharedValues(of name: String) throws(SystemError) -> [String: String]
+  /// Sets that value of one node (nil: of this one). Every node that is up knows it then; it is forgotten when the node it is of
+  /// leaves the cluster. It never reaches the CIB, so that Pacemaker does not plan anew because of it.
+  ///
+  /// Equivalent to: `attrd_updater -n NAME -p -U VALUE -N NODE`.
+  func share(_ value: String, as name: String, on node: String?) throws(SystemError)
+  /// Names of the nodes that are up.
+  ///
+  /// Equivalent to: `crm_node -l`.
+  func members() throws(SystemError) -> [String]
 }

@@ -143,6 +143,22 @@ public struct Announcement: Hashable, Sendable {
   }
 }
 
+/// An ESP SA of the kernel, on the side that sends.
+public struct OutboundAssociation: Hashable, Sendable {
+  /// Host byte order.
+  public var spi: UInt32
+  /// Whole seconds since it was installed on this node by this node's clock, at most what it may live.
+  public var age: UInt64
+  /// Of the last packet sent; more than 32 bits where the SA has extended sequence numbers.
+  public var sequence: UInt64
+
+  public init(spi: UInt32, age: UInt64, sequence: UInt64) {
+    self.spi = spi
+    self.age = age
+    self.sequence = sequence
+  }
+}
+
 /// The kernel's network configuration.
 public protocol Network: AnyObject {
   /// The same in the network namespace of this name (`/run/netns/NAME`); `ENOENT` when there is none.
@@ -204,14 +220,13 @@ public protocol Network: AnyObject {
   ///
   /// Equivalent to: `ip xfrm state/policy deleteall` restricted to one endpoint.
   func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int
-  /// The number of the last packet sent on each ESP SA that leaves from `address`. Those with extended sequence numbers
-  /// are not among them.
-  func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32]
-  /// Raises those numbers to `rate` for every second since the SA was installed here, the current one included, where they
-  /// are lower. One that is not is left alone: a peer drops what comes with a number it has seen. At most 2^32 - `rate`.
+  /// The ESP SAs that leave from `address`.
+  func outboundAssociations(from address: IPAddress) throws(SystemError) -> [OutboundAssociation]
+  /// Has each of them go on behind the number that `first` gives it, where it has not come that far. One that has is left
+  /// alone: a peer drops what comes with a number it has seen.
   ///
   /// - Returns: how many were raised.
-  func raiseOutboundSequences(from address: IPAddress, perSecond rate: UInt32) throws(SystemError) -> Int
+  func raiseSequences(from address: IPAddress, to first: (OutboundAssociation) -> UInt32) throws(SystemError) -> Int
   /// SAs and policies whose endpoint is `address`.
   func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int
 }

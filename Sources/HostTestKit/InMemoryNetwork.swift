@@ -22,10 +22,8 @@ public final class InMemoryNetwork: Network {
   public var neighbours: [IPAddress: [UInt8]] = [:]
   /// SAs and policies by endpoint.
   public var ipsec: [IPAddress: Int] = [:]
-  /// Last sequence numbers of ESP SAs by source.
-  public var sequences: [IPAddress: [UInt32]] = [:]
-  /// Seconds since every SA was installed.
-  public var age: UInt32 = 0
+  /// ESP SAs by source.
+  public var outbound: [IPAddress: [OutboundAssociation]] = [:]
 
   private let calls: Calls
   private let clock: ManualClock
@@ -161,17 +159,22 @@ public final class InMemoryNetwork: Network {
     try calls.changes("network.removeIPsecState(endpoint: \(address))")
     return ipsec.removeValue(forKey: address) ?? 0
   }
-  public func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32] {
-    try calls.sees("network.outboundSequences(from: \(address))")
-    return sequences[address] ?? []
+  public func outboundAssociations(from address: IPAddress) throws(SystemError) -> [OutboundAssociation] {
+    try calls.sees("network.outboundAssociations(from: \(address))")
+    return outbound[address] ?? []
   }
-  /// Every SA is as old as `age` says.
-  public func raiseOutboundSequences(from address: IPAddress, perSecond rate: UInt32) throws(SystemError) -> Int {
-    try calls.changes("network.raiseOutboundSequences(from: \(address) perSecond: \(rate))")
-    let sequence = (age + 1) * rate
-    let lower = sequences[address, default: []].filter { $0 < sequence }.count
-    sequences[address] = sequences[address]?.map { max($0, sequence) }
-    return lower
+  public func raiseSequences(
+    from address: IPAddress, to first: (OutboundAssociation) -> UInt32
+  ) throws(SystemError) -> Int {
+    try calls.changes("network.raiseSequences(from: \(address))")
+    var raised = 0
+    outbound[address] = outbound[address]?.map { association in
+      let number = UInt64(first(association))
+      guard association.sequence < number else { return association }
+      raised += 1
+      return OutboundAssociation(spi: association.spi, age: association.age, sequence: number)
+    }
+    return raised
   }
   public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try calls.sees("network.ipsecState(endpoint: \(address))")

@@ -20,11 +20,13 @@ public final class RecordingLog: Log {
   public func messages(from level: LogLevel = .info) -> [String] { lines.filter { $0.level >= level }.map(\.message) }
 }
 
-/// Keeps scores and properties. Unreachable, it fails as every call outside a cluster does.
+/// Keeps scores and shared values. Unreachable, it fails as every call outside a cluster does.
 public final class RecordingCluster: Cluster {
   public var isReachable = true
   public var scores: [String: Int] = [:]
-  public var properties: [String: String] = [:]
+  /// Values by name, then by node. This node is the first of `nodes`.
+  public var shared: [String: [String: String]] = [:]
+  public var nodes = ["moon", "sun"]
   /// Every score that was set, nil where it was deleted.
   public private(set) var scoresSet: [Int?] = []
 
@@ -51,15 +53,20 @@ public final class RecordingCluster: Cluster {
     scoresSet.append(score)
     scores[resource] = score
   }
-  public func property(_ name: String) throws(SystemError) -> String? {
-    try calls.sees("cluster.property(\(name))")
+  public func sharedValues(of name: String) throws(SystemError) -> [String: String] {
+    try calls.sees("cluster.sharedValues(of: \(name))")
     try reach("reading \(name)")
-    return properties[name]
+    return shared[name] ?? [:]
   }
-  public func setProperty(_ name: String, to value: String) throws(SystemError) {
-    try calls.changes("cluster.setProperty(\(name) to \(value))")
+  public func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
+    try calls.changes("cluster.share(\(value) as \(name)\(node.map { " on \($0)" } ?? ""))")
     try reach("setting \(name)")
-    properties[name] = value
+    shared[name, default: [:]][node ?? nodes[0]] = value
+  }
+  public func members() throws(SystemError) -> [String] {
+    try calls.sees("cluster.members()")
+    try reach("listing the nodes of the cluster")
+    return nodes
   }
 
   public func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {

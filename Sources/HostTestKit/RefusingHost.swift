@@ -83,11 +83,13 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   public func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try refuse("network.removeIPsecState(endpoint: \(address))")
   }
-  public func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32] {
-    try refuse("network.outboundSequences(from: \(address))")
+  public func outboundAssociations(from address: IPAddress) throws(SystemError) -> [OutboundAssociation] {
+    try refuse("network.outboundAssociations(from: \(address))")
   }
-  public func raiseOutboundSequences(from address: IPAddress, perSecond rate: UInt32) throws(SystemError) -> Int {
-    try refuse("network.raiseOutboundSequences(from: \(address))")
+  public func raiseSequences(
+    from address: IPAddress, to first: (OutboundAssociation) -> UInt32
+  ) throws(SystemError) -> Int {
+    try refuse("network.raiseSequences(from: \(address))")
   }
   public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try refuse("network.ipsecState(endpoint: \(address))")
@@ -222,10 +224,13 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   public func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {
     try refuse("cluster.setNodeAttribute(\(name))")
   }
-  public func property(_ name: String) throws(SystemError) -> String? { try refuse("cluster.property(\(name))") }
-  public func setProperty(_ name: String, to value: String) throws(SystemError) {
-    try refuse("cluster.setProperty(\(name))")
+  public func sharedValues(of name: String) throws(SystemError) -> [String: String] {
+    try refuse("cluster.sharedValues(of: \(name))")
   }
+  public func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
+    try refuse("cluster.share(as: \(name))")
+  }
+  public func members() throws(SystemError) -> [String] { try refuse("cluster.members()") }
   public func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {
     try refuse("cluster.nodeAttribute(\(name))")
   }

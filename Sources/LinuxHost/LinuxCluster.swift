@@ -6,7 +6,7 @@ public final class LinuxCluster: Cluster {
   private let clock: any Clock
   private let patience: Duration
   private let updater: String
-  private let attribute: String
+  private let lister: String
 
   /// - Parameters:
   ///   - patience: how long one tool may take.
@@ -18,7 +18,7 @@ public final class LinuxCluster: Cluster {
     self.clock = clock
     self.patience = patience
     updater = "\(directory)/attrd_updater"
-    attribute = "\(directory)/crm_attribute"
+    lister = "\(directory)/crm_node"
   }
 
   public func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
@@ -32,16 +32,35 @@ public final class LinuxCluster: Cluster {
     try run("setting node attribute \(name)", Command(updater, ["-n", name] + change))
   }
 
-  public func property(_ name: String) throws(SystemError) -> String? {
-    let command = Command(attribute, ["--type", "crm_config", "--name", name, "--query", "--quiet"])
-    guard let result = try run("reading cluster property \(name)", command, mayBeAbsent: true) else { return nil }
-    let text = String(decoding: result.output, as: UTF8.self)
-    return String(text.prefix { $0 != "\n" })
+  public func sharedValues(of name: String) throws(SystemError) -> [String: String] {
+    let command = Command(updater, ["-n", name, "-Q", "-A"])
+    guard let result = try run("reading \(name)", command, mayBeAbsent: true) else { return [:] }
+    var values: [String: String] = [:]
+    // name="vpnha-epoch-ipsec" host="moon" value="4"
+    for line in String(decoding: result.output, as: UTF8.self).split(separator: "\n") {
+      guard let node = Self.quoted("host", in: line), let value = Self.quoted("value", in: line) else { continue }
+      values[node] = value
+    }
+    return values
   }
 
-  public func setProperty(_ name: String, to value: String) throws(SystemError) {
-    let command = Command(attribute, ["--type", "crm_config", "--name", name, "--update", value])
-    try run("setting cluster property \(name)", command)
+  private static func quoted(_ key: String, in line: Substring) -> String? {
+    guard let start = line.firstRange(of: " \(key)=\"")?.upperBound else { return nil }
+    return line[start...].firstIndex(of: "\"").map { String(line[start..<$0]) }
+  }
+
+  public func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
+    let place = node.map { ["-N", $0] } ?? []
+    try run("setting \(name)", Command(updater, ["-n", name, "-p", "-U", value] + place))
+  }
+
+  public func members() throws(SystemError) -> [String] {
+    guard let result = try run("listing the nodes of the cluster", Command(lister, ["-l"])) else { return [] }
+    // 1 moon member
+    return String(decoding: result.output, as: UTF8.self).split(separator: "\n").compactMap { line in
+      let words = line.split(separator: " ")
+      return words.count == 3 && words[2] == "member" ? String(words[1]) : nil
+    }
   }
 
   public func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {

@@ -344,31 +344,27 @@ public final class LinuxNetwork: Network {
     return removed
   }
 
-  public func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32] {
-    try outbound(from: address).compactMap(\.outboundSequence)
+  public func outboundAssociations(from address: IPAddress) throws(SystemError) -> [OutboundAssociation] {
+    try outbound(from: address).compactMap(OutboundAssociation.init)
   }
 
-  public func raiseOutboundSequences(from address: IPAddress, perSecond rate: UInt32) throws(SystemError) -> Int {
+  public func raiseSequences(
+    from address: IPAddress, to first: (OutboundAssociation) -> UInt32
+  ) throws(SystemError) -> Int {
     var raised = 0
-    let now = UInt64(max(0, time(nil)))
     for association in try outbound(from: address) {
-      let seconds = now > association.installed ? now - association.installed : 0
-      let sequence = Self.sequence(after: seconds, perSecond: rate)
-      guard let last = association.outboundSequence, last < sequence else { continue }
+      guard let replay = association.replay, let outbound = OutboundAssociation(association) else { continue }
+      let number = first(outbound)
+      guard outbound.sequence < number else { continue }
       do {
         try ipsec().perform(
-          .setSequence(of: association, outbound: sequence), "raising the sequence number of an IPsec SA of \(address)")
+          .set(replay.after(sending: number), of: association), "raising the sequence number of an IPsec SA of \(address)")
         raised += 1
       } catch let error where error.errno == .noSuchProcess {
         // It ended by itself since it was listed.
       }
     }
     return raised
-  }
-
-  static func sequence(after seconds: UInt64, perSecond rate: UInt32) -> UInt32 {
-    guard rate > 0 else { return 0 }
-    return UInt32(min(seconds, UInt64(UInt32.max / rate) - 1) + 1) * rate
   }
 
   private func outbound(from address: IPAddress) throws(SystemError) -> [SecurityAssociation] {
@@ -460,4 +456,15 @@ extension Link {
 
 func openSocket(_ family: Int32, _ type: __socket_type, _ operation: String) throws(SystemError) -> Int32 {
   try check(operation) { socket(family, Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0) }
+}
+
+extension OutboundAssociation {
+  /// Nil for an SA whose numbers the kernel does not tell.
+  fileprivate init?(_ association: SecurityAssociation) {
+    guard let replay = association.replay else { return nil }
+    let now = UInt64(max(0, time(nil)))
+    let age = now > association.installed ? now - association.installed : 0
+    // A clock that was set forward makes nobody older than the kernel lets him become.
+    self.init(spi: association.spi, age: min(age, association.lifetime ?? age), sequence: replay.sent)
+  }
 }

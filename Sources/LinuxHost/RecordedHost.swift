@@ -104,14 +104,16 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
       () throws(SystemError) in try host.network.removeIPsecState(endpoint: address)
     }
   }
-  func outboundSequences(from address: IPAddress) throws(SystemError) -> [UInt32] {
-    try seen("outbound sequence numbers from \(address)", { list($0) { "\($0)" } }) {
-      () throws(SystemError) in try host.network.outboundSequences(from: address)
+  func outboundAssociations(from address: IPAddress) throws(SystemError) -> [OutboundAssociation] {
+    try seen("outbound SAs from \(address)", { list($0) { "\(hex($0.spi)), \($0.age) s old, at \($0.sequence)" } }) {
+      () throws(SystemError) in try host.network.outboundAssociations(from: address)
     }
   }
-  func raiseOutboundSequences(from address: IPAddress, perSecond rate: UInt32) throws(SystemError) -> Int {
-    try done("raise outbound sequence numbers from \(address) by \(rate) a second", { "\($0)" }) {
-      () throws(SystemError) in try host.network.raiseOutboundSequences(from: address, perSecond: rate)
+  func raiseSequences(
+    from address: IPAddress, to first: (OutboundAssociation) -> UInt32
+  ) throws(SystemError) -> Int {
+    try done("raise sequence numbers from \(address)", { "\($0)" }) {
+      () throws(SystemError) in try host.network.raiseSequences(from: address, to: first)
     }
   }
   func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
@@ -337,15 +339,18 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
       () throws(SystemError) in try host.cluster.setNodeAttribute(name, to: value, dampening: dampening)
     }
   }
-  func property(_ name: String) throws(SystemError) -> String? {
-    try seen("cluster property \(name)", { $0 ?? "absent" }) {
-      () throws(SystemError) in try host.cluster.property(name)
+  func sharedValues(of name: String) throws(SystemError) -> [String: String] {
+    try seen("\(name) in the cluster", { values in list(values.sorted { $0.key < $1.key }) { "\($0.value) on \($0.key)" } }) {
+      () throws(SystemError) in try host.cluster.sharedValues(of: name)
     }
   }
-  func setProperty(_ name: String, to value: String) throws(SystemError) {
-    try done("set cluster property \(name) to \(value)") {
-      () throws(SystemError) in try host.cluster.setProperty(name, to: value)
+  func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
+    try done("set \(name) on \(node ?? "this node") to \(value)") {
+      () throws(SystemError) in try host.cluster.share(value, as: name, on: node)
     }
+  }
+  func members() throws(SystemError) -> [String] {
+    try seen("nodes of the cluster", { list($0) { $0 } }) { () throws(SystemError) in try host.cluster.members() }
   }
 
   func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {

@@ -12,8 +12,9 @@ public struct SecurityAssociation: Hashable, Sendable {
   public var mark: [UInt8]?
   /// When it was installed, in seconds of the wall clock.
   public var installed: UInt64
-  /// The sequence number of the last packet sent; nil for an SA with extended sequence numbers.
-  public var outboundSequence: UInt32?
+  /// How many seconds it may live; nil where nothing limits it.
+  public var lifetime: UInt64?
+  public var replay: ReplayState?
 
   public func hasEndpoint(_ address: IPAddress) -> Bool { source == address || destination == address }
 
@@ -24,10 +25,11 @@ public struct SecurityAssociation: Hashable, Sendable {
       let destination = Transform.address(message.payload, at: 56, family: family),
       let source = Transform.address(message.payload, at: 80, family: family),
       let spi = message.payload.field(UInt32.self, at: 72), let protocolNumber = message.payload.field(UInt8.self, at: 76),
-      // curlft.add_time
-      let installed = message.payload.field(UInt64.self, at: 176)
+      // lft.hard_add_expires_seconds, curlft.add_time
+      let lifetime = message.payload.field(UInt64.self, at: 136), let installed = message.payload.field(UInt64.self, at: 176)
     else { throw Malformed(what: "an IPsec SA that ends early") }
     self.installed = installed
+    self.lifetime = lifetime > 0 ? lifetime : nil
     self.source = source
     self.destination = destination
     self.spi = UInt32(bigEndian: spi)
@@ -36,10 +38,43 @@ public struct SecurityAssociation: Hashable, Sendable {
     while let (type, value) = try attributes.next() {
       switch UInt32(type) {
       case XFRMA_MARK.rawValue: mark = Array(value)
-      case XFRMA_REPLAY_VAL.rawValue: outboundSequence = value.field(UInt32.self, at: 0)
+      case XFRMA_REPLAY_VAL.rawValue, XFRMA_REPLAY_ESN_VAL.rawValue: replay = ReplayState(attribute: type, Array(value))
       default: break
       }
     }
+  }
+}
+
+/// The sequence numbers of an SA: the last one sent, and which ones were received.
+public struct ReplayState: Hashable, Sendable {
+  /// `XFRMA_REPLAY_VAL` (`struct xfrm_replay_state`: sent, received, bitmap), or `XFRMA_REPLAY_ESN_VAL`
+  /// (`struct xfrm_replay_state_esn`: words in the bitmap, sent, received, the upper halves of both, window, bitmap) where the
+  /// window is larger than 32 packets or the numbers have 64 bits.
+  public var attribute: UInt16
+  public var bytes: [UInt8]
+
+  /// Nil when it is too short to be one.
+  init?(attribute: UInt16, _ bytes: [UInt8]) {
+    self.attribute = attribute
+    self.bytes = bytes
+    guard bytes.count >= (isExtended ? 24 : 12) else { return nil }
+  }
+
+  private var isExtended: Bool { UInt32(attribute) == XFRMA_REPLAY_ESN_VAL.rawValue }
+  private var place: Int { isExtended ? 4 : 0 }
+
+  /// The number of the last packet sent; 64 bits of an SA that has such numbers.
+  public var sent: UInt64 {
+    let low = bytes[...].field(UInt32.self, at: place) ?? 0
+    let high = isExtended ? bytes[...].field(UInt32.self, at: 12) ?? 0 : 0
+    return UInt64(high) << 32 | UInt64(low)
+  }
+
+  /// The same after a packet with this number was sent, in the first 2^32.
+  public func after(sending number: UInt32) -> ReplayState {
+    var state = self
+    state.bytes.replaceSubrange(place..<place + 4, with: withUnsafeBytes(of: number) { Array($0) })
+    return state
   }
 }
 
@@ -167,13 +202,11 @@ extension Message {
     return message
   }
 
-  /// Sets the sequence number the next packet of an SA follows on, and its replay window's state (`XFRM_MSG_NEWAE` with
-  /// `NLM_F_REPLACE`, `struct xfrm_aevent_id`, `XFRMA_REPLAY_VAL`). Not for SAs with extended sequence numbers.
+  /// Sets the sequence numbers of an SA (`XFRM_MSG_NEWAE` with `NLM_F_REPLACE`, `struct xfrm_aevent_id`). The kernel wants
+  /// the form and the size that the SA has: what it told of itself.
   ///
-  /// Never lower it on an SA that has sent: the peer would drop everything until the old number is passed.
-  public static func setSequence(
-    of association: SecurityAssociation, outbound: UInt32, inbound: UInt32 = 0, bitmap: UInt32 = 0
-  ) -> Message {
+  /// Never lower what was sent: the peer would drop everything until the old number is passed.
+  public static func set(_ replay: ReplayState, of association: SecurityAssociation) -> Message {
     var message = Message(type: UInt16(XFRM_MSG_NEWAE), flags: UInt16(NLM_F_REPLACE))
     message.append(association.destination.bytes)
     message.pad(to: 16)
@@ -185,9 +218,7 @@ extension Message {
     message.append(UInt32(2))  // XFRM_AE_RVAL
     message.append(UInt32(0))  // request id: not looked at
     if let mark = association.mark { message.attribute(UInt16(XFRMA_MARK.rawValue), mark) }
-    var state = Message(type: 0, flags: 0)
-    for value in [outbound, inbound, bitmap] { state.append(value) }
-    message.attribute(UInt16(XFRMA_REPLAY_VAL.rawValue), state.payload)
+    message.attribute(replay.attribute, replay.bytes)
     return message
   }
 }

@@ -545,17 +545,46 @@ import Testing
     let world = World(running: true, ha: true)
     try world.holdAddress()
     let address = try #require(IPAddress("203.0.113.50"))
-    world.machine.network.sequences[address] = [0, 7, 0xf000_0000]
-    world.machine.network.age = 99
+    world.machine.network.outbound[address] = [
+      .init(spi: 1, age: 99, sequence: 0), .init(spi: 2, age: 7, sequence: 70), .init(spi: 3, age: 99, sequence: 0xf000_0000),
+      .init(spi: 4, age: 5, sequence: 1 << 40),
+    ]
+    // The node that was lost told the epoch to this one, too.
+    world.machine.cluster.shared["vpnha-epoch-ipsec"] = ["moon": "3", "gone": "x"]
     #expect(world.perform("promote", promotable: true) == Outcome(.success))
-    #expect(world.machine.network.sequences[address] == [13_107_200, 13_107_200, 0xf000_0000])
+    let numbers = world.machine.network.outbound[address]?.map(\.sequence)
+    let expected: [UInt64] = [0x20c6_0000, 0x200e_0000, 0xf000_0000, 0x100_0000_0000]
+    #expect(numbers == expected)
+    #expect(world.machine.cluster.shared["vpnha-epoch-ipsec"] == ["moon": "4", "gone": "x"])
     let changes = world.machine.calls.changes
-    let raise = try #require(changes.firstIndex(of: "network.raiseOutboundSequences(from: 203.0.113.50 perSecond: 131072)"))
+    let tell = try #require(changes.firstIndex(of: "cluster.share(4 as vpnha-epoch-ipsec)"))
+    let raise = try #require(changes.firstIndex(of: "network.raiseSequences(from: 203.0.113.50)"))
     let take = try #require(changes.firstIndex(of: "files.send(+1\n to /run/charon.ha)"))
-    #expect(raise < take)
+    #expect(tell < raise && raise < take)
     #expect(world.machine.processes.relaunched == [["rekey-inherited"]])
-    // The cluster is told the score and nothing else: a changed configuration would interrupt the take-over.
-    #expect(changes.filter { $0.hasPrefix("cluster.") } == ["cluster.setPromotionScore(100 of ipsec)"])
+    let line = try #require(world.machine.log.lines.first { $0.message == "took over 4 IPsec SAs" })
+    #expect(line.fields["VPNHA_EPOCH"] == "4" && line.fields["VPNHA_RAISED"] == "2")
+  }
+
+  /// Where nothing was inherited nobody is asked and nothing is raised.
+  @Test func withoutInheritedSAsNoEpochBegins() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.machine.calls.all.filter { $0.description.hasPrefix("cluster.") }.map(\.description) == ["cluster.setPromotionScore(100 of ipsec)"])
+    #expect(!world.machine.calls.changes.contains { $0.hasPrefix("network.raise") })
+  }
+
+  @Test(arguments: ["cluster.sharedValues", "cluster.share("]) func withoutTheClusterTheAgeHasToDo(_ call: String) throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    let address = try #require(IPAddress("203.0.113.50"))
+    world.machine.network.outbound[address] = [.init(spi: 1, age: 40, sequence: 5)]
+    world.machine.calls.fail(call, with: .connectionRefused)
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.machine.network.outbound[address]?.map(\.sequence) == [0x0850_0000])
+    #expect(
+      world.machine.log.messages(from: .warning).first?.hasPrefix("the epoch of this take-over is known to this node only: ") == true)
   }
 
   @Test func rekeysOneAfterTheOtherWhileItIsPromoted() throws {
@@ -564,6 +593,7 @@ import Testing
     world.charon.sas = (1...20).map { .init(id: $0, child: 100 + $0) }
     world.charon.sas.append(.init(id: 30, connection: "ha", child: 130))
     #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    world.machine.cluster.shared["vpnha-epoch-ipsec"] = ["moon": "6", "sun": "5"]
     func rekeying() -> Rekeying {
       let request = Request(
         arguments: ["strongswan", Rekeying.word],
@@ -578,6 +608,10 @@ import Testing
     #expect(rekeying().run() == 20)
     #expect(world.charon.rekeyed == Array(101...120))
     #expect(world.machine.clock.now - begin == .seconds(3))
+    // The peer was told as well: what only the owner told is forgotten with it.
+    #expect(world.machine.cluster.shared["vpnha-epoch-ipsec"] == ["moon": "6", "sun": "6"])
+    #expect(world.machine.calls.changes.contains("cluster.share(6 as vpnha-epoch-ipsec on sun)"))
+    #expect(!world.machine.calls.changes.contains("cluster.share(6 as vpnha-epoch-ipsec on moon)"))
     world.machine.clock.after(.milliseconds(2220)) { [unowned world] in
       world.machine.files.nodes[Self.record] = nil
     }

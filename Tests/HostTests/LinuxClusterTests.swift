@@ -20,17 +20,34 @@ import Testing
     #expect(machine.processes.ran.map(\.arguments) == [["-n", "master-vip", "-U", "1000"], ["-n", "master-vip", "-D"]])
   }
 
-  @Test func properties() throws {
-    answer("/usr/sbin/crm_attribute", .exited(0), "17\n")
-    #expect(try cluster.property("vpnha-epoch") == "17")
-    answer("/usr/sbin/crm_attribute", .exited(105), error: "crm_attribute: Error performing operation: No such device or address\n")
-    #expect(try cluster.property("vpnha-epoch") == nil)
-    #expect(failure { try cluster.setProperty("vpnha-epoch", to: "18") }?.errno == .noSuchDeviceOrAddress)
-    answer("/usr/sbin/crm_attribute", .exited(0))
-    try cluster.setProperty("vpnha-epoch", to: "18")
+  @Test func sharedValues() throws {
+    let text = """
+      name="vpnha-epoch-ipsec" host="moon" value="4"
+      name="vpnha-epoch-ipsec" host="sun" value=""
+      name="vpnha-epoch-ipsec" host="cut
+      nonsense
+
+      """
+    answer("/usr/sbin/attrd_updater", .exited(0), text)
+    #expect(try cluster.sharedValues(of: "vpnha-epoch-ipsec") == ["moon": "4", "sun": ""])
+    try cluster.share("5", as: "vpnha-epoch-ipsec", on: nil)
+    try cluster.share("5", as: "vpnha-epoch-ipsec", on: "sun")
     #expect(
-      machine.processes.ran.last?.arguments
-        == ["--type", "crm_config", "--name", "vpnha-epoch", "--update", "18"])
+      machine.processes.ran.map(\.arguments) == [
+        ["-n", "vpnha-epoch-ipsec", "-Q", "-A"], ["-n", "vpnha-epoch-ipsec", "-p", "-U", "5"],
+        ["-n", "vpnha-epoch-ipsec", "-p", "-U", "5", "-N", "sun"],
+      ])
+    answer("/usr/sbin/attrd_updater", .exited(105), error: "attrd_updater: Could not query value of x: attribute does not exist\n")
+    #expect(try cluster.sharedValues(of: "x") == [:])
+    #expect(failure { try cluster.share("5", as: "x", on: nil) }?.errno == .noSuchDeviceOrAddress)
+  }
+
+  @Test func members() throws {
+    answer("/usr/sbin/crm_node", .exited(0), "1 moon member\n2 sun lost\n3 star \n4 comet member\n")
+    #expect(try cluster.members() == ["moon", "comet"])
+    #expect(machine.processes.ran.map(\.arguments) == [["-l"]])
+    answer("/usr/sbin/crm_node", .exited(102))
+    #expect(failure { _ = try cluster.members() }?.errno == .connectionRefused)
   }
 
   @Test func attributesOfAllNodes() throws {
@@ -72,6 +89,7 @@ import Testing
     let cluster = LinuxCluster(processes: LinuxProcesses(), clock: LinuxClock(), patience: .seconds(2))
     let error = try #require(failure { try cluster.setPromotionScore(5, of: "vpnha-test") })
     #expect([.connectionRefused, .timedOut].contains(error.errno), "\(error)")
-    #expect(failure { _ = try cluster.property("vpnha-test") } != nil)
+    #expect(failure { _ = try cluster.sharedValues(of: "vpnha-test") } != nil)
+    #expect(failure { _ = try cluster.members() } != nil)
   }
 }

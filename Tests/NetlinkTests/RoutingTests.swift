@@ -189,8 +189,9 @@ struct TransformTests {
     #expect(association.destination == address("192.0.2.1"))
     #expect(association.spi == 0xc0ff_ee00)
     #expect(association.protocolNumber == 50)
-    #expect(association.outboundSequence == 0x4000_0005)
+    #expect(association.replay?.sent == 0x4000_0005)
     #expect(association.installed > 0)
+    #expect(association.lifetime == 30)
     #expect(association.hasEndpoint(address("192.0.2.1")))
     #expect(!association.hasEndpoint(address("192.0.2.2")))
     #expect(
@@ -202,15 +203,39 @@ struct TransformTests {
           14 00 0d 00 cb 00 71 09 00 00 00 00 00 00 00 00 00 00 00 00   # XFRMA_SRCADDR
           """))
     #expect(
-      Message.setSequence(of: association, outbound: 0x4000_0000).payload
+      Message.set(try #require(association.replay).after(sending: 0x4800_0000), of: association).payload
         == bytes(
           """
           c0 00 02 01 00 00 00 00 00 00 00 00 00 00 00 00   # destination
           c0 ff ee 00 02 00 32 00                           # SPI, AF_INET, ESP
           00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00   # source
           02 00 00 00 00 00 00 00                           # XFRM_AE_RVAL, request id
-          10 00 0a 00 00 00 00 40 00 00 00 00 00 00 00 00   # XFRMA_REPLAY_VAL
+          10 00 0a 00 00 00 00 48 00 00 00 00 00 00 00 00   # XFRMA_REPLAY_VAL
           """))
+  }
+
+  /// A window of more than 32 packets, or numbers of 64 bits: the kernel tells and wants another structure.
+  @Test func extendedSequenceNumbers() throws {
+    // XFRMA_REPLAY_ESN_VAL: words, sent, received, their upper halves, window, bitmap
+    let plain = Fixture.association.dropLast(16)
+    func fixture(_ words: String) -> [UInt8] {
+      let value = bytes(words)
+      var message = Array(plain) + [UInt8(value.count + 4), 0, 23, 0] + value
+      message[0] = UInt8(truncatingIfNeeded: message.count)
+      message[1] = UInt8(message.count >> 8)
+      return message
+    }
+    let words = "02 00 00 00 05 00 00 40 07 00 00 00 00 00 00 00 00 00 00 00 40 00 00 00 ff ff ff ff 03 00 00 00"
+    let association = try #require(try decoded(fixture(words), SecurityAssociation.init))
+    let replay = try #require(association.replay)
+    #expect(replay.sent == 0x4000_0005)
+    #expect(
+      Message.set(replay.after(sending: 0x4800_0000), of: association).payload.suffix(36)
+        .elementsEqual(bytes("24 00 17 00") + bytes(words.replacing("05 00 00 40", with: "00 00 00 48"))))
+    let far = words.replacing("07 00 00 00 00 00 00 00", with: "07 00 00 00 02 00 00 00")
+    #expect(try decoded(fixture(far), SecurityAssociation.init)?.replay?.sent == 0x2_4000_0005)
+    let short = try #require(try decoded(fixture("02 00 00 00 05 00 00 40"), SecurityAssociation.init))
+    #expect(short.replay == nil)
   }
 
   @Test func policy() throws {

@@ -173,15 +173,44 @@ struct LinuxNetworkTests {
           }
         }
         #expect(try it.network.ipsecState(endpoint: vip) == 2)
-        #expect(try it.network.outboundSequences(from: vip) == [0x4000_0005])
-        // Never lowered; raised by its age, which is a few seconds at most.
-        #expect(try it.network.raiseOutboundSequences(from: vip, perSecond: 1) == 0)
-        #expect(try it.network.outboundSequences(from: vip) == [0x4000_0005])
-        #expect(try it.network.raiseOutboundSequences(from: vip, perSecond: 0x4800_0000) == 1)
-        #expect(try it.network.outboundSequences(from: vip).allSatisfy { [0x4800_0000, 0x9000_0000].contains($0) })
+        func numbers() throws -> [UInt64] { try it.network.outboundAssociations(from: vip).map(\.sequence) }
+        #expect(try numbers() == [0x4000_0005])
+        #expect(try it.network.outboundAssociations(from: vip).allSatisfy { $0.spi == 0x10001 && $0.age < 60 })
+        // Never lowered.
+        #expect(try it.network.raiseSequences(from: vip) { _ in 0x4000_0005 } == 0)
+        #expect(try it.network.raiseSequences(from: vip) { _ in 0 } == 0)
+        #expect(try numbers() == [0x4000_0005])
+        #expect(try it.network.raiseSequences(from: vip) { _ in 0x4800_0000 } == 1)
+        #expect(try numbers() == [0x4800_0000])
         #expect(try it.network.removeIPsecState(endpoint: vip) == 2)
         #expect(try it.network.ipsecState(endpoint: vip) == 0)
         #expect(try it.network.ipsecState(endpoint: try #require(IPAddress("192.0.2.51"))) == 2)
+      }
+    }
+  }
+
+  private static let extendedName = "Sequence numbers are raised on SAs with large windows and with numbers of 64 bits"
+  @Test("Sequence numbers are raised on SAs with large windows and with numbers of 64 bits")
+  func extended() throws {
+    try DebianNode.orHere(Self.extendedName) {
+      try PrivateNetwork.run { it in
+        let vip = try #require(IPAddress("192.0.2.50"))
+        let keys = "enc cbc(aes) 0x00112233445566778899aabbccddeeff auth hmac(sha1) 0x0011223344556677889900112233445566778899"
+        for (spi, form) in [("0x1", "replay-window 128 replay-oseq 7"), ("0x2", "replay-window 64 flag esn replay-oseq 9"),
+          ("0x3", "replay-window 64 flag esn replay-oseq 9 replay-oseq-hi 1")]
+        {
+          do { try it.ip("xfrm state add src 192.0.2.50 dst 203.0.113.9 proto esp spi \(spi) mode transport \(form) \(keys)") } catch {
+            throw MissingFeature(what: "\(error)")
+          }
+        }
+        func numbers() throws -> [UInt32: UInt64] {
+          Dictionary(uniqueKeysWithValues: try it.network.outboundAssociations(from: vip).map { ($0.spi, $0.sequence) })
+        }
+        #expect(try numbers() == [1: 7, 2: 9, 3: 0x1_0000_0009])
+        #expect(try it.network.raiseSequences(from: vip) { _ in 0x4800_0000 } == 2)
+        #expect(try numbers() == [1: 0x4800_0000, 2: 0x4800_0000, 3: 0x1_0000_0009])
+        #expect(try it.network.raiseSequences(from: vip) { _ in 0x4000_0000 } == 0)
+        #expect(try it.network.removeIPsecState(endpoint: vip) == 3)
       }
     }
   }

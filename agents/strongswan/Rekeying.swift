@@ -3,7 +3,8 @@ import Host
 import OCF
 import VICI
 
-/// New keys for every inherited CHILD SA, one after the other, in a process of its own after a promotion.
+/// What a promotion need not wait for, in a process of its own after it: the other nodes are told the epoch, and every
+/// inherited CHILD SA gets new keys, one after the other.
 ///
 /// It heals what the ha plugin's messages, which nobody acknowledges, did not carry over, and begins new sequence numbers.
 /// It ends by itself: when it is done, or as soon as this charon is not promoted any more.
@@ -35,6 +36,7 @@ struct Rekeying {
   func run() -> Int {
     var ordered = 0
     call.host.clock.sleep(until: call.host.clock.now + Self.delay)
+    agent.spreadEpoch(call)
     do throws(OCFError) {
       var children: [UInt64] = []
       try ask { () throws(VICIError) in
