@@ -101,7 +101,8 @@ let package = Package(
       name: "Lab",
       exclude: [
         "lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "pair.py", "scenarios.py", "probes.py", "node",
-        "baseline", "switchover", "path.py", "path-loss", "dead-daemon", "power-cut", "carryover.py", "carry-over", "sessions.py", "sessions",
+        "baseline", "switchover", "path.py", "path-loss", "dead-daemon", "power-cut", "carryover.py", "carry-over", "carried.py", "carried",
+        "sessions.py", "sessions",
       ]),
   ]
 )

@@ -200,6 +200,9 @@ extension Daemon {
     _ call: Call, signal: Signal = .terminate, grace: Duration = .seconds(10), isSpent: (() -> Bool)? = nil
   ) throws(OCFError) -> Ending {
     let host = call.host
+    try attempt("waiting for an earlier start of \(name)") { () throws(SystemError) in
+      try host.processes.awaitLaunches(before: call.within(.seconds(10)).deadline)
+    }
     let ours = try attempt("looking for \(name)") { () throws(SystemError) in try all(call) }
     let left = call.deadline - host.clock.now
     let politely = host.clock.now + min(grace, max(left, .zero) * 2 / 3)

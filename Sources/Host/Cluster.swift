@@ -15,12 +15,8 @@ public protocol Cluster: AnyObject {
   ///
   /// Equivalent to: `attrd_updater -n NAME -Q -A`.
   func nodeAttribute(_ name: String) throws(SystemError) -> [String: String]
-  /// What the attribute daemons keep of `name`, by node; empty when nobody has set it.
-  ///
-  /// Equivalent to: `attrd_updater -n NAME -Q -A`.
-  func sharedValues(of name: String) throws(SystemError) -> [String: String]
-  /// Sets that value of one node (nil: of this one). Every node that is up knows it then; it is forgotten when the node it is of
-  /// leaves the cluster. It never reaches the CIB, so that Pacemaker does not plan anew because of it.
+  /// Sets such an attribute of one node (nil: of this one) for the memory of the attribute daemons alone: it never reaches the
+  /// CIB, so that Pacemaker does not plan anew because of it. Like every other it is forgotten when its node leaves the cluster.
   ///
   /// Equivalent to: `attrd_updater -n NAME -p -U VALUE -N NODE`.
   func share(_ value: String, as name: String, on node: String?) throws(SystemError)

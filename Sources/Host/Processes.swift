@@ -81,6 +81,9 @@ public protocol Processes: AnyObject {
   func isAlive(_ process: Process) throws(SystemError) -> Bool
   /// Starts a daemon in a session of its own with standard streams on `/dev/null`; it outlives us.
   func launch(_ command: Command) throws(SystemError) -> Process
+  /// Returns when no launch is under way on this node. Somebody who is killed while he launches a daemon leaves a process that
+  /// is not that daemon yet: who looks for daemons in order to end them has to let it become one. `ETIMEDOUT` at `deadline`.
+  func awaitLaunches(before deadline: Instant) throws(SystemError)
   /// Starts this very program anew, as `launch` does.
   func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process
   /// Runs `command` to its end, at the latest until `deadline`, when its process group is killed (`.timedOut`).

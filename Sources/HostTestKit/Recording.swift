@@ -24,7 +24,7 @@ public final class RecordingLog: Log {
 public final class RecordingCluster: Cluster {
   public var isReachable = true
   public var scores: [String: Int] = [:]
-  /// Values by name, then by node. This node is the first of `nodes`.
+  /// What was shared: by attribute, by node. This node is the first of `nodes`.
   public var shared: [String: [String: String]] = [:]
   public var nodes = ["moon", "sun"]
   /// Every score that was set, nil where it was deleted.
@@ -53,11 +53,6 @@ public final class RecordingCluster: Cluster {
     scoresSet.append(score)
     scores[resource] = score
   }
-  public func sharedValues(of name: String) throws(SystemError) -> [String: String] {
-    try calls.sees("cluster.sharedValues(of: \(name))")
-    try reach("reading \(name)")
-    return shared[name] ?? [:]
-  }
   public func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
     try calls.changes("cluster.share(\(value) as \(name)\(node.map { " on \($0)" } ?? ""))")
     try reach("setting \(name)")
@@ -73,7 +68,8 @@ public final class RecordingCluster: Cluster {
     try calls.sees("cluster.nodeAttribute(\(name))")
     try reach("reading node attribute \(name)")
     var values = peers[name] ?? [:]
-    values["moon"] = attributes[name]
+    if let own = attributes[name] { values["moon"] = own }
+    values.merge(shared[name] ?? [:]) { $1 }
     return values
   }
 

@@ -120,6 +120,7 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   }
   public func isAlive(_ process: Process) throws(SystemError) -> Bool { try refuse("processes.isAlive(\(process.pid))") }
   public func launch(_ command: Command) throws(SystemError) -> Process { try refuse("processes.launch(\(command.path))") }
+  public func awaitLaunches(before deadline: Instant) throws(SystemError) { try refuse("processes.awaitLaunches()") }
   public func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
     try refuse("processes.relaunch(\(arguments.joined(separator: " ")))")
   }
@@ -223,9 +224,6 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   }
   public func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {
     try refuse("cluster.setNodeAttribute(\(name))")
-  }
-  public func sharedValues(of name: String) throws(SystemError) -> [String: String] {
-    try refuse("cluster.sharedValues(of: \(name))")
   }
   public func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
     try refuse("cluster.share(as: \(name))")

@@ -7,6 +7,8 @@ public final class ScriptedProcesses: Processes {
   public var reactions: [Int32: (Signal) -> Void] = [:]
   /// Pids by the inode of a socket they have open.
   public var socketOwners: [UInt64: Int32] = [:]
+  /// What somebody launched who was killed meanwhile: it appears at that moment, or when it is waited for.
+  public var underWay: (executable: String, at: Instant)?
   /// Processes in state D.
   public var unkillable: Set<Int32> = []
   /// What happens when a program is launched. Without an entry a process with the command's path and arguments appears.
@@ -94,6 +96,14 @@ public final class ScriptedProcesses: Processes {
     launched.append(command)
     if let launch = launches[command.path] { return try launch(command) }
     return appear(command.path, command.arguments)
+  }
+  public func awaitLaunches(before deadline: Instant) throws(SystemError) {
+    try calls.sees("processes.awaitLaunches()")
+    guard let launched = underWay else { return }
+    clock.sleep(until: min(deadline, launched.at))
+    guard launched.at <= deadline else { throw SystemError("waiting for launches", .timedOut) }
+    underWay = nil
+    appear(launched.executable)
   }
   public func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
     try calls.changes("processes.relaunch(\(arguments.joined(separator: " ")))")

@@ -32,23 +32,6 @@ public final class LinuxCluster: Cluster {
     try run("setting node attribute \(name)", Command(updater, ["-n", name] + change))
   }
 
-  public func sharedValues(of name: String) throws(SystemError) -> [String: String] {
-    let command = Command(updater, ["-n", name, "-Q", "-A"])
-    guard let result = try run("reading \(name)", command, mayBeAbsent: true) else { return [:] }
-    var values: [String: String] = [:]
-    // name="vpnha-epoch-ipsec" host="moon" value="4"
-    for line in String(decoding: result.output, as: UTF8.self).split(separator: "\n") {
-      guard let node = Self.quoted("host", in: line), let value = Self.quoted("value", in: line) else { continue }
-      values[node] = value
-    }
-    return values
-  }
-
-  private static func quoted(_ key: String, in line: Substring) -> String? {
-    guard let start = line.firstRange(of: " \(key)=\"")?.upperBound else { return nil }
-    return line[start...].firstIndex(of: "\"").map { String(line[start..<$0]) }
-  }
-
   public func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
     let place = node.map { ["-N", $0] } ?? []
     try run("setting \(name)", Command(updater, ["-n", name, "-p", "-U", value] + place))
@@ -92,8 +75,8 @@ public final class LinuxCluster: Cluster {
     let words = String(decoding: result.error, as: UTF8.self).split(separator: "\n").first.map(String.init)
     switch result.ending {
     case .exited(0): return result
-    // CRM_EX_NOSUCH
-    case .exited(105) where mayBeAbsent: return nil
+    // CRM_EX_NOSUCH, and what attrd_updater 2.1.5 says of an attribute that nobody has set (CRM_EX_CONFIG)
+    case .exited(105) where mayBeAbsent, .exited(78) where mayBeAbsent: return nil
     case .exited(let status): throw SystemError(operation, Self.errno(ofExit: status), detail: words ?? "exit status \(status)")
     case .signalled(let number): throw SystemError(operation, .io, detail: "\(command.path) died of signal \(number)")
     case .timedOut: throw SystemError(operation, .timedOut)

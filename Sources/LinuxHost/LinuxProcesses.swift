@@ -5,8 +5,13 @@ import Host
 /// The process table as `/proc` shows it (proc(5)), pidfds, and `posix_spawn`.
 public final class LinuxProcesses: Processes {
   private let proc: String
+  private let launches: String
 
-  public init() { proc = "/proc" }
+  /// - Parameter launches: a file that every launch on this node has locked until its program runs. It stays, and is empty.
+  public init(launches: String = "/run/resource-agents/vpnha-launches.lock") {
+    proc = "/proc"
+    self.launches = launches
+  }
 
   // MARK: Looking
 
@@ -135,12 +140,43 @@ public final class LinuxProcesses: Processes {
 
   public func launch(_ command: Command) throws(SystemError) -> Process {
     let operation = "starting \(command.path)"
-    let pid = try spawn(command, POSIX_SPAWN_SETSID, operation) { (_) throws(SystemError) in }
+    // The child has the lock as well, and keeps it when we are killed: the kernel closes the child's descriptor in exec, after
+    // the process has become the program (`begin_new_exec`). The lock is a shared one: launches do not wait for each other.
+    let lock = launching(operation)
+    let pid = try spawn(command, POSIX_SPAWN_SETSID, operation, keeping: lock.number) { (_) throws(SystemError) in }
+    _ = consume lock
     // Our child stays in the table until it is waited for, so this finds it even when it has ended.
     guard var process = try process(pid) else { throw SystemError(operation, .noSuchProcess) }
     if process.executable.isEmpty { process.executable = command.path }
     if process.arguments.isEmpty { process.arguments = [command.path] + command.arguments }
     return process
+  }
+
+  /// A locked descriptor; one with the number -1 where the file cannot be: who may not write there is alone with his daemons.
+  private func launching(_ operation: String) -> Descriptor {
+    do throws(SystemError) {
+      let file = try Descriptor(opening: launches, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o600, operation: operation)
+      // Who holds it alone only looks, and has gone in a moment.
+      let limit = LinuxClock.now + .seconds(1)
+      while flock(file.number, LOCK_SH | LOCK_NB) != 0, LinuxClock.now < limit { LinuxClock.sleep(until: LinuxClock.now + .milliseconds(1)) }
+      return file
+    } catch { return Descriptor(owning: -1) }
+  }
+
+  public func awaitLaunches(before deadline: Instant) throws(SystemError) {
+    let operation = "waiting for launches"
+    do throws(SystemError) {
+      let file = try Descriptor(opening: launches, O_RDWR | O_NOFOLLOW | O_NONBLOCK, operation: operation)
+      var pause = Duration.milliseconds(1)
+      while flock(file.number, LOCK_EX | LOCK_NB) != 0 {
+        let now = LinuxClock.now
+        guard now < deadline else { throw SystemError(operation, .timedOut) }
+        LinuxClock.sleep(until: min(deadline, now + pause))
+        pause = min(pause * 2, .milliseconds(50))
+      }
+    } catch where error.isAbsence {
+      // Nothing was ever launched here.
+    }
   }
 
   public func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
@@ -192,9 +228,9 @@ public final class LinuxProcesses: Processes {
   }
 
   /// Starts `command` with an empty signal mask, default signal actions, `/dev/null` for input (and output, unless
-  /// `streams` says otherwise), and no other descriptor.
+  /// `streams` says otherwise), and no other descriptor; until it runs it has `kept` too, which closes itself then.
   private func spawn(
-    _ command: Command, _ flags: Int32, _ operation: String,
+    _ command: Command, _ flags: Int32, _ operation: String, keeping kept: Int32 = -1,
     streams: (UnsafeMutablePointer<posix_spawn_file_actions_t>) throws(SystemError) -> Void
   ) throws(SystemError) -> Int32 {
     guard command.path.hasPrefix("/") else { throw SystemError(operation, .invalidArgument, detail: "not an absolute path") }
@@ -205,7 +241,8 @@ public final class LinuxProcesses: Processes {
       try checkNumber(operation, posix_spawn_file_actions_addopen(&actions, number, "/dev/null", mode, 0))
     }
     try streams(&actions)
-    try checkNumber(operation, posix_spawn_file_actions_addclosefrom_np(&actions, 3))
+    for number in 3..<max(3, kept) { try checkNumber(operation, posix_spawn_file_actions_addclose(&actions, number)) }
+    try checkNumber(operation, posix_spawn_file_actions_addclosefrom_np(&actions, max(3, kept + 1)))
 
     var attributes = posix_spawnattr_t()
     try checkNumber(operation, posix_spawnattr_init(&attributes))

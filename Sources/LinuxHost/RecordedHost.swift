@@ -179,6 +179,9 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
   func launch(_ command: Command) throws(SystemError) -> Process {
     try done("launch \(words(command))", show) { () throws(SystemError) in try host.processes.launch(command) }
   }
+  func awaitLaunches(before deadline: Instant) throws(SystemError) {
+    try seen("launches under way", { "none" }) { () throws(SystemError) in try host.processes.awaitLaunches(before: deadline) }
+  }
   func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
     try done("relaunch \(arguments.joined(separator: " "))", show) {
       () throws(SystemError) in try host.processes.relaunch(arguments, environment: environment)
@@ -337,11 +340,6 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
   func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {
     try done("set node attribute \(name) to \(value ?? "nothing")") {
       () throws(SystemError) in try host.cluster.setNodeAttribute(name, to: value, dampening: dampening)
-    }
-  }
-  func sharedValues(of name: String) throws(SystemError) -> [String: String] {
-    try seen("\(name) in the cluster", { values in list(values.sorted { $0.key < $1.key }) { "\($0.value) on \($0.key)" } }) {
-      () throws(SystemError) in try host.cluster.sharedValues(of: name)
     }
   }
   func share(_ value: String, as name: String, on node: String?) throws(SystemError) {

@@ -86,6 +86,14 @@ final class ScriptedCharon {
       reply.append("queues", queues)
       reply.append("ikesas", counts)
       reply.append("plugins", plugins)
+    case "get-counters":
+      var all = Message()
+      all.append("invalid-spi", 3)
+      all.append("invalid", 0)
+      var counters = Message()
+      counters.append("", all)
+      reply.append("success", true)
+      reply.append("counters", counters)
     case "get-conns": reply.append("conns", loaded)
     case "list-conns":
       return loaded.map { name in

@@ -247,6 +247,32 @@ import Testing
     #expect(world.machine.files.nodes[Self.spiPath] == nil)
   }
 
+  @Test func deepMonitorsTellNumbers() throws {
+    let world = World(running: true)
+    try world.holdAddress()
+    serveIKE(world) { bytes, _ in bytes[17] == 0x30 ? Self.notify(5) : Self.mainMode2 }
+    world.charon.sas = [.init(id: 1, child: 9), .init(id: 2, state: "CONNECTING"), .init(id: 3, connection: "ha", child: 8)]
+    world.machine.files.put("XfrmInError             \t0\nXfrmInNoStates          \t12\n", at: "/proc/net/xfrm_stat")
+    world.machine.files.put("1001 (a) b) S 1 1 1 0 -1 4 1 0 0 0 150 25 0 0 20 0 17 0 10010 0\n", at: "/proc/1001/stat")
+    world.machine.files.put("cpu  1 2 3 4 5 6 700 0 0 0\ncpu0 1 2 3 4 5 6 700 0 0 0\n", at: "/proc/stat")
+    #expect(world.perform("monitor", level: 10) == Outcome(.success))
+    let brief = "3 IKE SAs, 0 of them half-open; 11 of 16 workers idle, 0 jobs wait"
+    #expect(world.machine.log.messages(from: .debug).contains(brief))
+    #expect(world.perform("monitor", level: 20) == Outcome(.success))
+    #expect(
+      world.machine.log.messages(from: .debug).contains(
+        brief + "; IKE SAs: CONNECTING 1, ESTABLISHED 1; CHILD SAs: INSTALLED 1; charon: invalid-spi 3; kernel: XfrmInNoStates 12; "
+          + "charon's CPU: 1.75 seconds; soft interrupts' CPU: 7.0 seconds"))
+    #expect(world.machine.log.messages().isEmpty)
+    // Nothing of the kernel's is there, and nothing fails for it.
+    world.machine.files.nodes["/proc/net/xfrm_stat"] = nil
+    world.machine.files.put("1001 (cut", at: "/proc/1001/stat")
+    world.machine.files.put("nothing", at: "/proc/stat")
+    #expect(world.perform("monitor", level: 20) == Outcome(.success))
+    #expect(world.machine.log.messages(from: .debug).contains(
+        brief + "; IKE SAs: CONNECTING 1, ESTABLISHED 1; CHILD SAs: INSTALLED 1; charon: invalid-spi 3"))
+  }
+
   @Test func level20NamesWhatIsWrong() throws {
     let world = World(running: true)
     try world.holdAddress()
@@ -575,7 +601,7 @@ import Testing
     #expect(!world.machine.calls.changes.contains { $0.hasPrefix("network.raise") })
   }
 
-  @Test(arguments: ["cluster.sharedValues", "cluster.share("]) func withoutTheClusterTheAgeHasToDo(_ call: String) throws {
+  @Test(arguments: ["cluster.nodeAttribute", "cluster.share("]) func withoutTheClusterTheAgeHasToDo(_ call: String) throws {
     let world = World(running: true, ha: true)
     try world.holdAddress()
     let address = try #require(IPAddress("203.0.113.50"))

@@ -42,6 +42,20 @@ import Testing
     } catch { return error.reason }
   }
 
+  /// A start that was killed between fork and exec: what it leaves is not the daemon yet.
+  @Test func stopWaitsForALaunchThatIsUnderWay() throws {
+    let machine = world()
+    let plain = Daemon(Self.binary, package: "watch", unit: "watch.service", launcher: .direct)
+    machine.processes.underWay = (Self.binary, machine.clock.now + .milliseconds(13))
+    #expect(try plain.stop(call(machine)) == .ended)
+    #expect(machine.processes.table.isEmpty)
+    #expect(machine.processes.signals.map(\.signal) == [.terminate])
+    machine.processes.underWay = (Self.binary, machine.clock.now + .seconds(60))
+    #expect(
+      reason { () throws(OCFError) in try plain.stop(call(machine)) }
+        == "waiting for an earlier start of watchd: waiting for launches: no answer in time (ETIMEDOUT)")
+  }
+
   // MARK: Finding
 
   @Test func findsItsOwnWhoeverStartedIt() throws {

@@ -128,6 +128,32 @@ import Testing
     #expect(try processes.process(process.pid)?.executable == copy)
   }
 
+  @Test func launchesAreWaitedFor() throws {
+    let path = scratch["launches"]
+    let processes = LinuxProcesses(launches: path)
+    // Nothing was ever launched.
+    try processes.awaitLaunches(before: LinuxClock().now)
+    let process = try processes.launch(Command("/bin/sleep", ["300"]))
+    defer {
+      kill(process.pid, SIGKILL)
+      waitpid(process.pid, nil, 0)
+    }
+    // It runs: it has neither the lock nor any descriptor of ours.
+    try processes.awaitLaunches(before: LinuxClock().now)
+    #expect(try LinuxFiles().entries(of: "/proc/\(process.pid)/fd")?.sorted() == ["0", "1", "2"])
+    // A launch that is under way has the file locked as one of many.
+    let holder = try LinuxProcesses().launch(Command("/usr/bin/flock", ["-s", path, "/bin/sleep", "300"]))
+    defer {
+      kill(-holder.pid, SIGKILL)
+      waitpid(holder.pid, nil, 0)
+    }
+    try until("locked") { failure { try processes.awaitLaunches(before: LinuxClock().now) } != nil }
+    #expect(failure { try processes.awaitLaunches(before: LinuxClock().now + .milliseconds(20)) }?.errno == .timedOut)
+    let other = try processes.launch(Command("/bin/sleep", ["300"]))
+    kill(other.pid, SIGKILL)
+    waitpid(other.pid, nil, 0)
+  }
+
   @Test func findsWhoHasASocket() throws {
     let socket = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
     defer { close(socket) }

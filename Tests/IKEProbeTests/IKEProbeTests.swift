@@ -1,3 +1,4 @@
+import Glibc
 import Host
 import HostTestKit
 import Testing
@@ -124,7 +125,8 @@ import Testing
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       return Int((state >> 33) % UInt64(bound))
     }
-    for _ in 0..<20_000 {
+    let rounds = getenv("VPNHA_MUTATIONS").flatMap { Int(String(cString: $0)) } ?? 20_000
+    for _ in 0..<rounds {
       var bytes = Self.answers[random(Self.answers.count)]
       for _ in 0...random(3) { bytes[8 + random(bytes.count - 8)] = UInt8(random(256)) }
       do throws(IKEProbeError) { _ = IKEAnswer(try IKEMessage(decoding: bytes), to: Self.spi) } catch {

@@ -18,7 +18,7 @@ GATEWAY_MODULES = ("af_packet", "tun", "ppp_generic", "ppp_async", "l2tp_ppp", "
                    "cbc", "nf_conntrack_netlink")
 CLIENT_MODULES = GATEWAY_MODULES[:-1]
 
-_PSK = "correct horse battery staple"
+PSK = "correct horse battery staple"
 _PPP_SECRETS = '# user  server  secret  addresses\nclient  vpnha  "open sesame"  *\nprobe  vpnha  "are you there"  *\n'
 _CHARON_LOG = """
 charon-systemd {
@@ -71,7 +71,7 @@ connections {{
 secrets {{
   ike-l2tp {{
     id = {VIP}
-    secret = "{_PSK}"
+    secret = "{PSK}"
   }}
 }}
 """,
@@ -177,7 +177,7 @@ connections {{
 secrets {{
   ike-vpn {{
     id = {VIP}
-    secret = "{_PSK}"
+    secret = "{PSK}"
   }}
 }}
 """,

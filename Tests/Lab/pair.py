@@ -51,6 +51,9 @@ LAYOUTS = {
 class Lab:
     """Two gateways, a client, the wires between them and a cluster made from a layout's recipe."""
 
+    gateway_files, client_files = staticmethod(config.gateway_files), staticmethod(config.client_files)
+    gateway_modules = config.GATEWAY_MODULES
+
     def __init__(self, layout, package):
         self.layout, self.package = layout, package
         self.began = time.monotonic()
@@ -62,11 +65,11 @@ class Lab:
         self.gateways = {}
         for name in config.GATEWAYS:
             cables = {"eth0": (outside, f"{config.OUTSIDE[name]}/24"), "eth1": (inside, f"{config.CLUSTER[name]}/24")}
-            node = nodes.Node(name, cables, config.gateway_files(name), config.GATEWAY_MODULES, systemd=True)
+            node = nodes.Node(name, cables, self.gateway_files(name), self.gateway_modules, systemd=True)
             config.give_cluster_files(node.share)
             node.on_fence = self._fence
             self.gateways[name] = node
-        self.client = nodes.Node("client", {"eth0": (outside, f"{config.OUTSIDE['client']}/24")}, config.client_files(),
+        self.client = nodes.Node("client", {"eth0": (outside, f"{config.OUTSIDE['client']}/24")}, self.client_files(),
                                  config.CLIENT_MODULES)
         self.cluster = Cluster(self.gateways)
         self.holders = probes.Holders()

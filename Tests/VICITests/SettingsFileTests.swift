@@ -194,7 +194,9 @@ import Testing
       }
       machine.files.nodes["/etc/a"] = .init(bytes)
       do throws(SettingsError) { _ = try SettingsFile(reading: "/etc/a", from: machine.files) } catch {
-        if error.kind != .syntax || error.place.line < 1 { Issue.record("seed \(seed): \(error)") }
+        // A file may come to include itself.
+        let isKnown = error.kind == .syntax || error.kind == .tooLarge && error.detail.hasPrefix("includes nest")
+        if !isKnown || error.place.line < 1 { Issue.record("seed \(seed): \(error)") }
       }
     }
   }

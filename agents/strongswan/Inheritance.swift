@@ -14,7 +14,8 @@ import OCF
 /// The age also says where in its range an owner begins: two that did not hear of each other's epoch do not begin alike.
 ///
 /// Neither is enough alone. An epoch can be lost with the cluster's memory while SAs live on; ages are measured by two clocks, of
-/// which one may be set, and by two charons, of which one may have slept when the SA came.
+/// which one may be set, and by two charons, of which one may have slept when the SA came (two busy nodes of the lab were three
+/// seconds apart, and the second of two quick owners repeated the first one's numbers).
 ///
 /// After 31 owners the ranges begin anew. An SA that lived through two take-overs just there is silent until it is rekeyed,
 /// which is seconds: every promotion rekeys all of them.
@@ -75,7 +76,7 @@ extension StrongSwan {
     let name = Epoch.name(for: call.request)
     var epoch = Epoch(number: 0).next(atAge: age)
     do throws(SystemError) {
-      epoch = Epoch.latest(of: try call.host.cluster.sharedValues(of: name)).next(atAge: age)
+      epoch = Epoch.latest(of: try call.host.cluster.nodeAttribute(name)).next(atAge: age)
       try call.host.cluster.share(String(epoch.number), as: name, on: nil)
     } catch { call.log.warning("the epoch of this take-over is known to this node only: \(error)") }
     return epoch
@@ -86,7 +87,7 @@ extension StrongSwan {
   func spreadEpoch(_ call: Call) {
     let name = Epoch.name(for: call.request)
     do throws(SystemError) {
-      let values = try call.host.cluster.sharedValues(of: name)
+      let values = try call.host.cluster.nodeAttribute(name)
       let latest = Epoch.latest(of: values)
       guard latest.number > 0 else { return }
       for node in try call.host.cluster.members() where values[node] != String(latest.number) {

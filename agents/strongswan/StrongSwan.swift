@@ -92,6 +92,9 @@ struct StrongSwan: ResourceAgent {
         }
       }
       if call.depth >= .service, call.request.action == .monitor, isPromoted, statistics.hasPlugin("ha") { resyncPeer(call) }
+      if call.request.action == .monitor {
+        if call.depth >= .client { tellNumbers(of: process, call) } else if call.depth >= .service { call.log.debug("\(statistics)") }
+      }
       if call.depth >= .client, let problem = probe(call, isPromoted: isPromoted) {
         return .failed(problem, promoted: isPromoted)
       }
@@ -103,6 +106,14 @@ struct StrongSwan: ResourceAgent {
     } catch {
       return .failed("\(daemon.name) (pid \(process.pid)): \(error)", promoted: isPromoted)
     }
+  }
+
+  /// For who looks closely; what cannot be had is no failure.
+  private func tellNumbers(of process: Process, _ call: Call) {
+    do throws(VICIError) {
+      let charon = try connect(call, within: .seconds(5))
+      call.log.debug("\(try GatewayNumbers.read(from: charon, process: process.pid, files: call.host.files))")
+    } catch { call.log.debug("counting: \(error)") }
   }
 
   /// The first of `connections` that is not among `loaded`.
