@@ -192,11 +192,13 @@ public final class LinuxProcesses: Processes {
     let error = try Capture(limit: command.outputLimit, operation)
     let (out, err) = (output.writingNumber, error.writingNumber)
     let input = command.input.isEmpty ? nil : try Input(command.input, operation)
-    let pid = try spawn(command, Int32(POSIX_SPAWN_SETPGROUP), operation) { (actions) throws(SystemError) in
+    let lock = launching(operation)
+    let pid = try spawn(command, Int32(POSIX_SPAWN_SETPGROUP), operation, keeping: lock.number) { (actions) throws(SystemError) in
       if let input { try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, input.file.number, 0)) }
       try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, out, 1))
       try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, err, 2))
     }
+    _ = consume lock
     var child = Child(pid)
     output.closeWriting()
     error.closeWriting()

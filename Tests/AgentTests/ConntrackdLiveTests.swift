@@ -98,7 +98,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
         step stopHung on moon stop
         step stopped level moon 0
         step stopAgain on moon stop
-        step left sh -c 'find /run/lock /run/resource-agents /run/*.ctl -not -type d 2>/dev/null; pgrep -af "^/usr/sbin/conntrackd "; true'
+        step left sh -c 'find /run/lock /run/resource-agents /run/*.ctl -not -type d -not -name vpnha-launches.lock 2>/dev/null; pgrep -af "^/usr/sbin/conntrackd "; true'
         """)
     story.expect([
       "probe": 7, "start": 0, "again": 0, "basic": 0, "service": 0, "suspended": 1, "resumed": 0, "stale": 0, "died": 7,

@@ -445,7 +445,7 @@ final class FilteringNode {
     #expect(node.perform("validate-all") == Outcome(.success))
     #expect(node.scripts.isEmpty)
     #expect(node.perform("validate-all", level: 10) == Outcome(.success))
-    #expect(node.machine.processes.ran.map(\.arguments) == [["--check", "--file", "-"]])
+    #expect(node.machine.processes.ran.map(\.arguments) == [["--check", "--define", "vpnha=vpnha", "--file", "-"]])
     #expect(node.machine.packetFilter.tables.isEmpty)
     node.refusal = CommandResult(.exited(1), error: Array("/dev/stdin:1:1-2: Error: no\n".utf8))
     #expect(node.perform("validate-all", level: 10).status == .genericError)

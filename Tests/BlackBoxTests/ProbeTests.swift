@@ -167,7 +167,7 @@ struct ProbeTests {
       monitor 0
       [ $(pgrep -c -x probe) -eq 1 ]
       agent stop
-      [ -z "$(find /run/resource-agents -type f)" ]
+      [ -z "$(find /run/resource-agents -type f -size +0)" ]
       """)
   }
 }

@@ -27,11 +27,36 @@ extension Firewall {
     } catch {
       call.log.warning(error.reason)
     }
-    for name in names { try remove(name, call) }
+    for name in names {
+      try endLoading(name, call)
+      try remove(name, call)
+    }
     // Neither says anything once the table has gone.
     do throws(OCFError) { try Record.remove(call) } catch { call.log.warning(error.reason) }
     publish(nil, call)
   }
+
+  /// Ends what an agent that was killed has left loading: it would bring the table back.
+  private func endLoading(_ name: String, _ call: Call) throws(OCFError) {
+    let processes = call.host.processes
+    let isLoading = { (process: Process) in process.arguments.contains(Self.owner(of: name)) }
+    let soon = call.within(.seconds(5))
+    try attempt("ending an earlier load") { () throws(SystemError) in
+      try processes.awaitLaunches(before: soon.deadline)
+      for process in try processes.running(binary.description) where isLoading(process) {
+        try processes.signal(.kill, to: process)
+      }
+    }
+    let hasEnded = try soon.until { () throws(OCFError) in
+      try attempt("ending an earlier load") { () throws(SystemError) in
+        !(try processes.running(binary.description).contains(where: isLoading))
+      }
+    }
+    guard hasEnded else { throw .failed("ending an earlier load: \(binary) does not die") }
+  }
+
+  /// What a load of that table is recognised by in the arguments of nft.
+  private static func owner(of table: String) -> String { "vpnha=\(table)" }
 
   private func remove(_ name: String, _ call: Call) throws(OCFError) {
     guard let found = try anyTable(name, call), Mark.isOurs(found.comment) else { return }
@@ -67,7 +92,7 @@ extension Firewall {
 
   /// Has nft read `script` from its standard input.
   func run(_ script: String, _ options: [String], _ call: Call) throws(OCFError) {
-    let command = Command(binary.description, options + ["--file", "-"], input: Array(script.utf8), outputLimit: 16_384)
+    let command = Command(binary.description, options + ["--define", Self.owner(of: table.description), "--file", "-"], input: Array(script.utf8), outputLimit: 16_384)
     let result: CommandResult
     do throws(SystemError) {
       result = try call.host.processes.run(command, before: call.deadline)
