@@ -5,10 +5,11 @@ import Host
 /// The process table as `/proc` shows it (proc(5)), pidfds, and `posix_spawn`.
 public final class LinuxProcesses: Processes {
   private let proc: String
-  private let launches: String
+  private let launches: String?
 
   /// - Parameter launches: a file that every launch on this node has locked until its program runs. It stays, and is empty.
-  public init(launches: String = "/run/resource-agents/vpnha-launches.lock") {
+  ///   Nil where nobody waits for launches.
+  public init(launches: String? = nil) {
     proc = "/proc"
     self.launches = launches
   }
@@ -154,6 +155,7 @@ public final class LinuxProcesses: Processes {
 
   /// A locked descriptor; one with the number -1 where the file cannot be: who may not write there is alone with his daemons.
   private func launching(_ operation: String) -> Descriptor {
+    guard let launches else { return Descriptor(owning: -1) }
     do throws(SystemError) {
       let file = try Descriptor(opening: launches, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o600, operation: operation)
       // Who holds it alone only looks, and has gone in a moment.
@@ -164,6 +166,7 @@ public final class LinuxProcesses: Processes {
   }
 
   public func awaitLaunches(before deadline: Instant) throws(SystemError) {
+    guard let launches else { return }
     let operation = "waiting for launches"
     do throws(SystemError) {
       let file = try Descriptor(opening: launches, O_RDWR | O_NOFOLLOW | O_NONBLOCK, operation: operation)

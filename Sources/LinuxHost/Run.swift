@@ -10,7 +10,7 @@ public func run<Agent: ResourceAgent>(_: Agent.Type) -> Never {
   openStandardStreams()
   explainTraps()
   let arguments = CommandLine.arguments
-  let processes = LinuxProcesses()
+  let processes = LinuxProcesses.ofAgents
   if let status = LinuxNetwork.runAnnouncer(arguments: arguments, processes: processes) { exit(status) }
   let clock = LinuxClock()
   let start = clock.now
@@ -49,7 +49,7 @@ public func runDetached<Agent: ResourceAgent>(_: Agent.Type, for limit: Duration
   let request = Request(arguments: CommandLine.arguments, environment: processEnvironment())
   let clock = LinuxClock()
   let log = LinuxLog(environment: request.environment, type: request.type, instance: request.instance, action: request.actionName)
-  let host = Host(log: log, processes: LinuxProcesses(), clock: clock)
+  let host = Host(log: log, processes: LinuxProcesses.ofAgents, clock: clock)
   let loaded = Agent.loaded(from: request)
   if loaded.isUnidentified { exit(1) }
   let deadline = limit.map { clock.now + $0 } ?? Instant(nanoseconds: .max)
@@ -67,7 +67,7 @@ public func runUnfailing(within seconds: UInt32, _ body: (Host, [String: String]
   sigaction(SIGPIPE, &action, nil)
   // The resolver and the loader have time limits of their own, which may be longer.
   alarm(seconds)
-  body(Host(log: Silence(), processes: LinuxProcesses(), clock: LinuxClock()), processEnvironment())
+  body(Host(log: Silence(), processes: LinuxProcesses.ofAgents, clock: LinuxClock()), processEnvironment())
   exit(0)
 }
 
@@ -84,6 +84,11 @@ extension Host {
       units: LinuxUnits(files: files, clock: clock), files: files, sockets: LinuxSockets(), clock: clock,
       cluster: LinuxCluster(processes: processes, clock: clock), log: log)
   }
+}
+
+extension LinuxProcesses {
+  /// What an agent launches, the next one can wait for.
+  fileprivate static var ofAgents: LinuxProcesses { LinuxProcesses(launches: "/run/resource-agents/vpnha-launches.lock") }
 }
 
 extension Outcome {
