@@ -62,31 +62,32 @@ public final class Connection {
   public func commit(_ change: Message, of subsystem: UInt8, _ operation: @autoclosure () -> String) throws(SystemError) {
     var change = change
     change.flags |= UInt16(NLM_F_REQUEST | NLM_F_ACK)
-    _ = try exchange([.batchBegin(subsystem), change, .batchEnd(subsystem)], operation) { (_) throws(Malformed) in nil as Bool? }
+    if sequence > .max - 3 { sequence = 0 }
+    let first = sequence + 1
+    var datagram: [UInt8] = []
+    for message in [.batchBegin(subsystem), change, .batchEnd(subsystem)] {
+      sequence += 1
+      datagram += message.encoded(sequence: sequence)
+    }
+    _ = try exchange(datagram, first, change.flags, operation) { (_) throws(Malformed) in nil as Bool? }
   }
 
   private func exchange<Value>(
     _ message: Message, _ operation: () -> String, _ decode: (ReceivedMessage) throws(Malformed) -> Value?
   ) throws(SystemError) -> [Value] {
-    try exchange([message], operation, decode)
+    sequence = sequence == .max ? 1 : sequence + 1
+    return try exchange(message.encoded(sequence: sequence), sequence, message.flags, operation, decode)
   }
 
-  /// Sends all of `messages` in one datagram. What answers the first of them that asks for an answer ends the exchange; an
-  /// error about any of them does too.
+  /// Sends the messages from `first` to the present sequence number in one datagram. The answer to the one that has `flags` ends the
+  /// exchange; an error about any of them does too.
   private func exchange<Value>(
-    _ messages: [Message], _ operation: () -> String, _ decode: (ReceivedMessage) throws(Malformed) -> Value?
+    _ datagram: [UInt8], _ first: UInt32, _ flags: UInt16, _ operation: () -> String,
+    _ decode: (ReceivedMessage) throws(Malformed) -> Value?
   ) throws(SystemError) -> [Value] {
-    var datagram: [UInt8] = []
-    var sequences: Set<UInt32> = []
-    for message in messages {
-      sequence = sequence == .max ? 1 : sequence + 1
-      sequences.insert(sequence)
-      datagram += message.encoded(sequence: sequence)
-    }
     let deadline = channel.now + limit
-    func isAsked(_ flags: Int32) -> Bool { messages.contains { $0.flags & UInt16(flags) == UInt16(flags) } }
-    let isDump = isAsked(Self.dump)
-    let wantsAcknowledgement = isAsked(NLM_F_ACK)
+    let isDump = flags & UInt16(Self.dump) == UInt16(Self.dump)
+    let wantsAcknowledgement = flags & UInt16(NLM_F_ACK) != 0
     var values: [Value] = []
     var wasInterrupted = false
     do {
@@ -94,7 +95,7 @@ public final class Connection {
       while true {
         var messages = Messages(try channel.receive(before: deadline)[...])
         while let answer = try messages.next() {
-          guard sequences.contains(answer.sequence) else { continue }
+          guard answer.sequence >= first, answer.sequence <= sequence else { continue }
           wasInterrupted = wasInterrupted || answer.flags & Self.dumpWasInterrupted != 0
           switch answer.type {
           case UInt16(NLMSG_NOOP): continue
