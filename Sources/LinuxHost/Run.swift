@@ -67,7 +67,7 @@ public func runUnfailing(within seconds: UInt32, _ body: (Host, [String: String]
   sigaction(SIGPIPE, &action, nil)
   // The resolver and the loader have time limits of their own, which may be longer.
   alarm(seconds)
-  body(Host(log: Silence(), processes: LinuxProcesses.ofAgents, clock: LinuxClock()), processEnvironment())
+  body(Host(log: Silence(), processes: LinuxProcesses(), clock: LinuxClock()), processEnvironment())
   exit(0)
 }
 

@@ -62,21 +62,24 @@ public final class Connection {
   public func commit(_ change: Message, of subsystem: UInt8, _ operation: @autoclosure () -> String) throws(SystemError) {
     var change = change
     change.flags |= UInt16(NLM_F_REQUEST | NLM_F_ACK)
-    if sequence > .max - 3 { sequence = 0 }
-    let first = sequence + 1
-    var datagram: [UInt8] = []
-    for message in [.batchBegin(subsystem), change, .batchEnd(subsystem)] {
-      sequence += 1
-      datagram += message.encoded(sequence: sequence)
-    }
+    let first = numbers(3)
+    let datagram = Message.batchBegin(subsystem).encoded(sequence: first) + change.encoded(sequence: first + 1)
+      + Message.batchEnd(subsystem).encoded(sequence: first + 2)
     _ = try exchange(datagram, first, change.flags, operation) { (_) throws(Malformed) in nil as Bool? }
   }
 
   private func exchange<Value>(
     _ message: Message, _ operation: () -> String, _ decode: (ReceivedMessage) throws(Malformed) -> Value?
   ) throws(SystemError) -> [Value] {
-    sequence = sequence == .max ? 1 : sequence + 1
-    return try exchange(message.encoded(sequence: sequence), sequence, message.flags, operation, decode)
+    let number = numbers(1)
+    return try exchange(message.encoded(sequence: number), number, message.flags, operation, decode)
+  }
+
+  /// Takes so many sequence numbers in a row, none of them 0; the first.
+  private func numbers(_ count: UInt32) -> UInt32 {
+    if sequence > .max - count { sequence = 0 }
+    sequence += count
+    return sequence - count + 1
   }
 
   /// Sends the messages from `first` to the present sequence number in one datagram. The answer to the one that has `flags` ends the

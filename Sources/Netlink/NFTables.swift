@@ -8,9 +8,7 @@ extension Message {
 
   /// Asks for the table of family inet with this name.
   public static func getFilterTable(_ name: String) -> Message {
-    var message = filter(NFT_MSG_GETTABLE)
-    message.attribute(UInt16(NFTA_TABLE_NAME.rawValue), name)
-    return message
+    filter(NFT_MSG_GETTABLE, name, UInt16(NFTA_TABLE_NAME.rawValue))
   }
 
   /// Asks for the chains of one family, or of all, by `dump`. The kernel does not filter them by table.
@@ -18,38 +16,29 @@ extension Message {
 
   /// Asks for the rules of a table, by `dump`.
   public static func getFilterRules(table: String) -> Message {
-    var message = filter(NFT_MSG_GETRULE)
-    message.attribute(UInt16(NFTA_RULE_TABLE.rawValue), table)
-    return message
+    filter(NFT_MSG_GETRULE, table, UInt16(NFTA_RULE_TABLE.rawValue))
   }
 
   /// Asks for the sets of a table, by `dump`.
   public static func getFilterSets(table: String) -> Message {
-    var message = filter(NFT_MSG_GETSET)
-    message.attribute(UInt16(NFTA_SET_TABLE.rawValue), table)
-    return message
+    filter(NFT_MSG_GETSET, table, UInt16(NFTA_SET_TABLE.rawValue))
   }
 
   /// Asks for the elements of a set, by `dump`.
   public static func getFilterElements(of set: String, table: String) -> Message {
-    var message = filter(NFT_MSG_GETSETELEM)
-    message.attribute(UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue), table)
+    var message = filter(NFT_MSG_GETSETELEM, table, UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue))
     message.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set)
     return message
   }
 
   /// Asks for the named counters, quotas … of a table, by `dump`.
   public static func getFilterObjects(table: String) -> Message {
-    var message = filter(NFT_MSG_GETOBJ)
-    message.attribute(UInt16(NFTA_OBJ_TABLE.rawValue), table)
-    return message
+    filter(NFT_MSG_GETOBJ, table, UInt16(NFTA_OBJ_TABLE.rawValue))
   }
 
   /// Asks for the flow tables of a table, by `dump`.
   public static func getFlowTables(table: String) -> Message {
-    var message = filter(NFT_MSG_GETFLOWTABLE)
-    message.attribute(UInt16(NFTA_FLOWTABLE_TABLE.rawValue), table)
-    return message
+    filter(NFT_MSG_GETFLOWTABLE, table, UInt16(NFTA_FLOWTABLE_TABLE.rawValue))
   }
 
   /// Removes a table of family inet with all that is in it, by its handle, to be committed. (Without name and handle the
@@ -69,6 +58,13 @@ extension Message {
     message.append(UInt8(AF_UNSPEC))
     message.append(UInt8(NFNETLINK_V0))
     message.append(UInt16(subsystem).bigEndian)
+    return message
+  }
+
+  /// - Parameter attribute: under which this request takes the table's name.
+  private static func filter(_ type: nf_tables_msg_types, _ table: String, _ attribute: UInt16) -> Message {
+    var message = filter(type)
+    message.attribute(attribute, table)
     return message
   }
 
