@@ -44,7 +44,7 @@ let package = Package(
     .target(name: "VICI", dependencies: ["Host"]),
     .target(name: "Digests"),
     .target(name: "L2TP", dependencies: ["Digests", "Host"]),
-    .target(name: "RADIUS", dependencies: ["Digests"]),
+    .target(name: "RADIUS", dependencies: ["Digests", "Host"]),
     .target(name: "ConntrackSync", dependencies: ["Host"]),
     .target(name: "IKEProbe", dependencies: ["Host"]),
     .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CSystemd"]),
@@ -55,7 +55,7 @@ let package = Package(
 
     agent("vip"),
     agent("strongswan", ["Daemon", "VICI", "IKEProbe"]),
-    agent("xl2tpd", ["Daemon", "L2TP"]),
+    agent("xl2tpd", ["Daemon", "L2TP", "RADIUS"]),
     agent("conntrackd", ["ConntrackSync", "Daemon"]),
     agent("probe", ["Daemon", "IKEProbe", "RADIUS"]),
     agent("firewall", ["Daemon"]),
@@ -78,7 +78,7 @@ let package = Package(
     .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
     .testTarget(name: "IKEProbeTests", dependencies: ["IKEProbe", "HostTestKit"]),
     .testTarget(name: "L2TPTests", dependencies: ["Digests", "L2TP", "HostTestKit"]),
-    .testTarget(name: "RADIUSTests", dependencies: ["Digests", "RADIUS"]),
+    .testTarget(name: "RADIUSTests", dependencies: ["Digests", "Host", "RADIUS"]),
     .testTarget(name: "DaemonTests", dependencies: ["Daemon", "HostTestKit"]),
     .testTarget(name: "ConntrackSyncTests", dependencies: ["ConntrackSync", "HostTestKit"]),
     .testTarget(
@@ -87,7 +87,7 @@ let package = Package(
     .testTarget(
       name: "AgentTests",
       dependencies: [
-        "vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "IKEProbe", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
+        "vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "IKEProbe", "Digests", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha"]),

@@ -221,21 +221,10 @@ extension PathProbe: ReloadableAgent {
 // MARK: - The secret
 
 extension PathProbe {
-  static let secretLimit = 1024
-
   /// The first line of a file that only root can read.
   func sharedSecret(_ host: Host) throws(OCFError) -> SharedSecret {
     guard let path = radiusSecretFile?.description else { throw .misconfigured("radius_secret_file: is required with radius") }
-    return try attempt("radius_secret_file") { () throws(SystemError) in
-      guard let status = try host.files.status(path) else { throw SystemError("reading \(path)", .noSuchFile) }
-      guard status.kind == .regular, status.owner == 0, status.mode & 0o077 == 0 else {
-        throw SystemError("reading \(path)", .accessDenied, detail: "it must be a file of root's with mode 0600 or less")
-      }
-      guard let secret = try host.files.read(path, limit: Self.secretLimit).flatMap(SharedSecret.init(file:)) else {
-        throw SystemError("reading \(path)", .invalidArgument, detail: "its first line is empty")
-      }
-      return secret
-    }
+    return try attempt("radius_secret_file") { () throws(SystemError) in try SharedSecret(ofFile: path, host.files) }
   }
 }
 
@@ -248,19 +237,4 @@ enum IKEVersion: String, ParameterChoice, Sendable {
 
 enum AddressCheck: String, ParameterChoice, Sendable {
   case ike, ping
-}
-
-/// A UDP port that somebody can listen on.
-struct UDPPort: ParameterValue, Hashable, Sendable {
-  var number: UInt16
-  init(_ number: UInt16) { self.number = number }
-
-  static var contentType: ContentType { .integer }
-  init(parameter text: String) throws(Unreadable) {
-    guard text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let number = UInt16(text), number > 0 else {
-      throw Unreadable("expected a port from 1 to 65535")
-    }
-    self.number = number
-  }
-  var parameterText: String? { String(number) }
 }

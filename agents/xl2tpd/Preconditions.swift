@@ -16,6 +16,7 @@ extension XL2TPD {
     }
     try checkListenAddress(of: configuration)
     try checkFiles(configuration.pppOptionFiles, call)
+    if !radius.isEmpty { _ = try accountingSecret(call) }
     let device = try attempt("looking for /dev/ppp") { () throws(SystemError) in try call.host.files.status("/dev/ppp") }
     guard device != nil else { throw .notInstalled("/dev/ppp is missing: the kernel has no PPP (module ppp_generic)") }
   }

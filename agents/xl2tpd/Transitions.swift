@@ -7,6 +7,7 @@ extension XL2TPD {
   func start(_ call: Call) throws(OCFError) {
     if try found(call) != nil { try clear(call, farewell: false) }
     try endOrphans(call)
+    if !call.isPromotable, let address = served(try readConfiguration(call)) { closeOldAccounts(at: address, call) }
     try launch(call)
   }
 
@@ -51,6 +52,7 @@ extension XL2TPD {
       guard !missing.isEmpty, error.status == .genericError else { throw error }
       throw .failed("\(error.reason) (\(missing))")
     }
+    publishPool(configuration, call)
     return taken
   }
 }
@@ -68,6 +70,7 @@ extension XL2TPD: PromotableAgent {
       try call.host.network.holds(address)
     }
     guard isHere else { throw .failed("promoting: \(address) is not on this node") }
+    closeOldAccounts(at: address, call)
     openGate(of: process, call)
     do throws(OCFError) { try probe(address, port, call) } catch {
       shutGate(of: process, call)

@@ -59,7 +59,25 @@ struct XL2TPD: ResourceAgent {
   var testUser: String? = nil
   @Parameter("Password of the test account", reloadable: true) var testPassword: Secret? = nil
 
+  @Parameter(
+    "RADIUS accounting servers",
+    """
+    Addresses of servers that pppd reports sessions to. Before the first client comes in they are told that all earlier \
+    sessions from the address are over (Accounting-On), which ends the accounts of those that a node took with it. Works \
+    when pppd reports from the address on every node: bindaddr in the file that its radius plugin reads.
+    """, reloadable: true)
+  var radius: [IPAddress] = []
+  @Parameter("The accounting servers' UDP port", reloadable: true) var radiusPort = UDPPort(1813)
+  @Parameter(
+    "File with the secret shared with the accounting servers",
+    "Required with radius. Its first line is the secret; only root may read it.", reloadable: true)
+  var radiusSecretFile: AbsolutePath? = nil
+  @Parameter(
+    "Name of the gateway in accounting", "As nas_identifier says in the file that pppd's radius plugin reads.", reloadable: true)
+  var radiusNasIdentifier: String? = nil
+
   func checkParameters() throws(OCFError) {
+    if !radius.isEmpty, radiusSecretFile == nil { throw .misconfigured("radius_secret_file: is required with radius") }
     if let address, address.isIPv6 { throw .misconfigured("address: xl2tpd knows only IPv4, got \(address)") }
     if testUser != nil, testPassword == nil { throw .misconfigured("test_password: is required with test_user") }
   }
@@ -116,6 +134,7 @@ struct XL2TPD: ResourceAgent {
       return .degraded(
         "\(inventory.tunnels.count) tunnels with \(inventory.calls) calls: xl2tpd aborts at 1024 descriptors", promoted: isPromoted)
     }
+    if let overlap = sharedPool(configuration, call) { return .degraded(overlap, promoted: isPromoted) }
     return state
   }
 

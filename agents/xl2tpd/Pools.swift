@@ -1,0 +1,45 @@
+import Daemon
+import Host
+import L2TP
+import OCF
+
+/// The pools of the nodes, which have to be disjoint.
+///
+/// A daemon knows which addresses it has given out, and no other's. After a take-over the node that serves would give an
+/// address to one client while connections, routes and filters still take it for another's.
+extension XL2TPD {
+  /// `l2tp-pool`; a clone's number is no part of it.
+  private func attribute(_ call: Call) -> String { "\(call.request.instance.prefix { $0 != ":" })-pool" }
+
+  /// Tells the other nodes which addresses are given out here. It never keeps anything from going on.
+  func publishPool(_ configuration: XL2TPDConfiguration, _ call: Call) {
+    guard call.request.nodeName != nil else { return }
+    let text = configuration.pool.description
+    guard text.utf8.count <= AddressPool.limit else {
+      return call.log.warning("config: \(config) has too many ip ranges to compare them with the other nodes'")
+    }
+    do throws(SystemError) {
+      try call.host.cluster.share(text, as: attribute(call), on: nil)
+    } catch {
+      call.log.debug("telling the nodes which addresses are given out here: \(error)")
+    }
+  }
+
+  /// Which addresses another node gives out as well, in a sentence; nil when there are none, or no cluster to ask. A cluster
+  /// that has forgotten what is given out here is told again.
+  func sharedPool(_ configuration: XL2TPDConfiguration, _ call: Call) -> String? {
+    let pool = configuration.pool
+    guard let node = call.request.nodeName, !pool.isEmpty else { return nil }
+    do throws(SystemError) {
+      let pools = try call.host.cluster.nodeAttribute(attribute(call))
+      if pools[node] != pool.description { publishPool(configuration, call) }
+      for (peer, text) in pools.sorted(by: { $0.key < $1.key }) where peer != node {
+        guard let range = AddressPool(text)?.overlap(with: pool) else { continue }
+        return "\(peer) gives out \(AddressPool.text(range)), too: make the ip ranges of the nodes disjoint"
+      }
+    } catch {
+      call.log.debug("asking which addresses the other nodes give out: \(error)")
+    }
+    return nil
+  }
+}
