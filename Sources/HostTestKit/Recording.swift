@@ -46,6 +46,7 @@ public final class RecordingCluster: Cluster {
     try reach("setting \(name)")
     attributesSet.append((name, value, dampening))
     attributes[name] = value
+    if value == nil { shared[name]?[nodes[0]] = nil }
   }
   public func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
     try calls.changes("cluster.setPromotionScore(\(score.map(String.init) ?? "nil") of \(resource))")

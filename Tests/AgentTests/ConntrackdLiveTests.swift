@@ -51,7 +51,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
     configure moon 1 2 'NetlinkBufferSize 16777216 NetlinkBufferSizeMaxGrowth 16777216'; configure sun 2 1
     export OCF_RESKEY_CRM_meta_promoted_max=1 OCF_RESOURCE_INSTANCE=sync
     on() {
-      OCF_RESKEY_config=/run/t/$1.conf OCF_RESOURCE_INSTANCE=$1 OCF_RESKEY_CRM_meta_on_node=$1 OCF_RESOURCE_TYPE=conntrackd \
+      OCF_RESKEY_config=/run/t/$1.conf OCF_RESOURCE_INSTANCE=sync:$1 OCF_RESKEY_CRM_meta_on_node=$1 OCF_RESOURCE_TYPE=conntrackd \
         ip netns exec $1 $AGENTS/conntrackd "${@:2}"
     }
     level() { OCF_CHECK_LEVEL=$2 on $1 monitor; }
@@ -220,6 +220,48 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
         """)
     story.expect(["whole": 0, "broken": 190, "basic": 0, "recovers": 0, "recovered": 0])
     #expect(story["broken"].output.contains("the link to the peer over eth1 is "))
+  }
+
+  /// The standby's copy of 2000 flows is lost, behind the daemons' backs or on the way. Two looks later it says so and asks for
+  /// them, and then all is well again. The attribute daemons are a file.
+  @Test(arguments: ["FTFW", "NOTRACK"]) func lostFlowsAreNoticedAndFetched(mode: String) throws {
+    let story = try Sandbox(
+      Self.world + """
+        sed -i 's/Mode FTFW/Mode \(mode)/' /run/t/*.conf
+        cat >/run/t/attrd_updater <<'END'
+        #!/bin/sh
+        # -n NAME -Q -A | -n NAME -p -U VALUE | -n NAME -D
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin
+        cd /run/t; node=sun; ip address show eth1 | grep -q '10\\.255\\.0\\.1/' && node=moon
+        file=attribute-$2-$node
+        case $3 in
+        -Q) for f in attribute-$2-*; do [ ! -e "$f" ] || printf 'name="%s" host="%s" value="%s"\n' "$2" "${f##*-}" "$(cat $f)"; done ;;
+        -p) [ "$4" = -U ] && echo "$5" >$file ;;
+        -D) rm -f $file ;;
+        esac
+        END
+        chmod +x /run/t/attrd_updater
+        mount --bind /run/t/attrd_updater /usr/sbin/attrd_updater
+        on moon start; on moon promote; on sun start
+        flows moon 1 100
+        step replicated await replicated 100
+        \(mode == "FTFW" ? "" : "ip netns exec sun nft 'add table ip cut; add chain ip cut in { type filter hook input priority -300; }; add rule ip cut in udp dport 3780 drop'")
+        flows moon 1 2000
+        \(mode == "FTFW" ? "step all await replicated 2000; ask sun -f external" : "await test \"$(cached moon internal)\" -ge 2000; sleep 0.5; ip netns exec sun nft delete table ip cut")
+        step told level moon 10
+        step first level sun 10
+        step second level sun 10
+        step third level sun 10
+        step filled await replicated 2000
+        step recovers await level sun 10
+        step recovered level sun 10
+        step stop on sun stop
+        step withdrawn test ! -e /run/t/attribute-vpnha-flows-sync-sun -a -e /run/t/attribute-vpnha-flows-sync-moon
+        """)
+    story.expect(["replicated": 0, "told": 8, "filled": 0, "recovers": 0, "recovered": 0, "stop": 0])
+    let said = ["first", "second", "third"].map { story[$0] }
+    #expect(said.contains { $0.status == 190 && $0.output.contains("flows are here: it was asked for all of them") }, "\(said)")
+    #expect(story["first"].output.contains("flows are here") == false)
   }
 
   /// A node that starts late is filled by the one that serves, with a notification and without.

@@ -535,7 +535,7 @@ final class SyncGateway {
     #expect(look() == Outcome(.success))
   }
 
-  @Test(arguments: ["", "1 2 3", "x y z a b c d", "1 2 3 4 5 6 7 8"]) func damagedNotesAreNone(text: String) {
+  @Test(arguments: ["", "1 2 3", "x y z a b c d", "1 2 3 4 5 6 7 8", "1 2 3 4 5 6 7 8 9 10 -1"]) func damagedNotesAreNone(text: String) {
     let node = SyncGateway()
     node.running()
     node.machine.files.put(text, at: "/run/resource-agents/vpnha-conntrackd-sync.sample")
@@ -547,6 +547,88 @@ final class SyncGateway {
     let statistics = try SyncStatistics("cache external:\ncurrent active connections:\t\t1\n")
     let sample = SyncSample(of: statistics, waiting: 9, daemon: 7, at: Instant(nanoseconds: 5_000_000_000))
     #expect(SyncSample(sample.bytes) == sample)
+    var compared = sample
+    compared.comparison = Comparison(held: 1, promised: 2, edition: 3, since: 4)
+    #expect(SyncSample(compared.bytes) == compared)
+  }
+
+  /// What the two say of each other at two looks, and what comes of it: a standby that was at `held` flows while the peer said
+  /// `promised`. Bursts and what is on its way are no mismatch.
+  @Test(arguments: [
+    ([(0, 5000), (0, 5000)], "only 0 of the peer's 5000 flows are here: it was asked for all of them"),
+    ([(3900, 5000), (3900, 5000)], "only 3900 of the peer's 5000 flows are here: it was asked for all of them"),
+    ([(6400, 5000), (6400, 5000)], "6400 flows are here for the peer's 5000: conntrackd -f external, then conntrackd -n"),
+    ([(4100, 5000), (4100, 5000)], nil), ([(5900, 5000), (5900, 5000)], nil),  // a fifth
+    ([(0, 90), (0, 90)], nil), ([(90, 0), (90, 0)], nil),  // on their way
+    ([(0, 5000), (4900, 5000)], nil), ([(4900, 5000), (0, 5000)], nil),  // at one look only
+    ([(5000, 0), (5000, 5000)], nil), ([(1000, 1000), (5000, 1000)], nil), ([(5000, 5000), (5000, 100)], nil),  // a burst, and its end
+    ([(1000, 1500), (1500, 2500), (2500, 4000), (4000, 7000)], nil),  // a rise that the other's word is ahead of
+    ([(0, 5000), (0, 5000), (5000, 5000)], nil),  // and it is over
+  ] as [([(UInt64, UInt64)], String?)]) func cachesAreCompared(looks: [(held: UInt64, promised: UInt64)], trouble: String?) {
+    let node = SyncGateway()
+    node.running()
+    var outcome = Outcome(.success)
+    var asked = false
+    for (number, look) in looks.enumerated() {
+      node.external = look.held
+      node.received += 60
+      node.machine.cluster.peers["vpnha-flows-sync"] = ["sun": "\(look.promised) \(60 * number)"]
+      node.machine.clock.sleep(until: node.machine.clock.now + .seconds(60))
+      outcome = node.perform("monitor", level: 10)
+      if outcome.reason?.hasPrefix("only") == true { asked = true }
+    }
+    #expect(outcome == (trouble.map { Outcome(.degraded, $0) } ?? Outcome(.success)))
+    #expect(node.orders.contains(.requestResync) == asked)
+  }
+
+  /// The peer's word is missing, is none, is old, or is the standby's and this node serves.
+  @Test(arguments: ["", "5000", "5000 x", "-1 7", "5000 1 1", " "]) func whatThePeerDoesNotSayIsNoMismatch(word: String) {
+    let node = SyncGateway()
+    node.running()
+    func look(_ seconds: Int64 = 60) -> Status {
+      node.received += 60
+      node.machine.clock.sleep(until: node.machine.clock.now + .seconds(seconds))
+      return node.perform("monitor", level: 10).status
+    }
+    for _ in 0..<3 { #expect(look() == .success) }
+    node.machine.cluster.peers["vpnha-flows-sync"] = ["sun": word]
+    for _ in 0..<3 { #expect(look() == .success) }
+    node.machine.cluster.peers["vpnha-flows-sync"] = ["sun": "5000 7"]
+    #expect(look() == .success && look() == .degraded)
+    // It has said nothing new for longer than it would.
+    #expect(look(800) == .success && look() == .success)
+    node.machine.cluster.peers["vpnha-flows-sync"] = ["sun": "5000 9"]
+    #expect(look() == .degraded)
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(look() == .runningPromoted && look() == .runningPromoted)
+    node.machine.cluster.isReachable = false
+    #expect(look() == .runningPromoted)
+  }
+
+  /// It tells its own flows when they have changed, renews that now and then, and takes it back when it stops.
+  @Test func theCountIsToldWhenItChanges() {
+    let node = SyncGateway()
+    node.running()
+    let name = "vpnha-flows-sync"
+    func look() -> String? {
+      node.received += 60
+      node.machine.clock.sleep(until: node.machine.clock.now + .seconds(60))
+      _ = node.perform("monitor", level: 10)
+      return node.machine.cluster.shared[name]?["moon"]
+    }
+    let first = look()
+    #expect(first?.hasPrefix("40 ") == true)
+    node.created = 60
+    #expect(look() == first)
+    node.created = 1000
+    let second = look()
+    #expect(second?.hasPrefix("1000 ") == true)
+    #expect((0..<4).allSatisfy { _ in look() == second })
+    let third = look()
+    #expect(third != second && third?.hasPrefix("1000 ") == true)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.cluster.shared[name]?["moon"] == nil)
+    #expect(node.machine.cluster.attributesSet.map(\.name) == [name])
   }
 
   // MARK: An error at every call

@@ -44,7 +44,7 @@ extension Conntrackd {
 
   /// What is wrong with the replication, nil when nothing is. Keeps the counters for the next look.
   func trouble(
-    _ configuration: SyncConfiguration, _ statistics: SyncStatistics, _ process: Process, _ call: Call
+    _ configuration: SyncConfiguration, _ statistics: SyncStatistics, _ process: Process, isPromoted: Bool, _ call: Call
   ) throws(OCFError) -> String? {
     let socket = ConntrackSocket(configuration.socketPath)
     let links: [SyncLink]
@@ -55,25 +55,41 @@ extension Conntrackd {
     } catch {
       throw .failed(error.reason)
     }
-    let sample = SyncSample(of: statistics, waiting: waiting, daemon: process.pid, at: call.host.clock.now)
-    let earlier = exchange(sample, call)
+    var sample = SyncSample(of: statistics, waiting: waiting, daemon: process.pid, at: call.host.clock.now)
+    var earlier = sampleBefore(call)
+    if earlier?.daemon != sample.daemon { earlier = nil }
+    sample.comparison = comparison(
+      of: statistics.internal.active, holding: statistics.external.active, isServing: isPromoted, since: earlier, call)
+    keep(sample, call)
     if let link = links.first(where: { $0.isActive && $0.status != "RUNNING" }) {
       return "the link to the peer over \(link.device) is \(link.status)"
     }
-    return earlier.flatMap { sample.trouble(since: $0, isAlwaysHeard: configuration.mode == "FTFW") }
+    guard let earlier else { return nil }
+    if let trouble = sample.trouble(since: earlier, isAlwaysHeard: configuration.mode == "FTFW") { return trouble }
+    guard let before = earlier.comparison, let mismatch = sample.comparison?.trouble(since: before, at: sample.taken) else { return nil }
+    // What the operator would do; the next look tells whether it helped.
+    if mismatch.isLack {
+      do { try socket.ask(.requestResync, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) }
+    }
+    return mismatch.text
   }
 
-  /// Keeps `sample` for the next look, and returns the one of the last.
-  private func exchange(_ sample: SyncSample, _ call: Call) -> SyncSample? {
-    let path = notePath("sample", call)
+  private func sampleBefore(_ call: Call) -> SyncSample? {
     do throws(SystemError) {
-      let earlier = try call.host.files.read(path, limit: 512).flatMap { SyncSample($0) }
+      return try call.host.files.read(notePath("sample", call), limit: 512).flatMap { SyncSample($0) }
+    } catch {
+      call.log.warning("reading the counters of the last look: \(error)")
+      return nil
+    }
+  }
+
+  /// For the next look.
+  private func keep(_ sample: SyncSample, _ call: Call) {
+    do throws(SystemError) {
       try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
-      try call.host.files.replace(path, with: sample.bytes, mode: 0o600)
-      return earlier
+      try call.host.files.replace(notePath("sample", call), with: sample.bytes, mode: 0o600)
     } catch {
       call.log.warning("keeping the counters: \(error)")
-      return nil
     }
   }
 }

@@ -13,8 +13,8 @@ struct Conntrackd: ResourceAgent {
     """
     Keeps conntrackd running in Sync mode and moves the replicated connections into the kernel of the node that is promoted. \
     A drop-in replacement for ocf:heartbeat:conntrackd with the same parameters. Requests go over the daemon's own socket, \
-    with a deadline, and a commit counts when the daemon's counters show it. At check level 10 a broken link, loss and lag \
-    are reported as degraded.
+    with a deadline, and a commit counts when the daemon's counters show it. At check level 10 a broken link, loss, lag and a \
+    standby that does not hold the peer's flows are reported as degraded.
     """)
 
   static let operations: [Operation] = [
@@ -69,7 +69,7 @@ struct Conntrackd: ResourceAgent {
         try socket.statistics(on: call.host, before: call.deadline)
       }
       correctScore(isPromoted ? .promoted : .unpromoted, statistics, call)
-      guard call.depth >= .service, let trouble = try trouble(configuration, statistics, process, call) else {
+      guard call.depth >= .service, let trouble = try trouble(configuration, statistics, process, isPromoted: isPromoted && call.isPromotable, call) else {
         return isPromoted ? .promoted : .running
       }
       return .degraded(trouble, promoted: isPromoted)

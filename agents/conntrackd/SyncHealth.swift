@@ -13,6 +13,8 @@ struct SyncSample: Equatable {
   var lost: UInt64
   var malformed: UInt64
   var waiting: UInt64
+  /// Nil where there was nothing to compare.
+  var comparison: Comparison?
 
   init(of statistics: SyncStatistics, waiting: UInt64, daemon: Int32, at now: Instant) {
     self.daemon = daemon
@@ -24,11 +26,11 @@ struct SyncSample: Equatable {
     self.waiting = waiting
   }
 
-  /// Seven numbers on one line, nil for anything else.
+  /// Seven numbers on one line, eleven with a comparison, nil for anything else.
   init?(_ bytes: [UInt8]) {
     let words = String(decoding: bytes, as: UTF8.self).split { $0 == " " || $0 == "\n" }
     let numbers = words.dropFirst(2).compactMap { UInt64($0) }
-    guard words.count == 7, numbers.count == 5, let daemon = Int32(words[0]), let taken = Int64(words[1]) else { return nil }
+    guard [7, 11].contains(words.count), numbers.count == words.count - 2, let daemon = Int32(words[0]), let taken = Int64(words[1]) else { return nil }
     self.daemon = daemon
     self.taken = taken
     packetsReceived = numbers[0]
@@ -36,10 +38,13 @@ struct SyncSample: Equatable {
     lost = numbers[2]
     malformed = numbers[3]
     waiting = numbers[4]
+    guard numbers.count == 9, let since = Int64(exactly: numbers[8]) else { return }
+    comparison = Comparison(held: numbers[5], promised: numbers[6], edition: numbers[7], since: since)
   }
 
   var bytes: [UInt8] {
-    Array("\(daemon) \(taken) \(packetsReceived) \(errors) \(lost) \(malformed) \(waiting)\n".utf8)
+    let compared = comparison.map { " \($0.held) \($0.promised) \($0.edition) \(max(0, $0.since))" } ?? ""
+    return Array("\(daemon) \(taken) \(packetsReceived) \(errors) \(lost) \(malformed) \(waiting)\(compared)\n".utf8)
   }
 
   /// A peer in FTFW mode says something every second.

@@ -33,6 +33,7 @@ extension Conntrackd {
       // With the daemon goes a flush of the kernel's table that a demote has scheduled.
       if ending != .wasGone { call.log.info("stopped: conntrackd \(ending.rawValue); the kernel's connections stay as they are") }
     } catch { problem = error }
+    do throws(OCFError) { try withdrawFlowCount(call) } catch { problem = problem ?? error }
     do throws(OCFError) {
       try attempt("cleaning up after conntrackd") { () throws(SystemError) in
         try call.host.files.remove(notePath("sample", call))
