@@ -168,7 +168,51 @@ import Testing
     #expect(world.entries.count == 4)
   }
 
+  // MARK: TLS
+
+  static let secure = "https://hooks.example/T0/secret?a=\"b\\"
+
+  /// Neither the address nor the alert is in an argument; what they contain stays inside of its quotes.
+  @Test func tlsIsCurls() {
+    let world = World()
+    world.know(Self.status())
+    world.machine.processes.whenRun(Webhook.curl) { _ throws(SystemError) in CommandResult(.exited(0), output: Array("204".utf8)) }
+    let hostile = "a\"\nurl = \"file:///etc/passwd\" \\"
+    world.deliver(Self.failure.merging(["CRM_alert_recipient": Self.secure, "CRM_alert_desc": hostile]) { $1 })
+    #expect(world.entries.isEmpty)
+    let command = world.machine.processes.ran.last
+    #expect(command?.arguments == ["--disable", "--config", "-"])
+    let lines = String(decoding: command?.input ?? [], as: UTF8.self).split(separator: "\n")
+    #expect(lines.count == 13 && lines.filter { $0.hasPrefix("url = ") } == ["url = \"https://hooks.example/T0/secret?a=\\\"b\\\\\""])
+    #expect(lines.last?.contains(#"\"desc\":\"a\\\"\\u000aurl = \\\"file:///etc/passwd\\\" \\\\\""#) == true, "\(lines.last ?? "")")
+  }
+
+  @Test func aLineIsNeverLongerThanCurlTakes() {
+    let world = World()
+    world.machine.processes.whenRun(Webhook.curl) { _ throws(SystemError) in CommandResult(.exited(0), output: Array("200".utf8)) }
+    let worst = Dictionary(uniqueKeysWithValues: Alert.names.map { ("CRM_alert_\($0)", String(repeating: "\u{1}\"", count: 10_000)) })
+    world.deliver(worst.merging(["CRM_alert_recipient": Self.secure]) { $1 })
+    let longest = world.machine.processes.ran.last?.input.split(separator: UInt8(ascii: "\n")).map(\.count).max() ?? 0
+    #expect(longest > 10_000 && longest < 102_400)
+  }
+
   @Test(arguments: [
+    (CommandResult(.exited(0), output: Array("404".utf8)), "it answered 404"), (CommandResult(.exited(0)), "it answered "),
+    (CommandResult(.exited(60), error: Array("curl: (60) SSL certificate problem: self-signed\nMore details here".utf8)), "self-signed"),
+    (CommandResult(.exited(7)), "curl ended with 7"), (CommandResult(.signalled(9)), "curl died of signal 9"),
+    (CommandResult(.timedOut), "curl did not end in time"), (nil, "/usr/bin/curl is missing (package curl)"),
+  ]) func tlsFails(result: CommandResult?, reason: String) {
+    let world = World()
+    world.know(Self.status())
+    if let result { world.machine.processes.whenRun(Webhook.curl) { _ throws(SystemError) in result } }
+    world.deliver(Self.failure.merging(["CRM_alert_recipient": Self.secure]) { $1 })
+    #expect(world.entries.count == 2 && world.entries.last?["MESSAGE"]?.hasSuffix(reason) == true, "\(world.entries)")
+    // The address may be a secret.
+    #expect(!world.entries.contains { entry in entry.values.contains { $0.contains("T0") } })
+  }
+
+  @Test(arguments: [
+    ("https://hooks.example/T0", "hooks.example", 443, "/T0"), ("https://[2001:db8::9]:8443/x", "2001:db8::9", 8443, "/x"),
     ("http://192.0.2.9", "192.0.2.9", 80, "/"), ("http://monitor.example:8080/a?b=c", "monitor.example", 8080, "/a?b=c"),
     ("http://[2001:db8::9]:9095/x", "2001:db8::9", 9095, "/x"), ("http://m?q", "m", 80, "/?q"),
   ] as [(String, String, UInt16, String)]) func addresses(url: String, host: String, port: UInt16, path: String) throws {
@@ -177,7 +221,7 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "ftp://a/", "https://a/", "http://", "http:///x", "http://a:0/", "http://a:65536/", "http://a:b/", "http://u@a/", "http://a b/",
+    "", "ftp://a/", "https://", "https://u@a/", "https://a/ b", "HTTPS://a/", "http://", "http:///x", "http://a:0/", "http://a:65536/", "http://a:b/", "http://u@a/", "http://a b/",
     "http://a/\r\nX: y", "http://[::1", "http://[a]/", "http://[192.0.2.1]/", "http://ä/", "http://a/#f",
     "http://" + String(repeating: "a", count: 3000),
   ]) func noAddresses(url: String) { #expect(throws: Webhook.Problem.self) { () throws(Webhook.Problem) in try Webhook(url) } }

@@ -78,4 +78,71 @@ struct AlertTests {
       done
       """)
   }
+
+  /// A real TLS server whose authority the node trusts, or does not.
+  @Test("https is spoken by curl: a trusted receiver gets the JSON; any other, a slow one and a missing curl hold nothing up", .needs("/usr/bin/curl", "/usr/bin/openssl"))
+  func tls() throws {
+    try play(
+      """
+      cd /run
+      openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 2>/dev/null
+      cat >/run/tls.py <<'END'
+      import socket, ssl, sys, time
+      how = sys.argv[1]
+      context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+      context.load_cert_chain("/run/cert.pem", "/run/key.pem")
+      server = socket.create_server(("127.0.0.1", 9443))
+      open("/run/ready", "w").close()
+      peer, _ = server.accept()
+      if how == "silent":
+          time.sleep(60)
+      peer = context.wrap_socket(peer, server_side=True)
+      said = b""
+      while b"\\r\\n\\r\\n" not in said or len(said.split(b"\\r\\n\\r\\n", 1)[1]) < int(said.lower().split(b"content-length: ")[1].split(b"\\r")[0]):
+          said += peer.recv(65536)
+      open("/run/said", "wb").write(said)
+      if how == "redirects":
+          peer.sendall(b"HTTP/1.1 302 Found\\r\\nLocation: http://127.0.0.1:9095/\\r\\nContent-Length: 0\\r\\n\\r\\n")
+      elif how == "floods":
+          peer.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+          while True:
+              peer.sendall(b"x" * 65536)
+      else:
+          peer.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
+      END
+      serve() {
+        rm -f /run/ready /run/said
+        python3 /run/tls.py $1 2>/dev/null &
+        receiver=$!
+        until [ -e /run/ready ]; do sleep 0.02; done
+      }
+      tell() {
+        [ -z "$(timeout 14 bash -c "$(declare -f alert); alert CRM_alert_recipient='https://127.0.0.1:9443/T0/secret?x=%22' CRM_alert_desc=\\$'a\\"\\nb\\xff\\\\\\\\'" 2>&1)" ]
+        kill $receiver 2>/dev/null || true
+        wait $receiver 2>/dev/null || true
+      }
+      serve takes; tell; [ ! -e said ]    # nobody vouches for it
+      mount --bind cert.pem /etc/ssl/certs/ca-certificates.crt
+      for how in takes redirects floods; do
+        serve $how; tell
+        python3 -c '
+      import json
+      head, body = open("/run/said", "rb").read().split(b"\\r\\n\\r\\n", 1)
+      assert head.startswith(b"POST /T0/secret?x=%22 HTTP/"), head
+      assert b"Content-Type: application/json" in head, head
+      told = json.loads(body)
+      assert told["desc"] == "a\\"\\nb\\ufffd\\\\" and told["rc"] == 1, told
+      '
+      done
+      serve silent; tell
+      printf '#!/bin/sh\\ntr "\\\\0" "\\\\n" </proc/$$/cmdline >/run/arguments; cat >/run/configuration; echo 200\\n' >curl
+      touch arguments configuration; chmod 666 arguments configuration; chmod 755 curl
+      mount --bind curl /usr/bin/curl
+      sleep 60 & receiver=$!; tell
+      ! grep -q secret arguments && grep -q secret configuration
+      umount /usr/bin/curl; mount --bind /run/ready /usr/bin/curl    # no program
+      sleep 60 & receiver=$!
+      tell
+      """)
+  }
 }

@@ -22,6 +22,14 @@ struct Alert: Equatable {
     }
   }
 
+  /// The same with less of every value.
+  func shortened(to limit: Int) -> Alert {
+    var short = self
+    short.values = values.mapValues { cut($0, to: limit) }
+    short.exitReason = exitReason.map { cut($0, to: limit) }
+    return short
+  }
+
   subscript(name: String) -> String { values[name] ?? "" }
   func number(_ name: String) -> Int? { values[name].flatMap { Int($0) } }
 
@@ -74,9 +82,9 @@ struct Alert: Equatable {
   }
 }
 
-/// At most `Alert.limit` bytes; a character that the cut divides becomes U+FFFD.
-func cut(_ text: String) -> String {
-  text.utf8.count <= Alert.limit ? text : String(decoding: text.utf8.prefix(Alert.limit), as: UTF8.self)
+/// At most so many bytes; a character that the cut divides becomes U+FFFD.
+func cut(_ text: String, to limit: Int = Alert.limit) -> String {
+  text.utf8.count <= limit ? text : String(decoding: text.utf8.prefix(limit), as: UTF8.self)
 }
 
 private func quoted(_ text: String) -> String {

@@ -15,7 +15,7 @@ struct Delivery {
     alert.exitReason = ExitReason.find(for: alert, on: host)
     let recipient = environment["CRM_alert_recipient"] ?? ""
     guard !recipient.isEmpty, recipient != "journal" else { return journal(alert.journalFields) }
-    do throws(Webhook.Problem) { try Webhook(recipient).post(alert.json, on: host) } catch {
+    do throws(Webhook.Problem) { try Webhook(recipient).post(alert, on: host) } catch {
       let why = switch error { case .unusable(let why): "recipient: \(why)"; case .failed(let why): why }
       journal(alert.journalFields)
       journal([
