@@ -95,13 +95,16 @@ public struct BaseChain: Hashable, Sendable {
   public var name: String
   public var hook: Hook
   public var dropsByDefault: Bool
+  /// Whether it is for the translation of addresses and has rules.
+  public var translates: Bool
 
-  public init(family: String, table: String, name: String, hook: Hook, dropsByDefault: Bool) {
+  public init(family: String, table: String, name: String, hook: Hook, dropsByDefault: Bool, translates: Bool = false) {
     self.family = family
     self.table = table
     self.name = name
     self.hook = hook
     self.dropsByDefault = dropsByDefault
+    self.translates = translates
   }
 }
 

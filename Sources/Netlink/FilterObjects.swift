@@ -53,6 +53,8 @@ public struct FilterChainEntry: Equatable, Sendable {
     guard var attributes = message.filterAttributes(NFT_MSG_NEWCHAIN) else { return nil }
     var hook: UInt32?
     var policy: UInt32?
+    var isForTranslation = false
+    var rules: UInt32?
     while let (type, value) = try attributes.next() {
       switch UInt32(type) {
       case NFTA_CHAIN_TABLE.rawValue: table = value.text
@@ -63,14 +65,19 @@ public struct FilterChainEntry: Equatable, Sendable {
       case NFTA_CHAIN_POLICY.rawValue:
         properties.append(type, value)
         policy = value.bigEndian(UInt32.self)
-      case NFTA_CHAIN_TYPE.rawValue, NFTA_CHAIN_FLAGS.rawValue: properties.append(type, value)
+      case NFTA_CHAIN_TYPE.rawValue:
+        properties.append(type, value)
+        isForTranslation = value.text == "nat"
+      case NFTA_CHAIN_FLAGS.rawValue: properties.append(type, value)
+      // Nobody can jump to a chain with a hook: what uses it are its rules.
+      case NFTA_CHAIN_USE.rawValue: rules = value.bigEndian(UInt32.self)
       default: break
       }
     }
     let families: [Int: String] = [Int(NFPROTO_INET): "inet", Int(NFPROTO_IPV4): "ip", Int(NFPROTO_IPV6): "ip6"]
     if let hook = hook.flatMap(BaseChain.Hook.init(rawValue:)), let family = families[Int(message.filterFamily)] {
       // NF_DROP is 0.
-      base = BaseChain(family: family, table: table, name: name, hook: hook, dropsByDefault: policy == 0)
+      base = BaseChain(family: family, table: table, name: name, hook: hook, dropsByDefault: policy == 0, translates: isForTranslation && rules != 0)
     }
   }
 }

@@ -84,9 +84,8 @@ extension Firewall {
 
   private func conflicts(_ call: Call) throws(SystemError) -> [String] {
     // A packet must pass every chain at a hook, so what drops by default needs rules for ours as well.
-    var lines = try call.host.packetFilter.baseChains().filter {
-      $0.dropsByDefault && !($0.family == "inet" && $0.table == table.description) && (!pool.isEmpty || $0.hook != .forward)
-    }.prefix(8).map { chain in
+    let others = try call.host.packetFilter.baseChains().filter { !($0.family == "inet" && $0.table == table.description) }
+    var lines = others.filter { $0.dropsByDefault && (!pool.isEmpty || $0.hook != .forward) }.prefix(8).map { chain in
       let wants =
         switch chain.hook {
         case .input, .prerouting: "UDP 500 and 4500, ESP and (out of IPsec) UDP 1701 to the gateway's addresses"
@@ -94,6 +93,12 @@ extension Firewall {
         case .output, .postrouting: "what the gateway sends"
         }
       return "chain \(chain.name) of table \(chain.family) \(chain.table) drops by default: it must accept \(wants), too"
+    }
+    // Of two chains at one place the one that was made first decides.
+    if nat {
+      lines += others.filter { $0.hook == .postrouting && $0.translates }.prefix(8).map { chain in
+        "chain \(chain.name) of table \(chain.family) \(chain.table) translates, too: it must leave out the clients and what leaves through IPsec"
+      }
     }
     // The older iptables keeps rules of its own, which no nftables program shows.
     for (program, file) in [("iptables-legacy", "/proc/net/ip_tables_names"), ("ip6tables-legacy", "/proc/net/ip6_tables_names")] {

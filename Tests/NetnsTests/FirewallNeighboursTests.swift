@@ -1,0 +1,133 @@
+import Glibc
+import Host
+import LinuxHost
+import Testing
+
+/// The firewall agent beside the programs that real nodes have: iptables of both kinds, and a cluster of two nodes.
+@Suite(.enabled(if: geteuid() == 0, "namespaces need root")) struct FirewallNeighboursTests {
+  static let folder = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+
+  static func isHere(_ programs: String...) -> Bool { programs.allSatisfy { access($0, X_OK) == 0 } }
+
+  private func play(_ program: String, _ arguments: [String], seconds: Int) throws -> (succeeded: Bool, output: String) {
+    let result = try LinuxProcesses().run(
+      Command(program, arguments, outputLimit: 1 << 20), before: LinuxClock().now + .seconds(seconds))
+    return (result.succeeded, String(decoding: result.output + result.error, as: UTF8.self))
+  }
+
+  private var agents: String {
+    get throws {
+      let program = try #require(realpath("/proc/self/exe", nil))
+      defer { free(program) }
+      return String(cString: program).split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+    }
+  }
+
+  /// What Docker, ufw and their like leave: FORWARD that drops, a MASQUERADE rule, a table of the older kind.
+  @Test(.enabled(if: isHere("/usr/sbin/iptables-nft", "/usr/sbin/iptables-legacy", "/usr/sbin/nft"), "iptables is missing"))
+  func iptables() throws {
+    let story = """
+      set -e
+      mount -t tmpfs none /run
+      ip link add eth0 type veth peer name other; ip link set eth0 up; ip link set lo up
+      echo 1 >/proc/sys/net/ipv4/ip_forward
+      export OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=firewall OCF_RESKEY_CRM_meta_interval=10000 OCF_RESKEY_CRM_meta_timeout=20000
+      export OCF_RESKEY_address=203.0.113.50 OCF_RESKEY_outside=eth0 OCF_RESKEY_pool=10.9.0.0/24 OCF_RESKEY_nat=true
+      firewall() { \(try agents)/firewall $1; }
+      look() { OCF_CHECK_LEVEL=10 firewall monitor; { cat /run/resource-agents/vpnha-firewall-firewall.conflicts 2>/dev/null || true; echo; } | sed "s/^/$1: /"; }
+      firewall start
+      look none
+      iptables-nft -P FORWARD DROP
+      look forward
+      iptables-nft -P FORWARD ACCEPT
+      iptables-nft -t nat -N OURS
+      look empty
+      iptables-nft -t nat -A POSTROUTING -s 10.9.0.0/24 -o eth0 -j MASQUERADE
+      look masquerade
+      iptables-nft -t nat -F
+      iptables-legacy -A INPUT -p udp --dport 500 -j DROP
+      look legacy
+      iptables-legacy-save | grep -q -- '--dport 500 -j DROP'
+      firewall stop
+      iptables-nft-save | grep -q OURS
+      """
+    let (succeeded, output) = try play("/usr/bin/unshare", ["-n", "-m", "/bin/bash", "-c", story], seconds: 60)
+    #expect(succeeded, "\(output)")
+    let lines = output.split(separator: "\n").map(String.init)
+    func said(_ step: String) -> [String] {
+      lines.filter { $0.hasPrefix("\(step): ") && $0.count > step.count + 2 }.map { String($0.dropFirst(step.count + 2)) }
+    }
+    #expect(said("none") == [] && said("empty") == [])
+    #expect(said("forward") == ["chain FORWARD of table ip filter drops by default: it must accept the clients' packets, too"])
+    #expect(said("masquerade") == ["chain POSTROUTING of table ip nat translates, too: it must leave out the clients and what leaves through IPsec"])
+    #expect(said("legacy") == ["iptables-legacy has rules, too (tables filter): it must accept the same packets"])
+  }
+
+  /// Two nodes with README's constraints: their digests are told, rules that differ are named with what to do, rules that were
+  /// changed by hand are mended while the service stays, and a node that cannot load them gives the service away.
+  @Test(
+    .enabled(
+      if: isHere("/usr/sbin/corosync", "/usr/sbin/pacemakerd", "/usr/sbin/pcs", "/usr/sbin/nft"), "corosync, pacemaker, pcs or nft is missing"))
+  func cluster() throws {
+    let story = """
+      crm() { on moon crm_mon -1 "$@"; }
+      for node in moon sun; do
+        on $node sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo "chain extra_input { udp dport 9 drop; }" | tee /run/extra.nft >/run/other.nft'
+      done
+      pcs_lines() { sed -n "/<!-- recipe: $1 -->/,/^\\`\\`\\`$/p" \(Self.folder)/../../README.md | grep '^pcs ' | grep "$2"; }
+      {
+        echo pcs property set stonith-enabled=false
+        echo pcs resource create vip ocf:vpnha:vip ip=203.0.113.50 cidr_netmask=24 nic=eth0 --group vpn
+        pcs_lines promotable 'resource promotable vpn'
+        pcs_lines firewall 'resource create' | sed 's|nat=true|nat=true extra=/run/extra.nft op monitor interval=3 timeout=20 monitor OCF_CHECK_LEVEL=10 interval=4 timeout=20|'
+        pcs_lines firewall constraint
+      } >/mnt/recipe
+      grep -c constraint /mnt/recipe | grep -qx 2
+      on moon cibadmin --query >/mnt/cib.xml
+      sed 's|^pcs|pcs -f /mnt/cib.xml|' /mnt/recipe | on moon bash -ex
+      on moon cibadmin --replace --xml-file /mnt/cib.xml
+      serving() { crm | sed -n 's/.*Promoted: \\[ \\(moon\\|sun\\) \\]/\\1/p'; }
+      serves() { [ "$(serving)" = "$1" ]; }
+      told() { [ "$(on moon attrd_updater -Q -n firewall-digest -A | grep -o 'value="[0-9a-f]\\{16\\}"' | wc -l)" = 2 ]; }
+      alike() { [ "$(on moon attrd_updater -Q -n firewall-digest -A | grep -o 'value=.*' | sort -u | wc -l)" = 1 ]; }
+      somebody() { [ -n "$(serving)" ]; }
+      await 40 somebody
+      await 20 told
+      alike && echo ALIKE
+      here=$(serving); there=moon; [ $here = sun ] || there=sun
+      # The file differs, and a reload puts both versions in force.
+      on sun sh -c 'echo "chain extra_input { udp dport 10 drop; }" >/run/other.nft'
+      on moon pcs resource update firewall extra=/run/other.nft
+      differs() { crm | grep "has other rules"; }
+      await 40 differs
+      differs | sed 's/^/DRIFT /'
+      alike && exit 5
+      serves $here && echo STAYED
+      on sun cp /run/extra.nft /run/other.nft
+      # Somebody deletes rules by hand where it serves: that is mended, and the service stays.
+      on $here nft flush chain inet vpnha l2tp
+      mended() { on $here nft list chain inet vpnha l2tp | grep -q 'ipsec missing'; }
+      await 40 mended
+      crm -f | grep 'chain l2tp' | sed 's/^/NAMED /'
+      serves $here && echo STAYED
+      on $here grep -c 'demote operation for vip' /var/log/pacemaker/pacemaker.log | sed 's/^/DEMOTED /' || true
+      # And now what it would load is broken.
+      on moon crm_resource --cleanup >/dev/null 2>&1
+      await 20 told
+      on $here sh -c 'echo "chain extra_input { nonsense" >/run/other.nft; nft delete table inet vpnha'
+      await 60 serves $there
+      echo MOVED
+      crm | grep 'firewall start on' | sed 's/^/WHY /'
+      on $here ip -brief address show dev eth0 | grep -c 203.0.113.50 | sed 's/^/HOLDS /' || true
+      """
+    let (succeeded, output) = try play("\(Self.folder)/cluster-pair", [try agents, story], seconds: 240)
+    #expect(succeeded, "\(output)")
+    let lines = output.split(separator: "\n").map(String.init)
+    func said(_ word: String) -> [String] { lines.filter { $0 == word || $0.hasPrefix("\(word) ") } }
+    #expect(said("ALIKE").count == 1 && said("STAYED").count == 2 && said("MOVED").count == 1, "\(output)")
+    #expect(said("DRIFT").contains { $0.contains(" has other rules: compare /run/other.nft and the versions of vpnha") }, "\(output)")
+    #expect(said("NAMED").contains { $0.contains("chain l2tp: rule 1 is missing") }, "\(output)")
+    #expect(said("DEMOTED") == ["DEMOTED 0"] && said("HOLDS") == ["HOLDS 0"], "\(output)")
+    #expect(said("WHY").contains { $0.contains("extra: /run/other.nft:") }, "\(output)")
+  }
+}
