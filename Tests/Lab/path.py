@@ -120,6 +120,40 @@ def path_loss(lab, result):
           f"back {result['back']:.1f} s after the cable\n", flush=True)
 
 
+def dead_uplink(lab, result):
+    """The outside cable of the serving node is pulled behind the switch: what each node did, and when."""
+    prepare(lab)
+    here = until("one node serves", 30, lab.serving)
+    there = lab.other(here)
+    watch = Watch(lab)
+    watch.until("both nodes know that their path is up", 60, lambda: all(watch.value(node) == "1" for node in (here, there)))
+    actions = []
+
+    def follow(node):
+        def log(moment, text):
+            if asked := re.search(r"Requesting local execution of (\w+) operation for (\S+) on", text):
+                actions.append((moment, node.name, f"{asked[1]} {asked[2]}"))
+            elif done := re.search(r"Result of (\w+) operation for (\S+) on \S+: (\w+)", text):
+                actions.append((moment, node.name, f"{done[1]} {done[2]}: {done[3]}"))
+        node.follow("/var/log/pacemaker/pacemaker.log", log)
+        node.run("true")  # one round trip: the file is being followed
+
+    follow(here)
+    follow(there)
+    lab.say(f"the outside cable of {here.name}, which serves, is pulled behind the switch")
+    pulled = time.monotonic()
+    here.unplug("eth0")
+    watch.until(f"{there.name} serves", 90, lambda: watch.places[-1][1] is there)
+    result["moved"] = watch.places[-1][0] - pulled
+    result["found"] = watch.values[here.name][-1][0] - pulled
+    lab.say(f"{here.name} said so after {result['found']:.1f} s, {there.name} served after {result['moved']:.1f} s")
+    for moment, name, what in sorted(actions):
+        print(f"    {moment - pulled:6.2f} s  {name:<5} {what}")
+    print(here.run("journalctl -o short-precise --no-pager -n 80 -t xl2tpd -t 'strongswan(strongswan)' | tail -5; "
+                   "journalctl -o short-precise --no-pager -n 2000 | grep -E '(xl2tpd|strongswan|vip|conntrackd)\\(' | tail -40", check=False).output)
+    here.plug("eth0")
+
+
 def alerted(lab, result):
     """A prober hangs: the monitor fails, the cluster calls the alert agent, and its entry has the monitor's own reason."""
     here = until("one node serves", 30, lab.serving)

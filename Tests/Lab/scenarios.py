@@ -177,5 +177,6 @@ SCENARIOS = {
     "comeback": comeback,
     "repeated": repeated,
     "path-loss": path.path_loss,
+    "dead-uplink": path.dead_uplink,
     "alerted": path.alerted,
 }
