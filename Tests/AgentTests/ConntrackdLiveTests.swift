@@ -282,6 +282,44 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
     story.expect(["start": 0, "filled": 0, "notify": 0, "filledAgain": 0, "notifyStandby": 0])
   }
 
+  /// Where lock and socket belong there is something else, or somebody else's daemon. Start says what is in the way; stop, with
+  /// nothing of ours running, is no reason to fence the node, and touches neither.
+  @Test func whatStandsInTheWay() throws {
+    let story = try Sandbox(
+      Self.world + """
+        mkdir /run/lock/moon.lock
+        step lockIsDirectory on moon start
+        step stopBeside on moon stop
+        step kept test -d /run/lock/moon.lock
+        rmdir /run/lock/moon.lock
+        mkdir /run/moon.ctl
+        step socketIsDirectory on moon start
+        step stopAgain on moon stop
+        rmdir /run/moon.ctl
+        echo precious >/run/t/victim
+        ln -s /run/t/victim /run/lock/moon.lock; ln -s /run/t/victim /run/moon.ctl
+        step links on moon start
+        step answers level moon 10
+        step victim grep -qx precious /run/t/victim
+        step stop on moon stop
+        # Somebody else's, with the same lock and socket.
+        cp /run/t/moon.conf /run/t/foreign.conf
+        (exec ip netns exec moon /usr/sbin/conntrackd -C /run/t/foreign.conf >/dev/null 2>&1 </dev/null) &
+        await test -S /run/moon.ctl
+        step foreign level moon 0
+        step startBeside on moon start
+        step stopForeign on moon stop
+        step lives kill -0 $(pgrep -f "^/usr/sbin/conntrackd -C /run/t/foreign.conf" | head -1)
+        step stillThere test -S /run/moon.ctl -a -e /run/lock/moon.lock
+        """)
+    story.expect([
+      "lockIsDirectory": 1, "stopBeside": 0, "kept": 0, "socketIsDirectory": 1, "stopAgain": 0, "links": 0, "answers": 0, "victim": 0,
+      "stop": 0, "foreign": 1, "startBeside": 1, "stopForeign": 0, "lives": 0, "stillThere": 0,
+    ])
+    #expect(story["lockIsDirectory"].output.contains("/run/lock/moon.lock"))
+    #expect(story["foreign"].output.contains("has the socket /run/moon.ctl"))
+  }
+
   @Test func aConfigurationWithoutSync() throws {
     let story = try Sandbox(
       Self.world + """

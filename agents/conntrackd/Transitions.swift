@@ -39,8 +39,14 @@ extension Conntrackd {
         try call.host.files.remove(notePath("sample", call))
         try call.host.files.remove(notePath("score", call))
       }
-      if let configuration = try configurationIfReadable(call) { try removeLeftovers(of: configuration, call) }
     } catch { problem = problem ?? error }
+    // What is left when nothing of ours runs, or is somebody else's, can only stand in the way of a start, which says so. To fence
+    // the node for it would help nobody.
+    if problem == nil {
+      do throws(OCFError) {
+        if let configuration = try configurationIfReadable(call) { try removeLeftovers(of: configuration, call) }
+      } catch { call.log.warning(error.reason) }
+    }
     if let problem { throw problem }
   }
 
