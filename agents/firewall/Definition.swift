@@ -64,9 +64,39 @@ extension Firewall {
       guard let text else { throw .notInstalled("extra: \(extra) is missing") }
       // nft would take what comes behind it for part of the line, and complain of that.
       guard text.isEmpty || text.last == UInt8(ascii: "\n") else { throw .wrongHere("extra: \(extra) does not end with a newline") }
+      if let line = Self.lineThatClosesTheTable(text) {
+        throw .wrongHere("extra: \(extra) line \(line): '}' without '{' would close our table and reach into others")
+      }
       digest.add(text)
     }
     return Definition(table: table, body: body, digest: digest.text)
+  }
+
+  /// The line of a `}` that has no `{` before it in the text. It is read inside our table: what came behind would be outside.
+  static func lineThatClosesTheTable(_ text: [UInt8]) -> Int? {
+    var line = 1
+    var depth = 0
+    var isQuoted = false
+    var isComment = false
+    for byte in text {
+      switch byte {
+      case UInt8(ascii: "\n"):
+        line += 1
+        isComment = false
+        // nft's strings end with their line.
+        isQuoted = false
+      case _ where isComment: break
+      case UInt8(ascii: "\""): isQuoted.toggle()
+      case _ where isQuoted: break
+      case UInt8(ascii: "#"): isComment = true
+      case UInt8(ascii: "{"): depth += 1
+      case UInt8(ascii: "}"):
+        depth -= 1
+        if depth < 0 { return line }
+      default: break
+      }
+    }
+    return nil
   }
 
   /// Sources of what is translated, one for each family.
