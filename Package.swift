@@ -95,7 +95,7 @@ let package = Package(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft"]),
     .testTarget(
-      name: "NetnsTests", dependencies: ["vip", "conntrackd", "firewall", "probe", "Netlink", "LinuxHost", "CLinux"],
+      name: "NetnsTests", dependencies: ["vip", "conntrackd", "firewall", "probe", "vpnha-alert", "Netlink", "LinuxHost", "CLinux"],
       exclude: ["debian-node", "stock-node", "arriving", "cluster-pair"]),
     .testTarget(
       name: "Lab",

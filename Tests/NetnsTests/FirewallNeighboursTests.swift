@@ -81,7 +81,25 @@ import Testing
         pcs_lines promotable 'resource promotable vpn'
         pcs_lines firewall 'resource create' | sed 's|nat=true|nat=true extra=/run/extra.nft op monitor interval=3 timeout=20 monitor OCF_CHECK_LEVEL=10 interval=4 timeout=20|'
         pcs_lines firewall constraint
+        echo pcs alert create id=vpnha path=/mnt/vpnha-alert
+        echo pcs alert recipient add vpnha value=http://127.0.0.1:9095/alerts
       } >/mnt/recipe
+      # Every node has a receiver of alerts, which keeps them.
+      install -m 755 \(try agents)/vpnha-alert /mnt/vpnha-alert
+      cat >/mnt/receiver.py <<'END'
+      import http.server, sys
+      class Receiver(http.server.BaseHTTPRequestHandler):
+          def do_POST(self):
+              body = self.rfile.read(int(self.headers["Content-Length"]))
+              with open("/mnt/alerts", "ab") as file:
+                  file.write(body + b"\\n")
+              self.send_response(200)
+              self.end_headers()
+          def log_message(self, *words):
+              pass
+      http.server.ThreadingHTTPServer(("127.0.0.1", 9095), Receiver).serve_forever()
+      END
+      for node in moon sun; do on $node python3 /mnt/receiver.py >/dev/null 2>&1 & done
       grep -c constraint /mnt/recipe | grep -qx 2
       on moon cibadmin --query >/mnt/cib.xml
       sed 's|^pcs|pcs -f /mnt/cib.xml|' /mnt/recipe | on moon bash -ex
@@ -98,6 +116,8 @@ import Testing
       # The file differs, and a reload puts both versions in force.
       on sun sh -c 'echo "chain extra_input { udp dport 10 drop; }" >/run/other.nft'
       on moon pcs resource update firewall extra=/run/other.nft
+      reloaded() { on sun nft list table inet vpnha | grep -q 'udp dport 10 drop' && told; }
+      await 40 reloaded
       differs() { crm | grep "has other rules"; }
       await 40 differs
       differs | sed 's/^/DRIFT /'
@@ -110,6 +130,12 @@ import Testing
       await 40 mended
       crm -f | grep 'chain l2tp' | sed 's/^/NAMED /'
       serves $here && echo STAYED
+      # The monitoring hears of the failure, with the agent's reason, and of what was done about it.
+      heard() { grep '"node":"'$here'"' /mnt/alerts | grep '"rsc":"firewall"' | grep '"task":"'$1'"' | grep -- "$2"; }
+      await 20 heard monitor '"exit_reason":"chain l2tp: rule 1 is missing","failure":true' || { cat /mnt/alerts; exit 6; }
+      await 20 heard stop '"failure":false'
+      await 20 heard start '"failure":false'
+      echo HEARD
       on $here grep -c 'demote operation for vip' /var/log/pacemaker/pacemaker.log | sed 's/^/DEMOTED /' || true
       # And now what it would load is broken.
       on moon crm_resource --cleanup >/dev/null 2>&1
@@ -124,7 +150,7 @@ import Testing
     #expect(succeeded, "\(output)")
     let lines = output.split(separator: "\n").map(String.init)
     func said(_ word: String) -> [String] { lines.filter { $0 == word || $0.hasPrefix("\(word) ") } }
-    #expect(said("ALIKE").count == 1 && said("STAYED").count == 2 && said("MOVED").count == 1, "\(output)")
+    #expect(said("ALIKE").count == 1 && said("STAYED").count == 2 && said("MOVED").count == 1 && said("HEARD").count == 1, "\(output)")
     #expect(said("DRIFT").contains { $0.contains(" has other rules: compare /run/other.nft and the versions of vpnha") }, "\(output)")
     #expect(said("NAMED").contains { $0.contains("chain l2tp: rule 1 is missing") }, "\(output)")
     #expect(said("DEMOTED") == ["DEMOTED 0"] && said("HOLDS") == ["HOLDS 0"], "\(output)")
