@@ -47,6 +47,7 @@ let package = Package(
     .target(name: "RADIUS", dependencies: ["Digests", "Host"]),
     .target(name: "ConntrackSync", dependencies: ["Host"]),
     .target(name: "IKEProbe", dependencies: ["Host"]),
+    .target(name: "Sessions", dependencies: ["Host"]),
     .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CSystemd"]),
     .target(
       name: "LinuxHost",
@@ -65,7 +66,7 @@ let package = Package(
     .executableTarget(
       name: "vpnha",
       dependencies: [
-        "OCFMetadata", "LinuxHost", "DynamicLibrary", "CLibXML2", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "OCFMetadata", "LinuxHost", "L2TP", "Sessions", "DynamicLibrary", "CLibXML2", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 
     .testTarget(
@@ -90,7 +91,8 @@ let package = Package(
         "vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "IKEProbe", "Digests", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
-    .testTarget(name: "CommandTests", dependencies: ["vpnha"]),
+    .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions"]),
+    .testTarget(name: "SessionsTests", dependencies: ["Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft"]),

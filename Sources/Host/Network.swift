@@ -143,6 +143,25 @@ public struct Announcement: Hashable, Sendable {
   }
 }
 
+/// A PPP interface and what went through it.
+public struct PPPLink: Hashable, Sendable {
+  public var index: Int32
+  public var name: String
+  /// The other end's IPv4 address; nil until one was agreed upon.
+  public var peer: IPAddress?
+  /// Bytes that came in and went out (`struct rtnl_link_stats64`).
+  public var received: UInt64
+  public var sent: UInt64
+
+  public init(index: Int32, name: String, peer: IPAddress? = nil, received: UInt64 = 0, sent: UInt64 = 0) {
+    self.index = index
+    self.name = name
+    self.peer = peer
+    self.received = received
+    self.sent = sent
+  }
+}
+
 /// An ESP SA of the kernel, on the side that sends.
 public struct OutboundAssociation: Hashable, Sendable {
   /// Host byte order.
@@ -170,6 +189,10 @@ public protocol Network: AnyObject {
   func link(at index: Int32) throws(SystemError) -> Link?
   /// All links.
   func links() throws(SystemError) -> [Link]
+  /// The PPP interfaces (by their hardware type, whatever they are called).
+  ///
+  /// Equivalent to: `ip -s link show type ppp` and `ip -4 address show`.
+  func pppLinks() throws(SystemError) -> [PPPLink]
   /// Equivalent to: `ip link set … up`. Carrier may take a few seconds longer.
   func bringUp(_ link: Link) throws(SystemError)
   /// Equivalent to: `sysctl net.ipv4.conf.LINK.promote_secondaries=1`.

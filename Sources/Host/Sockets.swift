@@ -57,6 +57,9 @@ public protocol Sockets: AnyObject {
   /// The unconnected UDP socket of `process` that is bound to `address` or to all addresses; nil when it has none among its
   /// first 1024 descriptors. Costs nothing for each socket of the node, as a list of them does.
   func udpListener(on address: IPAddress, port: UInt16, in process: Process) throws(SystemError) -> UDPListener?
+  /// The L2TP session that a descriptor of `process` carries PPP over; nil when it is something else. `EBADF` when the process
+  /// has no such descriptor.
+  func l2tpSocket(of process: Process, descriptor: Int32) throws(SystemError) -> L2TPSocket?
   /// What the kernel lets through to a socket of `process`; nil when that is everything. `ENOENT` when the process has no
   /// such socket among its first 1024 descriptors.
   func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter?
@@ -83,6 +86,27 @@ public struct SocketFilter: Hashable, Sendable {
   }
   public var instructions: [Instruction]
   public init(_ instructions: [Instruction]) { self.instructions = instructions }
+}
+
+/// A session of the kernel's L2TP, version 2 over IPv4.
+public struct L2TPSocket: Hashable, Sendable {
+  /// Where the tunnel's packets come from.
+  public var peer: IPAddress
+  public var port: UInt16
+  /// Our numbers and the peer's.
+  public var tunnel: UInt16
+  public var session: UInt16
+  public var peerTunnel: UInt16
+  public var peerSession: UInt16
+
+  public init(peer: IPAddress, port: UInt16, tunnel: UInt16, session: UInt16, peerTunnel: UInt16, peerSession: UInt16) {
+    self.peer = peer
+    self.port = port
+    self.tunnel = tunnel
+    self.session = session
+    self.peerTunnel = peerTunnel
+    self.peerSession = peerSession
+  }
 }
 
 public struct UDPListener: Hashable, Sendable {

@@ -25,6 +25,8 @@ public final class InMemoryNetwork: Network {
   /// ESP SAs by source.
   public var outbound: [IPAddress: [OutboundAssociation]] = [:]
 
+  public var pppLinksFound: [PPPLink] = []
+
   private let calls: Calls
   private let clock: ManualClock
 
@@ -48,6 +50,10 @@ public final class InMemoryNetwork: Network {
   public func links() throws(SystemError) -> [Link] {
     try calls.sees("network.links()")
     return all
+  }
+  public func pppLinks() throws(SystemError) -> [PPPLink] {
+    try calls.sees("network.pppLinks()")
+    return pppLinksFound
   }
   public func bringUp(_ link: Link) throws(SystemError) {
     try calls.changes("network.bringUp(\(link.name))")

@@ -44,6 +44,7 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
 
   public func link(named name: String) throws(SystemError) -> Link? { try refuse("network.link(named: \(name))") }
   public func link(at index: Int32) throws(SystemError) -> Link? { try refuse("network.link(at: \(index))") }
+  public func pppLinks() throws(SystemError) -> [PPPLink] { try refuse("network.pppLinks()") }
   public func links() throws(SystemError) -> [Link] { try refuse("network.links()") }
   public func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
     try refuse("network.holders(of: \(address))")
@@ -201,6 +202,9 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   }
   public func udpListener(on address: IPAddress, port: UInt16, in process: Process) throws(SystemError) -> UDPListener? {
     try refuse("sockets.udpListener(on: \(address) \(port))")
+  }
+  public func l2tpSocket(of process: Process, descriptor: Int32) throws(SystemError) -> L2TPSocket? {
+    try refuse("sockets.l2tpSocket(of: \(process.pid) \(descriptor))")
   }
   public func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter? {
     try refuse("sockets.filter(of: \(listener.address))")

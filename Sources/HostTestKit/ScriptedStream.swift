@@ -162,6 +162,8 @@ public final class ScriptedSockets: Sockets {
   public var listeners: [UInt16: [UDPListener]] = [:]
   /// By the inode of the socket.
   public var filters: [UInt64: SocketFilter] = [:]
+  /// The kernel's L2TP sessions, by the pid of their pppd.
+  public var l2tp: [Int32: L2TPSocket] = [:]
   /// Sockets of other processes than the one that is asked about, by inode.
   public var foreign: Set<UInt64> = []
   /// Answers for every address; without it `ENETUNREACH`.
@@ -243,6 +245,10 @@ public final class ScriptedSockets: Sockets {
   public func udpListener(on address: IPAddress, port: UInt16, in process: Process) throws(SystemError) -> UDPListener? {
     try calls.sees("sockets.udpListener(on: \(address) \(port) in \(process.pid))")
     return listeners[port]?.first { !foreign.contains($0.inode) && ($0.address == address || $0.address.isUnspecified) }
+  }
+  public func l2tpSocket(of process: Process, descriptor: Int32) throws(SystemError) -> L2TPSocket? {
+    try calls.sees("sockets.l2tpSocket(of: \(process.pid) \(descriptor))")
+    return l2tp[process.pid]
   }
   public func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter? {
     try calls.sees("sockets.filter(of: \(listener.address) in \(process.pid))")

@@ -56,6 +56,23 @@ public final class LinuxNetwork: Network {
     try routes().dump(.getLinks, "listing interfaces", Link.init)
   }
 
+  public func pppLinks() throws(SystemError) -> [PPPLink] {
+    let links = try routes().dump(.getLinksWithTraffic, "listing PPP interfaces", PPPLink.init)
+    guard !links.isEmpty else { return [] }
+    let mine = Set(links.map(\.index))
+    let addresses = try routes().dump(.getAddresses(isIPv6: false), "listing PPP addresses") {
+      (message) throws(Malformed) -> InterfaceAddress? in
+      guard let address = try InterfaceAddress(message), mine.contains(address.link), address.peer != nil else { return nil }
+      return address
+    }
+    let peers = Dictionary(addresses.map { ($0.link, $0.peer) }, uniquingKeysWith: { first, _ in first })
+    return links.map {
+      var link = $0
+      link.peer = peers[link.index] ?? nil
+      return link
+    }
+  }
+
   public func bringUp(_ link: Link) throws(SystemError) {
     try routes().perform(.bringUp(link: link.index), "bringing \(link.name) up")
   }

@@ -37,6 +37,9 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
   func links() throws(SystemError) -> [Link] {
     try seen("links", { "\($0.count)" }) { () throws(SystemError) in try host.network.links() }
   }
+  func pppLinks() throws(SystemError) -> [PPPLink] {
+    try seen("PPP links", { "\($0.count)" }) { () throws(SystemError) in try host.network.pppLinks() }
+  }
   func bringUp(_ link: Link) throws(SystemError) {
     try done("bring link \(link.index) \(link.name) up") { () throws(SystemError) in try host.network.bringUp(link) }
   }
@@ -317,6 +320,11 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
   func udpListener(on address: IPAddress, port: UInt16, in process: Process) throws(SystemError) -> UDPListener? {
     try seen("listener on \(address) UDP port \(port) in process \(process.pid)", { $0.map { "\($0.address)" } ?? "none" }) {
       () throws(SystemError) in try host.sockets.udpListener(on: address, port: port, in: process)
+    }
+  }
+  func l2tpSocket(of process: Process, descriptor: Int32) throws(SystemError) -> L2TPSocket? {
+    try seen("L2TP session of process \(process.pid)", { $0.map { "\($0.tunnel)/\($0.session)" } ?? "none" }) {
+      () throws(SystemError) in try host.sockets.l2tpSocket(of: process, descriptor: descriptor)
     }
   }
   func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter? {

@@ -67,7 +67,7 @@ public func runUnfailing(within seconds: UInt32, _ body: (Host, [String: String]
   sigaction(SIGPIPE, &action, nil)
   // The resolver and the loader have time limits of their own, which may be longer.
   alarm(seconds)
-  body(Host(log: Silence(), processes: LinuxProcesses(), clock: LinuxClock()), processEnvironment())
+  body(.silent, processEnvironment())
   exit(0)
 }
 
@@ -76,6 +76,9 @@ private final class Silence: Log {
 }
 
 extension Host {
+  /// This machine, for what is no agent and keeps no log.
+  public static var silent: Host { Host(log: Silence(), processes: LinuxProcesses(), clock: LinuxClock()) }
+
   /// This machine.
   fileprivate init(log: any Log, processes: LinuxProcesses, clock: LinuxClock) {
     let files = LinuxFiles()

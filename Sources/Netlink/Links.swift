@@ -15,6 +15,9 @@ extension Message {
   /// Asks for all links, by `dump`.
   public static var getLinks: Message { link(RTM_GETLINK, index: 0) }
 
+  /// Asks for all links and what went through them, by `dump`.
+  public static var getLinksWithTraffic: Message { link(RTM_GETLINK, index: 0, hasTraffic: true) }
+
   /// Equivalent to: `ip link set … up`.
   public static func bringUp(link index: Int32) -> Message {
     link(RTM_NEWLINK, index: index, flags: UInt32(IFF_UP), changes: UInt32(IFF_UP))
@@ -33,7 +36,7 @@ extension Message {
 
   /// `struct ifinfomsg`
   private static func link(
-    _ type: some BinaryInteger, index: Int32, flags: UInt32 = 0, changes: UInt32 = 0
+    _ type: some BinaryInteger, index: Int32, flags: UInt32 = 0, changes: UInt32 = 0, hasTraffic: Bool = false
   ) -> Message {
     var message = Message(type: UInt16(type), flags: 0)
     message.append(UInt8(AF_UNSPEC))
@@ -42,7 +45,7 @@ extension Message {
     message.append(index)
     message.append(flags)
     message.append(changes)
-    if type == RTM_GETLINK { message.attribute(UInt16(IFLA_EXT_MASK), UInt32(1 << 3)) }  // RTEXT_FILTER_SKIP_STATS
+    if type == RTM_GETLINK, !hasTraffic { message.attribute(UInt16(IFLA_EXT_MASK), UInt32(1 << 3)) }  // RTEXT_FILTER_SKIP_STATS
     return message
   }
 
@@ -104,5 +107,20 @@ extension Link {
       }
     }
     if lowerIsElsewhere { lower = nil }
+  }
+}
+
+extension PPPLink {
+  /// Reads `RTM_NEWLINK` of a PPP interface; nil for any other message.
+  public init?(_ message: ReceivedMessage) throws(Malformed) {
+    guard let link = try Link(message), link.hardwareType == 512 else { return nil }  // ARPHRD_PPP
+    self.init(index: link.index, name: link.name)
+    var attributes = Attributes(message.payload.bytes(from: 16))
+    while let (type, value) = try attributes.next() {
+      // struct rtnl_link_stats64: packets in and out, then bytes in and out.
+      guard type == UInt16(IFLA_STATS64) else { continue }
+      received = value.field(UInt64.self, at: 16) ?? 0
+      sent = value.field(UInt64.self, at: 24) ?? 0
+    }
   }
 }

@@ -73,4 +73,22 @@ struct CommandLineTests {
     #expect(answer.output.contains("vip.xml: line "))
     #expect(answer.output.contains("vip.xml: recorded; review the difference"))
   }
+
+  @Test("where there is no session the count is 0; who may not look is told so", .needsNamespaces, .needs("/usr/sbin/runuser"))
+  func sessions() throws {
+    let script = """
+      set -eu
+      install -m 755 '\(Built.folder)/vpnha' /run/vpnha
+      [ "$(/run/vpnha sessions)" = '0 sessions' ]
+      [ "$(/run/vpnha sessions --json --config /dev/null 2>/run/said)" = '{"count":0,"sessions":[]}' ]
+      grep -q 'not a regular file' /run/said
+      printf 'nonsense\\n' >/run/config
+      [ "$(/run/vpnha sessions --config /run/config 2>/run/said)" = '0 sessions' ]
+      grep -q 'line 1: a setting outside of a section: sessions whose xl2tpd is gone may be missing' /run/said
+      ! runuser -u nobody -- /run/vpnha sessions 2>/run/said
+      grep -q 'only root sees which programs run' /run/said
+      """
+    let answer = try Sandbox.run(["bash", "-c", script])
+    #expect(answer.status == 0, "\(answer.output)\(answer.error)")
+  }
 }

@@ -138,3 +138,39 @@ import Testing
         == SystemError("binding to 192.0.2.77", .addressNotAvailable))
   }
 }
+
+@Suite struct L2TPSocketTests {
+  /// `struct sockaddr_pppol2tp`, as a kernel (6.1) filled it in.
+  static let name: [UInt8] = [
+    0x18, 0x00, 0x01, 0x00, 0x00, 0x00,  // AF_PPPOX, PX_PROTO_OL2TP
+    0xec, 0x02, 0x00, 0x00, 0x06, 0x00, 0x00, 0x00,  // pid, descriptor
+    0x02, 0x00, 0x06, 0xa5, 0xcb, 0x00, 0x71, 0x66, 0, 0, 0, 0, 0, 0, 0, 0,  // 203.0.113.102 port 1701
+    0xa4, 0xe7, 0xeb, 0xb3, 0x11, 0x6e, 0xc5, 0xb5,  // 59300/46059, the peer's 28177/46533
+  ]
+
+  @Test func everyFieldComesBack() throws {
+    let peer = try #require(IPAddress("203.0.113.102"))
+    let expected = L2TPSocket(peer: peer, port: 1701, tunnel: 59_300, session: 46_059, peerTunnel: 28_177, peerSession: 46_533)
+    #expect(L2TPSocket(name: Self.name) == expected && L2TPSocket(name: Self.name + [0, 0]) == expected)
+    for count in 0..<Self.name.count { #expect(L2TPSocket(name: Array(Self.name[..<count])) == nil) }
+    for place in [0, 2, 14] {  // another family, PPPoE, a tunnel over IPv6
+      var other = Self.name
+      other[place] += 1
+      #expect(L2TPSocket(name: other) == nil)
+    }
+  }
+
+  @Test func whatIsNoSuchSocket() throws {
+    let processes = LinuxProcesses()
+    let sockets = LinuxSockets()
+    let this = try processes.current()
+    let udp = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    let file = open("/dev/null", O_RDONLY)
+    defer { for descriptor in [udp, file] { close(descriptor) } }
+    #expect(try sockets.l2tpSocket(of: this, descriptor: udp) == nil)
+    #expect(try sockets.l2tpSocket(of: this, descriptor: file) == nil)
+    for number in [Int32(-1), 1_000_000] {
+      #expect(failure { _ = try sockets.l2tpSocket(of: this, descriptor: number) }?.errno.rawValue == EBADF)
+    }
+  }
+}

@@ -4,6 +4,7 @@ The clients live in a network namespace of the same node. Everything is done twi
 sessions in userspace.
 """
 
+import json
 import shutil
 import time
 
@@ -77,7 +78,7 @@ class Gateway(Node):
         shutil.copy(package, f"{self.share}/vpnha.deb")
 
     def setup(self):
-        self.run("dpkg-deb --fsys-tarfile /lab/vpnha.deb | tar -x -C / ./usr/lib/ocf", timeout=60)
+        self.run("dpkg-deb --fsys-tarfile /lab/vpnha.deb | tar -x -C / ./usr/lib/ocf ./usr/sbin/vpnha", timeout=60)
         self.run(f"""set -e
             ip netns add clients
             ip link add eth0 type veth peer name eth0 netns clients
@@ -94,6 +95,7 @@ listen-addr = {VIP}
 [lns default]
 {f'ip range = {pool}' if pool else 'assign ip = no'}
 local ip = 10.9.0.1
+pass peer = yes
 name = lns
 pppoptfile = /etc/ppp/options.xl2tpd
 END
@@ -127,6 +129,10 @@ END""")
     def sessions(self):
         """The server's pppds and the interfaces they hold."""
         return self.count("pgrep -f '[p]ppd.*options.xl2tpd'"), self.count("ip -o link show type ppp")
+
+    def inventory(self):
+        """What `vpnha sessions` says."""
+        return json.loads(self.run("vpnha", "sessions", "--json").output)["sessions"]
 
     def dial(self, count=None):
         """All clients dial in, or the first `count`; ten at a time: more would only fight for one processor."""
@@ -187,6 +193,7 @@ def _play(say, package):
         _killed(node, say, mode)
         _suspended(node, say, mode)
     _refused(node, say)
+    _static(node, say)
 
 
 def _play_many(say, package):
@@ -236,6 +243,23 @@ def _refused(node, say):
         say(f"{story}: named after {took:.1f} s: {reason.strip().splitlines()[-1]}")
 
 
+def _static(node, say):
+    """An address in the secrets file is the client's wherever it dials in, where no pool gives another one."""
+    node.run("""echo '"probe" * "right" 10.9.0.77' >/etc/ppp/chap-secrets""")
+    node.configure(False, pool=None)
+    node.agent("start")
+    node.agent("promote")
+    node.agent("monitor", 8, level=20, password="right")
+    node.run("rm -f /run/clients/*.log; setsid ip netns exec clients xl2tpd -D -c /run/clients/0.conf -p /run/clients/0.pid "
+             "-C /run/clients/0.control >/run/clients/0.log 2>&1 </dev/null &")
+    until("the client has its own address", 60, lambda: node.count("ip -n clients -o -4 address show | grep '10.9.0.77 peer'") == 1)
+    if [session["inner"] for session in node.inventory()] != ["10.9.0.77"]:
+        raise Failure(f"the client has 10.9.0.77, and the command says {node.inventory()}")
+    node.agent("stop")
+    node.hang_up()
+    say("the secrets file gives the client its address, 10.9.0.77")
+
+
 def _demote(node, say, mode):
     """Demote tells every client and leaves a fresh, idle daemon."""
     count = len(node.clients)
@@ -265,14 +289,37 @@ def _killed(node, say, mode):
     node.dial(3)
     node.run("setsid pppd nodetach noauth pty 'sleep 1000' unit 77 passive silent </dev/null >/dev/null 2>&1 &")
     until("a foreign pppd runs", 10, lambda: node.count("pgrep -f 'unit 7[7]'") > 0)
+    _inventory(node, say, mode)
     node.run("kill -KILL $(cat /run/xl2tpd.pid)")
+    if not all(session["orphan"] for session in node.inventory()):
+        raise Failure(f"xl2tpd is gone, and a session has one: {node.inventory()}")
     took, _ = node.agent("stop")
+    if node.inventory():
+        raise Failure(f"after stop there are sessions: {node.inventory()}")
     if node.count("pgrep -f '[p]ppd.*options.xl2tpd'") or not node.count("pgrep -f 'unit 7[7]'"):
         raise Failure("stop left a pppd of ours, or ended one that is not")
     node.agent("monitor", 7)
     node.run("for pid in $(pgrep -f 'unit 7[7]'); do kill -KILL $pid; done; true", check=False)
     node.hang_up()
     say(f"{mode}: xl2tpd killed, its sessions ended by stop in {took:.1f} s, a foreign pppd lives on")
+
+
+def _inventory(node, say, mode):
+    """The command lists what is there: the clients, with the addresses they have themselves; nobody else's pppd."""
+    began = time.monotonic()
+    sessions = node.inventory()
+    took = time.monotonic() - began
+    found = sorted((session["user"], session["outer"], session["inner"]) for session in sessions)
+    lines = node.run("ip -n clients -o -4 address show | grep 'peer 10.9.0.1'").output.splitlines()
+    inner = sorted(line.split()[3] for line in lines)
+    if sorted(one[2] for one in found) != inner or [one[:2] for one in found] != [("probe", _address(n)) for n in range(3)]:
+        raise Failure(f"there are {inner}, and the command finds {found}")
+    for session in sessions:
+        if not session["interface"] or not session["in_bytes"] or not session["out_bytes"] or session["orphan"]:
+            raise Failure(f"the command says of a session {session}")
+        if (mode == "kernel") != bool(session["tunnel"] and session["session"]):
+            raise Failure(f"in {mode} mode, tunnel {session['tunnel']} and session {session['session']}")
+    say(f"{mode}: three sessions listed in {took:.2f} s, with users, addresses and bytes; the foreign pppd is not")
 
 
 def _suspended(node, say, mode):

@@ -19,6 +19,29 @@ struct RoutingTests {
     #expect(!link.promotesSecondaries)
   }
 
+  @Test("A PPP interface and what went through it")
+  func pppLink() throws {
+    let link = bytes(
+      """
+      54 00 00 00              # length 84
+      10 00 02 00              # RTM_NEWLINK, NLM_F_MULTI
+      07 00 00 00 d0 29 00 00  # sequence 7, port
+      00 00                    # family, padding
+      00 02                    # ARPHRD_PPP
+      03 00 00 00              # index 3
+      d1 10 01 00              # UP POINTOPOINT RUNNING NOARP MULTICAST LOWER_UP
+      00 00 00 00              # change mask
+      09 00 03 00 70 70 70 30 00 00 00 00   # IFLA_IFNAME ppp0
+      28 00 17 00                           # IFLA_STATS64, as far as it is read
+        0c 00 00 00 00 00 00 00  0d 00 00 00 00 00 00 00   # packets in, out
+        da 00 00 00 00 00 00 00  d4 00 00 00 01 00 00 00   # bytes in 218, out 4294967508
+        00 00 00 00
+      """)
+    #expect(try decoded(link, PPPLink.init) == PPPLink(index: 3, name: "ppp0", received: 218, sent: 4_294_967_508))
+    #expect(try decoded(Fixture.link, PPPLink.init) == nil)
+    #expect(Message.getLinksWithTraffic.payload == [UInt8](repeating: 0, count: 16))
+  }
+
   @Test("A link is asked for by either kind of name")
   func linkRequests() {
     #expect(

@@ -74,10 +74,10 @@ struct Alert: Equatable {
     let numeric: Set = ["rc", "target_rc", "status", "interval", "exec_time", "timestamp_epoch", "timestamp_usec", "node_sequence"]
     var members = values.sorted { $0.key < $1.key }.map { name, value in
       let number = numeric.contains(name) ? Int(value) : nil
-      return "\(quoted(name)):\(number.map { String($0) } ?? quoted(value))"
+      return "\(name.jsonQuoted):\(number.map { String($0) } ?? value.jsonQuoted)"
     }
-    if let exitReason { members.append("\"exit_reason\":\(quoted(exitReason))") }
-    members += ["\"failure\":\(isFailure)", "\"summary\":\(quoted(summary))"]
+    if let exitReason { members.append("\"exit_reason\":\(exitReason.jsonQuoted)") }
+    members += ["\"failure\":\(isFailure)", "\"summary\":\(summary.jsonQuoted)"]
     return "{\(members.joined(separator: ","))}"
   }
 }
@@ -85,19 +85,4 @@ struct Alert: Equatable {
 /// At most so many bytes; a character that the cut divides becomes U+FFFD.
 func cut(_ text: String, to limit: Int = Alert.limit) -> String {
   text.utf8.count <= limit ? text : String(decoding: text.utf8.prefix(limit), as: UTF8.self)
-}
-
-private func quoted(_ text: String) -> String {
-  var result = "\""
-  for scalar in text.unicodeScalars {
-    switch scalar {
-    case "\"": result += "\\\""
-    case "\\": result += "\\\\"
-    case _ where scalar.value < 32 || scalar.value == 127:
-      let hex = String(scalar.value, radix: 16)
-      result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-    default: result.unicodeScalars.append(scalar)
-    }
-  }
-  return result + "\""
 }
