@@ -38,6 +38,7 @@ import Testing
           case .silent, .refuses, .unreachable: return []
           }
         }
+        socket.isRefused = behaviour == .refuses
         return socket
       }
     }
@@ -79,8 +80,8 @@ import Testing
       ])
   }
 
-  @Test func aServerThatCannotBeReachedCostsNothing() {
-    let world = World([.answers, .unreachable])
+  @Test(arguments: [Server.refuses, .unreachable]) func aServerThatCannotBeReachedCostsNothing(behaviour: Server) {
+    let world = World([.answers, behaviour])
     #expect(world.node.perform("start", Self.parameters, clone: true) == Outcome(.success))
     let before = world.node.machine.clock.now
     #expect(world.node.perform("promote", Self.parameters, clone: true) == Outcome(.success))

@@ -5,9 +5,10 @@ import Testing
 /// when it ends with 0. What is missing here (root, User-Mode Linux, the package) is a skip with its reason.
 @Suite(.serialized, .enabled(if: LabDriver.missing == nil, "\(LabDriver.missing ?? "")"))
 struct LabTests {
-  @Test("Warm standby: a planned switch, dead daemons, the plug pulled", .timeLimit(.minutes(15)))
+  @Test("Warm standby, with RADIUS: a planned switch, dead daemons, the plug pulled", .timeLimit(.minutes(15)))
   func promotable() throws {
-    try LabDriver.run("play", "switchover", "dead-xl2tpd", "dead-charon", "power-cut", "--layout", "promotable")
+    try LabDriver.run(
+      "play", "accounted", "switchover", "dead-xl2tpd", "dead-charon", "power-cut", "accounts", "--layout", "promotable")
   }
 
   @Test("IPsec SAs outlive their gateway, and what a dead charon leaves is cleaned up", .timeLimit(.minutes(10)))

@@ -19,7 +19,8 @@ GATEWAY_MODULES = ("af_packet", "tun", "ppp_generic", "ppp_async", "l2tp_ppp", "
 CLIENT_MODULES = GATEWAY_MODULES[:-1]
 
 PSK = "correct horse battery staple"
-_PPP_SECRETS = '# user  server  secret  addresses\nclient  vpnha  "open sesame"  *\nprobe  vpnha  "are you there"  *\n'
+PASSWORD = "open sesame"
+_PPP_SECRETS = f'# user  server  secret  addresses\nclient  vpnha  "{PASSWORD}"  *\nprobe  vpnha  "are you there"  *\n'
 _CHARON_LOG = """
 charon-systemd {
   filelog {
@@ -82,6 +83,7 @@ port = 1701
 [lns default]
 ip range = {POOL[name]}
 local ip = {INNER}
+pass peer = yes
 require authentication = yes
 refuse pap = yes
 name = vpnha

@@ -3,6 +3,7 @@
 import re
 import time
 
+import accounted
 import path
 import probes
 from config import VIP
@@ -179,4 +180,7 @@ SCENARIOS = {
     "path-loss": path.path_loss,
     "dead-uplink": path.dead_uplink,
     "alerted": path.alerted,
+    "accounted": accounted.accounted,
+    "accounts": accounted.accounts,
+    "interim": accounted.interim,
 }
