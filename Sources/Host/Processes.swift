@@ -77,6 +77,10 @@ public protocol Processes: AnyObject {
   func owner(ofSocket inode: UInt64) throws(SystemError) -> Process?
   /// Signals exactly this process; nothing happens when it has gone, even if its pid was reused (pidfd and start time).
   func signal(_ signal: Signal, to process: Process) throws(SystemError)
+  /// Sets how much this process leaves the processor to others, −20 to 19 (`setpriority(2)`), and returns what it was. Nothing
+  /// happens, and the answer is `niceness`, when it has gone.
+  @discardableResult
+  func setNiceness(_ niceness: Int32, of process: Process) throws(SystemError) -> Int32
   /// Whether this very process (same pid and start time) still exists and is not a zombie.
   func isAlive(_ process: Process) throws(SystemError) -> Bool
   /// Starts a daemon in a session of its own with standard streams on `/dev/null`; it outlives us.

@@ -54,6 +54,9 @@ public protocol Sockets: AnyObject {
   /// The addresses UDP sockets are bound to on `port`, wildcard included, over both families, with the inode of each
   /// socket; reads `/proc/net/udp`.
   func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener]
+  /// Copies of the UDP datagrams that arrive for `address` (IPv4) and `port`, whoever else receives them: from the UDP header
+  /// on. Nothing can be sent.
+  func overhear(udpTo address: IPAddress, port: UInt16) throws(SystemError) -> any DatagramSocket
   /// The unconnected UDP socket of `process` that is bound to `address` or to all addresses; nil when it has none among its
   /// first 1024 descriptors. Costs nothing for each socket of the node, as a list of them does.
   func udpListener(on address: IPAddress, port: UInt16, in process: Process) throws(SystemError) -> UDPListener?

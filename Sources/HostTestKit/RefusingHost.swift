@@ -119,6 +119,9 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   public func signal(_ signal: Signal, to process: Process) throws(SystemError) {
     try refuse("processes.signal(\(signal) to \(process.pid))")
   }
+  public func setNiceness(_ niceness: Int32, of process: Process) throws(SystemError) -> Int32 {
+    try refuse("processes.setNiceness(\(niceness) of \(process.pid))")
+  }
   public func isAlive(_ process: Process) throws(SystemError) -> Bool { try refuse("processes.isAlive(\(process.pid))") }
   public func launch(_ command: Command) throws(SystemError) -> Process { try refuse("processes.launch(\(command.path))") }
   public func awaitLaunches(before deadline: Instant) throws(SystemError) { try refuse("processes.awaitLaunches()") }
@@ -197,6 +200,9 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
     try refuse("sockets.connect(toTCP: \(address) \(port))")
   }
   public func addresses(of name: String) throws(SystemError) -> [IPAddress] { try refuse("sockets.addresses(of: \(name))") }
+  public func overhear(udpTo address: IPAddress, port: UInt16) throws(SystemError) -> any DatagramSocket {
+    try refuse("sockets.overhear(udpTo: \(address) \(port))")
+  }
   public func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     try refuse("sockets.udpListeners(on: \(port))")
   }

@@ -5,6 +5,8 @@ public final class ScriptedProcesses: Processes {
   public var table: [Process] = []
   /// What a process does about signals; without an entry it ends. Whatever it says, KILL ends it unless `unkillable`.
   public var reactions: [Int32: (Signal) -> Void] = [:]
+  /// What follows when a signal ends a process that has no reaction to it.
+  public var endings: [Int32: () -> Void] = [:]
   /// Pids by the inode of a socket they have open.
   public var socketOwners: [UInt64: Int32] = [:]
   /// What somebody launched who was killed meanwhile: it appears at that moment, or when it is waited for.
@@ -19,6 +21,8 @@ public final class ScriptedProcesses: Processes {
   public private(set) var ran: [Command] = []
   /// Arguments with which this program was started anew; such a process is in no table.
   public private(set) var relaunched: [[String]] = []
+  /// By pid; 0 where there is no entry.
+  public private(set) var nicenesses: [Int32: Int32] = [:]
   public private(set) var signals: [(signal: Signal, pid: Int32)] = []
 
   /// What calls itself the current process; in no table unless a test puts it there.
@@ -85,7 +89,12 @@ public final class ScriptedProcesses: Processes {
       reaction(signal)
     } else {
       table.remove(at: index)
+      endings[process.pid]?()
     }
+  }
+  public func setNiceness(_ niceness: Int32, of process: Process) throws(SystemError) -> Int32 {
+    try calls.changes("processes.setNiceness(\(niceness) of \(process.pid))")
+    return nicenesses.updateValue(niceness, forKey: process.pid) ?? 0
   }
   public func isAlive(_ process: Process) throws(SystemError) -> Bool {
     try calls.sees("processes.isAlive(\(process.pid))")

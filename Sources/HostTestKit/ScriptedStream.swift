@@ -171,6 +171,8 @@ public final class ScriptedSockets: Sockets {
   public var neighbours: ((IPAddress) throws(SystemError) -> any DatagramSocket)?
   /// Answers for every address and TCP port; without it `ECONNREFUSED`.
   public var tcp: ((IPAddress, UInt16) throws(SystemError) -> any ByteStream)?
+  /// What arrives for others; without it `EPERM`.
+  public var overheard: (any DatagramSocket)?
   public var names: [String: [IPAddress]] = [:]
 
   private let calls: Calls
@@ -237,6 +239,11 @@ public final class ScriptedSockets: Sockets {
   public func addresses(of name: String) throws(SystemError) -> [IPAddress] {
     try calls.sees("sockets.addresses(of: \(name))")
     return names[name] ?? []
+  }
+  public func overhear(udpTo address: IPAddress, port: UInt16) throws(SystemError) -> any DatagramSocket {
+    try calls.sees("sockets.overhear(udpTo: \(address) \(port))")
+    guard let overheard else { throw SystemError("overhearing \(address) port \(port)", .notPermitted) }
+    return overheard
   }
   public func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     try calls.sees("sockets.udpListeners(on: \(port))")

@@ -118,13 +118,15 @@ final class Dialogue {
   func runPPP() throws(SessionProbe.Failure) -> SessionProbe.Session {
     phase = .link
     try request(
-      PPPProtocol.lcp, { [PPPOption(type: 5, value: magic)] }, until: { weAreAcknowledged && theyAreAcknowledged },
+      PPPProtocol.lcp, { [PPPOption(type: 5, value: magic)] }, isAsked: { theyAreAcknowledged },
+      until: { weAreAcknowledged && theyAreAcknowledged },
       "the server does not agree on the link in time")
     phase = .authentication
     if method != .none { try authenticate() }
     phase = .address
     try request(
-      PPPProtocol.ipcp, { [PPPOption(type: 3, value: address)] }, until: { ipcpIsOpen.ours && ipcpIsOpen.theirs },
+      PPPProtocol.ipcp, { [PPPOption(type: 3, value: address)] }, isAsked: { ipcpIsOpen.theirs },
+      until: { ipcpIsOpen.ours && ipcpIsOpen.theirs },
       address == [0, 0, 0, 0]
         ? "the server gives no address in time: is the pool exhausted?" : "the server does not agree on addresses in time")
     guard let given = IPAddress(bytes: address), !given.isUnspecified else { throw failed("the server gives the address 0.0.0.0") }
@@ -135,8 +137,12 @@ final class Dialogue {
   }
 
   /// Sends a configure request, again every second, until `isDone`.
+  ///
+  /// The first one often comes too early: a pppd has only just been started, and nobody keeps a datagram for it. When it asks us
+  /// itself (`isAsked`) it is there, so it is asked again soon after, unless it answers what we asked before.
   private func request(
-    _ proto: UInt16, _ options: () -> [PPPOption], until isDone: () -> Bool, _ otherwise: @autoclosure () -> String
+    _ proto: UInt16, _ options: () -> [PPPOption], isAsked: () -> Bool, until isDone: () -> Bool,
+    _ otherwise: @autoclosure () -> String
   ) throws(SessionProbe.Failure) {
     var again = clock.now
     var last: [PPPOption] = []
@@ -152,9 +158,13 @@ final class Dialogue {
         if clock.now >= deadline { throw failed(otherwise()) }
         continue
       }
+      let wasSilent = !isAsked()
       if case .frame(let frame) = event { try handle(frame) }
+      if wasSilent, isAsked() { again = min(again, clock.now + Self.headStart) }
     }
   }
+  /// Time for the answer to an earlier request: a second one would begin the negotiation anew.
+  private static let headStart = Duration.milliseconds(100)
 
   private func authenticate() throws(SessionProbe.Failure) {
     var again = clock.now

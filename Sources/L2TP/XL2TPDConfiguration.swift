@@ -33,12 +33,17 @@ public struct XL2TPDConfiguration: Hashable, Sendable {
     var line = 0
     for raw in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
       line += 1
+      // What the daemon reads at once; the rest it would take for another line, unless the line is a comment by then.
+      if raw.count > Self.longestLine, !raw.prefix(Self.longestLine).contains(UInt8(ascii: ";")) {
+        throw SyntaxError(line: line, what: "more than \(Self.longestLine) bytes")
+      }
       let text = Self.trimmed(raw.prefix { $0 != UInt8(ascii: ";") && $0 != 0 })
       guard let first = text.first else { continue }
       if first == UInt8(ascii: "[") {
         sections.append(try Self.section(text, line))
         continue
       }
+      if first == UInt8(ascii: "#") { throw SyntaxError(line: line, what: "'#' begins no comment, ';' does") }
       guard !sections.isEmpty else { throw SyntaxError(line: line, what: "a setting outside of a section") }
       guard let equals = text.firstIndex(of: UInt8(ascii: "=")) else { throw SyntaxError(line: line, what: "no '='") }
       let setting = Setting(
@@ -61,11 +66,16 @@ public struct XL2TPDConfiguration: Hashable, Sendable {
     return Section(kind: kind, name: parts.count == 2 ? String(decoding: parts[1], as: UTF8.self) : "")
   }
 
+  private static let longestLine = 1023
+
   private static func trimmed(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
-    let head = text.drop { $0 <= 0x20 }
-    guard let last = head.lastIndex(where: { $0 > 0x20 }) else { return [] }
+    let head = text.drop(while: isSpace)
+    guard let last = head.lastIndex(where: { !isSpace($0) }) else { return [] }
     return head[...last]
   }
+
+  /// The daemon compares with 33, and its characters have a sign: a byte order mark, or a space that is none, is space to it.
+  private static func isSpace(_ byte: UInt8) -> Bool { byte <= 0x20 || byte >= 0x80 }
 
   /// The last setting of `word` in any `[global]` section.
   public func global(_ word: String) -> Setting? {
@@ -83,6 +93,11 @@ public struct XL2TPDConfiguration: Hashable, Sendable {
 
   /// Whether peers outside of an `lac` range are turned away.
   public var hasAccessControl: Bool { global("access control").map { Self.isYes($0.value) } ?? false }
+
+  /// Whether there is a server that takes clients: a default one, or one that names them (`get_lns`).
+  public var hasServer: Bool {
+    sections.contains { $0.kind == .lns && ($0.name.lowercased() == "default" || $0["lac"] != nil) }
+  }
 
   /// Whether sessions run through a pseudo-terminal of the daemon even where the kernel knows L2TP. Up to 1.3.18 any value
   /// of `ipsec saref` means that too.

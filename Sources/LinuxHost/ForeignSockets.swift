@@ -32,6 +32,10 @@ extension LinuxSockets {
       }
       return
     }
+    try attach(filter, to: socket.number, operation)
+  }
+
+  func attach(_ filter: SocketFilter, to socket: Int32, _ operation: String) throws(SystemError) {
     var instructions = filter.instructions.map {
       sock_filter(code: $0.code, jt: $0.jumpIfTrue, jf: $0.jumpIfFalse, k: $0.operand)
     }
@@ -39,7 +43,7 @@ extension LinuxSockets {
     try check(operation) {
       instructions.withUnsafeMutableBufferPointer { instructions in
         var program = sock_fprog(len: count, filter: instructions.baseAddress)
-        return setsockopt(socket.number, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<sock_fprog>.size))
+        return setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<sock_fprog>.size))
       }
     }
   }

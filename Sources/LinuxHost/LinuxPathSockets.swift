@@ -3,7 +3,7 @@ import Glibc
 import Host
 import Netlink
 
-// Sockets of what lies under UDP: ICMP, and neighbours on a link.
+// Sockets of what lies under UDP: ICMP, datagrams for somebody else, and neighbours on a link.
 
 extension LinuxSockets {
   public func connect(toICMP address: IPAddress, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
@@ -21,6 +21,21 @@ extension LinuxSockets {
     let local = try SocketAddress(boundTo: socket.number, operation)
     let datagrams = LinuxDatagrams(socket, local, to: "\(address)")
     return address.isIPv6 ? datagrams : HeaderlessDatagrams(datagrams)
+  }
+
+  public func overhear(udpTo address: IPAddress, port: UInt16) throws(SystemError) -> any DatagramSocket {
+    let operation = "overhearing \(address) port \(port)"
+    guard !address.isIPv6 else { throw SystemError(operation, .notSupported) }
+    let type = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+    let socket = Descriptor(owning: try check(operation) { Glibc.socket(AF_INET, type, Int32(IPPROTO_UDP)) })
+    // Before it is bound, so that nothing else comes in. The IP header's length first, then the destination port.
+    let filter = SocketFilter([
+      .init(0xb1, 0), .init(0x48, 2), .init(0x15, UInt32(port), jumpIfFalse: 1), .init(0x06, .max), .init(0x06, 0),
+    ])
+    try attach(filter, to: socket.number, operation)
+    try check(operation) { SocketAddress(address, port: 0).withPointer { bind(socket.number, $0, $1) } }
+    let local = try SocketAddress(boundTo: socket.number, operation)
+    return HeaderlessDatagrams(LinuxDatagrams(socket, local, to: "\(address)"))
   }
 
   public func connect(

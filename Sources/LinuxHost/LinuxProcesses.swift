@@ -137,6 +137,22 @@ public final class LinuxProcesses: Processes {
     }
   }
 
+  public func setNiceness(_ niceness: Int32, of process: Process) throws(SystemError) -> Int32 {
+    let operation = "setting the niceness of process \(process.pid)"
+    guard process.pid > 0 else { throw SystemError(operation, .invalidArgument) }
+    // The kernel takes a pid here. Should it be another's in the next moment, no harm is done.
+    guard try isAlive(process) else { return niceness }
+    do throws(SystemError) {
+      errno = 0
+      let before = getpriority(Int32(PRIO_PROCESS.rawValue), id_t(process.pid))
+      if before == -1, errno != 0 { throw SystemError(operation, Errno(rawValue: errno)) }
+      try check(operation) { setpriority(Int32(PRIO_PROCESS.rawValue), id_t(process.pid), niceness) }
+      return before
+    } catch where error.errno == .noSuchProcess {
+      return niceness
+    }
+  }
+
   // MARK: Starting
 
   public func launch(_ command: Command) throws(SystemError) -> Process {

@@ -174,6 +174,11 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
       () throws(SystemError) in try host.processes.signal(signal, to: process)
     }
   }
+  func setNiceness(_ niceness: Int32, of process: Process) throws(SystemError) -> Int32 {
+    try done("set the niceness of process \(process.pid) to \(niceness)", { "it was \($0)" }) {
+      () throws(SystemError) in try host.processes.setNiceness(niceness, of: process)
+    }
+  }
   func isAlive(_ process: Process) throws(SystemError) -> Bool {
     try seen("process \(process.pid) is alive", { "\($0)" }) {
       () throws(SystemError) in try host.processes.isAlive(process)
@@ -292,6 +297,11 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
   func connect(toICMP address: IPAddress, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
     try seen("ICMP socket to \(address)", { _ in "there" }) {
       () throws(SystemError) in try host.sockets.connect(toICMP: address, from: source)
+    }
+  }
+  func overhear(udpTo address: IPAddress, port: UInt16) throws(SystemError) -> any DatagramSocket {
+    try seen("what arrives for \(address) port \(port)", { _ in "overheard" }) {
+      () throws(SystemError) in try host.sockets.overhear(udpTo: address, port: port)
     }
   }
   func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {

@@ -161,6 +161,77 @@ import Testing
     #expect(node.farewells == 15)
   }
 
+  /// A daemon with many to tell is not taken for one that hangs, and its pppds make way for it.
+  @Test func aDaemonThatIsBusyTellingIsWaitedFor() {
+    let node = L2TPGateway()
+    node.usesKernel = true
+    let daemon = node.running(sessions: 100)
+    node.machine.processes.reactions[daemon.pid] = { [unowned node] _ in
+      node.machine.clock.after(.seconds(4)) {
+        for index in 0..<100 { node.acknowledge(index) }
+        for pppd in node.machine.processes.table where pppd.parent == daemon.pid { node.machine.processes.vanish(pppd.pid) }
+        node.gone(daemon)
+      }
+    }
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.signals.map(\.signal) == [.interrupt])
+    #expect(node.machine.processes.nicenesses.count == 100 && node.machine.processes.nicenesses.values.allSatisfy { $0 == 19 })
+    #expect(node.machine.log.messages().contains("told 100 of 100 clients that L2TP ends here; of 100 sessions 100 ended and 0 were killed"))
+  }
+
+  /// Whatever the clients need and drain_timeout grants: there is time left for a fresh daemon, and demote does not fail.
+  @Test(arguments: [5, 20, 40, 90]) func timeIsKeptForTheFreshDaemon(timeout: Int) {
+    let node = L2TPGateway()
+    node.usesKernel = true
+    let daemon = node.running(sessions: 100)
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    // It tells four a second and does not get far with that; what it has open dies with it.
+    node.machine.processes.reactions[daemon.pid] = { [unowned node] signal in
+      guard signal == .interrupt else { return }
+      for index in 0..<100 {
+        node.machine.clock.after(.milliseconds(250 * index)) {
+          if node.machine.processes.table.contains(where: { $0.pid == daemon.pid }) { node.acknowledge(index) }
+        }
+      }
+    }
+    node.machine.processes.endings[daemon.pid] = { [unowned node] in node.gone(daemon) }
+    for pppd in node.machine.processes.table.dropFirst() { node.machine.processes.makeStubborn(pppd) }
+    let before = node.machine.clock.now
+    #expect(node.perform("demote", ["drain_timeout": "1000"], clone: true, timeout: timeout * 1000) == Outcome(.success))
+    // A quarter of the time, at least two seconds, was left when the daemon was given up.
+    let took = node.machine.clock.now - before
+    #expect(took <= .milliseconds(timeout * 1000 - 2000) && took >= .seconds(1), "\(took)")
+    let told = Int(node.machine.log.lines.compactMap { $0.fields["VPNHA_TOLD"] }.first ?? "") ?? -1
+    #expect(timeout > 40 ? told == 100 : told > 4 && told < 100, "\(told)")
+    #expect(node.machine.processes.table.map(\.executable) == [L2TPGateway.program])
+    #expect(node.isShut)
+  }
+
+  /// A client that does not acknowledge its farewell may not know: it is not counted, and it is not waited for.
+  @Test func whoDoesNotAcknowledgeIsNotTold() {
+    let node = L2TPGateway()
+    node.usesKernel = true
+    node.running(sessions: 5)
+    node.hearing = 3
+    let before = node.machine.clock.now
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.clock.now - before <= .milliseconds(500))
+    #expect(
+      node.machine.log.messages(from: .warning)
+        == ["told 3 of 5 clients that L2TP ends here; the others did not acknowledge it, so they find out by their own timers; of 5 sessions 5 ended and 0 were killed"])
+  }
+
+  /// Where nobody may listen, what was sent has to count, and the log says so.
+  @Test func withoutTheRightToListenWhatWasSentCounts() {
+    let node = L2TPGateway()
+    node.machine.sockets.overheard = nil
+    node.running(sessions: 2)
+    #expect(node.perform("stop", ["drain_timeout": "0"]) == Outcome(.success))
+    #expect(
+      node.machine.log.messages().contains(
+        "told 2 of 2 clients that L2TP ends here, heard by whom is unknown; of 2 sessions 2 ended and 0 were killed"))
+  }
+
   @Test func withoutTimeToDrainTheDaemonTellsAllAtOnce() {
     let node = L2TPGateway()
     node.running(sessions: 15)
@@ -194,7 +265,10 @@ import Testing
     node.machine.files.put("\(pppd.pid)\n", at: "/run/ppp0.pid")
     node.machine.network.all.append(Link(index: 9, name: "ppp0", kind: "ppp"))
     // The daemon says goodbye and leaves this pppd behind.
-    node.machine.processes.reactions[daemon.pid] = { [unowned node] _ in node.gone(daemon) }
+    node.machine.processes.reactions[daemon.pid] = { [unowned node] _ in
+      for index in 0..<2 { node.acknowledge(index) }
+      node.gone(daemon)
+    }
     #expect(node.perform("stop", ["drain_timeout": "3"]) == Outcome(.success))
     #expect(
       node.machine.log.messages(from: .warning)

@@ -32,8 +32,13 @@ final class L2TPGateway {
   var isShut: Bool { machine.sockets.listeners[1701]?.contains { machine.sockets.filters[$0.inode] != nil } ?? false }
   /// What a daemon's peers have been told.
   var farewells = 0
+  /// Clients that acknowledge the farewell; nil: all do.
+  var hearing: Int?
+  let overheard: ScriptedDatagrams
 
   init(hasAddress: Bool = true) {
+    overheard = ScriptedDatagrams(from: Self.vip, port: 0, calls: machine.calls, clock: machine.clock) { _ in [] }
+    machine.sockets.overheard = overheard
     let files = machine.files
     files.putExecutable(Self.program)
     files.putExecutable("/usr/sbin/pppd")
@@ -94,11 +99,20 @@ final class L2TPGateway {
 
   private func signalled(_ process: Process, _ signal: Signal) {
     guard behaviour != .hangs else { return }
-    if signal == .interrupt { farewells += tunnels }
+    if signal == .interrupt {
+      farewells += tunnels
+      for index in 0..<(hearing ?? tunnels) { acknowledge(index) }
+    }
     for pppd in machine.processes.table where pppd.parent == process.pid { machine.processes.vanish(pppd.pid) }
     gone(process)
     machine.files.nodes["/run/xl2tpd.pid"] = nil
     machine.files.nodes[Self.control] = nil
+  }
+
+  /// The client of tunnel `index` acknowledges a farewell.
+  func acknowledge(_ index: Int) {
+    let udp: [UInt8] = [0x06, 0xa5, 0x06, 0xa5, 0x00, 0x14, 0x00, 0x00]
+    overheard.arrive(udp + ControlMessage(tunnel: UInt16(index + 9), number: 1, expected: 5).bytes)
   }
 
   /// A death without a last word: pppds live on as children of init.
@@ -192,6 +206,11 @@ final class L2TPGateway {
     ("[global]\nlisten-addr = 0.0.0.0\n", "config: /etc/xl2tpd/xl2tpd.conf line 2: bound to 0.0.0.0, xl2tpd answers from another address"),
     ("[global]\nport = x\n", "config: /etc/xl2tpd/xl2tpd.conf has port x, which is none"),
     ("[global]\nnonsense\n", "config: /etc/xl2tpd/xl2tpd.conf line 2: no '='"),
+    ("[global]\nlisten-addr = 203.0.113.50\n[lns vpn]\nip range = 10.9.0.10-10.9.0.20\n",
+      "config: /etc/xl2tpd/xl2tpd.conf has no [lns default], and no other lns that names a lac: nobody gets in"),
+    ("# our VIP\n[global]\nlisten-addr = 203.0.113.50\n", "config: /etc/xl2tpd/xl2tpd.conf line 1: '#' begins no comment, ';' does"),
+    ("[global]\nlisten-addr = 203.0.113.50\nlisten-addr = 203.0.113.51\n[lns default]\n",
+      "address: is 203.0.113.50, but /etc/xl2tpd/xl2tpd.conf line 3 has listen-addr 203.0.113.51"),
     ("[global]\nlisten-addr = 203.0.113.50\n[lns default]\npppoptfile = /etc/ppp/none\n",
       "config: /etc/xl2tpd/xl2tpd.conf has pppoptfile /etc/ppp/none, which is missing"),
   ]) func configurationsThatCannotServe(text: String, reason: String) {

@@ -44,6 +44,22 @@ import Testing
     #expect(try processes.isAlive(group) == false)
   }
 
+  @Test(.enabled(if: geteuid() == 0, "a lower niceness needs root")) func nicenessIsSetAndTold() throws {
+    func niceness(_ process: Process) -> Int32 { getpriority(Int32(PRIO_PROCESS.rawValue), id_t(process.pid)) }
+    let process = try sleeper()
+    defer { _ = failure { try processes.signal(.kill, to: process) } }
+    let before = niceness(process)
+    var other = process
+    other.startTime += 1
+    #expect(try processes.setNiceness(-10, of: other) == -10)
+    #expect(niceness(process) == before)
+    #expect(try processes.setNiceness(-1, of: process) == before && niceness(process) == -1)
+    #expect(try processes.setNiceness(-10, of: process) == -1 && niceness(process) == -10)
+    #expect(try processes.setNiceness(3, of: Process(pid: .max, startTime: 1, executable: "/x", arguments: [])) == 3)
+    let group = Process(pid: 0, startTime: 0, executable: "", arguments: [])
+    #expect(failure { try processes.setNiceness(0, of: group) }?.errno == .invalidArgument)
+  }
+
   /// A daemon in a container or in another network namespace is not this node's, whatever its path.
   @Test(.enabled(if: geteuid() == 0, "a network namespace needs root")) func otherNetworksAreNotSeen() throws {
     let ours = try sleeper()

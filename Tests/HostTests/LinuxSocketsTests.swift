@@ -34,6 +34,25 @@ import Testing
     #expect(failure { _ = try sockets.connect(toUnix: long, before: soon()) }?.errno == .nameTooLong)
   }
 
+  /// What arrives for one address and port is heard, whether or not anybody receives it there.
+  @Test(.enabled(if: geteuid() == 0, "a raw socket needs root")) func othersDatagramsAreOverheard() throws {
+    let loopback = try #require(IPAddress("127.0.0.1"))
+    let port = UInt16.random(in: 20_000...30_000)
+    let ear = try sockets.overhear(udpTo: loopback, port: port)
+    defer { ear.close() }
+    let elsewhere = try #require(IPAddress("127.0.0.2"))
+    for (address, at, byte) in [(loopback, port - 1, 1), (elsewhere, port, 2), (loopback, port, 3)] as [(IPAddress, UInt16, UInt8)] {
+      let client = try sockets.connect(toUDP: address, port: at, from: nil)
+      try client.send([byte, 0xab])
+      if byte < 3 { continue }
+      let heard = try #require(try ear.receive(limit: 100, before: soon()))
+      let ports = [client.localPort, port].flatMap { [UInt8($0 >> 8), UInt8(truncatingIfNeeded: $0)] }
+      #expect(heard.prefix(6) == ports + [0, 10] && heard.count == 10 && heard.suffix(2) == [3, 0xab])
+    }
+    #expect(try ear.receive(limit: 100, before: LinuxClock().now) == nil)
+    #expect(failure { _ = try sockets.overhear(udpTo: try #require(IPAddress("::1")), port: port) }?.errno == .notSupported)
+  }
+
   @Test func aFullQueueTimesOut() throws {
     let listener = listen("full", backlog: 0)
     defer { close(listener) }

@@ -17,6 +17,8 @@ private final class Server {
   var compresses = false
   /// Every n-th control message of the client is lost. (PPP repairs its own losses on both ends; this server's does not.)
   var loses = 0
+  /// The client's first request for a link comes before pppd can hear it.
+  var isBornLate = false
   private(set) var seen: [ControlMessage.Kind] = []
   private(set) var tunnels = 0
 
@@ -28,7 +30,8 @@ private final class Server {
   private var expected: UInt16 = 0
   private var count = 0
   private let challenge = [UInt8](1...16)
-  private var requested = false
+  private var isAsked = false
+  private var isAcknowledged = false
 
   func answer(_ datagram: [UInt8]) -> [[UInt8]] {
     if let data = DataMessage(datagram) {
@@ -62,7 +65,7 @@ private final class Server {
       return [control(.incomingCallReply, clientSession, [.number(.assignedSession, session)])]
     case .incomingCallConnected:
       // pppd speaks first.
-      return [acknowledgement] + linkRequest().map { wrap($0) }
+      return [acknowledgement] + (isBornLate ? [] : linkRequest().map { wrap($0) })
     case .stop:
       tunnels -= 1
       return [acknowledgement]
@@ -91,13 +94,16 @@ private final class Server {
   private func ppp(_ proto: UInt16, _ packet: PPPPacket) -> [PPPFrame] {
     func frame(_ packet: PPPPacket, _ proto: UInt16 = proto) -> PPPFrame { PPPFrame(proto, packet.bytes) }
     switch (proto, packet.code) {
-    case (PPPProtocol.lcp, 1): return fault == .silentLink ? [] : [frame(PPPPacket(2, packet.identifier, packet.data))]
+    case (PPPProtocol.lcp, 1) where isBornLate:
+      isBornLate = false
+      return linkRequest()
+    case (PPPProtocol.lcp, 1):
+      if fault == .silentLink { return [] }
+      isAsked = true
+      return [frame(PPPPacket(2, packet.identifier, packet.data))] + (isAcknowledged ? opened() : [])
     case (PPPProtocol.lcp, 2):
-      switch method {
-      case nil: return network()
-      case [0xc0, 0x23]: return []
-      default: return [frame(PPPPacket(1, 42, [16] + challenge + "lns".utf8), PPPProtocol.chap)]
-      }
+      isAcknowledged = true
+      return isAsked ? opened() : []
     case (PPPProtocol.lcp, 3), (PPPProtocol.lcp, 4):
       fault = .none
       return linkRequest()
@@ -128,6 +134,15 @@ private final class Server {
       guard packet.data == wanted.bytes else { return [frame(PPPPacket(3, packet.identifier, wanted.bytes))] }
       return [frame(PPPPacket(2, packet.identifier, packet.data))]
     default: return []
+    }
+  }
+
+  /// What follows when both ends have agreed on the link.
+  private func opened() -> [PPPFrame] {
+    switch method {
+    case nil: network()
+    case [0xc0, 0x23]: []
+    default: [PPPFrame(PPPProtocol.chap, PPPPacket(1, 42, [16] + challenge + "lns".utf8).bytes)]
     }
   }
 
@@ -213,6 +228,15 @@ private final class Server {
     let server = Server()
     server.loses = loses
     #expect(try run(server, seconds: 60).get().address == IPAddress("10.9.0.10"))
+  }
+
+  /// A pppd that was being started when it was asked is asked again as soon as it speaks.
+  @Test func aServerThatWasNotThereYetCostsNoSecond() throws {
+    let server = Server()
+    server.isBornLate = true
+    let before = clock.now
+    _ = try run(server).get()
+    #expect(clock.now - before <= .milliseconds(150))
   }
 
   @Test func wrongPasswordByPAPAndMD5() {

@@ -39,6 +39,21 @@ import Testing
     #expect(configuration.port == 4000 && configuration.listenAddress?.value == "192.0.2.9")
   }
 
+  /// Spaces as the daemon sees them, sections that come again, and what follows a closing bracket.
+  @Test func oddButGood() throws {
+    let configuration = try parse(
+      "\u{feff}[global] of all\n\u{a0}listen-addr\t =\t192.0.2.9\u{a0}\r\n;\(String(repeating: "x", count: 3000))\nname = a=b ; c = d\n[GLOBAL]\nport=1702")
+    #expect(configuration.listenAddress?.value == "192.0.2.9" && configuration.port == 1702)
+    #expect(configuration.global("name")?.value == "a=b" && configuration.global("name")?.line == 4)
+  }
+
+  @Test(arguments: [
+    ("[lns default]\n", true), ("[lns Default]\n", true), ("[lns  default]\n", false), ("[lns a]\n", false), ("[lac default]\n", false),
+    ("[lns a]\nlac = 192.0.2.1-192.0.2.9\n", true), ("[global]\n", false), ("", false),
+  ]) func whoeverIsServed(text: String, hasServer: Bool) throws {
+    #expect(try parse(text).hasServer == hasServer)
+  }
+
   @Test func anyValueOfSarefForcesUserspace() throws {
     #expect(try parse("[global]\nipsec saref = no\n").forcesUserspace)
   }
@@ -50,7 +65,10 @@ import Testing
   @Test(arguments: [
     ("port = 1\n", "line 1: a setting outside of a section"), ("[global]\nport\n", "line 2: no '='"),
     ("\n[global\n", "line 2: no closing bracket"), ("[globa]\n", "line 1: unknown section 'globa'"),
-    ("[]\n", "line 1: unknown section ''"),
+    ("[]\n", "line 1: unknown section ''"), ("[ global ]\n", "line 1: unknown section ''"),
+    ("# our gateway\n[global]\n", "line 1: '#' begins no comment, ';' does"),
+    ("[global]\n  #port = 1\n", "line 2: '#' begins no comment, ';' does"),
+    ("[global]\nport = \(String(repeating: " ", count: 1020))1\n", "line 2: more than 1023 bytes"),
   ]) func whatTheDaemonRefuses(text: String, reason: String) {
     do {
       _ = try XL2TPDConfiguration(Array(text.utf8))

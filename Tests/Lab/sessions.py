@@ -5,6 +5,7 @@ sessions in userspace.
 """
 
 import json
+import re
 import shutil
 import time
 
@@ -59,6 +60,8 @@ name = probe
 pppoptfile = /run/clients/{number}.options
 """,
         f"/run/clients/{number}.options": "name probe\nnoauth\nnoccp\nmtu 1400\nmru 1400\nnodefaultroute\nnodetach\n"
+                                          # Whatever the clients do costs the gateway's one processor, unlike in the world outside.
+                                          "ip-up-script /none\nip-down-script /none\n"
                                           f"logfile /run/clients/{number}.ppp\n"}
 
 
@@ -68,7 +71,7 @@ def _address(number):
 
 class Gateway(Node):
     def __init__(self, package, clients=CLIENTS):
-        modules = ["ppp_generic", "ppp_async", "ppp_mppe", "bsd_comp", "ppp_deflate", "l2tp_ppp", "veth"]
+        modules = ["ppp_generic", "ppp_async", "ppp_mppe", "bsd_comp", "ppp_deflate", "l2tp_ppp", "veth", "pppoe"]
         secrets = '"probe" * "right" *\n'  # of any client and of the test account
         files = {"/etc/ppp/chap-secrets": secrets, "/etc/ppp/pap-secrets": secrets, "/run/clients/": ""}
         for number in clients:
@@ -110,18 +113,20 @@ nodefaultroute
 {options}
 END""")
 
-    def agent(self, action, expected=0, level=0, password=None):
+    def agent(self, action, expected=0, level=0, password=None, timeout=40, drain=10):
         """Runs an action as a promotable clone would; returns how long it took and what was said."""
         account = f"OCF_RESKEY_test_user=probe OCF_RESKEY_test_password={password}" if password else ""
         began = time.monotonic()
-        reply = self.run(
-            f"OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=l2tp OCF_RESKEY_address={VIP} OCF_RESKEY_launcher=direct "
-            f"OCF_RESKEY_CRM_meta_promoted_max=1 OCF_RESKEY_CRM_meta_timeout=40000 OCF_RESKEY_CRM_meta_interval=10000 "
-            f"HA_LOGFILE=/run/agent.log OCF_CHECK_LEVEL={level} {account} {AGENT} {action}", timeout=60, check=False)
+        reply = self.run(f"OCF_CHECK_LEVEL={level} {account} {self.command(action, timeout, drain)}", timeout=timeout + 20, check=False)
         took = time.monotonic() - began
         if reply.status != expected:
             raise Failure(f"{action} ended with {reply.status} and not {expected}: {reply.output}")
         return took, reply.output
+
+    def command(self, action, timeout=40, drain=10):
+        return (f"OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=l2tp OCF_RESKEY_address={VIP} OCF_RESKEY_launcher=direct "
+                f"OCF_RESKEY_CRM_meta_promoted_max=1 OCF_RESKEY_CRM_meta_timeout={timeout * 1000} OCF_RESKEY_CRM_meta_interval=10000 "
+                f"OCF_RESKEY_drain_timeout={drain} HA_LOGFILE=/run/agent.log {AGENT} {action}")
 
     def count(self, command):
         return int(self.run(f"{command} | wc -l", check=False).output.split()[-1])
@@ -139,16 +144,39 @@ END""")
         wanted = self.clients[:count]
         for start in range(0, len(wanted), 10):
             numbers = wanted[start:start + 10]
-            # setsid: what starts here outlives the command.
-            self.run(f"""for n in {' '.join(map(str, numbers))}; do
-                rm -f /run/clients/$n.log /run/clients/$n.ppp
-                setsid ip netns exec clients xl2tpd -D -c /run/clients/$n.conf -p /run/clients/$n.pid \\
-                  -C /run/clients/$n.control >/run/clients/$n.log 2>&1 </dev/null &
-                done""")
+            self.call(numbers)
             until("every client has an address", 90, lambda: self.addresses() == numbers[-1] + 1)
+
+    def call(self, numbers):
+        """These clients begin to dial."""
+        # setsid: what starts here outlives the command. nice: in the world outside clients take no processor from the gateway.
+        self.run(f"""for n in {' '.join(map(str, numbers))}; do
+            rm -f /run/clients/$n.log /run/clients/$n.ppp
+            setsid nice -n 10 ip netns exec clients xl2tpd -D -c /run/clients/$n.conf -p /run/clients/$n.pid \\
+              -C /run/clients/$n.control >/run/clients/$n.log 2>&1 </dev/null &
+            done""")
+
+    def said(self, number, text):
+        """Whether a client's own log has `text`."""
+        return self.count(f"grep '{text}' /run/clients/{number}.log") > 0
+
+    def tunnels(self):
+        """How many tunnels the daemon has, by its own count."""
+        return int(self.run("xl2tpd-control available | sed -n 's/.*tunnels count=//p'").output.split()[-1])
 
     def addresses(self):
         return self.count("ip -n clients -o -4 address show | grep 'peer 10.9.0.1'")
+
+    def refused(self):
+        """How many datagrams the gate has kept from the daemon: the kernel counts what a socket's filter drops."""
+        return int(self.run("awk '$2 ~ /:06A5$/ && $3 ~ /:0000$/ { n += $NF } END { print n + 0 }' /proc/net/udp").output)
+
+    def begin_demote(self):
+        self.run(f"rm -f /run/agent.debug /run/demote.status; HA_debug=1 HA_DEBUGLOG=/run/agent.debug "
+                 f"setsid sh -c '{self.command('demote')}; echo $? >/run/demote.status' </dev/null >/run/demote.log 2>&1 &")
+
+    def demoted(self):
+        return self.run("test", "-s", "/run/demote.status", check=False).status == 0
 
     def hang_up(self):
         self.run("for file in /run/clients/*.pid; do kill -KILL $(cat $file); done; rm -f /run/clients/*.pid; true", check=False)
@@ -193,6 +221,7 @@ def _play(say, package):
         _killed(node, say, mode)
         _suspended(node, say, mode)
     _refused(node, say)
+    _shut(node, say)
     _static(node, say)
 
 
@@ -202,8 +231,9 @@ def _play_many(say, package):
     node.boot()
     node.setup()
     for mode in ("kernel", "userspace"):
-        _demote(node, say, mode)
-        node.agent("stop")
+        for timeout, drain in ((40, 10), (20, 15), (90, 60)):
+            _demote(node, say, mode, timeout, drain)
+            node.agent("stop")
 
 
 def _dial_in(node, say, mode):
@@ -227,6 +257,7 @@ def _refused(node, say):
              "echo '127.0.0.1 secret' >/etc/radiusclient/servers; touch /etc/radiusclient/port-id-map; echo '127.0.0.1 localhost gateway' >/etc/hosts\n"
              f"cat >/etc/radiusclient/dictionary <<END\n{ATTRIBUTES}END\n")
     stories = {
+        "the pool is exhausted": ({"pool": "10.9.0.10-10.9.0.10"}, "call: the server ends the call, "),
         "no address to give": ({"pool": None}, "address: the server gives"),
         "RADIUS is silent": ({"authentication": "require-pap", "options": "plugin radius.so"},
                              "authentication: the server does not decide in time: is RADIUS silent?"),
@@ -235,11 +266,16 @@ def _refused(node, say):
         node.configure(False, **settings)
         node.agent("start")
         node.agent("promote")
+        if story == "the pool is exhausted":
+            node.agent("monitor", 8, level=20, password="right")  # and its address is given back
+            node.dial(1)
+        before = node.sessions()
         took, reason = node.agent("monitor", 9, level=20, password="right")
         if expected not in reason:
             raise Failure(f"{story}, and that was explained so: {reason}")
-        until("the test sessions are gone", 20, lambda: node.sessions() == (0, 0))
+        until("the test sessions are gone", 20, lambda: node.sessions() == before)
         node.agent("stop")
+        node.hang_up()
         say(f"{story}: named after {took:.1f} s: {reason.strip().splitlines()[-1]}")
 
 
@@ -260,8 +296,8 @@ def _static(node, say):
     say("the secrets file gives the client its address, 10.9.0.77")
 
 
-def _demote(node, say, mode):
-    """Demote tells every client and leaves a fresh, idle daemon."""
+def _demote(node, say, mode, timeout=40, drain=10):
+    """Demote tells every client and leaves a fresh, idle daemon; what the log says of it is what the clients saw."""
     count = len(node.clients)
     node.configure(mode == "userspace")
     node.agent("start")
@@ -269,26 +305,34 @@ def _demote(node, say, mode):
     node.dial()
     node.agent("monitor", 8, level=10)
     node.journal()
-    took, _ = node.agent("demote")
-    if node.sessions() != (0, 0):
-        raise Failure(f"demote left {node.sessions()} pppds and interfaces")
-    until("every client was told", 10, lambda: node.told()[2] == 0)
-    by_tunnel, by_link, _ = node.told()
+    took, _ = node.agent("demote", timeout=timeout, drain=drain)
+    # pppds that were killed may need a moment, many of them more than one.
+    until("no pppd and no interface is left", 30, lambda: node.sessions() == (0, 0))
     said = node.journal()
-    if len(said) != 1 or f"told {count} of {count} clients" not in said[0]:
+    told = re.search(rf"told (\d+) of {count} clients", said[0]) if len(said) == 1 else None
+    if not told:
         raise Failure(f"the log says {said}")
+    until("the clients know what the log says they know", 20, lambda: count - node.told()[2] >= int(told[1]))
+    by_tunnel, by_link, neither = node.told()
+    say(f"{mode}, {timeout} s: {count} sessions ended by demote in {took:.1f} s; {by_tunnel} clients saw a StopCCN, {by_link} the end "
+        f"of PPP, {neither} nothing; the log: {said[0].split(': ', 1)[-1]}")
+    if int(told[1]) < count:
+        raise Failure("not every client was told")
     node.agent("monitor", 0, level=10)
     node.hang_up()
-    say(f"{mode}: {count} sessions ended by demote in {took:.1f} s; {by_tunnel} clients were told by StopCCN, {by_link} by PPP; "
-        f"the log: {said[0].split(': ', 1)[-1]}")
 
 
 def _killed(node, say, mode):
-    """xl2tpd dies without a word: its pppds are ours to end, and no other."""
+    """xl2tpd dies without a word: its pppds are ours to end, and no other. Another one is a PPPoE line that works."""
     node.agent("promote")
     node.dial(3)
-    node.run("setsid pppd nodetach noauth pty 'sleep 1000' unit 77 passive silent </dev/null >/dev/null 2>&1 &")
-    until("a foreign pppd runs", 10, lambda: node.count("pgrep -f 'unit 7[7]'") > 0)
+    node.run("""set -e
+        echo 'noauth\nnodetach\nnodefaultroute\nip-up-script /none\nip-down-script /none' >/run/pppoe.options
+        ip netns exec clients setsid pppoe-server -F -I eth0 -L 10.8.0.1 -R 10.8.0.2 -O /run/pppoe.options </dev/null >/run/pppoe.server 2>&1 &
+        setsid pppd plugin rp-pppoe.so eth0 unit 77 file /run/pppoe.options persist maxfail 0 </dev/null >/run/pppoe.log 2>&1 &""")
+    works = lambda: node.run("ping -c 1 -W 2 -I ppp77 10.8.0.1", check=False).status == 0
+    until("the PPPoE line works", 30, works)
+    line = node.run("cat /run/ppp77.pid").output
     _inventory(node, say, mode)
     node.run("kill -KILL $(cat /run/xl2tpd.pid)")
     if not all(session["orphan"] for session in node.inventory()):
@@ -296,12 +340,14 @@ def _killed(node, say, mode):
     took, _ = node.agent("stop")
     if node.inventory():
         raise Failure(f"after stop there are sessions: {node.inventory()}")
-    if node.count("pgrep -f '[p]ppd.*options.xl2tpd'") or not node.count("pgrep -f 'unit 7[7]'"):
-        raise Failure("stop left a pppd of ours, or ended one that is not")
+    if node.count("pgrep -f '[p]ppd.*options.xl2tpd'"):
+        raise Failure("stop left a pppd of ours")
+    if node.run("cat /run/ppp77.pid", check=False).output != line or not works():
+        raise Failure("stop ended a pppd that is not ours")
     node.agent("monitor", 7)
-    node.run("for pid in $(pgrep -f 'unit 7[7]'); do kill -KILL $pid; done; true", check=False)
+    node.run("for pid in $(pgrep -f '[p]ppoe'); do kill -KILL $pid; done; true", check=False)
     node.hang_up()
-    say(f"{mode}: xl2tpd killed, its sessions ended by stop in {took:.1f} s, a foreign pppd lives on")
+    say(f"{mode}: xl2tpd killed, its sessions ended by stop in {took:.1f} s, a PPPoE line lives on")
 
 
 def _inventory(node, say, mode):
@@ -329,8 +375,39 @@ def _suspended(node, say, mode):
     node.dial(3)
     node.run("kill -STOP $(cat /run/xl2tpd.pid)")
     looked, _ = node.agent("monitor", 9)
+    node.agent("monitor", 9, level=10)
     stopped, _ = node.agent("stop")
     if node.sessions() != (0, 0):
         raise Failure(f"stop left {node.sessions()} pppds and interfaces")
     node.hang_up()
     say(f"{mode}: a suspended xl2tpd is failed after {looked:.1f} s, stopped after {stopped:.1f} s")
+
+
+def _shut(node, say):
+    """A real client knocks on a standby that has the address, and while the daemon is leaving: it does not get in."""
+    node.configure(True)
+    node.agent("start")
+    node.call([0])
+    until("a client was refused three times", 30, lambda: node.refused() >= 3)
+    if node.tunnels() or node.said(0, "established"):
+        raise Failure("a standby took a tunnel")
+    node.agent("promote")
+    until("it gets in after promote", 60, lambda: node.addresses() == 1)
+    say("a standby that has the address refuses a client; once it is promoted, the same client gets in")
+
+    # A client that hears nothing makes the drain last: time for another one to knock.
+    node.run("kill -STOP $(pgrep -f '[/]run/clients/0')")
+    node.begin_demote()
+    until("the gate is shut", 10, lambda: node.count("grep 'set the filter' /run/agent.debug") > 0, every=0.05)
+    node.call([1])
+    until("a client was refused while the daemon leaves", 10, lambda: node.refused() >= 1 and not node.demoted(), every=0.05)
+    until("demote has ended", 60, node.demoted)
+    until("the fresh daemon refused it too", 30, lambda: node.refused() >= 1)
+    if node.run("cat /run/demote.status").output.strip() != "0":
+        raise Failure("demote failed")
+    if node.tunnels() or node.said(1, "established"):
+        raise Failure("somebody got in while the daemon was leaving")
+    node.agent("monitor", 0, level=10)
+    node.agent("stop")
+    node.hang_up()
+    say("a client that knocks during demote is refused by the daemon that leaves, and by the fresh one")

@@ -32,10 +32,7 @@ struct PPPSessions {
   func ask(_ sessions: [Process], _ call: Call) throws(OCFError) -> [Process] {
     try send(.terminate, sessions, call)
     var left = sessions
-    _ = try call.until { () throws(OCFError) in
-      left = try alive(left, call)
-      return left.isEmpty
-    }
+    if try !call.until({ () throws(OCFError) in try areGone(&left, call) }) { left = try alive(left, call) }
     return sessions.filter { session in !left.contains { $0.pid == session.pid } }
   }
 
@@ -44,30 +41,29 @@ struct PPPSessions {
   /// A pppd that is asked first takes its interface down, runs its scripts and reports to RADIUS, and then spends six more
   /// seconds on telling a peer that cannot hear it any more. That last part is cut short.
   ///
-  /// - Returns: how many were killed before they had done that.
+  /// - Returns: how many were killed before they had done that, and whether all have gone.
   @discardableResult
-  func end(_ sessions: [Process], patience: Duration, _ call: Call) throws(OCFError) -> Int {
-    guard !sessions.isEmpty else { return 0 }
+  func end(_ sessions: [Process], patience: Duration, _ call: Call) throws(OCFError) -> (killed: Int, areGone: Bool) {
+    guard !sessions.isEmpty else { return (0, true) }
     try send(.terminate, sessions, call)
     let interfaces = try interfaces(of: sessions, call)
     let clock = call.host.clock
     let courtesy = clock.now + Self.courtesy
     var left = sessions
     let isQuiet = try call.within(patience).until { () throws(OCFError) in
-      left = try alive(left, call)
-      if left.isEmpty { return true }
+      if try areGone(&left, call) { return true }
       return clock.now < courtesy ? false : try areDown(left.compactMap { interfaces[$0.pid] }, call)
     }
-    if left.isEmpty { return 0 }
+    left = try alive(left, call)
+    if left.isEmpty { return (0, true) }
     let killed = isQuiet ? 0 : left.count
     try send(.kill, left, call)
-    guard try call.until({ () throws(OCFError) in try alive(left, call).isEmpty }) else {
-      throw .failed("ending sessions: pppd is still there after KILL")
-    }
+    var last = left
+    guard try call.until({ () throws(OCFError) in try areGone(&last, call) }) else { return (killed, false) }
     try attempt("cleaning up after pppd") { () throws(SystemError) in
       for interface in left.compactMap({ interfaces[$0.pid] }) { try call.host.files.remove(Self.pidFile(of: interface)) }
     }
-    return killed
+    return (killed, true)
   }
 
   /// How long a pppd without an interface is given before it is taken for a finished one.
@@ -97,6 +93,18 @@ struct PPPSessions {
       if interfaces.isEmpty { return true }
       let wanted = Set(interfaces)
       return try !call.host.network.links().contains { $0.isUp && wanted.contains($0.name) }
+    }
+  }
+
+  /// Whether all have gone. Looks no further than the first that has not, so that waiting for hundreds takes nothing from them,
+  /// and forgets those before it.
+  private func areGone(_ sessions: inout [Process], _ call: Call) throws(OCFError) -> Bool {
+    try attempt("waiting for pppd to end") { () throws(SystemError) in
+      while let pppd = sessions.last {
+        if try call.host.processes.isAlive(pppd) { return false }
+        sessions.removeLast()
+      }
+      return true
     }
   }
 

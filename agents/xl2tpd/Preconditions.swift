@@ -15,6 +15,9 @@ extension XL2TPD {
       throw .wrongHere("config: \(config) has port \(configuration.global("port")?.value ?? ""), which is none")
     }
     try checkListenAddress(of: configuration)
+    guard configuration.hasServer else {
+      throw .wrongHere("config: \(config) has no [lns default], and no other lns that names a lac: nobody gets in")
+    }
     try checkFiles(configuration.pppOptionFiles, call)
     if !radius.isEmpty { _ = try accountingSecret(call) }
     let device = try attempt("looking for /dev/ppp") { () throws(SystemError) in try call.host.files.status("/dev/ppp") }

@@ -85,12 +85,18 @@ extension XL2TPD: PromotableAgent {
   func demote(_ call: Call) throws(OCFError) {
     // Outside a clone a resource that does not run may be demoted.
     if try found(call) == nil, !call.isPromotable { return }
-    try clear(call, farewell: true)
+    try clear(call, farewell: true, reserve: relaunch(call))
     let taken = try launch(call)
     guard call.isPromotable, !taken.tunnels.isEmpty else { return }
     // Somebody came in between the daemon's first moment and the shutting of the gate.
-    try clear(call, farewell: true)
+    try clear(call, farewell: true, reserve: relaunch(call))
     try launch(call)
+  }
+
+  /// What is kept of the time for a fresh daemon. It is ready in a fraction of a second where a hundred pppds that are killed do
+  /// not want the same processor.
+  private func relaunch(_ call: Call) -> Duration {
+    max(.seconds(2), (call.deadline - call.host.clock.now) / 4)
   }
 
   private func isPromoted(_ call: Call) throws(OCFError) -> Bool {

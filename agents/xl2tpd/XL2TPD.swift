@@ -45,7 +45,10 @@ struct XL2TPD: ResourceAgent {
   var address: IPAddress? = nil
   @Parameter(
     "Seconds for sessions to end",
-    "How long pppd may take, when the daemon is demoted or stopped, to take interfaces down and to report to RADIUS.",
+    """
+    How long clients may be told and pppd may take, when the daemon is demoted or stopped, to take interfaces down and to report \
+    to RADIUS. At most half of the cluster's timeout: the rest is for what has to be killed, and for a fresh daemon.
+    """,
     reloadable: true)
   var drainTimeout = 10
   @Parameter(
