@@ -23,7 +23,8 @@ extension XL2TPD {
     var account = Account()
     var sessions: [Process] = []
     step { () throws(OCFError) in sessions = try self.sessions(call).all(call) }
-    account.sessions = sessions.count
+    let known = sessions
+    account.sessions = known.count
     makeWay(sessions, call)
     let answers = farewell ? answers(call) : nil
     defer { answers?.close() }
@@ -40,7 +41,8 @@ extension XL2TPD {
       // A pppd that was being started a moment ago has lost its parent, but not its option file.
       let orphans = try self.sessions(call).orphans(call)
       let late = orphans.filter { orphan in !sessions.contains { $0.pid == orphan.pid } }
-      account.sessions += late.count
+      // One that only runs a script for a session that has ended is no other session.
+      account.sessions += late.filter { orphan in !known.contains { $0.arguments == orphan.arguments } }.count
       sessions += late
     }
     step { () throws(OCFError) in
