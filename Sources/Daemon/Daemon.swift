@@ -203,7 +203,10 @@ extension Daemon {
     try attempt("waiting for an earlier start of \(name)") { () throws(SystemError) in
       try host.processes.awaitLaunches(before: call.within(.seconds(10)).deadline)
     }
-    let ours = try attempt("looking for \(name)") { () throws(SystemError) in try all(call) }
+    let ours = try attempt("looking for \(name)") { () throws(SystemError) in
+      try awaitArguments(call)
+      return try all(call)
+    }
     let left = call.deadline - host.clock.now
     let politely = host.clock.now + min(grace, max(left, .zero) * 2 / 3)
     let unit = host.units.isAvailable ? unit : nil
@@ -217,6 +220,13 @@ extension Daemon {
     }
     if !ours.isEmpty { call.log.info("stopped \(name)", ("VPNHA_PID", ours.map { String($0.pid) }.joined(separator: " "))) }
     return ours.isEmpty ? .wasGone : ending
+  }
+
+  /// A process that has just become the program has no arguments for a moment, and could be anybody's.
+  private func awaitArguments(_ call: Call) throws(SystemError) {
+    _ = try call.within(.seconds(1)).until { () throws(SystemError) in
+      try call.host.processes.running(binary).allSatisfy { !$0.arguments.isEmpty }
+    }
   }
 
   private func forget(_ call: Call) throws(SystemError) {

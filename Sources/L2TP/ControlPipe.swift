@@ -7,6 +7,8 @@ public struct ControlPipeError: Error, Equatable, Sendable, CustomStringConverti
     case absent
     /// The pipe is there and no process reads from it: left over by a daemon that died.
     case unread
+    /// Another client has its turn and does not come to an end.
+    case busy
     /// The daemon took the request, or lets it lie, and does not answer.
     case unanswered
     /// The answer says that the request failed, with its code.
@@ -46,7 +48,11 @@ public struct ControlPipe {
   /// Asks again once when half the time has passed: another client, one that takes no lock, may have swallowed the request.
   /// So `command` must be one that may run twice.
   public func ask(_ command: String, on host: Host, before deadline: Instant) throws(ControlPipeError) -> [String] {
-    let turn = try doing { () throws(SystemError) in try host.files.lock(lockPath, before: deadline) }
+    let turn: any FileLock
+    do throws(SystemError) { turn = try host.files.lock(lockPath, before: deadline) } catch {
+      guard error.errno == .timedOut else { throw failure(error) }
+      throw ControlPipeError(kind: .busy, reason: "\(lockPath) is held by another program, so \(path) cannot be asked")
+    }
     defer { turn.release() }
     let start = host.clock.now
     let half = start + (deadline - start) / 2
@@ -106,7 +112,6 @@ public struct ControlPipe {
       switch error.errno {
       case .noSuchFile: .absent
       case .noSuchDeviceOrAddress: .unread
-      case .timedOut: .unanswered
       default: .system(error.errno)
       }
     return ControlPipeError(kind: kind, reason: "\(error)")

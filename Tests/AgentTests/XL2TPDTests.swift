@@ -276,6 +276,17 @@ final class L2TPGateway {
     #expect(node.machine.processes.signals.isEmpty)
   }
 
+  @Test func whoeverHasThePortIsNamed() {
+    let node = L2TPGateway()
+    let other = node.machine.processes.appear("/usr/sbin/openl2tpd")
+    node.machine.sockets.listeners[1701] = [UDPListener(L2TPGateway.vip, inode: 3)]
+    node.machine.processes.socketOwners[3] = other.pid
+    #expect(
+      node.perform("start")
+        == Outcome(.genericError, "203.0.113.50 port 1701 is taken by /usr/sbin/openl2tpd (pid \(other.pid))"))
+    #expect(node.machine.processes.table == [other])
+  }
+
   @Test func anotherXL2TPDElsewhereIsNoneOfOurBusiness() {
     let node = L2TPGateway()
     node.machine.processes.appear(L2TPGateway.program, ["-c", "/etc/other.conf"])
@@ -296,6 +307,72 @@ final class L2TPGateway {
     let outcome = shared.perform("start")
     #expect(outcome.status == .genericError && outcome.reason?.contains("another xl2tpd (pid \(other.pid)) has it") == true)
     #expect(shared.machine.files.text(at: "/run/xl2tpd.pid") == "\(other.pid)")
+    // It has gone, and the file is not ours: that fences no node.
+    #expect(shared.perform("stop") == Outcome(.success))
+    #expect(shared.machine.files.text(at: "/run/xl2tpd.pid") == "\(other.pid)")
+    #expect(shared.machine.processes.signals.isEmpty)
+  }
+
+  @Test(arguments: ["", "\n", "-1", "0", "1x", "99999999999999999999", "\u{0}\u{1}", String(repeating: "7", count: 100_000)])
+  func aPIDFileOfNonsenseIsRemoved(content: String) {
+    let node = L2TPGateway()
+    node.machine.files.put(content, at: "/run/xl2tpd.pid")
+    #expect(node.perform("monitor").status == .notRunning)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.files.nodes["/run/xl2tpd.pid"] == nil)
+    node.machine.files.put(content, at: "/run/xl2tpd.pid")
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.machine.processes.signals.isEmpty)
+  }
+
+  /// What the configuration said is gone; whose the sessions are, their daemon still knows.
+  @Test(arguments: [nil, "[global\n"]) func stopNeedsNoConfiguration(text: String?) {
+    for clone in [false, true] {
+      let node = L2TPGateway()
+      let daemon = node.running(sessions: 2)
+      if clone { #expect(node.perform("promote", clone: true) == Outcome(.success)) }
+      if let text { node.machine.files.put(text, at: "/etc/xl2tpd/xl2tpd.conf") } else { node.machine.files.nodes["/etc/xl2tpd/xl2tpd.conf"] = nil }
+      for program in ["/usr/sbin/xl2tpd", "/usr/sbin/pppd"] { node.machine.files.nodes[program] = nil }
+      // The daemon tells them and leaves its pppds behind.
+      node.machine.processes.reactions[daemon.pid] = { [unowned node] _ in node.gone(daemon) }
+      #expect(node.perform("stop", clone: clone) == Outcome(.success))
+      #expect(node.machine.processes.table.isEmpty)
+    }
+  }
+
+  @Test func aPipeThatAnotherAgentKeepsIsNoHungDaemon() {
+    let node = L2TPGateway()
+    node.running()
+    node.machine.files.lockedElsewhere = [L2TPGateway.control + ".lock"]
+    #expect(
+      node.perform("monitor")
+        == Outcome(
+          .genericError,
+          "/run/xl2tpd/l2tp-control.lock is held by another program, so /run/xl2tpd/l2tp-control cannot be asked"))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.table.isEmpty)
+  }
+
+  @Test func whatIsNoPipeIsNamed() {
+    let node = L2TPGateway()
+    node.running()
+    node.machine.files.put("a plain file", at: L2TPGateway.control)
+    let outcome = node.perform("monitor")
+    #expect(outcome.status == .genericError && outcome.reason?.contains(L2TPGateway.control) == true, "\(outcome)")
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.table.isEmpty && node.machine.files.nodes[L2TPGateway.control] == nil)
+  }
+
+  @Test func everythingButStopOfAHungDaemonFails() {
+    for (action, clone) in [("monitor", false), ("promote", true), ("reload-agent", true)] {
+      let node = L2TPGateway()
+      node.running(sessions: 1)
+      node.behaviour = .hangs
+      let before = node.machine.clock.now
+      let outcome = node.perform(action, clone: clone)
+      #expect(outcome.status == .genericError && outcome.reason?.contains("xl2tpd hangs: ") == true, "\(action): \(outcome)")
+      #expect(node.machine.clock.now - before <= .seconds(4))
+    }
   }
 
   @Test func aDaemonThatEndsAtOnceEndsTheStartAtOnce() {

@@ -56,6 +56,22 @@ import Testing
         == "waiting for an earlier start of watchd: waiting for launches: no answer in time (ETIMEDOUT)")
   }
 
+  /// In the middle of exec a process runs the program already and has no arguments yet.
+  @Test func stopWaitsForArguments() throws {
+    let machine = world()
+    let process = machine.processes.appear(Self.binary)
+    machine.processes.table[0].arguments = []
+    machine.clock.after(.milliseconds(20)) { machine.processes.table[0].arguments = [Self.binary, "-c", "/etc/watch.conf"] }
+    #expect(try daemon().stop(call(machine)) == .ended)
+    #expect(machine.processes.signals.map(\.pid) == [process.pid])
+    // One that never has any is nobody's, and is not waited for longer than a second.
+    machine.processes.appear(Self.binary)
+    machine.processes.table[0].arguments = []
+    let before = machine.clock.now
+    #expect(try daemon().stop(call(machine)) == .wasGone)
+    #expect(machine.clock.now - before <= .milliseconds(1100) && machine.processes.table.count == 1)
+  }
+
   // MARK: Finding
 
   @Test func findsItsOwnWhoeverStartedIt() throws {

@@ -61,11 +61,18 @@ extension XL2TPD {
       }
     }
     account.write(to: call.log, farewell: farewell)
-    step { () throws(OCFError) in try removeStalePIDFile(call) }
-    step { () throws(OCFError) in
-      try attempt("removing \(control)") { () throws(SystemError) in try call.host.files.remove(control.description) }
-    }
+    removeFiles(call)
     if let problem { throw problem }
+  }
+
+  /// The daemon has gone. A file that cannot be removed, or is another's, misleads nobody: no reason to fence a node.
+  private func removeFiles(_ call: Call) {
+    do throws(OCFError) {
+      try removeStalePIDFile(call)
+      try attempt("removing \(control)") { () throws(SystemError) in try call.host.files.remove(control.description) }
+    } catch {
+      call.log.warning("cleaning up after xl2tpd: \(error.reason)")
+    }
   }
 
   /// How long after the last word an acknowledgement may take: across a continent and back.

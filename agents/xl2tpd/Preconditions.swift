@@ -54,8 +54,8 @@ extension XL2TPD {
       throw .wrongHere("address: is not set, and \(config) has no listen-addr")
     }
     try prepareBinding(address, call)
-    if try !listeners(on: address, port, call).isEmpty {
-      throw .failed("\(address) port \(port) is taken by another program\(try strangers(call))")
+    if let taken = try listeners(on: address, port, call).first {
+      throw .failed("\(address) port \(port) is taken by \(try owner(of: taken, call))")
     }
     try removeStalePIDFile(call)
     try attempt("preparing \(control)") { () throws(SystemError) in
@@ -64,6 +64,14 @@ extension XL2TPD {
         try call.host.files.makeDirectory(String(path[..<slash]), mode: 0o755)
       }
     }
+  }
+
+  private func owner(of listener: UDPListener, _ call: Call) throws(OCFError) -> String {
+    let owner = try attempt("looking for who has \(listener.address)") { () throws(SystemError) in
+      try call.host.processes.owner(ofSocket: listener.inode)
+    }
+    if let owner { return "\(owner.executable) (pid \(owner.pid))" }
+    return "another program\(try strangers(call))"
   }
 
   private func prepareBinding(_ address: IPAddress, _ call: Call) throws(OCFError) {
@@ -87,7 +95,13 @@ extension XL2TPD {
   /// xl2tpd ends without a word when its pid file names any living process.
   func removeStalePIDFile(_ call: Call) throws(OCFError) {
     try attempt("looking at \(pidfile)") { () throws(SystemError) in
-      guard let bytes = try call.host.files.read(pidfile.description, limit: 64) else { return }
+      let found: [UInt8]?
+      // Nothing as long as that is a pid.
+      do throws(SystemError) { found = try call.host.files.read(pidfile.description, limit: 64) } catch {
+        guard error.errno == .tooLarge else { throw error }
+        found = []
+      }
+      guard let bytes = found else { return }
       let text = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace).first ?? ""
       if let pid = Int32(text), pid > 0, let process = try call.host.processes.process(pid),
         process.executable == binary.description, !isOurs(process)

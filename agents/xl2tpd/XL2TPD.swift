@@ -158,7 +158,7 @@ struct XL2TPD: ResourceAgent {
     case .absent: .failed("xl2tpd runs without a control pipe at \(control)")
     case .unread: .failed("xl2tpd does not read its control pipe \(control)")
     case .unanswered: .failed("xl2tpd hangs: \(error.reason)")
-    case .refused, .malformed, .system: .failed(error.reason)
+    case .busy, .refused, .malformed, .system: .failed(error.reason)
     }
   }
 
