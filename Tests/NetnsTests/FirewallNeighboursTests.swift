@@ -1,30 +1,10 @@
 import Glibc
-import Host
-import LinuxHost
 import Testing
 
 /// The firewall agent beside the programs that real nodes have: iptables of both kinds, and a cluster of two nodes.
 @Suite(.enabled(if: geteuid() == 0, "namespaces need root")) struct FirewallNeighboursTests {
-  static let folder = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-
-  static func isHere(_ programs: String...) -> Bool { programs.allSatisfy { access($0, X_OK) == 0 } }
-
-  private func play(_ program: String, _ arguments: [String], seconds: Int) throws -> (succeeded: Bool, output: String) {
-    let result = try LinuxProcesses().run(
-      Command(program, arguments, outputLimit: 1 << 20), before: LinuxClock().now + .seconds(seconds))
-    return (result.succeeded, String(decoding: result.output + result.error, as: UTF8.self))
-  }
-
-  private var agents: String {
-    get throws {
-      let program = try #require(realpath("/proc/self/exe", nil))
-      defer { free(program) }
-      return String(cString: program).split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-    }
-  }
-
   /// What Docker, ufw and their like leave: FORWARD that drops, a MASQUERADE rule, a table of the older kind.
-  @Test(.enabled(if: isHere("/usr/sbin/iptables-nft", "/usr/sbin/iptables-legacy", "/usr/sbin/nft"), "iptables is missing"))
+  @Test(.enabled(if: Story.isHere("/usr/sbin/iptables-nft", "/usr/sbin/iptables-legacy", "/usr/sbin/nft"), "iptables is missing"))
   func iptables() throws {
     let story = """
       set -e
@@ -33,7 +13,7 @@ import Testing
       echo 1 >/proc/sys/net/ipv4/ip_forward
       export OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=firewall OCF_RESKEY_CRM_meta_interval=10000 OCF_RESKEY_CRM_meta_timeout=20000
       export OCF_RESKEY_address=203.0.113.50 OCF_RESKEY_outside=eth0 OCF_RESKEY_pool=10.9.0.0/24 OCF_RESKEY_nat=true
-      firewall() { \(try agents)/firewall $1; }
+      firewall() { \(try Story.agents)/firewall $1; }
       look() { OCF_CHECK_LEVEL=10 firewall monitor; { cat /run/resource-agents/vpnha-firewall-firewall.conflicts 2>/dev/null || true; echo; } | sed "s/^/$1: /"; }
       firewall start
       look none
@@ -51,7 +31,7 @@ import Testing
       firewall stop
       iptables-nft-save | grep -q OURS
       """
-    let (succeeded, output) = try play("/usr/bin/unshare", ["-n", "-m", "/bin/bash", "-c", story], seconds: 60)
+    let (succeeded, output) = try Story.play("/usr/bin/unshare", ["-n", "-m", "/bin/bash", "-c", story], seconds: 60)
     #expect(succeeded, "\(output)")
     let lines = output.split(separator: "\n").map(String.init)
     func said(_ step: String) -> [String] {
@@ -65,16 +45,14 @@ import Testing
 
   /// Two nodes with README's constraints: their digests are told, rules that differ are named with what to do, rules that were
   /// changed by hand are mended while the service stays, and a node that cannot load them gives the service away.
-  @Test(
-    .enabled(
-      if: isHere("/usr/sbin/corosync", "/usr/sbin/pacemakerd", "/usr/sbin/pcs", "/usr/sbin/nft"), "corosync, pacemaker, pcs or nft is missing"))
+  @Test(.enabled(if: Story.hasCluster, "corosync, pacemaker, pcs or nft is missing"))
   func cluster() throws {
     let story = """
       crm() { on moon crm_mon -1 "$@"; }
       for node in moon sun; do
         on $node sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo "chain extra_input { udp dport 9 drop; }" | tee /run/extra.nft >/run/other.nft'
       done
-      pcs_lines() { sed -n "/<!-- recipe: $1 -->/,/^\\`\\`\\`$/p" \(Self.folder)/../../README.md | grep '^pcs ' | grep "$2"; }
+      pcs_lines() { sed -n "/<!-- recipe: $1 -->/,/^\\`\\`\\`$/p" \(Story.folder)/../../README.md | grep '^pcs ' | grep "$2"; }
       {
         echo pcs property set stonith-enabled=false
         echo pcs resource create vip ocf:vpnha:vip ip=203.0.113.50 cidr_netmask=24 nic=eth0 --group vpn
@@ -85,7 +63,7 @@ import Testing
         echo pcs alert recipient add vpnha value=http://127.0.0.1:9095/alerts
       } >/mnt/recipe
       # Every node has a receiver of alerts, which keeps them.
-      install -m 755 \(try agents)/vpnha-alert /mnt/vpnha-alert
+      install -m 755 \(try Story.agents)/vpnha-alert /mnt/vpnha-alert
       cat >/mnt/receiver.py <<'END'
       import http.server, sys
       class Receiver(http.server.BaseHTTPRequestHandler):
@@ -146,7 +124,7 @@ import Testing
       crm | grep 'firewall start on' | sed 's/^/WHY /'
       on $here ip -brief address show dev eth0 | grep -c 203.0.113.50 | sed 's/^/HOLDS /' || true
       """
-    let (succeeded, output) = try play("\(Self.folder)/cluster-pair", [try agents, story], seconds: 240)
+    let (succeeded, output) = try Story.onCluster(story)
     #expect(succeeded, "\(output)")
     let lines = output.split(separator: "\n").map(String.init)
     func said(_ word: String) -> [String] { lines.filter { $0 == word || $0.hasPrefix("\(word) ") } }
