@@ -250,6 +250,16 @@ public protocol Network: AnyObject {
   ///
   /// - Returns: how many were raised.
   func raiseSequences(from address: IPAddress, to first: (OutboundAssociation) -> UInt32) throws(SystemError) -> Int
+  /// Has nothing leave this node from `address`, whoever sends it and through whatever IPsec SA, but what goes to the node itself
+  /// and what asks no routing table (ARP, packet sockets). Nothing happens when it is like that already.
+  ///
+  /// Equivalent to: `ip rule add from ADDRESS unreachable`, marked as ours. A socket that names no source and is given
+  /// `address` by a route's preferred source is not held back.
+  func hush(_ address: IPAddress) throws(SystemError)
+  /// Ends `hush`; nothing happens where it was not.
+  func unhush(_ address: IPAddress) throws(SystemError)
+  /// Every address that `hush` holds back.
+  func hushed() throws(SystemError) -> [IPAddress]
   /// SAs and policies whose endpoint is `address`.
   func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int
 }

@@ -26,6 +26,8 @@ public final class InMemoryNetwork: Network {
   public var outbound: [IPAddress: [OutboundAssociation]] = [:]
 
   public var pppLinksFound: [PPPLink] = []
+  /// Addresses from which nothing leaves.
+  public var quiet: [IPAddress] = []
 
   private let calls: Calls
   private let clock: ManualClock
@@ -181,6 +183,18 @@ public final class InMemoryNetwork: Network {
       return OutboundAssociation(spi: association.spi, age: association.age, sequence: number)
     }
     return raised
+  }
+  public func hush(_ address: IPAddress) throws(SystemError) {
+    try calls.changes("network.hush(\(address))")
+    if !quiet.contains(address) { quiet.append(address) }
+  }
+  public func unhush(_ address: IPAddress) throws(SystemError) {
+    try calls.changes("network.unhush(\(address))")
+    quiet.removeAll { $0 == address }
+  }
+  public func hushed() throws(SystemError) -> [IPAddress] {
+    try calls.sees("network.hushed()")
+    return quiet
   }
   public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try calls.sees("network.ipsecState(endpoint: \(address))")

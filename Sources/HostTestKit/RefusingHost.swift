@@ -92,6 +92,9 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   ) throws(SystemError) -> Int {
     try refuse("network.raiseSequences(from: \(address))")
   }
+  public func hush(_ address: IPAddress) throws(SystemError) { try refuse("network.hush(\(address))") }
+  public func unhush(_ address: IPAddress) throws(SystemError) { try refuse("network.unhush(\(address))") }
+  public func hushed() throws(SystemError) -> [IPAddress] { try refuse("network.hushed()") }
   public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try refuse("network.ipsecState(endpoint: \(address))")
   }

@@ -389,6 +389,34 @@ public final class LinuxNetwork: Network {
       .filter { $0.source == address && $0.protocolNumber == 50 }
   }
 
+  public func hush(_ address: IPAddress) throws(SystemError) {
+    do throws(SystemError) {
+      try routes().perform(.silencingRule(true, for: address), "holding back what leaves from \(address)")
+    } catch where error.errno == .exists {
+      // It is held back already.
+    }
+  }
+
+  public func unhush(_ address: IPAddress) throws(SystemError) {
+    do throws(SystemError) {
+      try routes().perform(.silencingRule(false, for: address), "no longer holding back what leaves from \(address)")
+    } catch where error.errno == .noSuchFile {
+      // There was none.
+    }
+  }
+
+  public func hushed() throws(SystemError) -> [IPAddress] {
+    var found: [IPAddress] = []
+    for isIPv6 in [false, true] {
+      do throws(SystemError) {
+        found += try routes().dump(.getRules(isIPv6: isIPv6), "listing routing rules", SilencingRule.init).map(\.address)
+      } catch where error.errno == .notSupported || error.errno == .familyNotSupported {
+        // A kernel without the family, or without rules for it.
+      }
+    }
+    return found
+  }
+
   public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try associations(of: address).count + policies(of: address).count
   }

@@ -119,6 +119,15 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
       () throws(SystemError) in try host.network.raiseSequences(from: address, to: first)
     }
   }
+  func hush(_ address: IPAddress) throws(SystemError) {
+    try done("hush \(address)") { () throws(SystemError) in try host.network.hush(address) }
+  }
+  func unhush(_ address: IPAddress) throws(SystemError) {
+    try done("unhush \(address)") { () throws(SystemError) in try host.network.unhush(address) }
+  }
+  func hushed() throws(SystemError) -> [IPAddress] {
+    try seen("hushed addresses", { list($0) { "\($0)" } }) { () throws(SystemError) in try host.network.hushed() }
+  }
   func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try seen("IPsec state of \(address)", { "\($0)" }) {
       () throws(SystemError) in try host.network.ipsecState(endpoint: address)

@@ -423,6 +423,10 @@ private struct SettingsParser {
         guard error.errno != .tooLarge else {
           throw SettingsError(kind: .tooLarge, place: place, detail: "the files are larger than \(limits.bytes) bytes")
         }
+        // A pipe would keep strongSwan waiting for who writes into it.
+        guard error.errno != .invalidArgument else {
+          throw SettingsError(kind: .syntax, place: place, detail: "\(path) is not a regular file")
+        }
         continue
       }
       guard let bytes else { continue }

@@ -94,8 +94,19 @@ struct StrongSwanTests {
       # The same with charon running: what is loaded stays loaded.
       rm /etc/swanctl/conf.d/more.conf
       expect 0 start
+      cp /etc/swanctl/swanctl.conf /run/whole.conf
       echo 'connections {' >>/etc/swanctl/swanctl.conf
       expect 2 reload-agent
+      expect 0 monitor OCF_CHECK_LEVEL=10
+      : >/etc/swanctl/swanctl.conf
+      expect 1 reload-agent
+      [ "$reason" = "connections: l2tp is not in /etc/swanctl/swanctl.conf" ] || fail "$reason"
+      expect 0 monitor OCF_CHECK_LEVEL=10
+      mkfifo /run/pipe.conf
+      (cat /run/whole.conf; echo 'include /run/pipe.conf') >/etc/swanctl/swanctl.conf
+      expect 2 reload-agent
+      case $reason in *"/run/pipe.conf is not a regular file") ;; *) fail "$reason" ;; esac
+      rm /run/pipe.conf
       expect 0 monitor OCF_CHECK_LEVEL=10
       expect 0 stop
       """#)

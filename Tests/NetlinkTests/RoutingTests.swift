@@ -89,6 +89,38 @@ struct RoutingTests {
     #expect(Message.policyLabel(nil, of: address("2001:db8::50")).type == 73)
   }
 
+  @Test("What an address sends is held back by a rule that is told from others")
+  func silencingRule() throws {
+    let payload = bytes(
+      """
+      02 00 20 00 00 00 00 07 00 00 00 00   # AF_INET, from /32, FR_ACT_UNREACHABLE
+      08 00 02 00 cb 00 71 32               # FRA_SRC 203.0.113.50
+      08 00 06 00 01 00 00 00               # FRA_PRIORITY
+      05 00 15 00 56 00 00 00               # FRA_PROTOCOL
+      """)
+    let request = Message.silencingRule(true, for: address("203.0.113.50"))
+    #expect(request.payload == payload)
+    #expect(request.type == 32 && request.flags == 0x600)
+    #expect(Message.silencingRule(false, for: address("203.0.113.50")).type == 33)
+    func read(_ payload: [UInt8]) throws -> IPAddress? {
+      let header: [UInt8] = [UInt8(16 + payload.count), 0, 0, 0, 32, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]
+      // Nil is an answer here, too.
+      let found = try decoded(header + payload) { (message) throws(Malformed) -> [IPAddress]? in
+        [try SilencingRule(message)?.address].compactMap { $0 }
+      }
+      return found?.first
+    }
+    #expect(try read(payload) == address("203.0.113.50"))
+    // Another action, another prefix, another priority, another origin: not ours.
+    for (offset, value) in [(7, 8), (2, 24), (24, 2), (32, 4)] as [(Int, UInt8)] {
+      var other = payload
+      other[offset] = value
+      #expect(try read(other) == nil, "byte \(offset)")
+    }
+    #expect(throws: SystemError.self) { try read(Array(payload.prefix(8))) }
+    for length in [12, 20, 28] { #expect(try read(Array(payload.prefix(length))) == nil, "\(length) bytes") }
+  }
+
   @Test("A connection is read and named again to be reset")
   func connection() throws {
     let connection = try #require(try decoded(Fixture.connection, TCPConnection.init))

@@ -133,6 +133,37 @@ struct LinuxNetworkTests {
     }
   }
 
+  @Test("Nothing leaves from an address that is held back, but what goes to the node itself")
+  func hush() throws {
+    try PrivateNetwork.run { it in
+      for (own, prefix, other, neighbour) in [
+        ("192.0.2.50", "24", "192.0.2.51", "192.0.2.9"), ("2001:db8::50", "64", "2001:db8::51", "2001:db8::9"),
+      ] {
+        let family = own.contains(":") ? "-6 " : ""
+        let vip = try #require(IPAddress(own))
+        let nodad = family.isEmpty ? "" : " nodad"
+        try it.ip("address add \(own)/\(prefix) dev near" + nodad)
+        try it.ip("address add \(other)/\(prefix) dev near" + nodad)
+        try it.ip("\(family)rule add from \(own) lookup main priority 100")
+        let before = try it.ip("\(family)rule show")
+        func leaves(from source: String, to destination: String) -> Bool {
+          do { return try it.ip("route get \(destination) from \(source)").contains(destination) } catch { return false }
+        }
+        #expect(leaves(from: own, to: neighbour))
+        try it.network.hush(vip)
+        try it.network.hush(vip)
+        #expect(try it.network.hushed() == [vip])
+        #expect(!leaves(from: own, to: neighbour))
+        #expect(leaves(from: own, to: own) && leaves(from: other, to: neighbour))
+        try it.network.unhush(vip)
+        try it.network.unhush(vip)
+        #expect(try it.network.hushed() == [])
+        #expect(leaves(from: own, to: neighbour))
+        #expect(try it.ip("\(family)rule show") == before)
+      }
+    }
+  }
+
   @Test("IPsec state of one endpoint goes, everybody else's stays")
   func ipsec() throws {
     try PrivateNetwork.run { it in

@@ -116,6 +116,20 @@ import Testing
     } catch { #expect("\(error)" == "/etc/swanctl/conf.d/vpn.conf:3: a string is not closed") }
   }
 
+  @Test func refusesToIncludeAPipe() {
+    let machine = InMemoryMachine()
+    machine.files.put("\ninclude pipe", at: "/etc/swanctl/swanctl.conf")
+    machine.files.put("", at: "/etc/swanctl/pipe")
+    machine.calls.fail("files.read(/etc/swanctl/pipe", with: .invalidArgument)
+    do throws(SettingsError) {
+      _ = try SettingsFile(reading: "/etc/swanctl/swanctl.conf", from: machine.files)
+      Issue.record("accepted")
+    } catch {
+      #expect("\(error)" == "/etc/swanctl/swanctl.conf:2: /etc/swanctl/pipe is not a regular file")
+      #expect(error.kind == .syntax)
+    }
+  }
+
   @Test(arguments: [
     ("/etc/x", "/etc/x: no such file or directory (ENOENT)", SettingsError.Kind.absent),
     ("/etc/d", "/etc/d: is a directory (EISDIR)", .unreadable),

@@ -18,13 +18,22 @@ extension StrongSwan {
   static let daemonSettings = "/etc/strongswan.conf"
 
   /// Reads swanctl.conf and strongswan.conf with all they include.
-  func checkSettings(_ call: Call) throws(OCFError) {
-    _ = try settings(config.description, call, parameter: "config")
+  @discardableResult
+  func checkSettings(_ call: Call) throws(OCFError) -> SettingsFile {
+    let file = try settings(config.description, call, parameter: "config")
     if try attempt("looking for \(Self.daemonSettings)", { () throws(SystemError) in
       try call.host.files.status(Self.daemonSettings)
     }) != nil {
       _ = try settings(Self.daemonSettings, call, parameter: nil)
     }
+    return file
+  }
+
+  /// The first of `connections` that `file` does not hold: swanctl would unload it. Sections that refer to others may hold more
+  /// than they show.
+  private func missing(from file: SettingsFile) -> String? {
+    guard let section = file.root.section("connections") else { return connections.first }
+    return section.references.isEmpty ? connections.first { section.section($0) == nil } : nil
   }
 
   private func settings(_ path: String, _ call: Call, parameter: String?) throws(OCFError) -> SettingsFile {
@@ -39,7 +48,8 @@ extension StrongSwan {
 
   /// Loads connections and secrets and looks whether charon has them.
   func load(_ call: Call) throws(OCFError) {
-    try checkSettings(call)
+    let file = try checkSettings(call)
+    if let missing = missing(from: file) { throw .failed("connections: \(missing) is not in \(config)") }
     let lock = try exclusive(call)
     defer { lock.release() }
     let command = Swanctl.loadAll(config, into: vici)
@@ -82,5 +92,11 @@ extension StrongSwan: ReloadableAgent {
     try checkSettings(call)
     try ask { () throws(VICIError) in try connect(call, within: .seconds(5)).reloadSettings() }
     try load(call)
+    // The address may be another one now.
+    guard call.isPromotable, try hasHA(call) else { return }
+    let isPromoted = try attempt("reading the role") { () throws(SystemError) in
+      try daemon.find(call).map { (process) throws(SystemError) in try daemon.isPromoted(process, call) } ?? false
+    }
+    try keepSilent(!isPromoted, call)
   }
 }

@@ -14,21 +14,25 @@ extension StrongSwan: PromotableAgent {
       else { throw .failed("address: \(address) is not on this node") }
     }
     let hasHA = try hasHA(call)
+    var epoch: Epoch?
     if hasHA {
-      try raiseSequences(call)
+      epoch = try raiseSequences(call)
+      try keepSilent(false, call)
       try send(.take, call)
       verifySegment(call)
     } else {
       call.log.notice("promoted without the ha plugin: clients find out by their own timers and connect again")
     }
     try attempt("recording the role") { () throws(SystemError) in try daemon.record(.promoted, of: process, call) }
-    if hasHA { Rekeying.launch(call) }
+    if hasHA { Rekeying.launch(call, in: epoch) }
   }
 
   /// Steps back to warm standby. A daemon that hangs is given up after about two seconds.
   func demote(_ call: Call) throws(OCFError) {
     let process = try promotable(call)
-    let farewell = try hasHA(call) ? try handOver(call) : try ask { () throws(VICIError) in try drain(call) }
+    let hasHA = try hasHA(call)
+    let farewell = hasHA ? try handOver(call) : try ask { () throws(VICIError) in try drain(call) }
+    if hasHA { try keepSilent(true, call) }
     try attempt("recording the role") { () throws(SystemError) in try daemon.record(.unpromoted, of: process, call) }
     call.log.info("demoted: \(farewell)")
   }
@@ -96,9 +100,12 @@ extension StrongSwan: PromotableAgent {
     } catch { call.log.warning("verifying the ha segment: \(error.reason)") }
   }
 
-  /// A plain resource has no peer that could hold the segment.
-  func takeSegmentIfPlain(_ call: Call) throws(OCFError) {
-    if !call.isPromotable, try hasHA(call) { try send(.take, call) }
+  /// What a daemon that has just come up is to the clients. A plain resource has no peer that could hold the segment; a standby
+  /// whose peer holds it keeps silent.
+  func takePlace(_ call: Call) throws(OCFError) {
+    let hasHA = try hasHA(call)
+    try keepSilent(hasHA && call.isPromotable, call)
+    if hasHA, !call.isPromotable { try send(.take, call) }
   }
 
   /// Gives the segment up and waits until our SAs are passive: then nothing is said to a client any more.

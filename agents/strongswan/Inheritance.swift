@@ -45,6 +45,9 @@ struct Epoch: Equatable {
     return next
   }
 
+  /// In the environment of the process that tells it to the other nodes.
+  static let variable = "VPNHA_EPOCH"
+
   static func name(for request: Request) -> String { "vpnha-epoch-\(request.instance.prefix { $0 != ":" })" }
 
   /// The latest that any node knows of.
@@ -54,21 +57,23 @@ struct Epoch: Equatable {
 extension StrongSwan {
   /// Makes what this node sends on inherited SAs acceptable to the clients. Nothing is ever lowered; nothing happens where
   /// nothing was inherited.
-  func raiseSequences(_ call: Call) throws(OCFError) {
+  /// - Returns: the epoch that began with it.
+  func raiseSequences(_ call: Call) throws(OCFError) -> Epoch? {
     guard let address else {
       call.log.notice("address: is not set, so that inherited SAs cannot send until they are rekeyed")
-      return
+      return nil
     }
     let inherited = try attempt("looking at the IPsec SAs of \(address)") { () throws(SystemError) in
       try call.host.network.outboundAssociations(from: address)
     }
-    guard let oldest = inherited.map(\.age).max() else { return }
+    guard let oldest = inherited.map(\.age).max() else { return nil }
     let epoch = begin(atAge: oldest, call)
     let raised = try attempt("raising sequence numbers") { () throws(SystemError) in
       try call.host.network.raiseSequences(from: address) { epoch.firstSequence(atAge: $0.age) }
     }
     call.log.info(
       "took over \(inherited.count) IPsec SAs", ("VPNHA_EPOCH", String(epoch.number)), ("VPNHA_RAISED", String(raised)))
+    return epoch
   }
 
   /// Begins a new epoch, for the whole cluster. Outside a cluster, or when it does not answer, the SAs' ages have to do.
@@ -83,12 +88,13 @@ extension StrongSwan {
   }
 
   /// Tells the epoch to the other nodes: what only this one told is forgotten with it. A node that comes later holds
-  /// no SA from before, and need not know.
+  /// no SA from before, and need not know. A cluster that had no time for it at the promotion hears of it now.
   func spreadEpoch(_ call: Call) {
     let name = Epoch.name(for: call.request)
     do throws(SystemError) {
       let values = try call.host.cluster.nodeAttribute(name)
-      let latest = Epoch.latest(of: values)
+      let own = Epoch(number: call.request.environment[Epoch.variable].flatMap { UInt64($0) } ?? 0)
+      let latest = Epoch(number: max(Epoch.latest(of: values).number, own.number))
       guard latest.number > 0 else { return }
       for node in try call.host.cluster.members() where values[node] != String(latest.number) {
         try call.host.cluster.share(String(latest.number), as: name, on: node)

@@ -24,10 +24,12 @@ struct Rekeying {
   static func isMeant(by arguments: [String]) -> Bool { arguments.count == 2 && arguments[1] == word }
 
   /// Starts it; the promotion does not wait for it, nor fail because of it.
-  static func launch(_ call: Call) {
-    let environment = call.request.environment.filter { $0.key.hasPrefix("OCF_") || $0.key.hasPrefix("HA_") || $0.key.hasPrefix("PCMK_") }
+  static func launch(_ call: Call, in epoch: Epoch?) {
+    var environment = call.request.environment.filter { $0.key.hasPrefix("OCF_") || $0.key.hasPrefix("HA_") || $0.key.hasPrefix("PCMK_") }
+    environment["OCF_RESOURCE_TYPE"] = call.request.type
+    environment[Epoch.variable] = epoch.map { String($0.number) }
     do throws(SystemError) {
-      _ = try call.host.processes.relaunch([word], environment: environment.merging(["OCF_RESOURCE_TYPE": call.request.type]) { $1 })
+      _ = try call.host.processes.relaunch([word], environment: environment)
     } catch { call.log.warning("rekeying inherited SAs: \(error)") }
   }
 

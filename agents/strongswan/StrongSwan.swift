@@ -45,7 +45,8 @@ struct StrongSwan: ResourceAgent {
     "Address of the gateway",
     """
     The floating address that clients connect to. Security associations that end there are this resource's: only they are \
-    ended and cleaned up, and monitor level 20 probes IKE on it.
+    ended and cleaned up, and monitor level 20 probes IKE on it. With the ha plugin nothing leaves from it while this member \
+    is unpromoted, also when the node has it already: a routing rule with priority 1 sees to that.
     """, reloadable: true)
   var address: IPAddress? = nil
   @Parameter(
@@ -84,6 +85,9 @@ struct StrongSwan: ResourceAgent {
       let statistics = try charon.statistics()
       if isPromoted, let address, try !holdsAddress(address, call) {
         return .failed("address: \(address) is not on this node", promoted: true)
+      }
+      if let problem = try silence(isPromoted: isPromoted, hasHA: statistics.hasPlugin("ha"), call) {
+        return .failed(problem, promoted: isPromoted)
       }
       // A start is done when the connections are there, not when the daemon answers.
       if call.depth >= .service || call.request.action == .start {
@@ -133,7 +137,7 @@ struct StrongSwan: ResourceAgent {
       if try answers(call) {
         try load(call)
         try attempt("recording \(daemon.name)") { () throws(SystemError) in try daemon.record(.unpromoted, of: process, call) }
-        return try takeSegmentIfPlain(call)
+        return try takePlace(call)
       }
       try end(call)
     }
@@ -147,10 +151,11 @@ struct StrongSwan: ResourceAgent {
         reachPeer(call)
         try load(call)
         reviewHA(call)
-        try takeSegmentIfPlain(call)
+        try takePlace(call)
         return true
       }
     } catch {
+      do throws(OCFError) { try keepSilent(false, call) } catch let refusal { call.log.warning(refusal.reason) }
       tidy(call)
       throw error
     }
@@ -176,6 +181,7 @@ struct StrongSwan: ResourceAgent {
     // sockets, and waits for a lock that nobody gives back (trap_manager.c, uninstall after flush).
     let ending = try daemon.stop(call, grace: .seconds(15)) { hasClosed(call) }
     let removed = try removeKernelState(call)
+    try keepSilent(false, call)
     tidy(call)
     return (ending, removed)
   }

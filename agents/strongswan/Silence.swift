@@ -1,0 +1,35 @@
+import Daemon
+import Host
+import OCF
+import VICI
+
+/// A standby holds its peer's SAs and numbers what it sends on them from the beginning: one packet is one that the client has
+/// seen, or one with a key and a number that were used. Without the address the kernel sends none. But the address comes before
+/// the promotion, and whoever answers a client in between (the kernel to a ping, a daemon) would use them; so nothing leaves
+/// from the address until the numbers are raised.
+extension StrongSwan {
+  /// Holds back what leaves from `address`, and from no other address any more; or holds back nothing.
+  func keepSilent(_ isSilent: Bool, _ call: Call) throws(OCFError) {
+    let wanted = isSilent ? address : nil
+    try attempt("holding back what a standby sends") { () throws(SystemError) in
+      for other in try call.host.network.hushed() where other != wanted { try call.host.network.unhush(other) }
+      if let wanted { try call.host.network.hush(wanted) }
+    }
+  }
+
+  /// What is wrong about who is silent; nil when it is well. A standby that lost its rule gets it back from its next monitor: who
+  /// flushed the rules did not mean it to speak.
+  func silence(isPromoted: Bool, hasHA: Bool, _ call: Call) throws(VICIError) -> String? {
+    let action = call.request.action
+    guard hasHA, call.isPromotable, let address, action == .monitor || action == .start else { return nil }
+    do throws(SystemError) {
+      guard try call.host.network.hushed().contains(address) == isPromoted else { return nil }
+      if isPromoted { return "address: a routing rule of this resource holds back what \(address) sends" }
+      if action == .start { return "address: nothing holds back what a standby sends from \(address)" }
+      guard !call.request.isProbe else { return nil }
+      try call.host.network.hush(address)
+      call.log.warning("the routing rule that keeps a standby silent was gone; it is back")
+      return nil
+    } catch { throw VICIError(.unreachable, "looking at routing rules", "\(error.errno)", errno: error.errno) }
+  }
+}
