@@ -105,6 +105,7 @@ let package = Package(
         "lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "pair.py", "scenarios.py", "probes.py", "node",
         "baseline", "switchover", "path.py", "path-loss", "dead-daemon", "power-cut", "carryover.py", "carry-over", "carried.py", "carried", "accounted.py", "accounted", "radius.py",
         "sessions.py", "sessions",
+        "unit.py", "unit",
       ]),
   ]
 )
