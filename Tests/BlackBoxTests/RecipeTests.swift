@@ -15,7 +15,7 @@ struct RecipeTests {
     let script =
       ["set -e", "cd /run", "cibadmin --empty >cib.xml"]
       + lines.map { "echo '$ \($0)'; pcs -f cib.xml \($0.dropFirst(4))" } + ["crm_verify --xml-file cib.xml -V", "pcs -f cib.xml resource config"]
-    let answer = try Sandbox.run(["bash", "-c", script.joined(separator: "\n")])
+    let answer = try Sandbox.run(["bash", "-c", script.joined(separator: "\n")], within: .seconds(240))
     #expect(answer.status == 0, "\(answer.output)\(answer.error)")
     #expect(!answer.error.contains("Warning: changing a monitor operation interval"), "\(answer.error)")
   }
