@@ -154,7 +154,7 @@ END""")
         """These clients begin to dial."""
         # setsid: what starts here outlives the command. nice: in the world outside clients take no processor from the gateway.
         self.run(f"""for n in {' '.join(map(str, numbers))}; do
-            rm -f /run/clients/$n.log /run/clients/$n.ppp
+            rm -f /run/clients/$n.log /run/clients/$n.ppp /run/clients/$n.control
             setsid nice -n 10 ip netns exec clients xl2tpd -D -c /run/clients/$n.conf -p /run/clients/$n.pid \\
               -C /run/clients/$n.control >/run/clients/$n.log 2>&1 </dev/null &
             done""")
@@ -402,11 +402,12 @@ def _shut(node, say):
     leaving = node.run("cat /run/xl2tpd.pid").output.strip()
     node.begin_demote()
     # In one go, on the spot: everything from here would take longer than the drain does. `kill -0` comes last, so that the
-    # refusal was seen while the daemon that leaves was there.
-    refused = node.run(f"""until grep -q 'set the filter' /run/agent.debug; do :; done
+    # refusal was seen while the daemon that leaves was there. The pauses are the client's, which has the lower priority.
+    refused = node.run(f"""until grep -qs 'set the filter' /run/agent.debug; do sleep 0.02; done
         printf 'c vpn' >/run/clients/1.control
         for n in $(seq 200); do
           [ "$({REFUSED})" = 0 ] || {{ kill -0 {leaving}; exit; }}
+          sleep 0.02
         done; exit 1""", check=False)
     if refused.status != 0:
         raise Failure(f"no client was refused while the daemon was leaving: {refused.output}")
