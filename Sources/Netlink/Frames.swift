@@ -101,10 +101,10 @@ public enum NeighbourDiscovery {
     packet([135, 0, 0, 0, 0, 0, 0, 0] + address.bytes, from: .unspecifiedIPv6, to: address.solicitedNode)
   }
 
-  /// Source or target link-layer address (§4.6.1), padded to eight bytes.
+  /// Source or target link-layer address (§4.6.1), padded to eight bytes: InfiniBand's in front (RFC 4391 §9.3).
   private static func linkLayer(option: UInt8, _ hardware: [UInt8]) -> [UInt8] {
     let units = (hardware.count + 2 + 7) / 8
-    let bytes = [option, UInt8(clamping: units)] + hardware
+    let bytes = [option, UInt8(clamping: units)] + (hardware.count == 20 ? [0, 0] : []) + hardware
     return bytes + [UInt8](repeating: 0, count: units * 8 - bytes.count)
   }
 
@@ -139,7 +139,9 @@ public enum NeighbourDiscovery {
     guard packet[40] == 136 || isProbe else { return nil }
     var rest = packet[64...]
     while let type = rest.field(UInt8.self, at: 0), let units = rest.field(UInt8.self, at: 1), units > 0 {
-      if type == 2, let hardware = rest.bytes(at: 2, Int(units) * 8 - 2) { return Array(hardware.prefix(6)) }
+      if type == 2, let hardware = rest.bytes(at: 2, Int(units) * 8 - 2) {
+        return Array(hardware.count == 22 ? hardware.suffix(20) : hardware.prefix(6))
+      }
       rest = rest.bytes(from: Int(units) * 8)
     }
     return []

@@ -45,6 +45,10 @@ struct FrameTests {
     let frame = ARP.announcement(of: vip, from: hardware, type: 32, asReply: false)
     #expect(frame.bytes.count == 8 + 2 * 24)
     #expect(ARP(frame.bytes) == frame)
+    let vip6 = address("2001:db8::50")
+    let advertisement = NeighbourDiscovery.advertisement(of: vip6, at: hardware, isRouter: false)
+    #expect(advertisement.suffix(24) == [2, 3, 0, 0] + hardware)
+    #expect(NeighbourDiscovery.claim(in: advertisement, to: vip6) == hardware)
   }
 
   @Test("A rival is who uses the address or probes for it, never ourselves")
