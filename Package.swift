@@ -18,7 +18,7 @@ let startQuickly: [LinkerSetting] = [
 
 func agent(_ type: String, _ libraries: [Target.Dependency] = []) -> Target {
   .executableTarget(
-    name: type, dependencies: ["Host", "OCF", "LinuxHost"] + libraries, path: "agents/\(type)",
+    name: type, dependencies: ["CStartup", "Host", "OCF", "LinuxHost"] + libraries, path: "agents/\(type)",
     linkerSettings: startQuickly)
 }
 
@@ -35,10 +35,12 @@ let package = Package(
     .systemLibrary(name: "CSystemd", providers: [.apt(["libsystemd-dev"])]),
     .systemLibrary(name: "CQB", providers: [.apt(["libqb-dev"])]),
 
+    .target(name: "CStartup", cSettings: [.define("VPNHA_STATIC_RUNTIME", .when(configuration: .release))]),
+
     .target(name: "Host"),
     .target(name: "OCF", dependencies: ["Host"]),
     .target(name: "Daemon", dependencies: ["Host", "OCF"]),
-    .target(name: "DynamicLibrary", dependencies: ["Host"]),
+    .target(name: "DynamicLibrary", dependencies: ["Host", "CLinux"]),
     .target(name: "OCFMetadata", dependencies: ["OCF", "DynamicLibrary", "CLibXML2"]),
     .target(name: "Netlink", dependencies: ["Host", "CLinux"]),
     .target(name: "VICI", dependencies: ["Host"]),
@@ -48,7 +50,7 @@ let package = Package(
     .target(name: "ConntrackSync", dependencies: ["Host"]),
     .target(name: "IKEProbe", dependencies: ["Host"]),
     .target(name: "Sessions", dependencies: ["Host"]),
-    .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CSystemd"]),
+    .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CLinux", "CSystemd"]),
     .target(
       name: "LinuxHost",
       dependencies: ["Host", "OCF", "OCFMetadata", "Netlink", "Systemd", "DynamicLibrary", "CLinux", "CQB"]),
@@ -61,7 +63,7 @@ let package = Package(
     agent("probe", ["Daemon", "IKEProbe", "RADIUS"]),
     agent("firewall", ["Daemon"]),
     .executableTarget(
-      name: "vpnha-alert", dependencies: ["Host", "LinuxHost", "OCFMetadata", "Systemd"], path: "agents/alert",
+      name: "vpnha-alert", dependencies: ["CStartup", "Host", "LinuxHost", "OCFMetadata", "Systemd"], path: "agents/alert",
       linkerSettings: startQuickly),
     .executableTarget(
       name: "vpnha",

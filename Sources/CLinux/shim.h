@@ -1,4 +1,6 @@
-// Kernel and libc interfaces that Swift's Glibc module does not show: GNU-only calls, uapi headers, variadics. No logic.
+// The C library and the kernel as the agents see them. Swift's Glibc module is not imported beside it: it lacks GNU-only
+// calls and uapi headers, and a program that has it binds a hundred mathematical functions each time it starts. What the
+// compiler cannot import, macros and variadics, has a function here. No logic.
 #ifndef VPNHA_CLINUX_H
 #define VPNHA_CLINUX_H
 #ifndef _GNU_SOURCE
@@ -10,21 +12,38 @@
 #undef __USE_XOPEN
 #include <sys/select.h>
 #pragma pop_macro("__USE_XOPEN")
+// And struct rusage's neighbours without _GNU_SOURCE.
+#pragma push_macro("__USE_GNU")
+#undef __USE_GNU
+#include <sys/resource.h>
+#pragma pop_macro("__USE_GNU")
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 #include <linux/fib_rules.h>
@@ -48,6 +67,10 @@
 #include <linux/sock_diag.h>
 #include <linux/xfrm.h>
 
+static inline int clinux_errno(void) __attribute__((swift_name("getter:errno()"))) { return errno; }
+static inline void clinux_set_errno(int number) __attribute__((swift_name("setter:errno(_:)"))) { errno = number; }
+static inline char *_Nullable *_Nonnull clinux_environ(void) { return environ; }
+static inline sighandler_t clinux_sig_ign(void) __attribute__((swift_name("getter:SIG_IGN()"))) { return SIG_IGN; }
 static inline int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 static inline int clinux_pidfd_send_signal(int fd, int signal) {
   return (int)syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
@@ -67,6 +90,15 @@ static inline ssize_t clinux_sendto(
 }
 static inline int clinux_bind(int fd, const void *address, socklen_t length) {
   return bind(fd, (const struct sockaddr *)address, length);
+}
+static inline int clinux_connect(int fd, const void *address, socklen_t length) {
+  return connect(fd, (const struct sockaddr *)address, length);
+}
+static inline int clinux_getsockname(int fd, void *address, socklen_t *length) {
+  return getsockname(fd, (struct sockaddr *)address, length);
+}
+static inline int clinux_getpeername(int fd, void *address, socklen_t *length) {
+  return getpeername(fd, (struct sockaddr *)address, length);
 }
 static inline int clinux_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
 static inline int clinux_set_process_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }

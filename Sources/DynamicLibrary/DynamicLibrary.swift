@@ -1,4 +1,4 @@
-import Glibc
+import CLinux
 import Host
 
 /// A C library opened when it is needed, and not linked: a healthy monitor loads none of them.

@@ -22,7 +22,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 
   /// The form of RFC 5952 for IPv6, a dotted quad for IPv4.
   public var description: String {
-    if !isIPv6 { return bytes.map(String.init).joined(separator: ".") }
+    if !isIPv6 { return "\(bytes[0]).\(bytes[1]).\(bytes[2]).\(bytes[3])" }
     let groups = stride(from: 0, to: 16, by: 2).map { UInt16(bytes[$0]) << 8 | UInt16(bytes[$0 + 1]) }
     var longest = 0..<0
     var start = 0

@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 
 /// A file for one flight recording, made empty with mode 0600 in a directory that only its owner can write to.

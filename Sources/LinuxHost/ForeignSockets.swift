@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 
 /// Filters on the sockets of other processes, reached by `pidfd_getfd(2)`: what it returns is the socket itself, which
@@ -59,9 +58,7 @@ extension LinuxSockets {
       guard bound.port == port, bound.address == address || bound.address.isUnspecified else { return true }
       var peer = sockaddr_storage()
       var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
-      let isConnected = withUnsafeMutablePointer(to: &peer) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getpeername(socket, $0, &size) == 0 }
-      }
+      let isConnected = clinux_getpeername(socket, &peer, &size) == 0
       if !isConnected { found = UDPListener(bound.address, inode: inode) }
       return isConnected
     }

@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 
 extension LinuxSockets {
@@ -11,11 +10,7 @@ extension LinuxSockets {
     var name = sockaddr_storage()
     var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
     do throws(SystemError) {
-      try check(operation) {
-        withUnsafeMutablePointer(to: &name) {
-          $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket.number, $0, &size) }
-        }
-      }
+      try check(operation) { clinux_getsockname(socket.number, &name, &size) }
     } catch where [ENOTSOCK, ENOTCONN].contains(error.errno.rawValue) {
       return nil
     }

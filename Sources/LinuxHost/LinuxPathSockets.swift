@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 import Netlink
 
@@ -11,13 +10,13 @@ extension LinuxSockets {
     let type = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
     let socket = Descriptor(
       owning: try check(operation) {
-        Glibc.socket(address.isIPv6 ? AF_INET6 : AF_INET, type, Int32(address.isIPv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
+        CLinux.socket(address.isIPv6 ? AF_INET6 : AF_INET, type, Int32(address.isIPv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
       })
     if let source {
-      try check("binding to \(source)") { SocketAddress(source, port: 0).withPointer { bind(socket.number, $0, $1) } }
+      try check("binding to \(source)") { SocketAddress(source, port: 0).withPointer { clinux_bind(socket.number, $0, $1) } }
     }
     // Connected, the socket receives from this address only.
-    try check(operation) { SocketAddress(address, port: 0).withPointer { Glibc.connect(socket.number, $0, $1) } }
+    try check(operation) { SocketAddress(address, port: 0).withPointer { clinux_connect(socket.number, $0, $1) } }
     let local = try SocketAddress(boundTo: socket.number, operation)
     let datagrams = LinuxDatagrams(socket, local, to: "\(address)")
     return address.isIPv6 ? datagrams : HeaderlessDatagrams(datagrams)
@@ -27,13 +26,13 @@ extension LinuxSockets {
     let operation = "overhearing \(address) port \(port)"
     guard !address.isIPv6 else { throw SystemError(operation, .notSupported) }
     let type = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    let socket = Descriptor(owning: try check(operation) { Glibc.socket(AF_INET, type, Int32(IPPROTO_UDP)) })
+    let socket = Descriptor(owning: try check(operation) { CLinux.socket(AF_INET, type, Int32(IPPROTO_UDP)) })
     // Before it is bound, so that nothing else comes in. The IP header's length first, then the destination port.
     let filter = SocketFilter([
       .init(0xb1, 0), .init(0x48, 2), .init(0x15, UInt32(port), jumpIfFalse: 1), .init(0x06, .max), .init(0x06, 0),
     ])
     try attach(filter, to: socket.number, operation)
-    try check(operation) { SocketAddress(address, port: 0).withPointer { bind(socket.number, $0, $1) } }
+    try check(operation) { SocketAddress(address, port: 0).withPointer { clinux_bind(socket.number, $0, $1) } }
     let local = try SocketAddress(boundTo: socket.number, operation)
     return HeaderlessDatagrams(LinuxDatagrams(socket, local, to: "\(address)"))
   }

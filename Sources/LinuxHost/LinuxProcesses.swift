@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 
 /// The process table as `/proc` shows it (proc(5)), pidfds, and `posix_spawn`.

@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 
 /// UNIX streams and UDP sockets of the kernel.
@@ -19,17 +18,11 @@ public final class LinuxSockets: Sockets {
     }
     guard fits else { throw SystemError(operation, .nameTooLong) }
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    let socket = Descriptor(owning: try check(operation) { Glibc.socket(AF_UNIX, type, 0) })
+    let socket = Descriptor(owning: try check(operation) { CLinux.socket(AF_UNIX, type, 0) })
     var pause = Duration.milliseconds(1)
     while true {
       do throws(SystemError) {
-        try check(operation) {
-          withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-              Glibc.connect(socket.number, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-          }
-        }
+        try check(operation) { clinux_connect(socket.number, &address, socklen_t(MemoryLayout<sockaddr_un>.size)) }
         return LinuxStream(socket, path)
       } catch where error.errno == .wouldBlock {
         // The listener's queue is full. There is nothing to poll for on a UNIX socket.
@@ -47,13 +40,13 @@ public final class LinuxSockets: Sockets {
     let operation = "connecting to \(address) port \(port)"
     let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
     let socket = Descriptor(
-      owning: try check(operation) { Glibc.socket(address.isIPv6 ? AF_INET6 : AF_INET, type, 0) })
+      owning: try check(operation) { CLinux.socket(address.isIPv6 ? AF_INET6 : AF_INET, type, 0) })
     if let source {
       try check("binding to \(source)") {
-        SocketAddress(source, port: 0).withPointer { bind(socket.number, $0, $1) }
+        SocketAddress(source, port: 0).withPointer { clinux_bind(socket.number, $0, $1) }
       }
     }
-    try check(operation) { SocketAddress(address, port: port).withPointer { Glibc.connect(socket.number, $0, $1) } }
+    try check(operation) { SocketAddress(address, port: port).withPointer { clinux_connect(socket.number, $0, $1) } }
     let local = try SocketAddress(boundTo: socket.number, operation)
     return LinuxDatagrams(socket, local, to: "\(address) port \(port)")
   }
@@ -62,9 +55,9 @@ public final class LinuxSockets: Sockets {
     let peer = "\(address) port \(port)"
     let operation = "connecting to \(peer)"
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    let socket = Descriptor(owning: try check(operation) { Glibc.socket(address.isIPv6 ? AF_INET6 : AF_INET, type, 0) })
+    let socket = Descriptor(owning: try check(operation) { CLinux.socket(address.isIPv6 ? AF_INET6 : AF_INET, type, 0) })
     do throws(SystemError) {
-      try check(operation) { SocketAddress(address, port: port).withPointer { Glibc.connect(socket.number, $0, $1) } }
+      try check(operation) { SocketAddress(address, port: port).withPointer { clinux_connect(socket.number, $0, $1) } }
     } catch where error.errno.rawValue == EINPROGRESS {
       var requests = [pollfd(fd: socket.number, events: Int16(POLLOUT), revents: 0)]
       guard try pollUntil(deadline, &requests, operation) else { throw SystemError(operation, .timedOut) }
@@ -245,7 +238,7 @@ final class LinuxDatagrams: DatagramSocket, Pollable {
     let operation = "sending to \(peer)"
     guard let number = socket?.number else { throw SystemError(operation, Errno(rawValue: EBADF)) }
     try check(operation) {
-      bytes.withUnsafeBytes { Glibc.send(number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+      bytes.withUnsafeBytes { CLinux.send(number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
     }
   }
 
@@ -284,11 +277,7 @@ struct SocketAddress {
   init(boundTo socket: Int32, _ operation: String) throws(SystemError) {
     var storage = sockaddr_storage()
     var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
-    try check(operation) {
-      withUnsafeMutablePointer(to: &storage) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket, $0, &size) }
-      }
-    }
+    try check(operation) { clinux_getsockname(socket, &storage, &size) }
     let bytes = withUnsafeBytes(of: storage) { Array($0) }
     let isIPv6 = Int32(storage.ss_family) == AF_INET6
     guard let address = IPAddress(bytes: Array(isIPv6 ? bytes[8..<24] : bytes[4..<8])) else {

@@ -1,4 +1,4 @@
-import Glibc
+import CLinux
 import Host
 
 /// Where lines of a cluster's agents go, as resource-agents' `ocf_log` decides it from the environment.

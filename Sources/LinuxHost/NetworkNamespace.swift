@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 
 /// A named network namespace (`ip netns`), held open.

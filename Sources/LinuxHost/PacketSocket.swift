@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 
 /// Frames on one link, without the link layer's header, which the kernel writes (packet(7), `SOCK_DGRAM`). Packet filters

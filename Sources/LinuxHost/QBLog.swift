@@ -1,7 +1,6 @@
 import CLinux
 import CQB
 import DynamicLibrary
-import Glibc
 import Host
 
 /// libqb's log: syslog, a file, and the blackbox that `qb-blackbox` reads. One at a time: libqb's state is the process's.

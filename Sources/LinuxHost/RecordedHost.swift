@@ -15,7 +15,8 @@ extension Host {
 
 private final class RecordedHost: Network, PacketFilter, Processes, Units, Files, Sockets, Cluster {
   private let host: Host
-  private var lastSeen: [String: String] = [:]
+  // With room for a monitor: to make a table that grows, Swift first looks for the type among all conformances.
+  private var lastSeen = [String: String](minimumCapacity: 16)
 
   init(_ host: Host) { self.host = host }
 

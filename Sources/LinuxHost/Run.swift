@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 import OCF
 import OCFMetadata
@@ -139,7 +138,7 @@ func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
 /// monitor's instructions.
 func processEnvironment() -> [String: String] {
   var result = [String: String](minimumCapacity: 64)
-  var entry = Glibc.environ
+  var entry = clinux_environ()
   while let text = entry.pointee {
     let line = UnsafeRawBufferPointer(start: text, count: strlen(text))
     if let equals = line.firstIndex(of: UInt8(ascii: "=")) {

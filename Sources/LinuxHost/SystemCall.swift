@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 
 /// The value of a system call that answers -1 and sets `errno`; repeated while a signal interrupts it.

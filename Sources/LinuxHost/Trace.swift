@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 
 /// Every line of an action with its time, where `trace_ra` asks for it. Not part of the log: nobody has to read it.

@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Host
 
 /// A netlink socket to the kernel.
@@ -10,7 +9,8 @@ public final class KernelChannel: Channel {
   public enum Family: Int32, Sendable { case route = 0, socketDiagnostics = 4, transform = 6, netfilter = 12 }
 
   private let descriptor: Int32
-  private var buffer = [UInt8](repeating: 0, count: 65_536)
+  /// As large as the kernel's largest answer. Not filled with zeros: a monitor's answers touch one page of it.
+  private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 8)
   private var waits: Duration = .zero
 
   /// `EPERM`, `EPROTONOSUPPORT` … when the kernel refuses the socket.
@@ -23,12 +23,15 @@ public final class KernelChannel: Channel {
     }
   }
 
-  deinit { _ = close(descriptor) }
+  deinit {
+    _ = close(descriptor)
+    buffer.deallocate()
+  }
 
   public var now: Instant { .now }
 
   public func send(_ bytes: [UInt8]) throws(SystemError) {
-    while Glibc.send(descriptor, bytes, bytes.count, 0) < 0 {
+    while CLinux.send(descriptor, bytes, bytes.count, 0) < 0 {
       if errno != EINTR { throw SystemError("sending to the kernel", Errno(rawValue: errno)) }
     }
   }
@@ -41,7 +44,7 @@ public final class KernelChannel: Channel {
       try limitWaiting(to: left)
       var sender = sockaddr_nl()
       var length = socklen_t(MemoryLayout<sockaddr_nl>.size)
-      let count = clinux_recvfrom(descriptor, &buffer, buffer.count, Int32(MSG_TRUNC), &sender, &length)
+      let count = clinux_recvfrom(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_TRUNC), &sender, &length)
       if count < 0 {
         if errno == EINTR || errno == EAGAIN { continue }
         throw SystemError("reading from the kernel", Errno(rawValue: errno))

@@ -8,78 +8,61 @@ import Host
 /// A property without a value is required, and tells one resource from another: without it there is nothing to stop. One
 /// that is required but does not identify the resource says so, and has a value to go on with.
 @propertyWrapper
-public final class Parameter<Value>: AnyParameter {
-  private var value: Value?
-  private let parse: (String) throws(Unreadable) -> Value
+public struct Parameter<Value: ParameterValue> {
+  private let any: AnyParameter
 
-  fileprivate init(
-    _ value: Value?, _ declaration: ParameterDeclaration, _ type: any ParameterValue.Type, defaultText: @escaping () -> String?,
-    _ parse: @escaping (String) throws(Unreadable) -> Value
+  public init(
+    wrappedValue: Value, _ shortDescription: String, _ longDescription: String = "", required: Bool = false,
+    uniqueGroup: String? = nil, reloadable: Bool = false, deprecated: Deprecation? = nil
   ) {
-    self.value = value
-    self.parse = parse
-    super.init(declaration, type, hasDefault: value != nil, defaultText: defaultText)
+    any = AnyParameter(
+      Value.self, wrappedValue,
+      ParameterDeclaration(shortDescription, longDescription, uniqueGroup, reloadable, deprecated, required: required))
+  }
+
+  public init(
+    _ shortDescription: String, _ longDescription: String = "", uniqueGroup: String? = nil, reloadable: Bool = false,
+    deprecated: Deprecation? = nil
+  ) {
+    any = AnyParameter(
+      Value.self, nil, ParameterDeclaration(shortDescription, longDescription, uniqueGroup, reloadable, deprecated))
   }
 
   public var wrappedValue: Value {
     get {
-      guard let value else { preconditionFailure("a required parameter was read before it was loaded") }
-      return value
+      guard let value = any.value else { preconditionFailure("a required parameter was read before it was loaded") }
+      // Nothing else is put there: by the first initialiser, by the setter, by the type's own parser.
+      return value as! Value
     }
-    set { value = newValue }
-  }
-
-  override func read(_ text: String) throws(Unreadable) { value = try parse(text) }
-}
-
-extension Parameter where Value: ParameterValue {
-  public convenience init(
-    wrappedValue: Value, _ shortDescription: String, _ longDescription: String = "", required: Bool = false,
-    uniqueGroup: String? = nil, reloadable: Bool = false, deprecated: Deprecation? = nil
-  ) {
-    self.init(
-      wrappedValue, ParameterDeclaration(shortDescription, longDescription, uniqueGroup, reloadable, deprecated, required: required))
-  }
-
-  public convenience init(
-    _ shortDescription: String, _ longDescription: String = "", uniqueGroup: String? = nil, reloadable: Bool = false,
-    deprecated: Deprecation? = nil
-  ) {
-    self.init(nil, ParameterDeclaration(shortDescription, longDescription, uniqueGroup, reloadable, deprecated))
-  }
-
-  private convenience init(_ value: Value?, _ declaration: ParameterDeclaration) {
-    self.init(value, declaration, Value.self, defaultText: { value?.parameterText }) {
-      (text: String) throws(Unreadable) in try Value(parameter: text)
-    }
+    nonmutating set { any.value = newValue }
   }
 }
 
 /// What the loader knows of a parameter, whatever its value's type.
 ///
-/// A class, so that whatever the value's type, the loader finds a reference where the agent keeps the parameter.
-public class AnyParameter {
+/// A class, so that whatever the value's type, the loader finds a reference where the agent keeps the parameter; and not a
+/// generic one, of which each action would have to make as many types as there are types of values.
+final class AnyParameter {
   let declaration: ParameterDeclaration
   /// Whether there is a value to go on with.
   let hasDefault: Bool
-  var isRequired: Bool { !hasDefault || declaration.required }
+  fileprivate var value: (any ParameterValue)?
   private let type: any ParameterValue.Type
-  private let makeDefaultText: () -> String?
 
-  fileprivate init(
-    _ declaration: ParameterDeclaration, _ type: any ParameterValue.Type, hasDefault: Bool, defaultText: @escaping () -> String?
-  ) {
+  fileprivate init(_ type: any ParameterValue.Type, _ value: (any ParameterValue)?, _ declaration: ParameterDeclaration) {
     self.declaration = declaration
     self.type = type
-    self.hasDefault = hasDefault
-    makeDefaultText = defaultText
+    self.value = value
+    hasDefault = value != nil
   }
 
+  var isRequired: Bool { !hasDefault || declaration.required }
   var contentType: ContentType { type.contentType }
-  var defaultText: String? { makeDefaultText() }
+  /// Of a parameter that has not been read.
+  var defaultText: String? { value?.parameterText }
   var isSecret: Bool { type == Secret.self || type == Secret?.self }
   /// Takes the value from its text.
-  func read(_ text: String) throws(Unreadable) {}
+  func read(_ text: String) throws(Unreadable) { value = try type.init(parameter: text) }
 }
 
 /// Why a parameter should not be used any more.

@@ -1,5 +1,5 @@
+import CLinux
 import CSystemd
-import Glibc
 import Host
 
 /// A connection to the service manager (`org.freedesktop.systemd1`), on which every call has a deadline.

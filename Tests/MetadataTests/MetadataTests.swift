@@ -39,7 +39,7 @@ import Testing
   /// An agent's parameters are found by Swift's layout of types in memory; the slow way finds the same.
   @Test(arguments: subjects) func everyParameterIsWhatItsMirrorShows(_ subject: Subject) throws {
     let agent = subject.agent.init()
-    let mirrored = Mirror(reflecting: agent).children.map { ($0.label, $0.value as? AnyParameter) }
+    let mirrored = Mirror(reflecting: agent).children.map { ($0.label, Mirror(reflecting: $0.value).children.first?.value as? AnyParameter) }
     #expect(mirrored.allSatisfy { $0.1 != nil }, "every stored property is a parameter")
     #expect(agent.parameters.map { ObjectIdentifier($0.parameter) } == mirrored.compactMap { $0.1.map(ObjectIdentifier.init) })
     let spelled = agent.parameters.map { "_\($0.name.filter { $0 != "_" })" }

@@ -20,7 +20,7 @@ final class PrivateNetwork {
   static func run(program: String? = nil, _ body: (PrivateNetwork) throws -> Void) throws {
     let home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
     guard home >= 0, unshare(Int32(CLONE_NEWNET)) == 0 else {
-      throw SystemError("making a network namespace", Errno(rawValue: errno))
+      throw SystemError("making a network namespace", Errno(rawValue: Glibc.errno))
     }
     defer {
       // A thread that cannot go home would carry other tests along.
@@ -78,7 +78,7 @@ final class Capture {
     place.sll_protocol = UInt16(0x0003).bigEndian  // ETH_P_ALL
     place.sll_ifindex = link.index
     guard descriptor >= 0, clinux_bind(descriptor, &place, socklen_t(MemoryLayout<sockaddr_ll>.size)) == 0 else {
-      throw SystemError("capturing on \(link.name)", Errno(rawValue: errno))
+      throw SystemError("capturing on \(link.name)", Errno(rawValue: Glibc.errno))
     }
   }
 

@@ -59,7 +59,7 @@ struct VirtualIPTests {
   /// Announcers of this network: other tests have their own, for the same address.
   private func bursts(_ it: PrivateNetwork) throws -> Int {
     var status = stat()
-    guard stat("/proc/thread-self/ns/net", &status) == 0 else { throw SystemError("looking at the namespace", Errno(rawValue: errno)) }
+    guard stat("/proc/thread-self/ns/net", &status) == 0 else { throw SystemError("looking at the namespace", Errno(rawValue: Glibc.errno)) }
     return try it.processes.running(Agent.program).filter { $0.arguments.last == String(status.st_ino) }.count
   }
 
@@ -274,7 +274,7 @@ struct VirtualIPTests {
       #expect(try vip("stop", ["ip": "192.0.2.50"]).status == 0)
       var byte: UInt8 = 0
       let received = recv(client, &byte, 1, Int32(MSG_DONTWAIT))
-      let error = errno
+      let error = Glibc.errno
       do throws(SystemError) {
         _ = try it.network.closeConnections(from: address)
         #expect(received == -1 && [ECONNRESET, ECONNABORTED].contains(error))
