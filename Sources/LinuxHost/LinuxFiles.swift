@@ -47,7 +47,9 @@ public final class LinuxFiles: Files {
     do throws(SystemError) { try check(operation) { unlink(path) } } catch where error.isAbsence {}
     // What a process that was killed inside `replace` left beside it.
     let place = Place(path)
-    for name in try entries(of: place.directory) ?? [] where place.isLeftover(name) {
+    var beside: [String] = []
+    do throws(SystemError) { beside = try entries(of: place.directory) ?? [] } catch where error.isAbsence {}
+    for name in beside where place.isLeftover(name) {
       do throws(SystemError) { try check(operation) { unlink(place.directory + name) } } catch where error.isAbsence {}
     }
   }

@@ -114,6 +114,8 @@ struct VirtualIPTests {
       InterfaceAddress(AddressNode.vip, prefixLength: 24, link: 3, broadcast: IPAddress("192.0.2.0"))),
     (["nic": "uplink", "iflabel": "vpn", "broadcast": "192.0.2.254"],
       InterfaceAddress(AddressNode.vip, prefixLength: 24, link: 2, broadcast: IPAddress("192.0.2.254"), label: "eth0:vpn")),
+    (["nic": "eth1", "netmask": "255.255.255.240", "broadcast": "+"],
+      InterfaceAddress(AddressNode.vip, prefixLength: 28, link: 3, broadcast: IPAddress("192.0.2.63"))),
     (["nic": "eth0:0", "cidr_netmask": "32"],
       InterfaceAddress(
         AddressNode.vip, prefixLength: 32, link: 2, broadcast: IPAddress("192.0.2.255"), label: "eth0:0")),
@@ -227,6 +229,20 @@ struct VirtualIPTests {
     node.hold("192.0.2.50", 24, on: 3)
     #expect(node.perform("start", ["nic": "eth0", "cidr_netmask": "24"]) == Outcome(.success))
     #expect(node.places == ["24@2"])
+  }
+
+  @Test("A second copy beside a good one is degraded, by a deep look")
+  func twins() {
+    for (prefixLength, link, reason) in [(28, Int32(2), "192.0.2.50/28 is on eth0 as well"), (24, 3, "192.0.2.50/24 is on eth1 as well")] {
+      let node = AddressNode()
+      let given = ["nic": "eth0", "cidr_netmask": "24"]
+      #expect(node.perform("start", given) == Outcome(.success))
+      node.hold("192.0.2.50", prefixLength, on: link)
+      #expect(node.perform("monitor", given) == Outcome(.success))
+      #expect(node.perform("monitor", given, level: 10) == Outcome(.degraded, reason))
+      #expect(node.perform("stop", given) == Outcome(.success))
+      #expect(node.places == [])
+    }
   }
 
   @Test("Stop needs the address alone, and removes every copy but that on the loopback interface")
@@ -543,6 +559,28 @@ struct VirtualIPTests {
     #expect(node.perform("monitor", ["ip": "192.0.2.51"], clone: true) == Outcome(.notRunning))
     for path in node.leftovers { node.machine.files.nodes[path] = nil }
     #expect(node.perform("monitor", clone: true) == Outcome(.notRunning))
+  }
+
+  @Test("A promoted member whose record is lost is a standby after demote")
+  func lostRecord() {
+    let node = AddressNode()
+    node.perform("start", clone: true)
+    node.perform("promote", clone: true)
+    for path in node.leftovers { node.machine.files.nodes[path] = nil }
+    #expect(node.perform("monitor", clone: true) == Outcome(.runningPromoted))
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+    #expect(node.perform("stop", clone: true) == Outcome(.success))
+    #expect(node.leftovers == [])
+  }
+
+  @Test("A plain resource stops without a place for records", arguments: [Errno.readOnly, .io])
+  func noPlaceForRecords(errno: Errno) {
+    let node = AddressNode()
+    node.perform("start")
+    node.machine.calls.fail("files.remove", with: errno)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.places == [])
   }
 
   @Test("Promote and demote by hand, without a clone")

@@ -72,6 +72,8 @@ import Testing
     #expect(try files.entries(of: scratch.path) == [".a.not-a-pid.new", ".ab.123.new"])
     try files.remove(scratch["a"])
     try files.remove(scratch["absent/a"])
+    try scratch.put("x", at: "file")
+    try files.remove(scratch["file/a"])
     try files.makeDirectory(scratch["d"], mode: 0o755)
     #expect(failure { try files.remove(scratch["d"]) }?.errno == .isADirectory)
   }

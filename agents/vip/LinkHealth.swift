@@ -27,6 +27,14 @@ extension VirtualIP {
     return nil
   }
 
+  /// Another copy of the address beside a good one, with another prefix length or on another interface: what it leads to
+  /// is somebody else's plan. Only for a deep look, since it lists all addresses.
+  func twin(of copy: InterfaceAddress, _ call: Call) throws(OCFError) -> String? {
+    guard call.depth >= .service else { return nil }
+    let twin = try ownCopies(call).first { $0.copy.link != copy.link || $0.copy.prefixLength != copy.prefixLength }
+    return twin.map { "\($0.copy) is on \($0.link.name) as well" }
+  }
+
   private static func works(_ link: Link) -> Bool {
     // Operational states 1 to 3: not present, down, a lower layer down (RFC 2863).
     link.hasCarrier && !(1...3).contains(link.operationalState)

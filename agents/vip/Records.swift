@@ -58,7 +58,9 @@ extension VirtualIP {
     }
   }
 
+  /// A plain resource has no such record, unless it was a clone once: then it is for nobody, and no reason to fail.
   func forget(_ call: Call) throws(OCFError) {
+    guard call.isPromotable else { return attempt(call) { () throws(SystemError) in try removeRecord(.standby, call) } }
     try explained { () throws(SystemError) in try removeRecord(.standby, call) }
   }
 

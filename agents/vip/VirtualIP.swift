@@ -14,7 +14,8 @@ struct VirtualIP: ResourceAgent {
     the same parameters. In a promotable clone the promoted member holds the address and the others are prepared. The \
     address is removed from every interface but the loopback at stop, whatever its prefix. Where the kernel would take \
     other addresses of the network away together with this one, promote_secondaries is switched on for the interface. At \
-    check level 10 a bond or VLAN that works with a part of its links only is reported as degraded.
+    check level 10 a bond or VLAN that works with a part of its links only is reported as degraded, and so is an address \
+    that is held twice.
     """)
 
   static let operations: [Operation] = [
@@ -33,6 +34,10 @@ struct VirtualIP: ResourceAgent {
   @Parameter(
     "Prefix length", "24, or 255.255.255.0. If left empty, that of the most specific connected route to the address.")
   var cidrNetmask: PrefixLength? = nil
+  @Parameter(
+    "Prefix length", "What cidr_netmask was called once.",
+    deprecated: Deprecation(replacedWith: "cidr_netmask", note: "Use cidr_netmask."))
+  var netmask: PrefixLength? = nil
   @Parameter(
     "Broadcast address",
     """
@@ -185,6 +190,7 @@ struct VirtualIP: ResourceAgent {
     }
     if let trouble = trouble(of: link) { return .failed(trouble, promoted: isPromoted) }
     refresh(on: link, call)
+    if let twin = try twin(of: copy, call) { return .degraded(twin, promoted: isPromoted) }
     if let risk = try risk(to: link, call) { return .degraded(risk, promoted: isPromoted) }
     return isPromoted ? .promoted : .running
   }
@@ -219,6 +225,8 @@ extension VirtualIP: PromotableAgent {
   func promote(_ call: Call) throws(OCFError) { try hold(try inside(call)) }
   func demote(_ call: Call) throws(OCFError) {
     if let call = try insideIfThere(call) { try release(call) }
+    // Who was promoted has been started, whatever became of the record; the next look corrects the score.
+    if call.isPromotable, try toldScore(call) == nil { try prepare(Self.score(""), call) }
   }
 
   /// A member that could not serve now is the last to be asked.
