@@ -4,13 +4,14 @@ import PackageDescription
 // A monitor is a fresh process every few seconds for every resource on every node, so the agents are linked for
 // start-up time: relative relocations packed, symbols bound at once, libstdc++ and libgcc inside (`make` prepares
 // .linkdir with the one archive that makes the linker prefer the static libstdc++). The C libraries, which pkg-config
-// would have the linker take, are opened at run time. Debug builds are untouched.
+// would have the linker take, are opened at run time. Of two definitions the first counts: CStartup's before those of
+// another Swift's runtime (see there). Debug builds are untouched.
 let startQuickly: [LinkerSetting] = [
   .unsafeFlags(
     [
       "-use-ld=lld", "-L", "\(Context.packageDirectory)/.linkdir", "-Xclang-linker", "-static-libgcc",
       "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs", "-Xlinker", "-z", "-Xlinker", "now",
-      "-Xlinker", "-z", "-Xlinker", "relro",
+      "-Xlinker", "-z", "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "muldefs",
       "-Xlinker", "--remap-inputs=*/libqb.so=/dev/null", "-Xlinker", "--remap-inputs=*/libsystemd.so=/dev/null",
       "-Xlinker", "--remap-inputs=*/libxml2.so=/dev/null",
     ], .when(platforms: [.linux], configuration: .release))

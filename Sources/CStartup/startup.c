@@ -1,7 +1,7 @@
 // Two things that Swift's runtime does before main, in the least there is to do; a sixth of a monitor's time above a C
 // program's. Linked first, these take the place of CommandLine.cpp and Backtrace.cpp of libswiftCore.a, whose other
-// users need no more of them. Should a later runtime keep something else in one of the two, the linker says so: a symbol
-// is there twice. Empty in debug builds, whose runtime is a library of its own.
+// users need no more of them. Should another Swift's runtime keep something else in one of the two, that file is linked as
+// well, and these definitions count (-z muldefs in Package.swift). Empty in debug builds, whose runtime is a library of its own.
 #include "startup.h"
 #ifdef VPNHA_STATIC_RUNTIME
 #include <stdbool.h>
