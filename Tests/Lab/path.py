@@ -157,6 +157,8 @@ def dead_uplink(lab, result):
 def alerted(lab, result):
     """A prober hangs: the monitor fails, the cluster calls the alert agent, and its entry has the monitor's own reason."""
     here = until("one node serves", 30, lab.serving)
+    # Not before its start is over: a prober that hangs then fails the start.
+    lab.cluster.wait("the path is watched", 60, lambda view: here.name in view.where("path", "Started"))
     pid = until("the prober runs", 60, lambda: here.run("pidof", "/usr/lib/ocf/resource.d/vpnha/probe", check=False).output.split())[0]
     here.run("kill", "-STOP", pid)
     lab.say(f"the prober of {here.name} is suspended")
