@@ -143,10 +143,10 @@ END""")
         return json.loads(self.run("vpnha", "sessions", "--json").output)["sessions"]
 
     def dial(self, count=None):
-        """All clients dial in, or the first `count`; ten at a time: more would only fight for one processor."""
+        """All clients dial in, or the first `count`; five at a time: more would only fight for one processor."""
         wanted = self.clients[:count]
-        for start in range(0, len(wanted), 10):
-            numbers = wanted[start:start + 10]
+        for start in range(0, len(wanted), 5):
+            numbers = wanted[start:start + 5]
             self.call(numbers)
             until("every client has an address", 90, lambda: self.addresses() == numbers[-1] + 1)
 
