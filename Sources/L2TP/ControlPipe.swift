@@ -71,9 +71,21 @@ public struct ControlPipe {
     guard request.count < Self.longestRequest, !reply.path.contains(" ") else {
       throw ControlPipeError(kind: .malformed, reason: "asking \(path) for \(command): the request does not fit")
     }
-    do { try host.files.send(request, toFIFO: path) } catch {
-      if error.errno == .wouldBlock { return nil }  // full of requests that nobody reads
-      throw failure(error)
+    // After each request the daemon closes its end and opens it anew. Meanwhile nobody reads.
+    var refusal: SystemError?
+    let isSent = try doing { () throws(SystemError) in
+      try host.until(before: deadline) { () throws(SystemError) in
+        do throws(SystemError) { try host.files.send(request, toFIFO: path) } catch {
+          guard [.noSuchDeviceOrAddress, .brokenPipe, .wouldBlock].contains(error.errno) else { throw error }
+          refusal = error
+          return false
+        }
+        return true
+      }
+    }
+    guard isSent else {
+      if let refusal, refusal.errno != .wouldBlock { throw failure(refusal) }
+      return nil  // full of requests that nobody reads
     }
     let isComplete = try doing { () throws(SystemError) in
       try host.until(before: deadline) { () throws(SystemError) in try reply.isComplete() }
@@ -111,7 +123,7 @@ public struct ControlPipe {
     let kind: ControlPipeError.Kind =
       switch error.errno {
       case .noSuchFile: .absent
-      case .noSuchDeviceOrAddress: .unread
+      case .noSuchDeviceOrAddress, .brokenPipe: .unread
       default: .system(error.errno)
       }
     return ControlPipeError(kind: kind, reason: "\(error)")

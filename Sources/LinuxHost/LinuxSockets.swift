@@ -105,7 +105,9 @@ public final class LinuxSockets: Sockets {
       let operation = "reading \(path)"
       do throws(SystemError) {
         let file = try Descriptor(opening: path, O_RDONLY, operation: operation)
-        listeners += try UDPTable.listeners(on: port, in: try file.readToEnd(limit: 64 << 20, operation), operation)
+        for listener in try UDPTable.listeners(on: port, in: try file.readToEnd(limit: 64 << 20, operation), operation)
+        // A socket that comes between two reads moves the others on: the same line is read twice.
+        where !listeners.contains(listener) { listeners.append(listener) }
       } catch where error.isAbsence {
         // A kernel without IPv6.
       }

@@ -439,6 +439,16 @@ final class L2TPGateway {
           .genericError, "2 programs are bound to 203.0.113.50 port 1701 (another xl2tpd: pid \(other.pid))"))
   }
 
+  /// A tunnel's own socket, between its bind and its connect; and a list that misses ours while others end.
+  @Test(arguments: [true, false]) func whatIsSeenForAMomentIsNoFailure(isMore: Bool) {
+    let node = L2TPGateway()
+    node.running()
+    let own = node.machine.sockets.listeners[1701] ?? []
+    node.machine.sockets.listeners[1701] = isMore ? own + [UDPListener(L2TPGateway.vip, inode: 99)] : []
+    node.machine.clock.after(.milliseconds(20)) { node.machine.sockets.listeners[1701] = own }
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+  }
+
   @Test func anotherConfigurationIsNotOurs() {
     let node = L2TPGateway()
     node.machine.processes.appear(L2TPGateway.program, ["-c", "/etc/other.conf"])

@@ -88,6 +88,17 @@ private let available = """
     #expect(Set(machine.files.nodes.keys) == [path, pipe.lockPath])
   }
 
+  /// The daemon opens its pipe anew after each request.
+  @Test(arguments: [Errno.noSuchDeviceOrAddress, .brokenPipe, .wouldBlock])
+  func aPipeThatIsBeingOpenedIsWaitedFor(refusal: Errno) throws {
+    daemon(available)
+    machine.calls.fail("files.send", with: refusal)
+    machine.clock.after(.milliseconds(20)) { [machine] in machine.calls.reset() }
+    let start = machine.clock.now
+    #expect(try pipe.inventory(on: host, before: deadline(2)).tunnels.count == 2)
+    #expect(machine.clock.now < start + .seconds(1) && machine.files.sent.count == 1)
+  }
+
   @Test func aFullPipeIsUnanswered() {
     daemon(available)
     machine.calls.fail("files.send", with: .wouldBlock)

@@ -71,10 +71,10 @@ extension StrongSwan: PromotableAgent {
         return true
       } catch {
         refusal = error
-        return error.errno != .noSuchDeviceOrAddress
+        return ![.noSuchDeviceOrAddress, .brokenPipe].contains(error.errno)
       }
     }
-    if let refusal, !sent || refusal.errno != .noSuchDeviceOrAddress { throw explain(refusal, while: "ha_fifo") }
+    if let refusal, !sent || ![.noSuchDeviceOrAddress, .brokenPipe].contains(refusal.errno) { throw explain(refusal, while: "ha_fifo") }
     let words =
       switch order {
       case .take: "took the ha segment"

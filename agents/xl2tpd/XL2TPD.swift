@@ -176,7 +176,14 @@ struct XL2TPD: ResourceAgent {
   /// either of them.
   @discardableResult
   func checkBound(to address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) -> UDPListener {
-    let bound = try listeners(on: address, port, call)
+    var bound = try listeners(on: address, port, call)
+    if bound.count != 1 {
+      // In kernel mode a tunnel's own socket is bound before it is connected, and sockets that come and go while the kernel's
+      // list is read can hide one that stays. So what counts is what is there again.
+      call.host.clock.sleep(until: min(call.deadline, call.host.clock.now + .milliseconds(50)))
+      let before = bound
+      bound = try listeners(on: address, port, call).filter { before.isEmpty || before.contains($0) }
+    }
     guard let first = bound.first else { throw .failed("xl2tpd is not bound to \(address) port \(port)") }
     if bound.count > 1 {
       throw .failed("\(bound.count) programs are bound to \(first.address) port \(port)\(try strangers(call))")
