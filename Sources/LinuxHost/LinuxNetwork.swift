@@ -346,17 +346,20 @@ public final class LinuxNetwork: Network {
 
   public func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     var removed = 0
-    func remove(_ request: Message, _ what: String) throws(SystemError) {
+    var refusal: SystemError?
+    // One that cannot go does not keep the others.
+    func remove(_ request: Message, _ what: String) {
       do {
         try ipsec().perform(request, "removing \(what) of \(address)")
         removed += 1
-      } catch let error where error.errno == .noSuchProcess || error.errno == .noSuchFile {
+      } catch where error.errno == .noSuchProcess || error.errno == .noSuchFile {
         // It ended by itself since it was listed.
-      }
+      } catch { refusal = refusal ?? error }
     }
     // Policies first: an SA that is gone under a living policy would be asked for again.
-    for policy in try policies(of: address) { try remove(.remove(policy), "an IPsec policy") }
-    for association in try associations(of: address) { try remove(.remove(association), "an IPsec SA") }
+    for policy in try policies(of: address) { remove(.remove(policy), "an IPsec policy") }
+    for association in try associations(of: address) { remove(.remove(association), "an IPsec SA") }
+    if let refusal { throw refusal }
     return removed
   }
 
@@ -426,7 +429,7 @@ public final class LinuxNetwork: Network {
     let to = try ipsec().dump(
       .getAssociations(destination: address), "listing IPsec SAs of \(address)", SecurityAssociation.init)
     // A kernel that does not filter sends all of them, twice.
-    return Array(Set(from + to)).filter { $0.hasEndpoint(address) }
+    return Array(Set(from + to)).filter { $0.hasEndpoint(address) && !$0.belongsToCompression }
   }
 
   private func policies(of address: IPAddress) throws(SystemError) -> [SecurityPolicy] {

@@ -18,6 +18,10 @@ public struct SecurityAssociation: Hashable, Sendable {
 
   public func hasEndpoint(_ address: IPAddress) -> Bool { source == address || destination == address }
 
+  /// Whether it is the tunnel that the kernel makes for SAs of IPComp (protocols 4 and 41, which nobody else can ask for). It
+  /// goes with the last of them, a moment later, and cannot be removed (`EPERM`).
+  public var belongsToCompression: Bool { protocolNumber == UInt8(IPPROTO_IPIP) || protocolNumber == UInt8(IPPROTO_IPV6) }
+
   /// Reads `XFRM_MSG_NEWSA` (`struct xfrm_usersa_info`); nil for any other message.
   public init?(_ message: ReceivedMessage) throws(Malformed) {
     guard message.type == UInt16(XFRM_MSG_NEWSA) else { return nil }

@@ -194,25 +194,49 @@ struct LinuxNetworkTests {
   func associations() throws {
     try DebianNode.orHere(Self.associationsName) {
       try PrivateNetwork.run { it in
+        for (own, other, peer) in [("192.0.2.50", "192.0.2.51", "203.0.113.9"), ("2001:db8::50", "2001:db8::51", "2001:db8::9")] {
+          let vip = try #require(IPAddress(own))
+          for (index, each) in [own, other].enumerated() {
+            for (from, to) in [(peer, each), (each, peer)] {
+              let state =
+                "src \(from) dst \(to) proto esp spi 0x100\(index)\(from == each ? 1 : 2) reqid 7 mode transport mark 0x2a mask 0xff "
+                + "replay-oseq 0x40000005 enc cbc(aes) 0x00112233445566778899aabbccddeeff auth hmac(sha1) 0x0011223344556677889900112233445566778899"
+              do { try it.ip("xfrm state add \(state)") } catch { throw MissingFeature(what: "\(error)") }
+            }
+          }
+          #expect(try it.network.ipsecState(endpoint: vip) == 2)
+          func numbers() throws -> [UInt64] { try it.network.outboundAssociations(from: vip).map(\.sequence) }
+          #expect(try numbers() == [0x4000_0005])
+          #expect(try it.network.outboundAssociations(from: vip).allSatisfy { $0.spi == 0x10001 && $0.age < 60 })
+          // Never lowered.
+          #expect(try it.network.raiseSequences(from: vip) { _ in 0x4000_0005 } == 0)
+          #expect(try it.network.raiseSequences(from: vip) { _ in 0 } == 0)
+          #expect(try numbers() == [0x4000_0005])
+          #expect(try it.network.raiseSequences(from: vip) { _ in 0x4800_0000 } == 1)
+          #expect(try numbers() == [0x4800_0000])
+          #expect(try it.network.removeIPsecState(endpoint: vip) == 2)
+          #expect(try it.network.ipsecState(endpoint: vip) == 0)
+          #expect(try it.network.ipsecState(endpoint: try #require(IPAddress(other))) == 2)
+        }
+      }
+    }
+  }
+
+  private static let compressedName = "SAs of IPComp go; the tunnel that the kernel made for them goes by itself"
+  @Test("SAs of IPComp go; the tunnel that the kernel made for them goes by itself")
+  func compressed() throws {
+    try DebianNode.orHere(Self.compressedName) {
+      try PrivateNetwork.run { it in
         let vip = try #require(IPAddress("192.0.2.50"))
-        for (index, own) in ["192.0.2.50", "192.0.2.51"].enumerated() {
+        for own in ["192.0.2.50", "192.0.2.51"] {
           for (from, to) in [("203.0.113.9", own), (own, "203.0.113.9")] {
-            let state =
-              "src \(from) dst \(to) proto esp spi 0x100\(index)\(from == own ? 1 : 2) reqid 7 mode transport mark 0x2a mask 0xff "
-              + "replay-oseq 0x40000005 enc cbc(aes) 0x00112233445566778899aabbccddeeff auth hmac(sha1) 0x0011223344556677889900112233445566778899"
-            do { try it.ip("xfrm state add \(state)") } catch { throw MissingFeature(what: "\(error)") }
+            do { try it.ip("xfrm state add src \(from) dst \(to) proto comp spi 0x1\(own.suffix(2)) mode tunnel comp deflate") } catch {
+              throw MissingFeature(what: "\(error)")
+            }
           }
         }
+        #expect(try it.run("/usr/sbin/ip", ["xfrm", "state"]).contains("proto 4 "))
         #expect(try it.network.ipsecState(endpoint: vip) == 2)
-        func numbers() throws -> [UInt64] { try it.network.outboundAssociations(from: vip).map(\.sequence) }
-        #expect(try numbers() == [0x4000_0005])
-        #expect(try it.network.outboundAssociations(from: vip).allSatisfy { $0.spi == 0x10001 && $0.age < 60 })
-        // Never lowered.
-        #expect(try it.network.raiseSequences(from: vip) { _ in 0x4000_0005 } == 0)
-        #expect(try it.network.raiseSequences(from: vip) { _ in 0 } == 0)
-        #expect(try numbers() == [0x4000_0005])
-        #expect(try it.network.raiseSequences(from: vip) { _ in 0x4800_0000 } == 1)
-        #expect(try numbers() == [0x4800_0000])
         #expect(try it.network.removeIPsecState(endpoint: vip) == 2)
         #expect(try it.network.ipsecState(endpoint: vip) == 0)
         #expect(try it.network.ipsecState(endpoint: try #require(IPAddress("192.0.2.51"))) == 2)
