@@ -83,8 +83,18 @@ public struct Connection: Hashable, Sendable {
   public var name: String
   /// `IKEv1`, `IKEv2` or `IKEv1/2`.
   public var version: String
+  /// As they were written: addresses, ranges, names, `%any`.
   public var localAddresses: [String]
+  /// The same of its clients.
+  public var remoteAddresses: [String]
   public var children: [String]
+  /// Whether a child of it is for transport mode, as L2TP's are.
+  public var hasTransport: Bool
+
+  /// Whether a client may come from anywhere.
+  public var isForEverybody: Bool {
+    remoteAddresses.isEmpty || remoteAddresses.contains { ["%any", "%any4", "%any6", "0.0.0.0/0", "::/0"].contains($0) }
+  }
 }
 
 /// Which SAs a command is about.
@@ -146,10 +156,12 @@ extension Charon {
   public func connections(_ each: (Connection) throws(VICIError) -> Void) throws(VICIError) {
     try stream("list-conns", "list-conn") { (row) throws(VICIError) in
       for (name, section) in row.sections {
+        let children = section.section("children")?.sections ?? []
         try each(
           Connection(
             name: name, version: section.text("version") ?? "", localAddresses: section.list("local_addrs") ?? [],
-            children: section.section("children")?.sections.map(\.name) ?? []))
+            remoteAddresses: section.list("remote_addrs") ?? [], children: children.map(\.name),
+            hasTransport: children.contains { $0.message.text("mode") == "TRANSPORT" }))
       }
     }
   }

@@ -53,6 +53,11 @@ extension SettingsFile {
     public func section(at path: String) -> Section? {
       path.split(separator: ".").reduce(Optional(self)) { $0?.section(String($1)) }
     }
+    /// The value of `charon.plugins.ha.secret` …
+    public func value(at path: String) -> String? {
+      guard let dot = path.lastIndex(of: ".") else { return value(path) }
+      return section(at: String(path[..<dot]))?.value(String(path[path.index(after: dot)...]))
+    }
   }
 
   /// `key = value`. Its printed form leaves the value out: it may be a secret.

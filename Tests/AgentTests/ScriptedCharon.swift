@@ -17,7 +17,17 @@ final class ScriptedCharon {
     var confirms = true
   }
 
+  /// What `list-conns` tells of each loaded connection, but that those whose names begin so are for IKEv2.
+  struct Connection {
+    var version = "IKEv1"
+    var local = ["203.0.113.50"]
+    var remote = ["%any"]
+    var mode = "TRANSPORT"
+  }
+
   var loaded: [String] = []
+  var connection = Connection()
+  var halfOpen = 0
   var plugins = ["vici", "kernel-netlink"]
   var sas: [SA] = []
   var idleWorkers = 11
@@ -81,7 +91,7 @@ final class ScriptedCharon {
       queues.append("medium", queued)
       var counts = Message()
       counts.append("total", sas.count)
-      counts.append("half-open", 0)
+      counts.append("half-open", halfOpen)
       reply.append("workers", workers)
       reply.append("queues", queues)
       reply.append("ikesas", counts)
@@ -97,11 +107,17 @@ final class ScriptedCharon {
     case "get-conns": reply.append("conns", loaded)
     case "list-conns":
       return loaded.map { name in
-        var connection = Message()
-        connection.append("version", name.hasPrefix("ikev2") ? "IKEv2" : "IKEv1")
-        connection.append("local_addrs", ["203.0.113.50"])
+        var child = Message()
+        child.append("mode", connection.mode)
+        var children = Message()
+        children.append("l2tp", child)
+        var told = Message()
+        told.append("version", name.hasPrefix("ikev2") ? "IKEv2" : connection.version)
+        told.append("local_addrs", connection.local)
+        told.append("remote_addrs", connection.remote)
+        told.append("children", children)
         var row = Message()
-        row.append(name, connection)
+        row.append(name, told)
         return .event("list-conn", row)
       } + [.response(Message())]
     case "list-sas":

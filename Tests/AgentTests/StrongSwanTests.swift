@@ -233,6 +233,8 @@ import Testing
     serveIKE(world) { bytes, _ in
       if bytes[17] == 0x30 { return Self.notify(5) }
       if bytes.count < 100 { return Self.noProposalV1 }
+      // A retransmission, to charon: the answer goes to the port of the first.
+      if mainModes.contains(bytes) { return nil }
       mainModes.append(bytes)
       return Self.mainMode2
     }
@@ -240,9 +242,14 @@ import Testing
       #expect(world.perform("monitor", level: 20) == Outcome(.success))
       world.machine.clock.advance(by: .seconds(10))
     }
-    // At 0, 40 and not in between; the same bytes each time.
+    // At 0, 40 and not in between.
     #expect(mainModes.count == 2)
-    #expect(Set(mainModes).count == 1)
+    // A record that is none, one of an earlier version among them, is none.
+    for record in ["", "nonsense\n", "5a5a5a5a5a5a5a5a 1000\n"] {
+      world.machine.files.put(record, at: Self.spiPath)
+      #expect(world.perform("monitor", level: 20) == Outcome(.success))
+    }
+    #expect(mainModes.count == 5)
     #expect(world.perform("stop") == Outcome(.success))
     #expect(world.machine.files.nodes[Self.spiPath] == nil)
   }
@@ -291,6 +298,59 @@ import Testing
     }
     #expect(world.perform("monitor", level: 20, ["address": "203.0.113.50"]) == Outcome(.success))
     #expect(asked == 3)
+  }
+
+  /// Who is not one of L2TP's clients may be served by whatever connection there is.
+  @Test func level20JudgesOnlyConnectionsForL2TP() throws {
+    typealias Row = ScriptedCharon.Connection
+    let others: [Row] = [
+      Row(version: "IKEv1/2"), Row(mode: "TUNNEL"), Row(remote: ["198.51.100.7"]), Row(local: ["vpn.example.com"]),
+      Row(local: ["203.0.113.0/24"]), Row(local: ["%any4"]),
+    ]
+    for other in others {
+      let world = World(running: true)
+      try world.holdAddress()
+      world.charon.connection = other
+      var asked: Set<[UInt8]> = []
+      serveIKE(world) { bytes, _ in
+        asked.insert(Array(bytes[17...18]))
+        return bytes[17] == 0x30 ? Self.notify(5) : bytes[17] == 0x20 ? Self.notify(14) : Self.noProposalV1
+      }
+      #expect(world.perform("monitor", level: 20) == Outcome(.success), "\(other)")
+      #expect(asked.contains([0x10, 2]), "\(other): version 1 is asked")
+      #expect(asked.contains([0x20, 34]) == (other.version == "IKEv1/2"), "\(other)")
+    }
+    let world = World(running: true)
+    try world.holdAddress()
+    world.charon.connection = Row(local: ["203.0.113.51"])
+    serveIKE(world) { bytes, _ in bytes[17] == 0x30 ? Self.notify(5) : nil }
+    #expect(world.perform("monitor", level: 20) == Outcome(.success), "nothing is served at the address")
+  }
+
+  @Test func charonThatTurnsClientsAwayIsDegraded() throws {
+    let world = World(running: true)
+    try world.holdAddress()
+    serveIKE(world) { bytes, _ in bytes[17] == 0x30 ? Self.notify(5) : nil }
+    let silent = "probing IKE at 203.0.113.50 port 500: no answer in time (ETIMEDOUT)"
+    func monitor(_ settings: String?) -> Outcome {
+      if let settings { world.machine.files.put(settings, at: StrongSwan.daemonSettings) }
+      return world.perform("monitor", level: 20)
+    }
+    world.charon.halfOpen = 20
+    world.charon.queued = 30
+    #expect(monitor(nil).reason == silent)
+    #expect(monitor("charon {").reason == silent)
+    #expect(monitor("charon {\n init_limit_half_open = 21\n init_limit_job_load = 30\n}\n").reason == silent)
+    let turned = "charon turns new clients away: "
+    #expect(
+      monitor("charon {\n init_limit_half_open = 20\n}\n")
+        == Outcome(.degraded, turned + "20 SAs are half-open, init_limit_half_open is 20"))
+    #expect(
+      monitor("charon {\n init_limit_job_load = 5\n}\ncharon-systemd {\n init_limit_job_load = 29\n}\n")
+        == Outcome(.degraded, turned + "30 jobs wait, init_limit_job_load is 29"))
+    // Who does not even say that it speaks no such version is not turning anybody away.
+    serveIKE(world) { _, _ in nil }
+    #expect(world.perform("monitor", level: 20).reason == silent)
   }
 
   // MARK: Starting

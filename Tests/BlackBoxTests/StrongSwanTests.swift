@@ -46,6 +46,23 @@ struct StrongSwanTests {
       """)
   }
 
+  @Test("two monitors that probe IKE at the same moment do not take each other's answer, nor one an earlier one's") func probes() throws {
+    try script(
+      """
+      export OCF_RESKEY_address=192.0.2.1 OCF_CHECK_LEVEL=20
+      expect 0 start
+      expect 0 monitor
+      # Its half-open SA is there, as with a longer half_open_timeout, and we take it for gone.
+      echo 1 >$(echo /run/resource-agents/*.probe)
+      expect 0 monitor & first=$!
+      expect 0 monitor & second=$!
+      wait $first
+      wait $second
+      expect 0 stop
+      nothingLeft
+      """)
+  }
+
   @Test("a killed charon is not running, and the next start takes over what it left") func killed() throws {
     try script(
       """

@@ -14,6 +14,13 @@ enum Swanctl {
   }
 }
 
+extension SettingsFile {
+  /// What strongswan.conf tells charon-systemd: its own section comes before charon's.
+  func daemonValue(_ path: String) -> String? {
+    ["charon-systemd", "charon"].lazy.compactMap { root.value(at: "\($0).\(path)") }.first
+  }
+}
+
 extension StrongSwan {
   static let daemonSettings = "/etc/strongswan.conf"
 

@@ -182,13 +182,10 @@ extension StrongSwan: PromotableAgent {
     do throws(OCFError) { guard try hasHA(call) else { return } } catch { return }
     let settings: SettingsFile
     do throws(SettingsError) { settings = try SettingsFile(reading: Self.daemonSettings, from: call.host.files) } catch { return }
-    func value(_ key: String) -> String? {
-      ["charon-systemd", "charon"].lazy.compactMap { settings.root.section(at: "\($0).plugins.ha")?.value(key) }.first
-    }
-    if value("secret") == nil {
+    if settings.daemonValue("plugins.ha.secret") == nil {
       call.log.warning("the ha plugin has no secret: keys and pre-shared secrets cross the network in clear text")
     }
-    if value("monitor").map({ ["no", "false", "0", "disabled"].contains($0) }) != true {
+    if settings.daemonValue("plugins.ha.monitor").map({ ["no", "false", "0", "disabled"].contains($0) }) != true {
       call.log.warning("the ha plugin's monitor is on: a standby would take the segment behind the cluster's back")
     }
   }

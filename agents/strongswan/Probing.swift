@@ -4,10 +4,9 @@ import IKEProbe
 import OCF
 import VICI
 
-/// What level 20 remembers between two monitors, which are processes of their own: the SPI it probes with, and when it last
-/// left a half-open SA behind. Never more than one of ours is there at a time.
+/// What level 20 remembers between two monitors, which are processes of their own: when it last left a half-open SA behind. Two
+/// monitors at the same moment may leave two.
 struct ProbeRecord {
-  var spi: UInt64
   var lastMainMode: Instant?
 
   /// charon drops a half-open SA after 30 s.
@@ -15,16 +14,10 @@ struct ProbeRecord {
 
   static func path(for request: Request) -> String { DaemonRole.path(for: request, "probe") }
 
-  /// What was written, or a new one with an SPI at random.
+  /// What was written; nothing where it is no record.
   init(reading call: Call) throws(SystemError) {
-    let text = try call.host.files.read(Self.path(for: call.request), limit: 128).map { String(decoding: $0, as: UTF8.self) }
-    let words = (text ?? "").split(whereSeparator: \.isWhitespace)
-    if words.count == 2, let spi = UInt64(words[0], radix: 16), spi != 0, let time = Int64(words[1]) {
-      self.spi = spi
-      lastMainMode = Instant(nanoseconds: time)
-    } else {
-      spi = UInt64.random(in: 1...UInt64.max)
-    }
+    guard let bytes = try call.host.files.read(Self.path(for: call.request), limit: 64) else { return }
+    lastMainMode = Int64(String(decoding: bytes, as: UTF8.self).prefix { $0 != "\n" }).map { Instant(nanoseconds: $0) }
   }
 
   /// Whether a Main Mode message would open the only half-open SA of ours. A clock that runs behind the record is another boot's.
@@ -35,8 +28,7 @@ struct ProbeRecord {
 
   func write(_ call: Call) throws(SystemError) {
     try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
-    let text = "\(String(spi, radix: 16)) \(lastMainMode?.nanoseconds ?? 0)\n"
-    try call.host.files.replace(Self.path(for: call.request), with: Array(text.utf8), mode: 0o600)
+    try call.host.files.replace(Self.path(for: call.request), with: Array("\(lastMainMode?.nanoseconds ?? 0)\n".utf8), mode: 0o600)
   }
 }
 
@@ -45,49 +37,78 @@ extension StrongSwan {
   ///
   /// Port 4500 is asked for a version nobody has, port 500 for what the loaded connections speak: version 2 for a proposal
   /// nobody has, version 1 for the real proposals of L2TP clients twice a minute and for impossible ones in between.
-  func probe(_ call: Call, isPromoted: Bool) -> String? {
+  func probe(_ call: Call, isPromoted: Bool) -> ResourceState? {
     guard let address else { return nil }
+    var isHeard = false
     do {
       guard try call.host.network.holds(address) else {
         // A standby is ready without the address.
-        return call.isPromotable && !isPromoted ? nil : "address: \(address) is not on this node"
+        return call.isPromotable && !isPromoted ? nil : .failed("address: \(address) is not on this node", promoted: isPromoted)
       }
       let deadline = call.within(.seconds(8)).deadline
-      var record = try ProbeRecord(reading: call)
-      func ask(_ probe: IKEProbe, _ port: UInt16) throws(IKEProbeError) -> IKEAnswer {
-        try IKEProber(address, port: port, from: address, spi: record.spi).ask(probe, on: call.host, before: deadline)
+      // Its own: charon takes the bytes of a half-open SA for a retransmission and answers the port that sent them first.
+      let spi = UInt64.random(in: 1...UInt64.max)
+      func ask(_ probe: IKEProbe, _ port: UInt16 = 500) throws(IKEProbeError) -> IKEAnswer {
+        try IKEProber(address, port: port, from: address, spi: spi).ask(probe, on: call.host, before: deadline)
       }
-      _ = try ask(.version, 500)
+      _ = try ask(.version)
       _ = try ask(.version, 4500)
-      let versions = try versionsInUse(address, call)
-      if versions.v2 { _ = try ask(.proposalV2, 500) }
-      guard versions.v1 else { return nil }
+      isHeard = true
+      let served = try served(at: address, call)
+      if served.v2 { _ = try ask(.proposalV2) }
+      guard served.v1 else { return nil }
+      var record = try ProbeRecord(reading: call)
       guard record.mayAskMainMode(call.host.clock.now) else {
-        _ = try ask(.proposalV1, 500)
+        _ = try ask(.proposalV1)
         return nil
       }
       // Written before it is sent: who is killed in between has asked.
       record.lastMainMode = call.host.clock.now
       try record.write(call)
-      switch try ask(.mainMode, 500) {
+      switch try ask(.mainMode) {
       case .accepted, .cookie: return nil
-      case .noProposal: return "IKEv1 on \(address): no connection for it accepts what L2TP clients offer"
-      case let other: return "IKEv1 on \(address): unexpected answer \(other)"
+      case .noProposal where !served.l2tp: return nil
+      case .noProposal:
+        return .failed("IKEv1 on \(address): no connection for it accepts what L2TP clients offer", promoted: isPromoted)
+      case let other: return .failed("IKEv1 on \(address): unexpected answer \(other)", promoted: isPromoted)
       }
+    } catch let error as IKEProbeError where error.kind == .timedOut && isHeard {
+      // charon hears, and the workers that answer VICI are those that answer clients.
+      guard let limit = limitReached(call) else { return .failed("\(error)", promoted: isPromoted) }
+      return .degraded("charon turns new clients away: \(limit)", promoted: isPromoted)
     } catch {
-      return "\(error)"
+      return .failed("\(error)", promoted: isPromoted)
     }
   }
 
-  private func versionsInUse(_ address: IPAddress, _ call: Call) throws(VICIError) -> (v1: Bool, v2: Bool) {
-    var v1 = false
-    var v2 = false
+  /// What the loaded connections serve at `address`. A name or a range may stand for it; whether one for L2TP clients does must be sure.
+  private func served(at address: IPAddress, _ call: Call) throws(VICIError) -> (v1: Bool, v2: Bool, l2tp: Bool) {
+    var served = (v1: false, v2: false, l2tp: false)
     try connect(call, within: .seconds(5)).connections { connection in
-      let isHere = connection.localAddresses.contains { $0 == "%any" || IPAddress($0) == address }
-      guard connection.name != "ha", isHere || connection.localAddresses.isEmpty else { return }
-      if connection.version != "IKEv2" { v1 = true }
-      if connection.version != "IKEv1" { v2 = true }
+      let local = connection.localAddresses
+      let isHere = local.isEmpty || local.contains { $0 == "%any" || IPAddress($0) == address }
+      guard connection.name != "ha", isHere || local.contains(where: { IPAddress($0) == nil }) else { return }
+      if connection.version != "IKEv2" { served.v1 = true }
+      if connection.version != "IKEv1" { served.v2 = true }
+      if connection.version == "IKEv1", isHere, connection.isForEverybody, connection.hasTransport { served.l2tp = true }
     }
-    return (v1, v2)
+    return served
+  }
+
+  /// Which of its own limits has charon leave first messages unanswered (`receiver.c`); nil when none is reached.
+  private func limitReached(_ call: Call) -> String? {
+    let settings: SettingsFile
+    do throws(SettingsError) { settings = try SettingsFile(reading: Self.daemonSettings, from: call.host.files) } catch { return nil }
+    func limit(_ name: String) -> UInt64 { settings.daemonValue(name).flatMap { UInt64($0) } ?? 0 }
+    do throws(VICIError) {
+      let statistics = try connect(call, within: .seconds(2)).statistics()
+      let halfOpen = limit("init_limit_half_open")
+      if halfOpen > 0, statistics.halfOpen >= halfOpen {
+        return "\(statistics.halfOpen) SAs are half-open, init_limit_half_open is \(halfOpen)"
+      }
+      let jobs = limit("init_limit_job_load")
+      if jobs > 0, statistics.queues.total > jobs { return "\(statistics.queues.total) jobs wait, init_limit_job_load is \(jobs)" }
+    } catch { call.log.warning("looking for why charon is silent: \(error)") }
+    return nil
   }
 }

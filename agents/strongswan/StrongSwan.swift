@@ -99,9 +99,7 @@ struct StrongSwan: ResourceAgent {
       if call.request.action == .monitor {
         if call.depth >= .client { tellNumbers(of: process, call) } else if call.depth >= .service { call.log.debug("\(statistics)") }
       }
-      if call.depth >= .client, let problem = probe(call, isPromoted: isPromoted) {
-        return .failed(problem, promoted: isPromoted)
-      }
+      if call.depth >= .client, let problem = probe(call, isPromoted: isPromoted) { return problem }
       if call.depth >= .service, statistics.idleWorkers == 0, statistics.queues.total > 0 {
         return .degraded(
           "all \(statistics.workers) worker threads are busy, \(statistics.queues.total) jobs wait", promoted: isPromoted)
