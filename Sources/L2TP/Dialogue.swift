@@ -19,6 +19,8 @@ final class Dialogue {
   private var events = 0
   /// A session that is well takes about thirty.
   private static let mostEvents = 1000
+  /// Whether it failed because the server named no tunnel or no session.
+  private(set) var lacksNumber = false
   /// Which ends the server has announced itself.
   private var isTold = (tunnel: false, call: false)
 
@@ -61,7 +63,10 @@ final class Dialogue {
         .number(.assignedTunnel, client.tunnel), .number(.receiveWindow, 4 as UInt16),
       ])
     let reply = try expect(.startReply, "answer to SCCRQ")
-    guard client.theirTunnel != 0 else { throw failed("the server names no tunnel of its own") }
+    guard client.theirTunnel != 0 else {
+      lacksNumber = true
+      throw failed("the server names no tunnel of its own")
+    }
     if reply[.challenge] != nil { throw failed("the server wants tunnel authentication") }
     try send(.startConnected, [])
     try acknowledged("SCCCN")
@@ -73,7 +78,10 @@ final class Dialogue {
       .incomingCallRequest,
       [.number(.assignedSession, client.session), .number(.callSerialNumber, UInt32.random(in: 1...UInt32(Int32.max)))])
     _ = try expect(.incomingCallReply, "answer to ICRQ")
-    guard client.theirSession != 0 else { throw failed("the server names no session of its own") }
+    guard client.theirSession != 0 else {
+      lacksNumber = true
+      throw failed("the server names no session of its own")
+    }
     try send(
       .incomingCallConnected, toSession: true,
       [.number(.transmitSpeed, 10_000_000 as UInt32), .number(.framingType, 1 as UInt32)])

@@ -36,18 +36,26 @@ public struct SessionProbe {
   static let teardown = Duration.seconds(1)
 
   /// Runs a session over `socket`, which is connected to the server's port 1701.
+  ///
+  /// Begins anew once where the server gives its tunnel or its session the number 0: xl2tpd 1.3.18 draws them from the whole
+  /// range.
   public func run(over socket: any DatagramSocket, clock: any Clock, before deadline: Instant) throws(Failure) -> Session {
-    let client = TunnelClient(over: socket, clock: clock, before: deadline)
-    let dialogue = Dialogue(client: client, clock: clock, deadline: deadline + (.zero - Self.teardown), credentials: credentials)
-    let outcome: Result<Session, Failure>
-    do throws(Failure) {
-      try dialogue.openTunnel(hostName: hostName)
-      try dialogue.openCall()
-      outcome = .success(try dialogue.runPPP())
-    } catch {
-      outcome = .failure(error)
+    var isFirst = true
+    while true {
+      let client = TunnelClient(over: socket, clock: clock, before: deadline)
+      let dialogue = Dialogue(
+        client: client, clock: clock, deadline: deadline + (.zero - Self.teardown), credentials: credentials)
+      let outcome: Result<Session, Failure>
+      do throws(Failure) {
+        try dialogue.openTunnel(hostName: hostName)
+        try dialogue.openCall()
+        outcome = .success(try dialogue.runPPP())
+      } catch {
+        outcome = .failure(error)
+      }
+      dialogue.close(before: min(deadline, clock.now + Self.teardown))
+      guard isFirst, dialogue.lacksNumber else { return try outcome.get() }
+      isFirst = false
     }
-    dialogue.close(before: min(deadline, clock.now + Self.teardown))
-    return try outcome.get()
   }
 }

@@ -16,7 +16,7 @@ public struct TunnelProbe {
 
   /// The name shown in the server's log.
   public var hostName: String
-  /// Our identifier of the tunnel. xl2tpd ignores a request that repeats one it still knows, hence a new one each time.
+  /// Our identifier of the tunnel, a new one each time.
   public var tunnel: UInt16
 
   public init(hostName: String = "vpnha", tunnel: UInt16 = .random(in: 1...UInt16.max)) {
@@ -29,62 +29,83 @@ public struct TunnelProbe {
 
   /// Runs the exchange over `socket`, which is connected to the server's port 1701.
   ///
-  /// The request is repeated after 1, 2 and 4 s (RFC 2661 §5.8) until `deadline`.
-  /// - Throws: `.closed` when the port is, `.unanswered` at the deadline.
+  /// The request is repeated after 1, 2 and 4 s (RFC 2661 §5.8) until `deadline`. Once it is asked anew with another identifier:
+  /// xl2tpd 1.3.18 draws its own from the whole range, 0 included, and acknowledges a request that repeats one it knows from
+  /// our address without answering it. Each happens once in 65,536 requests.
+  /// - Throws: `.closed` when the port is, `.unanswered` at the deadline, `.refused` when no tunnel is named twice.
   public func run(over socket: any DatagramSocket, clock: any Clock, before deadline: Instant) throws(L2TPError) -> Answer {
-    let request = ControlMessage(
-      .startRequest, tunnel: 0, number: 0, expected: 0,
-      [
-        .number(.protocolVersion, 0x0100 as UInt16), .number(.framingCapabilities, 3 as UInt32),
-        .text(.hostName, hostName), .number(.assignedTunnel, tunnel),
-      ])
-    let answer = try exchange(request, over: socket, clock: clock, before: deadline) { message in
-      switch message.kind {
-      case .startReply, .stop: message
-      default: nil
+    let another = tunnel == .max ? 1 : tunnel + 1
+    for ours in [tunnel, another] where ours == tunnel || clock.now < deadline {
+      let isLast = ours == another
+      let exchange = Exchange(tunnel: ours, socket: socket, clock: clock)
+      let request = ControlMessage(
+        .startRequest, tunnel: 0, number: 0, expected: 0,
+        [
+          .number(.protocolVersion, 0x0100 as UInt16), .number(.framingCapabilities, 3 as UInt32),
+          .text(.hostName, hostName), .number(.assignedTunnel, ours),
+        ])
+      var isKnown = false
+      let answer = try exchange.send(request, before: deadline, while: { isLast || !isKnown }) { message in
+        switch message.kind {
+        case .startReply, .stop: return message
+        default:
+          if message.isAcknowledgement { isKnown = true }
+          return nil
+        }
       }
+      guard let answer else { continue }
+      let theirs = answer[.assignedTunnel]?.number ?? 0
+      if answer.kind == .stop {
+        try exchange.send(ControlMessage(tunnel: theirs, number: 1, expected: answer.number &+ 1))
+        return .refused(answer.result ?? ResultCode(result: 0))
+      }
+      guard theirs != 0 else {
+        if isLast { throw .refused("the server answered SCCRQ without a tunnel of its own") }
+        continue
+      }
+      let farewell = ControlMessage(
+        .stop, tunnel: theirs, number: 1, expected: answer.number &+ 1,
+        [.number(.assignedTunnel, ours), .number(.resultCode, 1 as UInt16)])
+      let acknowledged = try exchange.send(
+        farewell, before: min(deadline, clock.now + Self.patience), pause: .milliseconds(250)
+      ) { message in
+        message.expected == 2 ? message : nil
+      }
+      return .accepted(isClosed: acknowledged != nil)
     }
-    guard let answer else { throw .unanswered("an answer to SCCRQ") }
-    let theirs = answer[.assignedTunnel]?.number ?? 0
-    if answer.kind == .stop {
-      try send(
-        ControlMessage(tunnel: theirs, number: 1, expected: answer.number &+ 1), over: socket)
-      return .refused(answer.result ?? ResultCode(result: 0))
-    }
-    guard theirs != 0 else { throw .refused("the server answered SCCRQ without a tunnel of its own") }
-    let farewell = ControlMessage(
-      .stop, tunnel: theirs, number: 1, expected: answer.number &+ 1,
-      [.number(.assignedTunnel, tunnel), .number(.resultCode, 1 as UInt16)])
-    let acknowledged = try exchange(
-      farewell, over: socket, clock: clock, before: min(deadline, clock.now + Self.patience), pause: .milliseconds(250)
-    ) { message in
-      message.expected == 2 ? message : nil
-    }
-    return .accepted(isClosed: acknowledged != nil)
+    throw .unanswered("an answer to SCCRQ")
   }
+}
 
-  /// Sends `message`, again after `pause`, twice that and so on, until `accept` takes something addressed to our tunnel.
-  private func exchange(
-    _ message: ControlMessage, over socket: any DatagramSocket, clock: any Clock, before deadline: Instant,
-    pause: Duration = .seconds(1), accept: (ControlMessage) -> ControlMessage?
+/// What passes between us and the server about one tunnel.
+private struct Exchange {
+  var tunnel: UInt16
+  var socket: any DatagramSocket
+  var clock: any Clock
+
+  /// Sends `message`, again after `pause`, twice that and so on, until `accept` takes something addressed to our tunnel, and no
+  /// longer than `condition` holds.
+  func send(
+    _ message: ControlMessage, before deadline: Instant, pause: Duration = .seconds(1),
+    while condition: () -> Bool = { true }, accept: (ControlMessage) -> ControlMessage?
   ) throws(L2TPError) -> ControlMessage? {
     var pause = pause
     repeat {
-      try send(message, over: socket)
+      try send(message)
       let next = min(deadline, clock.now + pause)
       pause = min(pause * 2, .seconds(8))
-      while clock.now < next, let datagram = try receive(over: socket, before: next) {
+      while clock.now < next, let datagram = try receive(before: next) {
         if let answer = ours(in: datagram), let accepted = accept(answer) { return accepted }
       }
-    } while clock.now < deadline
+    } while clock.now < deadline && condition()
     return nil
   }
 
-  private func send(_ message: ControlMessage, over socket: any DatagramSocket) throws(L2TPError) {
+  func send(_ message: ControlMessage) throws(L2TPError) {
     do { try socket.send(message.bytes) } catch { throw .system(error) }
   }
 
-  private func receive(over socket: any DatagramSocket, before deadline: Instant) throws(L2TPError) -> [UInt8]? {
+  private func receive(before deadline: Instant) throws(L2TPError) -> [UInt8]? {
     do { return try socket.receive(limit: 4096, before: deadline) } catch { throw .system(error) }
   }
 

@@ -19,6 +19,9 @@ private final class Server {
   var loses = 0
   /// The client's first request for a link comes before pppd can hear it.
   var isBornLate = false
+  /// How many tunnels, or calls, get the number 0 first.
+  var unnumberedTunnels = 0
+  var unnumberedCalls = 0
   private(set) var seen: [ControlMessage.Kind] = []
   private(set) var tunnels = 0
 
@@ -43,6 +46,7 @@ private final class Server {
     guard let message = try? ControlMessage(datagram), !message.isAcknowledgement else { return [] }
     count += 1
     if loses > 0, count % loses == 0 { return [] }
+    if message.kind == .startRequest, message[.assignedTunnel]?.number != clientTunnel { (expected, sent) = (0, 0) }
     guard message.number == expected else { return [acknowledgement] }
     expected &+= 1
     if let kind = message.kind { seen.append(kind) }
@@ -53,6 +57,10 @@ private final class Server {
       if fault == .refusesTunnel {
         return [control(.stop, 0, [.number(.assignedTunnel, tunnel), Attribute(.resultCode, [0, 4, 0, 0] + "No Authorization".utf8)])]
       }
+      if unnumberedTunnels > 0 {
+        unnumberedTunnels -= 1
+        return [control(.startReply, 0, [.number(.assignedTunnel, 0 as UInt16)])]
+      }
       tunnels += 1
       return [control(.startReply, 0, [.number(.assignedTunnel, tunnel)])]
     case .incomingCallRequest:
@@ -61,6 +69,10 @@ private final class Server {
         return [
           control(.callDisconnect, clientSession, [Attribute(.resultCode, [0, 2, 0, 4] + "No available IP address".utf8)])
         ]
+      }
+      if unnumberedCalls > 0 {
+        unnumberedCalls -= 1
+        return [control(.incomingCallReply, clientSession, [.number(.assignedSession, 0 as UInt16)])]
       }
       return [control(.incomingCallReply, clientSession, [.number(.assignedSession, session)])]
     case .incomingCallConnected:
@@ -228,6 +240,21 @@ private final class Server {
     let server = Server()
     server.loses = loses
     #expect(try run(server, seconds: 60).get().address == IPAddress("10.9.0.10"))
+  }
+
+  @Test(arguments: [(1, 0), (0, 1)]) func aServerThatDrawsZeroIsDialledAnew(tunnels: Int, calls: Int) throws {
+    let server = Server()
+    (server.unnumberedTunnels, server.unnumberedCalls) = (tunnels, calls)
+    #expect(try run(server).get().address == IPAddress("10.9.0.10"))
+    #expect(server.tunnels == 0)
+  }
+
+  @Test(arguments: [
+    (9, 0, "tunnel: the server names no tunnel of its own"), (0, 9, "call: the server names no session of its own"),
+  ]) func aServerThatKnowsNoOtherNumberFails(tunnels: Int, calls: Int, reason: String) {
+    let server = Server()
+    (server.unnumberedTunnels, server.unnumberedCalls) = (tunnels, calls)
+    if case .failure(let failure) = run(server) { #expect("\(failure)" == reason) } else { Issue.record("it came up") }
   }
 
   /// A pppd that was being started when it was asked is asked again as soon as it speaks.

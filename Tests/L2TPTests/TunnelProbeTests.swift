@@ -6,6 +6,10 @@ import Testing
 /// An LNS that follows a script over one socket.
 private struct LNS {
   var tunnel: UInt16 = 0x00aa
+  /// How many tunnels get the number 0 first.
+  var unnumbered = 0
+  /// A tunnel of the client's that it has already: requests that name it are acknowledged, no more.
+  var known: UInt16?
   /// Requests that are lost before one is answered.
   var deaf = 0
   var acknowledges = true
@@ -29,6 +33,11 @@ private struct LNS {
             [.number(.assignedTunnel, tunnel), Attribute(.resultCode, value)]
           ).bytes
         ]
+      }
+      if theirs == known { return [ControlMessage(tunnel: theirs, number: 0, expected: 1).bytes] }
+      if unnumbered > 0 {
+        unnumbered -= 1
+        return [ControlMessage(.startReply, tunnel: theirs, number: 0, expected: 1, [.number(.assignedTunnel, 0 as UInt16)]).bytes]
       }
       return noise + [
         ControlMessage(.startReply, tunnel: theirs, number: 0, expected: 1, [.number(.assignedTunnel, tunnel)]).bytes
@@ -116,6 +125,22 @@ private struct LNS {
   @Test func anOfferWithoutATunnelIsNoOffer() {
     let (result, _) = run(LNS(tunnel: 0))
     if case .failure(let error) = result { #expect(error.kind == .refused) } else { Issue.record("accepted") }
+  }
+
+  @Test func aServerThatDrawsZeroIsAskedAnew() throws {
+    let (result, socket) = run(LNS(unnumbered: 1))
+    #expect(try result.get() == .accepted(isClosed: true))
+    let sent = try socket.sent.map { try ControlMessage($0) }
+    #expect(sent.map(\.kind) == [.startRequest, .startRequest, .stop])
+    #expect(sent.map { $0[.assignedTunnel]?.number ?? 0 } == [0x1234, 0x1235, 0x1235])
+  }
+
+  @Test func aRequestTakenForARepetitionIsAskedAnew() throws {
+    let before = clock.now
+    let (result, socket) = run(LNS(known: .max), tunnel: .max)
+    #expect(try result.get() == .accepted(isClosed: true))
+    #expect(clock.now - before == .seconds(1))
+    #expect(try socket.sent.map { try ControlMessage($0)[.assignedTunnel]?.number ?? 0 } == [.max, 1, 1])
   }
 
   @Test func everyProbeHasATunnelOfItsOwn() {
