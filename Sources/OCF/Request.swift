@@ -6,6 +6,8 @@ public struct Request {
   public let type: String
   /// `OCF_RESOURCE_INSTANCE`; `default` when it is not set.
   public let instance: String
+  /// The name that the instances of a clone have in common: without `:0`.
+  public var resource: Substring { instance.prefix { $0 != ":" } }
   /// Nil when it is missing or not one of `Action`.
   public let action: Action?
   /// The word that was given.

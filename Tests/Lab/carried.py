@@ -144,17 +144,3 @@ secrets {{
   }}
 }}
 """
-
-
-def play(layout, package):
-    """The exit status says whether it worked."""
-    lab = Carried(layout, package)
-    try:
-        lab.play()
-        lab.say("it worked")
-        return 0
-    except Failure as failure:
-        lab.say(f"FAILED: {failure}")
-        lab.describe()
-        print(f"\nFAILED: {failure}", flush=True)
-        return 1

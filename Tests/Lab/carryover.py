@@ -437,17 +437,3 @@ def _crowd_connection(number):
   }}
 }}
 """
-
-
-def play(package):
-    """The exit status says whether it worked."""
-    story = CarryOver(package)
-    try:
-        story.play()
-        story.say("it worked")
-        return 0
-    except Failure as failure:
-        story.say(f"FAILED: {failure}")
-        story.describe()
-        print(f"\nFAILED: {failure}", flush=True)
-        return 1

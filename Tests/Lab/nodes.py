@@ -19,6 +19,19 @@ class Failure(Exception):
     """Something the lab expected did not happen; the text says what."""
 
 
+def tell(story):
+    """Plays a story that can say, play and describe itself; the exit status says whether it worked."""
+    try:
+        story.play()
+        story.say("it worked")
+        return 0
+    except Failure as failure:
+        story.say(f"FAILED: {failure}")
+        story.describe()
+        print(f"\nFAILED: {failure}", flush=True)
+        return 1
+
+
 def until(sentence, seconds, condition, every=0.25):
     """Waits until condition() is true and returns what it returned; says what was awaited when time runs out."""
     deadline = time.monotonic() + seconds

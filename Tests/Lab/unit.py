@@ -138,17 +138,3 @@ class Unit:
         for command in (f"systemctl status {UNIT}", "journalctl --no-pager -n 60", "swanctl --list-sas", "tail -n 30 /var/log/charon.log"):
             if self.moon.on:
                 print(f"--- moon$ {command}\n{self.moon.run(command, timeout=20, check=False).output.rstrip()}")
-
-
-def play(package):
-    """The exit status says whether it worked."""
-    story = Unit(package)
-    try:
-        story.play()
-        story.say("it worked")
-        return 0
-    except Failure as failure:
-        story.say(f"FAILED: {failure}")
-        story.describe()
-        print(f"\nFAILED: {failure}", flush=True)
-        return 1

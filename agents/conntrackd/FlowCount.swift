@@ -23,7 +23,7 @@ struct FlowCount: Equatable {
 
   var text: String { "\(flows) \(told)" }
 
-  static func name(for request: Request) -> String { "vpnha-flows-\(request.instance.prefix { $0 != ":" })" }
+  static func name(for request: Request) -> String { "vpnha-flows-\(request.resource)" }
 
   /// What is told again although it is much the same, in seconds: a value that is never renewed may be that of a node where
   /// nobody looks any more.

@@ -37,7 +37,7 @@ extension Firewall {
   // MARK: Peers
 
   /// `firewall-digest`; a clone's number is no part of it.
-  private func attribute(_ call: Call) -> String { "\(call.request.instance.prefix { $0 != ":" })-digest" }
+  private func attribute(_ call: Call) -> String { "\(call.request.resource)-digest" }
 
   /// Tells the cluster what is in force here; nil: nothing is.
   func publish(_ digest: String?, _ call: Call) {

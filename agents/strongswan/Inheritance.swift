@@ -48,7 +48,7 @@ struct Epoch: Equatable {
   /// In the environment of the process that tells it to the other nodes.
   static let variable = "VPNHA_EPOCH"
 
-  static func name(for request: Request) -> String { "vpnha-epoch-\(request.instance.prefix { $0 != ":" })" }
+  static func name(for request: Request) -> String { "vpnha-epoch-\(request.resource)" }
 
   /// The latest that any node knows of.
   static func latest(of values: [String: String]) -> Epoch { Epoch(number: values.values.compactMap { UInt64($0) }.max() ?? 0) }

@@ -9,7 +9,7 @@ import OCF
 /// address to one client while connections, routes and filters still take it for another's.
 extension XL2TPD {
   /// `l2tp-pool`; a clone's number is no part of it.
-  private func attribute(_ call: Call) -> String { "\(call.request.instance.prefix { $0 != ":" })-pool" }
+  private func attribute(_ call: Call) -> String { "\(call.request.resource)-pool" }
 
   /// Tells the other nodes which addresses are given out here. It never keeps anything from going on.
   func publishPool(_ configuration: XL2TPDConfiguration, _ call: Call) {
