@@ -168,6 +168,34 @@ import Testing
     #expect(world.entries.count == 4)
   }
 
+  /// A name with an IPv6 address that refuses, or leads nowhere, and then one that takes it.
+  @Test(arguments: [Errno.connectionRefused, .networkUnreachable, .timedOut]) func theNextAddressIsTried(errno: Errno) throws {
+    let world = World()
+    world.know(Self.status())
+    let (dead, alive) = (try #require(IPAddress("2001:db8::9")), try #require(IPAddress("192.0.2.9")))
+    let hook = Self.failure.merging(["CRM_alert_recipient": "http://hooks.example/"]) { $1 }
+    world.machine.sockets.names["hooks.example"] = [dead, alive]
+    let before = world.machine.clock.now
+    var tried: [IPAddress] = []
+    world.machine.sockets.tcp = { [unowned world] address, _ throws(SystemError) in
+      tried.append(address)
+      guard address == alive else {
+        if errno == .timedOut { world.machine.clock.sleep(until: world.machine.clock.now + Webhook.patience / 3) }
+        throw SystemError("connecting to \(address)", errno)
+      }
+      return world.machine.stream { unread in
+        unread = []
+        return [.says(Array("HTTP/1.1 200 OK\r\n".utf8)), .closes]
+      }
+    }
+    world.deliver(hook)
+    #expect(world.entries.isEmpty && tried == [dead, alive])
+    #expect(world.machine.clock.now - before <= Webhook.patience)
+    world.machine.sockets.names["hooks.example"] = [dead, dead]
+    world.deliver(hook)
+    #expect(world.entries.count == 2 && world.entries.last?["MESSAGE"]?.contains("\(dead)") == true, "\(world.entries)")
+  }
+
   // MARK: TLS
 
   static let secure = "https://hooks.example/T0/secret?a=\"b\\"

@@ -65,8 +65,7 @@ struct Webhook: Equatable {
     let deadline = machine.clock.now + Self.patience
     do throws(SystemError) {
       let addresses = if let literal = IPAddress(host) { [literal] } else { try machine.sockets.addresses(of: host) }
-      guard let address = addresses.first else { throw SystemError("looking for \(host)", .noSuchDeviceOrAddress) }
-      let stream = try machine.sockets.connect(toTCP: address, port: port, before: deadline)
+      let stream = try connect(to: addresses, on: machine, before: deadline)
       defer { stream.close() }
       try stream.write(request(body), before: deadline)
       let code = try status(from: stream, deadline)
@@ -74,6 +73,22 @@ struct Webhook: Equatable {
         throw SystemError("posting to \(host) port \(port)", .protocolError, detail: "it answered \(code)")
       }
     } catch { throw .failed(error.description) }
+  }
+
+  /// To the first of them that answers: a name often has an IPv6 address that leads nowhere, and that comes first. What is left of
+  /// the time is shared by those that are left.
+  private func connect(
+    to addresses: [IPAddress], on machine: Host, before deadline: Instant
+  ) throws(SystemError) -> any ByteStream {
+    var problem = SystemError("looking for \(host)", .noSuchDeviceOrAddress)
+    for (number, address) in addresses.prefix(8).enumerated() {
+      let now = machine.clock.now
+      let share = (deadline - now) / (min(addresses.count, 8) - number + 1)
+      do throws(SystemError) {
+        return try machine.sockets.connect(toTCP: address, port: port, before: addresses.count == 1 ? deadline : now + share)
+      } catch { problem = error }
+    }
+    throw problem
   }
 
   func isTaken(_ code: Int) -> Bool { (200..<300).contains(code) }
