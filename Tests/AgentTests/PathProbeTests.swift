@@ -136,8 +136,14 @@ final class Outlook {
 
   var lastReport: Report? { machine.files.nodes[Self.reportPath].flatMap { Report($0.bytes) } }
 
-  /// What the cluster was told, in order.
-  var told: [String] { machine.cluster.attributesSet.map { "\($0.name)=\($0.value ?? "-")" } }
+  /// What the cluster was told, in order, without what it had been told already.
+  var told: [String] {
+    var last: [String: String] = [:]
+    return machine.cluster.attributesSet.compactMap { name, value, _ in
+      let value = value ?? "-"
+      return last.updateValue(value, forKey: name) == value ? nil : "\(name)=\(value)"
+    }
+  }
 }
 
 @Suite struct ThresholdAndHistoryTests {
@@ -263,6 +269,26 @@ final class Outlook {
     #expect(world.machine.cluster.attributesSet.first?.dampening == .seconds(2))
     #expect(world.lastReport?.values == ["vpnha-path": "1"] && world.lastReport?.troubles == [])
     #expect(world.machine.log.messages(from: .warning).isEmpty)
+  }
+
+  /// A cluster that has lost sight of the node for a moment has forgotten its attributes. A rule that takes "not defined" for "not
+  /// known to be cut off" would keep the service where the path is down.
+  @Test func whatTheClusterMayHaveForgottenIsToldAgain() throws {
+    let world = Outlook(["ping": "203.0.113.1", "vip": "203.0.113.50"])
+    let prober = try world.makeProber()
+    world.dead = [Outlook.hop]
+    try world.pass(40, prober)
+    let (told, lines) = (world.machine.cluster.attributesSet.count, world.machine.log.messages(from: .info))
+    #expect(told == 2)
+    try world.pass(60, prober)
+    #expect(world.machine.cluster.attributesSet.dropFirst(told).map { "\($0.name)=\($0.value ?? "-") \($0.dampening)" } == ["vpnha-path=0 3.0 seconds", "vpnha-path-vip=1 2.0 seconds"])
+    #expect(world.machine.log.messages(from: .info) == lines)
+    world.machine.cluster.isReachable = false
+    try world.pass(60, prober)
+    #expect(world.lastReport?.untold != nil)
+    world.machine.cluster.isReachable = true
+    try world.pass(6, prober)
+    #expect(world.lastReport?.untold == nil && world.machine.cluster.attributesSet.count == told + 4)
   }
 
   /// Thirty per cent in each direction: half of the single packets do not come back.

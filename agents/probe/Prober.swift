@@ -18,6 +18,9 @@ final class Prober {
   /// How often it reports, and how soon after a failure it tries again to tell the cluster.
   static let reporting = Duration.seconds(1)
   static let retry = Duration.seconds(5)
+  /// How often it tells again what has not changed: a cluster forgets a node's attributes when it loses sight of the node, when the
+  /// attribute daemons have begun anew, or when somebody deletes them.
+  static let renewal = Duration.seconds(60)
 
   private let agent: PathProbe
   private let call: Call
@@ -25,6 +28,7 @@ final class Prober {
   private let groups: [[Inquiry]]
   private let watched: Inquiry?
   private var told: [String: String] = [:]
+  private var toldAt: Instant?
   private var untold: String?
   private var retryAt: Instant?
   private var reportedAt: Instant?
@@ -84,15 +88,18 @@ final class Prober {
     if let retryAt, clock.now < retryAt { return }
     var values: [(String, Bool?)] = [(agent.name, verdict.path)]
     if watched != nil { values.append((agent.name + PathProbe.addressSuffix, verdict.address)) }
-    for case (let name, .some(let isUp)) in values where told[name] != (isUp ? "1" : "0") {
+    let isRenewal = toldAt.map { clock.now - $0 >= Self.renewal } ?? false
+    for case (let name, .some(let isUp)) in values where isRenewal || told[name] != (isUp ? "1" : "0") {
       let value = isUp ? "1" : "0"
       let dampening = max(.seconds(agent.dampen), isUp ? .zero : verdict.skew + .seconds(1))
       do throws(SystemError) {
         try call.host.cluster.setNodeAttribute(name, to: value, dampening: dampening)
-        told[name] = value
+        let isNews = told.updateValue(value, forKey: name) != value
+        toldAt = isRenewal ? clock.now : toldAt ?? clock.now
         untold = nil
         retryAt = nil
         reportedAt = nil
+        guard isNews else { continue }
         call.log.info("set node attribute \(name) to \(value)", ("VPNHA_ATTRIBUTE", name), ("VPNHA_VALUE", value))
       } catch {
         if untold == nil { call.log.warning("\(error)") }
