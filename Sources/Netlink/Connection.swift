@@ -48,11 +48,13 @@ public final class Connection {
   ) throws(SystemError) -> [Value] {
     var message = message
     message.flags |= UInt16(NLM_F_REQUEST | Self.dump)
-    for _ in 0..<8 {
+    let enough = channel.now + Self.persistence
+    for attempt in 1...100 {
       do {
         return try exchange(message, operation, decode)
       } catch let error where error.errno == .interrupted {
-        continue
+        // A program that loads thousands of rules one by one interrupts most of the readings for as long as it takes.
+        if attempt >= 8, channel.now >= enough { break }
       }
     }
     throw SystemError(operation(), .wouldBlock, detail: "the table kept changing while it was read")
@@ -128,6 +130,8 @@ public final class Connection {
     }
   }
 
+  /// How long a list that keeps changing is read again.
+  private static let persistence = Duration.milliseconds(300)
   /// `NLM_F_ROOT | NLM_F_MATCH`
   private static let dump: Int32 = 0x300
   /// `NLM_F_DUMP_INTR`

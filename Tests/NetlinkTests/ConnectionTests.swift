@@ -76,9 +76,9 @@ struct ConnectionTests {
   }
 
   @Test("A list that never stands still is an error, not half a list")
-  func alwaysInterrupted() {
+  func alwaysInterrupted() throws {
     let channel = ScriptedChannel()
-    channel.answers = (7..<40).flatMap { sequence -> [[UInt8]] in
+    channel.answers = (7..<107).flatMap { sequence -> [[UInt8]] in
       var end = Fixture.done
       end[6] |= 0x10
       end[8] = UInt8(sequence)
