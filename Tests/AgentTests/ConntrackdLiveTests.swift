@@ -248,6 +248,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
         \(mode == "FTFW" ? "" : "ip netns exec sun nft 'add table ip cut; add chain ip cut in { type filter hook input priority -300; }; add rule ip cut in udp dport 3780 drop'")
         flows moon 1 2000
         \(mode == "FTFW" ? "step all await replicated 2000; ask sun -f external" : "await test \"$(cached moon internal)\" -ge 2000; sleep 0.5; ip netns exec sun nft delete table ip cut")
+        export OCF_RESKEY_CRM_meta_interval=1
         step told level moon 10
         step first level sun 10
         step second level sun 10

@@ -40,6 +40,8 @@ final class SyncGateway {
   var received: UInt64 = 10
   var lost: UInt64 = 0
   var link = "RUNNING"
+  /// Of a second link, nil where there is none.
+  var spareLink: String?
   /// What a dump of the kernel's table brings into the internal cache; nil: what was there.
   var inKernel: UInt64?
   private var active: UInt64?
@@ -127,7 +129,9 @@ final class SyncGateway {
              0 Malformed msgs      \(lost) Lost msgs
 
         """
-    case .links: return "UDP traffic device=eth1 status=\(link) role=ACTIVE:\n"
+    case .links:
+      let spare = spareLink.map { "UDP traffic device=eth2 status=\($0) role=BACKUP:\n" } ?? ""
+      return "\(spare)UDP traffic device=eth1 status=\(link) role=ACTIVE:\n"
     case .resendQueue: return "resent queue (len=\(waiting))\n"
     case .commit: created += hasExternalCache ? commits(external) : 0
     case .flush, .flushExternal: if !refusesFlush, hasExternalCache { external = 0 }
@@ -512,6 +516,45 @@ final class SyncGateway {
     #expect(node.perform("monitor", level: 10).status == .runningPromoted)
   }
 
+  @Test(arguments: ["NO-CARRIER", "DOWN"]) func aSpareLinkThatIsDownIsSaidBeforeItIsNeeded(status: String) {
+    let node = SyncGateway()
+    node.running()
+    node.spareLink = status
+    #expect(node.perform("monitor", level: 10) == Outcome(.degraded, "the spare link to the peer over eth2 is \(status)"))
+    node.spareLink = "RUNNING"
+    node.received += 1
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+  }
+
+  /// Two monitors, one of them without a role, look one right after the other. A burst of which the peer has not told yet is the
+  /// same at both, and no mismatch; one that lasts is said, by both, and until it is over.
+  @Test func looksInARowAreOneLook() {
+    let node = SyncGateway()
+    node.running()
+    func look(after seconds: Int64, interval: Int = 61_000) -> Status {
+      node.received += 60
+      node.machine.clock.sleep(until: node.machine.clock.now + .seconds(seconds))
+      return node.perform("monitor", level: 10, interval: interval).status
+    }
+    func twice() -> [Status] { [look(after: 60), look(after: 1, interval: 62_000)] }
+    node.external = 1000
+    node.machine.cluster.peers["vpnha-flows-sync"] = ["sun": "1000 1"]
+    #expect(twice() == [.success, .success])
+    node.external = 5000
+    #expect(twice() == [.success, .success])
+    node.machine.cluster.peers["vpnha-flows-sync"] = ["sun": "5000 2"]
+    #expect(twice() == [.success, .success])
+    node.external = 0
+    #expect(twice() == [.success, .success])
+    #expect(twice() == [.degraded, .degraded])
+    #expect(look(after: 5, interval: 0) == .degraded)
+    node.external = 5000
+    #expect(twice() == [.success, .success])
+    // By hand there is no interval.
+    node.external = 0
+    #expect((0..<5).allSatisfy { _ in look(after: 1, interval: 0) == .success })
+  }
+
   @Test func lossSilenceAndLagAreDegradedOnce() {
     let node = SyncGateway()
     node.running()
@@ -535,7 +578,7 @@ final class SyncGateway {
     #expect(look() == Outcome(.success))
   }
 
-  @Test(arguments: ["", "1 2 3", "x y z a b c d", "1 2 3 4 5 6 7 8", "1 2 3 4 5 6 7 8 9 10 -1"]) func damagedNotesAreNone(text: String) {
+  @Test(arguments: ["", "1 2 3", "x y z a b c d", "1 2 3 4 5 6 7 8", "1 2 3 4 5 6 7 8 9 10 11", "1 2 3 4 5 6 7 8 9 10 11 -1"]) func damagedNotesAreNone(text: String) {
     let node = SyncGateway()
     node.running()
     node.machine.files.put(text, at: "/run/resource-agents/vpnha-conntrackd-sync.sample")
@@ -548,7 +591,7 @@ final class SyncGateway {
     let sample = SyncSample(of: statistics, waiting: 9, daemon: 7, at: Instant(nanoseconds: 5_000_000_000))
     #expect(SyncSample(sample.bytes) == sample)
     var compared = sample
-    compared.comparison = Comparison(held: 1, promised: 2, edition: 3, since: 4)
+    compared.comparison = Comparison(held: 1, promised: 2, edition: 3, since: 4, taken: 5)
     #expect(SyncSample(compared.bytes) == compared)
   }
 

@@ -58,15 +58,21 @@ extension Conntrackd {
     var sample = SyncSample(of: statistics, waiting: waiting, daemon: process.pid, at: call.host.clock.now)
     var earlier = sampleBefore(call)
     if earlier?.daemon != sample.daemon { earlier = nil }
-    sample.comparison = comparison(
-      of: statistics.internal.active, holding: statistics.external.active, isServing: isPromoted, since: earlier, call)
+    let judgement = comparison(
+      of: statistics.internal.active, holding: statistics.external.active, isServing: isPromoted, since: earlier, call
+    )?.judged(after: earlier?.comparison, gap: Self.gap(call.request))
+    sample.comparison = judgement?.kept
     keep(sample, call)
     if let link = links.first(where: { $0.isActive && $0.status != "RUNNING" }) {
       return "the link to the peer over \(link.device) is \(link.status)"
     }
+    // The daemon has others for the day when this one fails.
+    if let spare = links.first(where: { !$0.isActive && $0.status != "RUNNING" }) {
+      return "the spare link to the peer over \(spare.device) is \(spare.status)"
+    }
     guard let earlier else { return nil }
     if let trouble = sample.trouble(since: earlier, isAlwaysHeard: configuration.mode == "FTFW") { return trouble }
-    guard let before = earlier.comparison, let mismatch = sample.comparison?.trouble(since: before, at: sample.taken) else { return nil }
+    guard let mismatch = judgement?.mismatch else { return nil }
     // What the operator would do; the next look tells whether it helped.
     if mismatch.isLack {
       do { try socket.ask(.requestResync, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) }

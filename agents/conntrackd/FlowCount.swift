@@ -44,6 +44,8 @@ struct Comparison: Equatable {
   var edition: UInt64
   /// The monotonic clock of this node, in milliseconds, when the edition was first seen.
   var since: Int64
+  /// The same clock at this look.
+  var taken: Int64
 
   /// Flows that come and go between two looks, and are on their way.
   static let inFlight: UInt64 = 100
@@ -68,7 +70,26 @@ struct Comparison: Equatable {
   }
 }
 
+extension Comparison {
+  /// What does not agree, and what the next look is compared with: the first of those that disagreed in this way.
+  ///
+  /// - Parameter gap: milliseconds that lie between two looks which prove something.
+  func judged(after earlier: Comparison?, gap: Int64) -> (mismatch: (text: String, isLack: Bool)?, kept: Comparison) {
+    guard let earlier, let mismatch = trouble(since: earlier, at: taken) else { return (nil, self) }
+    var first = self
+    (first.held, first.promised, first.taken) = (earlier.held, earlier.promised, earlier.taken)
+    return (taken - first.taken >= gap ? mismatch : nil, first)
+  }
+}
+
 extension Conntrackd {
+  /// The time between two looks of one monitor, in which the peer has looked, too; a minute for a look by hand. Of two monitors, with
+  /// a role and without, one may look right after the other, when nobody has told anything new.
+  static func gap(_ request: Request) -> Int64 {
+    guard let interval = Int64(request.environment["OCF_RESKEY_CRM_meta_interval"] ?? ""), interval > 0 else { return 60_000 }
+    return interval / 10 * 9
+  }
+
   /// Tells the others what is here, and compares what is held of theirs. Nil where there is nothing to compare: on the node that
   /// serves, which has no use for the standby's flows, without caches, outside a cluster, or while nobody else has told anything.
   func comparison(of own: UInt64?, holding held: UInt64?, isServing: Bool, since earlier: SyncSample?, _ call: Call) -> Comparison? {
@@ -87,7 +108,7 @@ extension Conntrackd {
       let before = earlier?.comparison
       return Comparison(
         held: held, promised: others.reduce(0) { $0.addingSaturating($1.flows) }, edition: edition,
-        since: before?.edition == edition ? before?.since ?? now : now)
+        since: before?.edition == edition ? before?.since ?? now : now, taken: now)
     } catch {
       call.log.warning("comparing the flows with the peer's: \(error)")
       return nil

@@ -26,11 +26,11 @@ struct SyncSample: Equatable {
     self.waiting = waiting
   }
 
-  /// Seven numbers on one line, eleven with a comparison, nil for anything else.
+  /// Seven numbers on one line, twelve with a comparison, nil for anything else.
   init?(_ bytes: [UInt8]) {
     let words = String(decoding: bytes, as: UTF8.self).split { $0 == " " || $0 == "\n" }
     let numbers = words.dropFirst(2).compactMap { UInt64($0) }
-    guard [7, 11].contains(words.count), numbers.count == words.count - 2, let daemon = Int32(words[0]), let taken = Int64(words[1]) else { return nil }
+    guard [7, 12].contains(words.count), numbers.count == words.count - 2, let daemon = Int32(words[0]), let taken = Int64(words[1]) else { return nil }
     self.daemon = daemon
     self.taken = taken
     packetsReceived = numbers[0]
@@ -38,12 +38,12 @@ struct SyncSample: Equatable {
     lost = numbers[2]
     malformed = numbers[3]
     waiting = numbers[4]
-    guard numbers.count == 9, let since = Int64(exactly: numbers[8]) else { return }
-    comparison = Comparison(held: numbers[5], promised: numbers[6], edition: numbers[7], since: since)
+    guard numbers.count == 10, let since = Int64(exactly: numbers[8]), let looked = Int64(exactly: numbers[9]) else { return }
+    comparison = Comparison(held: numbers[5], promised: numbers[6], edition: numbers[7], since: since, taken: looked)
   }
 
   var bytes: [UInt8] {
-    let compared = comparison.map { " \($0.held) \($0.promised) \($0.edition) \(max(0, $0.since))" } ?? ""
+    let compared = comparison.map { " \($0.held) \($0.promised) \($0.edition) \(max(0, $0.since)) \(max(0, $0.taken))" } ?? ""
     return Array("\(daemon) \(taken) \(packetsReceived) \(errors) \(lost) \(malformed) \(waiting)\(compared)\n".utf8)
   }
 
