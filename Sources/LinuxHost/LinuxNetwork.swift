@@ -52,14 +52,14 @@ public final class LinuxNetwork: Network {
   }
 
   public func links() throws(SystemError) -> [Link] {
-    try routes().dump(.getLinks, "listing interfaces", Link.init)
+    try routes().gather(.getLinks, "listing interfaces", identity: \.index, Link.init)
   }
 
   public func pppLinks() throws(SystemError) -> [PPPLink] {
-    let links = try routes().dump(.getLinksWithTraffic, "listing PPP interfaces", PPPLink.init)
+    let links = try routes().gather(.getLinksWithTraffic, "listing PPP interfaces", identity: \.index, PPPLink.init)
     guard !links.isEmpty else { return [] }
     let mine = Set(links.map(\.index))
-    let addresses = try routes().dump(.getAddresses(isIPv6: false), "listing PPP addresses") {
+    let addresses = try routes().gather(.getAddresses(isIPv6: false), "listing PPP addresses", identity: \.self) {
       (message) throws(Malformed) -> InterfaceAddress? in
       guard let address = try InterfaceAddress(message), mine.contains(address.link), address.peer != nil else { return nil }
       return address
@@ -105,9 +105,9 @@ public final class LinuxNetwork: Network {
 
   public func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
     guard try mayHold(address) else { return [] }
-    let copies = try routes().dump(.getAddresses(isIPv6: address.isIPv6), "looking for \(address)") {
-      (message) throws(Malformed) in try InterfaceAddress(message, only: address)
-    }
+    let copies = try routes().gather(
+      .getAddresses(isIPv6: address.isIPv6), "looking for \(address)", identity: { [Int($0.link), $0.prefixLength] }
+    ) { (message) throws(Malformed) in try InterfaceAddress(message, only: address) }
     var told: [InterfaceAddress] = []
     for var copy in copies {
       if copy.label == name(of: copy.link) { copy.label = nil }
@@ -141,6 +141,9 @@ public final class LinuxNetwork: Network {
         (message) throws(Malformed) in try InterfaceAddress(message, only: address)
       }
     } catch let error where error.errno == .addressNotAvailable || error.errno == .noSuchDevice {
+      return nil
+    } catch let error where error.errno == .notSupported {
+      // A kernel that was told to have no IPv6 (ipv6.disable=1) holds no address of it.
       return nil
     }
   }

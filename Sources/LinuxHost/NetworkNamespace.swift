@@ -9,8 +9,11 @@ final class NetworkNamespace {
   let name: String
   private let there: Descriptor
   private let home: Descriptor
+  /// `NS_GET_NSTYPE`, `_IO(0xb7, 3)` (ioctl_ns(2)).
+  private static let getType: UInt = 0xb703
 
-  /// `ENOENT` when there is none of that name.
+  /// `ENOENT` when there is none of that name. A file that is no network namespace is what is left of one, or what `ip netns`
+  /// makes first.
   init(_ name: String) throws(SystemError) {
     let operation = "opening network namespace \(name)"
     guard !name.isEmpty, name != ".", name != "..", !name.contains("/"), !name.contains("\0") else {
@@ -18,6 +21,7 @@ final class NetworkNamespace {
     }
     self.name = name
     there = try Descriptor(opening: "/run/netns/\(name)", O_RDONLY, operation: operation)
+    guard clinux_ioctl(there.number, Self.getType, nil) == CLONE_NEWNET else { throw SystemError(operation, .noSuchFile) }
     home = try Descriptor(opening: "/proc/thread-self/ns/net", O_RDONLY, operation: "opening our network namespace")
   }
 

@@ -38,7 +38,7 @@ public final class Connection {
   ) throws(SystemError) -> Value? {
     var message = message
     message.flags |= UInt16(NLM_F_REQUEST)
-    return try exchange(message, operation, decode).first
+    return try exchange(message, operation, decode).values.first
   }
 
   /// Sends a request that is answered by a list; begins again when the list changed while it was read.
@@ -46,18 +46,59 @@ public final class Connection {
     _ message: Message, _ operation: @autoclosure () -> String,
     _ decode: (ReceivedMessage) throws(Malformed) -> Value?
   ) throws(SystemError) -> [Value] {
+    if let values = try read(message, operation, decode, { _ in }) { return values }
+    throw Self.neverStoodStill(operation())
+  }
+
+  /// As `dump`, for a list whose other entries may come and go without end, as interfaces and addresses do where many tunnels
+  /// are: of one that never stands still, all that was seen in any reading, each entry as it was seen last. What stayed all
+  /// the time is among them.
+  ///
+  /// - Parameter identity: tells entries apart.
+  /// - Throws: `EAGAIN` when nothing at all was seen in a list that never stood still.
+  public func gather<Value, Identity: Hashable>(
+    _ message: Message, _ operation: @autoclosure () -> String, identity: (Value) -> Identity,
+    _ decode: (ReceivedMessage) throws(Malformed) -> Value?
+  ) throws(SystemError) -> [Value] {
+    var seen: [Value] = []
+    var places: [Identity: Int] = [:]
+    let values = try read(message, operation, decode) { unsettled in
+      for value in unsettled {
+        let place = places[identity(value), default: seen.count]
+        if place < seen.count {
+          seen[place] = value
+        } else {
+          places[identity(value)] = place
+          seen.append(value)
+        }
+      }
+    }
+    if let values { return values }
+    guard !seen.isEmpty else { throw Self.neverStoodStill(operation()) }
+    return seen
+  }
+
+  /// Reads a list until it did not change meanwhile; nil when it always did. What was read of one that changed goes to
+  /// `unsettled`.
+  private func read<Value>(
+    _ message: Message, _ operation: () -> String, _ decode: (ReceivedMessage) throws(Malformed) -> Value?,
+    _ unsettled: ([Value]) -> Void
+  ) throws(SystemError) -> [Value]? {
     var message = message
     message.flags |= UInt16(NLM_F_REQUEST | Self.dump)
     let enough = channel.now + Self.persistence
     for attempt in 1...100 {
-      do {
-        return try exchange(message, operation, decode)
-      } catch let error where error.errno == .interrupted {
-        // A program that loads thousands of rules one by one interrupts most of the readings for as long as it takes.
-        if attempt >= 8, channel.now >= enough { break }
-      }
+      let reading = try exchange(message, operation, decode)
+      if !reading.wasInterrupted { return reading.values }
+      unsettled(reading.values)
+      // A program that loads thousands of rules one by one interrupts most of the readings for as long as it takes.
+      if attempt >= 8, channel.now >= enough { break }
     }
-    throw SystemError(operation(), .wouldBlock, detail: "the table kept changing while it was read")
+    return nil
+  }
+
+  private static func neverStoodStill(_ operation: String) -> SystemError {
+    SystemError(operation, .wouldBlock, detail: "the table kept changing while it was read")
   }
 
   /// Sends a change of a netfilter subsystem, which takes nothing but transactions, and has it carried out.
@@ -72,7 +113,7 @@ public final class Connection {
 
   private func exchange<Value>(
     _ message: Message, _ operation: () -> String, _ decode: (ReceivedMessage) throws(Malformed) -> Value?
-  ) throws(SystemError) -> [Value] {
+  ) throws(SystemError) -> (values: [Value], wasInterrupted: Bool) {
     let number = numbers(1)
     return try exchange(message.encoded(sequence: number), number, message.flags, operation, decode)
   }
@@ -89,14 +130,16 @@ public final class Connection {
   private func exchange<Value>(
     _ datagram: [UInt8], _ first: UInt32, _ flags: UInt16, _ operation: () -> String,
     _ decode: (ReceivedMessage) throws(Malformed) -> Value?
-  ) throws(SystemError) -> [Value] {
-    let deadline = channel.now + limit
+  ) throws(SystemError) -> (values: [Value], wasInterrupted: Bool) {
     let isDump = flags & UInt16(Self.dump) == UInt16(Self.dump)
     let wantsAcknowledgement = flags & UInt16(NLM_F_ACK) != 0
     var values: [Value] = []
     var wasInterrupted = false
     do {
       try channel.send(datagram)
+      // Sending takes as long as somebody else keeps the kernel's configuration locked, and the answer is there afterwards: a
+      // change that was made must not be told as one that was not.
+      let deadline = channel.now + limit
       while true {
         var messages = Messages(try channel.receive(before: deadline)[...])
         while let answer = try messages.next() {
@@ -107,15 +150,14 @@ public final class Connection {
           case UInt16(NLMSG_ERROR):
             let ending = try Acknowledgement(error: answer)
             if let errno = ending.errno { throw SystemError(operation(), errno, detail: ending.text) }
-            return values
+            return (values, wasInterrupted)
           case UInt16(NLMSG_DONE):
             let ending = try Acknowledgement(done: answer)
             if let errno = ending.errno { throw SystemError(operation(), errno, detail: ending.text) }
-            if wasInterrupted { throw SystemError(operation(), .interrupted) }
-            return values
+            return (values, wasInterrupted)
           default:
             if let value = try decode(answer) { values.append(value) }
-            if !isDump && !wantsAcknowledgement { return values }
+            if !isDump && !wantsAcknowledgement { return (values, wasInterrupted) }
           }
         }
         if channel.now >= deadline { throw SystemError(operation(), .timedOut) }

@@ -160,6 +160,7 @@ struct VirtualIPTests {
     (["arp_interval": "abc"], "arp_interval: expected a whole number from 0 to 2147483647, got \"abc\""),
     (["arp_targets": "192.0.2.1 2001:db8::1"], "arp_targets: 2001:db8::1 is not of the same family as 192.0.2.50"),
     (["nic": "eth0", "iflabel": "elevenchars"], "iflabel: eth0:elevenchars has more than 15 characters"),
+    (["nic": "enxa0b1c2d3e4f5-long", "iflabel": "fourteen-chars"], "iflabel: enxa0b1c2d3e4f5-long:fourteen-chars has more than 15 characters"),
     (["preferred_lft": "soon"], "preferred_lft: expected seconds or forever, got \"soon\""),
     (["proto": "carrier-pigeon"],
       "proto: expected kernel, static, boot, dhcp, ra or another route protocol, got \"carrier-pigeon\""),
@@ -256,6 +257,52 @@ struct VirtualIPTests {
     #expect(node.perform("stop") == Outcome(.success))
     #expect(node.places == ["32@1"])
     #expect(node.perform("monitor") == Outcome(.notRunning))
+  }
+
+  @Test("A link-local address of one link is not that of another")
+  func linkLocal() {
+    let node = AddressNode()
+    node.hold("fe80::50", 64, on: 3)
+    let given = ["ip": "fe80::50", "nic": "eth0", "cidr_netmask": "64"]
+    var elsewhere: [InterfaceAddress] { node.machine.network.addresses.filter { $0.address == IPAddress("fe80::50") && $0.link == 3 } }
+    #expect(node.perform("monitor", given, interval: 0) == Outcome(.notRunning))
+    #expect(node.perform("start", given) == Outcome(.success))
+    #expect(node.perform("monitor", given, level: 10) == Outcome(.success))
+    #expect(node.perform("stop", given) == Outcome(.success))
+    #expect(elsewhere.count == 1)
+    #expect(node.perform("stop", given.merging(["nic": "eth9"]) { $1 }) == Outcome(.success))
+    #expect(elsewhere.count == 1)
+    #expect(node.perform("stop", given.merging(["nic": "eth1"]) { $1 }) == Outcome(.success))
+    #expect(elsewhere == [])
+  }
+
+  @Test("A label is counted with the interface's own name, whichever name was given")
+  func labelOfAnotherName() {
+    let node = AddressNode()
+    node.machine.network.all[1].alternativeNames.append("enxa0b1c2d3e4f5-long")
+    #expect(node.perform("start", ["nic": "enxa0b1c2d3e4f5-long", "iflabel": "vpn"]) == Outcome(.success))
+    #expect(node.copies.map(\.label) == ["eth0:vpn"])
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(
+      node.perform("start", ["iflabel": "elevenchars"])
+        == Outcome(.invalidHere, "iflabel: eth0:elevenchars has more than 15 characters"))
+    #expect(node.copies == [])
+  }
+
+  @Test("A clone whose members would all hold the address does not start where neighbours would see it", arguments: [
+    (["clone_max": "2"], "clone-max: 2 members would hold 192.0.2.50 at once; make the clone promotable"),
+    (["promoted_max": "2", "clone_max": "2"], "promoted-max: 2 members would hold 192.0.2.50 at once, it must be 1"),
+    (["clone_max": "1"], nil), (["promoted_max": "1", "clone_max": "2"], nil),
+  ] as [([String: String], String?)])
+  func clones(meta: [String: String], reason: String?) {
+    let node = AddressNode()
+    let given = Dictionary(uniqueKeysWithValues: meta.map { ("CRM_meta_\($0.key)", $0.value) })
+    let wanted = reason.map { Outcome(.misconfigured, $0) } ?? Outcome(.success)
+    #expect(node.perform("start", given) == wanted)
+    #expect(node.perform("validate-all", given) == Outcome(.success))
+    #expect(node.perform("validate-all", given, level: 10) == wanted)
+    #expect(node.perform("stop", given) == Outcome(.success))
+    #expect(node.perform("start", given.merging(["nic": "lo", "cidr_netmask": "32"]) { $1 }) == Outcome(.success))
   }
 
   @Test("The loopback copy is ours when it is meant")

@@ -50,6 +50,13 @@ struct ConnectionTests {
     }
   }
 
+  @Test("An answer to a request that the kernel kept for long counts: it did what was asked")
+  func lateAnswer() throws {
+    let channel = ScriptedChannel(Fixture.acknowledgement)
+    channel.sending = .seconds(60)
+    try Connection.scripted(channel).perform(request, "removing")
+  }
+
   @Test("A list is read over several datagrams up to its end")
   func list() throws {
     let channel = ScriptedChannel(Fixture.ipv4Address + Fixture.ipv4Address, Fixture.ipv4Address, Fixture.done)
@@ -87,6 +94,39 @@ struct ConnectionTests {
     #expect(throws: SystemError("listing", .wouldBlock, detail: "the table kept changing while it was read")) {
       try Connection.scripted(channel).dump(.getLinks, "listing", Link.init)
     }
+  }
+
+  @Test("Of a list that never stands still everything seen is told once, where that will do; nothing seen is an error")
+  func gathered() throws {
+    var number = UInt8(7)
+    func reading(_ addresses: [UInt8]...) -> [[UInt8]] {
+      defer { number += 1 }
+      return (addresses + [Fixture.done]).map {
+        var answer = $0
+        answer[6] |= 0x10  // NLM_F_DUMP_INTR
+        answer[8] = number
+        return answer
+      }
+    }
+    var other = Fixture.ipv4Address
+    other[20] = 9  // another interface
+    let channel = ScriptedChannel()
+    channel.answers = reading(Fixture.ipv4Address) + reading(other) + (2..<99).flatMap { _ in reading() } + reading(Fixture.ipv4Address, other)
+    let copies = try Connection.scripted(channel).gather(.getAddresses(isIPv6: false), "listing", identity: \.link) {
+      (message) throws(Malformed) in try InterfaceAddress(message)
+    }
+    #expect(copies.map(\.link).count == 2 && Set(copies.map(\.link)).contains(9))
+    #expect(channel.answers == [])
+    number = 7
+    channel.answers = (0..<100).flatMap { _ in reading() }
+    #expect(throws: SystemError("listing", .wouldBlock, detail: "the table kept changing while it was read")) {
+      try Connection.scripted(channel).gather(.getLinks, "listing", identity: \.index, Link.init)
+    }
+    let calm = ScriptedChannel(Fixture.ipv4Address, Fixture.done)
+    let once = try Connection.scripted(calm).gather(.getAddresses(isIPv6: false), "listing", identity: \.link) {
+      (message) throws(Malformed) in try InterfaceAddress(message)
+    }
+    #expect(once.count == 1 && calm.sent.count == 1)
   }
 
   @Test("A list may end with an error")

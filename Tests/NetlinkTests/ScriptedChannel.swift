@@ -6,12 +6,18 @@ final class ScriptedChannel: Channel {
   var answers: [[UInt8]]
   var sent: [[UInt8]] = []
   var now = Instant(nanoseconds: 0)
+  /// How long the kernel keeps a request.
+  var sending = Duration.zero
 
   init(_ answers: [UInt8]...) { self.answers = answers }
 
-  func send(_ bytes: [UInt8]) throws(SystemError) { sent.append(bytes) }
+  func send(_ bytes: [UInt8]) throws(SystemError) {
+    sent.append(bytes)
+    now = now + sending
+  }
 
   func receive(before deadline: Instant) throws(SystemError) -> [UInt8] {
+    guard now < deadline else { throw SystemError("reading from the script", .timedOut) }
     if !answers.isEmpty { return answers.removeFirst() }
     now = deadline
     throw SystemError("reading from the script", .timedOut)

@@ -351,6 +351,48 @@ struct LinuxNetworkTests {
       #expect(try it.network.holders(of: last).count == 1)
       #expect(try it.network.copy(of: last, on: near, label: nil)?.prefixLength == 16)
       #expect(try it.network.holders(of: try #require(IPAddress("10.0.39.250"))) == [])
+      // As where many tunnels come and go: the list is never read to its end in one state.
+      let storm = try it.processes.launch(
+        Command(
+          "/bin/bash",
+          [
+            "-c",
+            """
+            exec ip -force -batch <(while echo "address add 198.51.100.1/32 dev far
+            address delete 198.51.100.1/32 dev far"; do :; done) 2>/dev/null
+            """,
+          ]))
+      defer { kill(storm.pid, SIGKILL) }
+      let other = try #require(IPAddress("198.51.100.1"))
+      let clock = LinuxClock()
+      let far = try it.link("far")
+      let limit = clock.now + .seconds(10)
+      while try it.network.copy(of: other, on: far, label: nil) == nil, clock.now < limit {
+        clock.sleep(until: clock.now + .milliseconds(1))
+      }
+      #expect(clock.now < limit)
+      for _ in 0..<3 { #expect(try it.network.holders(of: last).count == 1) }
+    }
+  }
+
+  @Test("A kernel without IPv6 holds no IPv6 address")
+  func withoutIPv6() throws {
+    try DebianNode.orHere("A kernel without IPv6 holds no IPv6 address") {
+      let socket = socket(AF_INET6, Int32(SOCK_DGRAM.rawValue), 0)
+      if socket >= 0 {
+        close(socket)
+        throw MissingFeature(what: "this kernel has IPv6")
+      }
+      try PrivateNetwork.run { it in
+        let address = try #require(IPAddress("2001:db8::50"))
+        #expect(try it.network.holders(of: address) == [])
+        #expect(try it.network.copy(of: address, on: nil, label: nil) == nil)
+        let near = try it.link("near")
+        #expect(try it.network.copy(of: address, on: near, label: nil) == nil)
+        #expect(
+          refusal { () throws(SystemError) in try it.network.add(InterfaceAddress(address, prefixLength: 64, link: near.index)) }
+            == "adding 2001:db8::50/64 to near (EOPNOTSUPP)")
+      }
     }
   }
 }

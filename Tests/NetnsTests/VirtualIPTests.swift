@@ -232,6 +232,13 @@ struct VirtualIPTests {
       #expect(try vip("start", ["network_namespace": "\(name)-absent"]).status == 2)
       #expect(try vip("monitor", ["network_namespace": "\(name)-absent"], interval: 0).status == 7)
       #expect(try vip("stop", ["network_namespace": "\(name)-absent"]).status == 0)
+      // What is left of a namespace, or is about to become one, is none.
+      let remnant = "/run/netns/\(name)-remnant"
+      close(open(remnant, O_CREAT | O_EXCL | O_CLOEXEC, 0))
+      defer { unlink(remnant) }
+      #expect(try vip("start", ["network_namespace": "\(name)-remnant"]).status == 2)
+      #expect(try vip("monitor", ["network_namespace": "\(name)-remnant"], interval: 0).status == 7)
+      #expect(try vip("stop", ["network_namespace": "\(name)-remnant"]).status == 0)
       try it.ip("link set far netns \(name)")
       try it.ip("-n \(name) address add 192.0.2.2/24 dev far")
       try it.ip("-n \(name) link set far up")

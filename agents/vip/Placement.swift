@@ -47,6 +47,10 @@ extension VirtualIP {
   /// - Throws: as `situation`.
   func place(_ call: Call) throws(OCFError) -> Placement {
     let (link, prefixLength, route) = try situation(call)
+    // Only here is the interface's own name known, which the label begins with.
+    if let label = label(on: link), label.utf8.count > Self.longestLabel {
+      throw .wrongHere("iflabel: \(label) has more than \(Self.longestLabel) characters")
+    }
     return placement(on: link, prefixLength, try ownBroadcast(on: link, route, call))
   }
 
@@ -143,6 +147,9 @@ extension VirtualIP {
   }
 
   private func isOwn(_ link: Link) -> Bool {
-    !link.isLoopback || ip.isLoopback || link.name == nicName || link.alternativeNames.contains(nicName)
+    let isNamed = link.name == nicName || link.alternativeNames.contains(nicName)
+    // Every link may have the same link-local address, and each is another one.
+    if ip.isIPv6, ip.isLinkLocal, !nic.isEmpty { return isNamed }
+    return !link.isLoopback || ip.isLoopback || isNamed
   }
 }

@@ -124,9 +124,9 @@ struct VirtualIP: ResourceAgent {
       throw .misconfigured("arp_targets: \(target) is not of the same family as \(ip)")
     }
     if !ip.isIPv6, let suffix = labelSuffix {
-      // Without an interface's name only the shortest there can be is counted.
-      let length = max(nicName.utf8.count, 1) + 1 + suffix.utf8.count
-      guard length <= Self.longestLabel else {
+      // Without an interface's own name (one that is as long is an alternative) only the shortest there can be is counted.
+      let name = (1...Self.longestLabel).contains(nicName.utf8.count) ? nicName.utf8.count : 1
+      guard name + 1 + suffix.utf8.count <= Self.longestLabel else {
         throw .misconfigured("iflabel: \(nicName):\(suffix) has more than \(Self.longestLabel) characters")
       }
     }
@@ -141,7 +141,23 @@ struct VirtualIP: ResourceAgent {
     }
   }
 
-  func checkNode(_ call: Call) throws(OCFError) { _ = try place(try inside(call)) }
+  func checkNode(_ call: Call) throws(OCFError) {
+    let call = try inside(call)
+    try checkHolders(on: try place(call).link, call)
+  }
+
+  /// The members of a clone would all hold the address, and the neighbours would see it jump. Where there are no neighbours to
+  /// see it, as on the loopback interface, that may be what is wanted.
+  private func checkHolders(on link: Link, _ call: Call) throws(OCFError) {
+    guard !link.isLoopback, link.answersARP else { return }
+    func meta(_ name: String) -> Int? { call.request.environment["OCF_RESKEY_CRM_meta_\(name)"].flatMap { Int($0) } }
+    if call.isPromotable {
+      guard let count = meta("promoted_max") ?? meta("master_max"), count > 1 else { return }
+      throw .misconfigured("promoted-max: \(count) members would hold \(ip) at once, it must be 1")
+    }
+    guard let count = meta("clone_max"), count > 1 else { return }
+    throw .misconfigured("clone-max: \(count) members would hold \(ip) at once; make the clone promotable")
+  }
 
   // MARK: - Observing
 
