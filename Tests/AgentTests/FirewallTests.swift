@@ -226,11 +226,12 @@ final class FilteringNode {
     #expect(node.perform("start", parameters) == Outcome(.notInstalled, "extra: \(path) is missing"))
     node.machine.files.put("chain extra_input { }", at: path)
     #expect(node.perform("start", parameters) == Outcome(.invalidHere, "extra: \(path) does not end with a newline"))
-    for text in ["}\nflush ruleset\ntable inet vpnha {\n", "chain extra_input { } }\n", "chain extra_input {\n}\n# \"\n} # {\n"] {
+    for text in ["}\nflush ruleset\ntable inet vpnha {\n", "chain extra_input { } }\n", "chain extra_input {\n}\n# \"\n} # {\n", "chain c { log prefix \"x\n\"; }\n}\ntable inet other { chain c { }\n"] {
       node.machine.files.put(text, at: path)
       #expect(node.perform("start", parameters).reason?.contains("would close our table") == true, "\(text)")
     }
     #expect(Firewall.lineThatClosesTheTable(Array("chain extra_input { tcp dport { 1, 2 } log prefix \"}\" # }\n }\n".utf8)) == nil)
+    #expect(Firewall.lineThatClosesTheTable(Array("chain extra_input { log prefix \"x\n} #\" }\n".utf8)) == nil)
     node.machine.files.put("chain extra_input { }\n", at: path)
     #expect(node.perform("start", parameters) == Outcome(.success))
     let script = try #require(node.scripts.last)

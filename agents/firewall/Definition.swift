@@ -82,9 +82,8 @@ extension Firewall {
       switch byte {
       case UInt8(ascii: "\n"):
         line += 1
+        // A string goes on in the next line (nft 1.0.6), or is no string and refused.
         isComment = false
-        // nft's strings end with their line.
-        isQuoted = false
       case _ where isComment: break
       case UInt8(ascii: "\""): isQuoted.toggle()
       case _ where isQuoted: break
