@@ -115,6 +115,8 @@ import Testing
       echo HEARD
       on $here grep -c 'demote operation for vip' /var/log/pacemaker/pacemaker.log | sed 's/^/DEMOTED /' || true
       # And now what it would load is broken.
+      # A clean-up under the feet of what the cluster has begun makes it wait for an answer that never comes.
+      on moon crm_resource --wait --timeout=30
       on moon crm_resource --cleanup >/dev/null 2>&1
       await 20 told
       on $here sh -c 'echo "chain extra_input { nonsense" >/run/other.nft; nft delete table inet vpnha'
