@@ -133,10 +133,31 @@ public final class LinuxFiles: Files {
         }
       }
       let now = LinuxClock.now
-      guard now < deadline else { throw SystemError(operation, .timedOut) }
+      guard now < deadline else {
+        throw SystemError(operation, .timedOut, detail: holder(ofLockOn: file).map { "held by process \($0)" })
+      }
       LinuxClock.sleep(until: min(deadline, now + pause))
       pause = min(pause * 2, .milliseconds(50))
     }
+  }
+
+  /// Who took the lock on `file`, as far as `/proc/locks` tells; it may have ended and left it to a child.
+  private func holder(ofLockOn file: borrowing Descriptor) -> Int32? {
+    do throws(SystemError) {
+      let found = try file.status("looking at a lock")
+      let list = try read("/proc/locks", limit: 1 << 20) ?? []
+      for line in list.split(separator: UInt8(ascii: "\n")) {
+        // "1: FLOCK  ADVISORY  WRITE 132 00:28:19 0 EOF": major and minor number in hexadecimal, inode; waiting ones have "->" in second place.
+        let words = String(decoding: line, as: UTF8.self).split(separator: " ")
+        guard words.count > 5, words[1] == "FLOCK" else { continue }
+        let place = words[5].split(separator: ":")
+        guard place.count == 3, UInt32(place[0], radix: 16) == gnu_dev_major(found.st_dev),
+          UInt32(place[1], radix: 16) == gnu_dev_minor(found.st_dev), UInt64(place[2]) == UInt64(found.st_ino)
+        else { continue }
+        return Int32(words[4])
+      }
+    } catch { return nil }
+    return nil
   }
 
   public func send(_ bytes: [UInt8], toFIFO path: String) throws(SystemError) {

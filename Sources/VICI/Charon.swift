@@ -154,7 +154,8 @@ extension Charon {
   public static func lock(on host: Host, before deadline: Instant) throws(VICIError) -> any FileLock {
     do { return try host.files.lock(lockPath, before: deadline) } catch {
       let kind: VICIError.Kind = error.errno == .timedOut ? .timedOut : .unreachable
-      throw VICIError(kind, "waiting for another VICI operation on this node", error.errno.description, errno: error.errno)
+      let detail = error.detail ?? error.errno.description
+      throw VICIError(kind, "waiting for another VICI operation on this node", detail, errno: error.errno)
     }
   }
 

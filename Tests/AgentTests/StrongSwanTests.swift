@@ -786,6 +786,24 @@ import Testing
     #expect(world.machine.clock.now - begin <= .milliseconds(4200))
   }
 
+  /// charon is busy with another order, and closes the pipe over ours.
+  @Test func orderThatIsLostIsGivenAgain() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    world.charon.sas = [.init(id: 1, state: "PASSIVE")]
+    let reader = try #require(world.machine.files.readers["/run/charon.ha"])
+    var isBusy = true
+    world.machine.files.readers["/run/charon.ha"] = { order in
+      if isBusy { isBusy = order.isEmpty } else { reader(order) }
+    }
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.charon.sas.map(\.state) == ["ESTABLISHED"])
+    isBusy = true
+    #expect(world.perform("demote", promotable: true) == Outcome(.success))
+    #expect(world.charon.sas.map(\.state) == ["PASSIVE"])
+    #expect(world.machine.log.messages(from: .warning).isEmpty)
+  }
+
   @Test func fifoWithoutAReaderIsTriedAgain() throws {
     let world = World(running: true, ha: true)
     try world.holdAddress()

@@ -125,7 +125,8 @@ import Testing
     let first = try files.lock(path, before: soon())
     #expect(try files.status(path)?.mode == 0o600)
     let began = LinuxClock().now
-    #expect(failure { _ = try files.lock(path, before: soon(.milliseconds(60))) } == SystemError("locking \(path)", .timedOut))
+    let refusal = SystemError("locking \(path)", .timedOut, detail: "held by process \(getpid())")
+    #expect(failure { _ = try files.lock(path, before: soon(.milliseconds(60))) } == refusal)
     #expect(LinuxClock().now - began >= .milliseconds(60))
     first.release()
     let second = try files.lock(path, before: soon(.zero))

@@ -18,8 +18,7 @@ extension StrongSwan: PromotableAgent {
     if hasHA {
       epoch = try raiseSequences(call)
       try keepSilent(false, call)
-      try send(.take, call)
-      verifySegment(call)
+      try takeSegment(call)
     } else {
       call.log.notice("promoted without the ha plugin: clients find out by their own timers and connect again")
     }
@@ -84,20 +83,36 @@ extension StrongSwan: PromotableAgent {
     call.log.info(words, ("VPNHA_FIFO", haFifo.description))
   }
 
-  /// Looks whether charon made the inherited SAs its own. It does so only when its segment changes: one that had the
-  /// segment already, because of the plugin's own monitor, leaves them passive for ever.
-  private func verifySegment(_ call: Call) {
-    let within = call.within(.milliseconds(500))
-    do throws(OCFError) {
-      let isActive = try ask { () throws(VICIError) in
-        try within.until { () throws(VICIError) in
-          var passive = 0
-          try connect(within, within: .seconds(2)).sas { if isOurs($0), $0.isPassive { passive += 1 } }
-          return passive == 0
-        }
+  /// Gives an order until it shows, at most for `limit`; whether it did.
+  ///
+  /// charon reads one order at a time. What is written while it carries out another, such as the one to send its peer
+  /// everything, it closes the pipe over.
+  private func give(
+    _ order: SegmentOrder, within limit: Duration, _ call: Call, until isDone: (Call) throws(VICIError) -> Bool
+  ) throws(OCFError) -> Bool {
+    let within = call.within(limit)
+    repeat {
+      try send(order, call)
+      let pause = within.within(.milliseconds(250))
+      if try ask({ () throws(VICIError) in try pause.until { () throws(VICIError) in try isDone(within) } }) { return true }
+    } while call.host.clock.now < within.deadline
+    return false
+  }
+
+  /// Takes the segment, and looks whether charon made the inherited SAs its own. It does so only when its segment changes: one that
+  /// had the segment already, because of the plugin's own monitor, leaves them passive for ever.
+  private func takeSegment(_ call: Call) throws(OCFError) {
+    let isActive = try give(.take, within: .milliseconds(500), call) { within throws(VICIError) in
+      var passive = 0
+      do throws(VICIError) {
+        try connect(within, within: .seconds(2)).sas { if isOurs($0), $0.isPassive { passive += 1 } }
+      } catch {
+        call.log.warning("verifying the ha segment: \(error)")
+        return true
       }
-      if !isActive { call.log.warning("charon took the ha segment and leaves SAs passive: it had the segment before") }
-    } catch { call.log.warning("verifying the ha segment: \(error.reason)") }
+      return passive == 0
+    }
+    if !isActive { call.log.warning("charon took the ha segment and leaves SAs passive: it had the segment before") }
   }
 
   /// What a daemon that has just come up is to the clients. A plain resource has no peer that could hold the segment; a standby
@@ -110,20 +125,16 @@ extension StrongSwan: PromotableAgent {
 
   /// Gives the segment up and waits until our SAs are passive: then nothing is said to a client any more.
   private func handOver(_ call: Call) throws(OCFError) -> Farewell {
-    try send(.drop, call)
-    let within = call.within(.seconds(2))
     var active = 0
     var passive = 0
-    let isPassive = try ask { () throws(VICIError) in
-      try within.until { () throws(VICIError) in
-        active = 0
-        passive = 0
-        try connect(within, within: .seconds(2)).sas {
-          if isOurs($0), $0.isEstablished { active += 1 }
-          if isOurs($0), $0.isPassive { passive += 1 }
-        }
-        return active == 0
+    let isPassive = try give(.drop, within: .seconds(2), call) { within throws(VICIError) in
+      active = 0
+      passive = 0
+      try connect(within, within: .seconds(2)).sas {
+        if isOurs($0), $0.isEstablished { active += 1 }
+        if isOurs($0), $0.isPassive { passive += 1 }
       }
+      return active == 0
     }
     if !isPassive { call.log.warning("charon has still active SAs after it gave up the ha segment") }
     return .handedOver(passive, kept: active)
