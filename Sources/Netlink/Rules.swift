@@ -4,7 +4,8 @@ import Host
 /// The rule that keeps a node from sending as an address which it may hold: everything from it is unreachable, but for what the
 /// table of local addresses, which comes before, gives to this node itself.
 ///
-/// ARP, neighbour discovery and packet sockets ask no rule.
+/// Neighbour discovery and packet sockets ask no rule. ARP and what arrives for an IPv4 address do where `rp_filter` is on: the kernel
+/// then looks for the way of an answer, finds none, and drops it, ARP requests for the address among it.
 ///
 /// Equivalent to: `ip rule add priority 1 from ADDRESS unreachable protocol 86`.
 public struct SilencingRule: Equatable, Sendable {

@@ -371,6 +371,17 @@ import Testing
     #expect(world.machine.processes.launched.count == 1)
   }
 
+  @Test func startThatIsNotAnsweredSaysWhere() {
+    let world = World()
+    world.machine.processes.launches[Self.binary] = { _ in world.machine.processes.appear(Self.binary) }
+    #expect(world.perform("start").reason == "vici: connecting to charon at /run/charon.vici: no such file or directory (ENOENT)")
+    #expect(!world.runs)
+    let hung = World()
+    hung.charon.isHung = true
+    #expect(hung.perform("start").reason == "vici: asking charon for stats: no answer in time (ETIMEDOUT)")
+    #expect(!hung.runs)
+  }
+
   @Test func startsByItsUnit() {
     let world = World(systemd: true)
     #expect(world.perform("start") == Outcome(.success))

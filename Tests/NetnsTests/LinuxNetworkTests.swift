@@ -155,7 +155,18 @@ struct LinuxNetworkTests {
         #expect(try it.network.hushed() == [vip])
         #expect(!leaves(from: own, to: neighbour))
         #expect(leaves(from: own, to: own) && leaves(from: other, to: neighbour))
+        // What comes is heard, but for IPv4 with a reverse path filter, which looks for the way of an answer.
+        func arrives() -> Bool {
+          do { return try it.ip("route get \(own) from \(neighbour) iif near").contains("local") } catch { return false }
+        }
+        for filter in [0, 1, 2] {
+          for link in ["all", "near"] {
+            try it.run("/usr/bin/env", ["sh", "-c", "echo \(filter) > /proc/sys/net/ipv4/conf/\(link)/rp_filter"])
+          }
+          #expect(arrives() == (filter == 0 || own.contains(":")), "rp_filter \(filter), \(own)")
+        }
         try it.network.unhush(vip)
+        #expect(arrives())
         try it.network.unhush(vip)
         #expect(try it.network.hushed() == [])
         #expect(leaves(from: own, to: neighbour))

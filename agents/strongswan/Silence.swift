@@ -7,6 +7,9 @@ import VICI
 /// seen, or one with a key and a number that were used. Without the address the kernel sends none. But the address comes before
 /// the promotion, and whoever answers a client in between (the kernel to a ping, a daemon) would use them; so nothing leaves
 /// from the address until the numbers are raised.
+///
+/// With `rp_filter` on (1 or 2) nothing arrives for an IPv4 address either, meanwhile: no ARP request for it is answered, no packet
+/// of a client heard. It is the moment between two promotions, and clients send again.
 extension StrongSwan {
   /// Holds back what leaves from `address`, and from no other address any more; or holds back nothing.
   func keepSilent(_ isSilent: Bool, _ call: Call) throws(OCFError) {

@@ -46,7 +46,8 @@ struct StrongSwan: ResourceAgent {
     """
     The floating address that clients connect to. Security associations that end there are this resource's: only they are \
     ended and cleaned up, and monitor level 20 probes IKE on it. With the ha plugin nothing leaves from it while this member \
-    is unpromoted, also when the node has it already: a routing rule with priority 1 sees to that.
+    is unpromoted, also when the node has it already: a routing rule with priority 1 sees to that. With rp_filter on, what arrives \
+    for an IPv4 address is dropped as long.
     """, reloadable: true)
   var address: IPAddress? = nil
   @Parameter(
@@ -132,7 +133,7 @@ struct StrongSwan: ResourceAgent {
   func start(_ call: Call) throws(OCFError) {
     if let process = try attempt("looking for \(daemon.name)", { () throws(SystemError) in try daemon.find(call) }) {
       // It runs, and an observation was not content. One that answers only lacks its connections.
-      if try answers(call) {
+      if refusal(call) == nil {
         try load(call)
         try attempt("recording \(daemon.name)") { () throws(SystemError) in try daemon.record(.unpromoted, of: process, call) }
         return try takePlace(call)
@@ -143,9 +144,11 @@ struct StrongSwan: ResourceAgent {
     // A charon that was killed leaves its states in the kernel, and does not look for them when it starts again.
     let removed = try removeKernelState(call)
     if removed > 0 { call.log.info("removed \(removed) kernel states and policies that an earlier charon left") }
+    var silence: VICIError?
     do throws(OCFError) {
       try daemon.start(call) { (_) throws(OCFError) in
-        guard try answers(call) else { return false }
+        silence = refusal(call)
+        guard silence == nil else { return false }
         reachPeer(call)
         try load(call)
         reviewHA(call)
@@ -155,6 +158,8 @@ struct StrongSwan: ResourceAgent {
     } catch {
       do throws(OCFError) { try keepSilent(false, call) } catch let refusal { call.log.warning(refusal.reason) }
       tidy(call)
+      // A daemon that runs and was waited for in vain: at the wrong socket, perhaps.
+      if let silence, call.host.clock.now >= call.deadline { throw .failed("vici: \(silence)") }
       throw error
     }
   }
@@ -270,12 +275,12 @@ extension StrongSwan {
     return try Charon(at: vici.description, on: call.host, before: deadline)
   }
 
-  /// Whether charon answers now.
-  func answers(_ call: Call) throws(OCFError) -> Bool {
+  /// Why charon does not answer now; nil when it does.
+  func refusal(_ call: Call) -> VICIError? {
     do throws(VICIError) {
       _ = try connect(call, within: .seconds(2)).statistics()
-      return true
-    } catch { return false }
+      return nil
+    } catch { return error }
   }
 }
 
