@@ -36,9 +36,10 @@ struct StrongSwanTests {
       """
       expect 0 start
       kill -STOP $(pidof charon-systemd)
+      # On a busy machine its threads take a moment to stop, and answer meanwhile.
+      for wait in $(seq 500); do [ -n "$(grep -L '^State:.T' /proc/$(pidof charon-systemd)/task/*/status)" ] || break; sleep 0.01; done
       expect 1 monitor
-      # All of its threads may take a moment to stop; until then it is one that does not answer.
-      case $reason in *"is stopped by a signal"* | *"no answer in time"*) ;; *) fail "$reason" ;; esac
+      case $reason in *"is stopped by a signal"*) ;; *) fail "$reason" ;; esac
       expect 0 stop
       [ $took -lt 15000 ] || fail "$took ms"
       nothingLeft
