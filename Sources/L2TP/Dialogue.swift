@@ -14,7 +14,14 @@ final class Dialogue {
   private var lastIdentifier: UInt8 = 0
   /// The identifier of the request whose answer matters.
   private var awaited: UInt8 = 0
-  private let magic = (0..<4).map { _ in UInt8.random(in: 0...255) }
+  /// Zero where the server wants none.
+  private var magic = (0..<4).map { _ in UInt8.random(in: 0...255) }
+  /// What the link is asked for: a magic number, as long as the server does not refuse it.
+  private var linkOptions: [PPPOption] { magic == Self.noMagic ? [] : [PPPOption(type: 5, value: magic)] }
+  private static let noMagic: [UInt8] = [0, 0, 0, 0]
+  private var refusals = 0
+  /// RFC 1661 §4.6 (Max-Failure).
+  private static let mostRefusals = 5
 
   private var events = 0
   /// A session that is well takes about thirty.
@@ -30,6 +37,8 @@ final class Dialogue {
   private var method = Method.none
   private var isAuthenticated = false
   private var responded = false
+  /// What proves who we are, and when it is to be said again.
+  private var claim: (frame: PPPFrame, next: Instant)?
   private var expectedProof: String?
   private var address: [UInt8] = [0, 0, 0, 0]
   private var peer: [UInt8]?
@@ -126,7 +135,7 @@ final class Dialogue {
   func runPPP() throws(SessionProbe.Failure) -> SessionProbe.Session {
     phase = .link
     try request(
-      PPPProtocol.lcp, { [PPPOption(type: 5, value: magic)] }, isAsked: { theyAreAcknowledged },
+      PPPProtocol.lcp, { linkOptions }, isAsked: { theyAreAcknowledged },
       until: { weAreAcknowledged && theyAreAcknowledged },
       "the server does not agree on the link in time")
     phase = .authentication
@@ -144,7 +153,8 @@ final class Dialogue {
       address: given, peer: peer.flatMap { IPAddress(bytes: $0) }, authentication: method.rawValue)
   }
 
-  /// Sends a configure request, again every second, until `isDone`.
+  /// Sends a configure request, again every second, until `isDone`. The same request keeps its identifier (RFC 1661 §5.1): a
+  /// server that takes longer than that answers one that was repeated meanwhile.
   ///
   /// The first one often comes too early: a pppd has only just been started, and nobody keeps a datagram for it. When it asks us
   /// itself (`isAsked`) it is there, so it is asked again soon after, unless it answers what we asked before.
@@ -153,11 +163,11 @@ final class Dialogue {
     _ otherwise: @autoclosure () -> String
   ) throws(SessionProbe.Failure) {
     var again = clock.now
-    var last: [PPPOption] = []
+    var last: [PPPOption]?
     while !isDone() {
       let wanted = options()
       if clock.now >= again || wanted != last {
-        awaited = newIdentifier()
+        if wanted != last { awaited = newIdentifier() }
         last = wanted
         again = clock.now + .seconds(1)
         try send(proto, PPPPacket(Code.configureRequest, awaited, wanted.flatMap(\.bytes)))
@@ -174,15 +184,15 @@ final class Dialogue {
   /// Time for the answer to an earlier request: a second one would begin the negotiation anew.
   private static let headStart = Duration.milliseconds(100)
 
+  /// Says who we are, and again every two seconds: a decision that is lost is told anew only when it is asked for (RFC 1994
+  /// §4.2).
   private func authenticate() throws(SessionProbe.Failure) {
-    var again = clock.now
+    if method == .pap {
+      try claim(PPPFrame(PPPProtocol.pap, PPPPacket(Code.authenticateRequest, newIdentifier(), credentials.papRequest).bytes))
+    }
     while !isAuthenticated {
-      if method == .pap, clock.now >= again {
-        again = clock.now + .seconds(2)
-        responded = true
-        try send(PPPProtocol.pap, PPPPacket(Code.authenticateRequest, newIdentifier(), credentials.papRequest))
-      }
-      guard let event = try next(before: method == .pap ? min(deadline, again) : deadline) else {
+      if let claim, clock.now >= claim.next { try self.claim(claim.frame) }
+      guard let event = try next(before: min(deadline, claim?.next ?? deadline)) else {
         guard clock.now >= deadline else { continue }
         throw failed(
           responded ? "the server does not decide in time: is RADIUS silent?" : "the server sends no challenge in time")
@@ -191,12 +201,18 @@ final class Dialogue {
     }
   }
 
+  private func claim(_ frame: PPPFrame) throws(SessionProbe.Failure) {
+    claim = (frame, clock.now + .seconds(2))
+    responded = true
+    try send(frame)
+  }
+
   private func echo() throws(SessionProbe.Failure) {
+    awaited = newIdentifier()
     var again = clock.now
     while !echoed {
       if clock.now >= again {
         again = clock.now + .seconds(1)
-        awaited = newIdentifier()
         try send(PPPProtocol.lcp, PPPPacket(Code.echoRequest, awaited, magic))
       }
       guard let event = try next(before: min(deadline, again)) else {
@@ -227,8 +243,14 @@ final class Dialogue {
     switch packet.code {
     case Code.configureRequest: try answerLCP(packet)
     case Code.configureAck where packet.identifier == awaited: weAreAcknowledged = true
-    case Code.configureNak, Code.configureReject:
-      if packet.identifier == awaited, phase == .link { throw failed("the server refuses a magic number") }
+    case Code.configureNak where packet.identifier == awaited && phase == .link:
+      // Ours looks like one of its own: another one. What else it would like to be asked for we do not need.
+      refusals += 1
+      guard refusals <= Self.mostRefusals else { throw failed("the server refuses our end of the link") }
+      magic = (0..<4).map { _ in UInt8.random(in: 0...255) }
+    case Code.configureReject where packet.identifier == awaited && phase == .link:
+      guard magic != Self.noMagic else { throw failed("the server refuses our end of the link") }
+      magic = Self.noMagic
     case Code.terminateRequest:
       try send(PPPProtocol.lcp, PPPPacket(Code.terminateAck, packet.identifier))
       let words = packet.text
@@ -279,9 +301,9 @@ final class Dialogue {
       } else {
         response = credentials.chapResponse(to: challenge, identifier: packet.identifier)
       }
-      responded = true
       let name = Array(credentials.user.utf8.prefix(255))
-      try send(PPPProtocol.chap, PPPPacket(Code.response, packet.identifier, [UInt8(response.count)] + response + name))
+      let packet = PPPPacket(Code.response, packet.identifier, [UInt8(response.count)] + response + name)
+      try claim(PPPFrame(PPPProtocol.chap, packet.bytes))
     case Code.success:
       if let expectedProof, !packet.text.hasPrefix(expectedProof) { throw failed("the server does not know the password itself") }
       isAuthenticated = responded
@@ -335,7 +357,11 @@ final class Dialogue {
   // MARK: - Sending and leaving
 
   private func send(_ proto: UInt16, _ packet: PPPPacket) throws(SessionProbe.Failure) {
-    do { try client.send(PPPFrame(proto, packet.bytes)) } catch { throw failed(error.reason) }
+    try send(PPPFrame(proto, packet.bytes))
+  }
+
+  private func send(_ frame: PPPFrame) throws(SessionProbe.Failure) {
+    do { try client.send(frame) } catch { throw failed(error.reason) }
   }
 
   private func send(

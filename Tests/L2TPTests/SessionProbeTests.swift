@@ -8,7 +8,7 @@ import Testing
 private final class Server {
   enum Fault {
     case none, refusesTunnel, refusesCall, silentTunnel, silentLink, wrongPassword, silentRADIUS, unknownOption, eap
-    case noPool, rejectsAddress, endsLink, silentEcho, wantsCompression, liesAboutPassword
+    case noPool, rejectsAddress, endsLink, silentEcho, wantsCompression, liesAboutPassword, rejectsMagic, naksMagic
   }
   var fault = Fault.none
   var method: [UInt8]? = [0xc2, 0x23, 0x81]
@@ -19,6 +19,11 @@ private final class Server {
   var loses = 0
   /// The client's first request for a link comes before pppd can hear it.
   var isBornLate = false
+  /// This PPP frame to the client, counted from 1, is lost, and said again only when it is asked for.
+  var losesFrames = 0
+  private var frames = 0
+  /// How many more requests for the link are refused.
+  var refusals = 1
   /// How many tunnels, or calls, get the number 0 first.
   var unnumberedTunnels = 0
   var unnumberedCalls = 0
@@ -41,7 +46,10 @@ private final class Server {
       guard data.tunnel == tunnel, data.session == session, let frame = PPPFrame(data.frame[...]),
         let packet = PPPPacket(frame.payload[...])
       else { return [] }
-      return ppp(frame.proto, packet).map { wrap($0) }
+      return ppp(frame.proto, packet).filter { _ in
+        frames += 1
+        return losesFrames == 0 || frames != losesFrames
+      }.map { wrap($0) }
     }
     guard let message = try? ControlMessage(datagram), !message.isAcknowledgement else { return [] }
     count += 1
@@ -111,6 +119,11 @@ private final class Server {
       return linkRequest()
     case (PPPProtocol.lcp, 1):
       if fault == .silentLink { return [] }
+      if [.rejectsMagic, .naksMagic].contains(fault), refusals > 0, packet.data.first == 5 {
+        refusals -= 1
+        if fault == .rejectsMagic { return [frame(PPPPacket(4, packet.identifier, packet.data))] }
+        return [frame(PPPPacket(3, packet.identifier, [5, 6, 7, 7, 7, 7, 1, 4, 5, 0]))]
+      }
       isAsked = true
       return [frame(PPPPacket(2, packet.identifier, packet.data))] + (isAcknowledged ? opened() : [])
     case (PPPProtocol.lcp, 2):
@@ -229,11 +242,31 @@ private final class Server {
     #expect(server.tunnels == 0)
   }
 
-  @Test(arguments: [Server.Fault.unknownOption, .eap, .wantsCompression])
+  @Test(arguments: [Server.Fault.unknownOption, .eap, .wantsCompression, .rejectsMagic, .naksMagic])
   fileprivate func whatWeDoNotDoIsDeclined(fault: Server.Fault) throws {
     let server = Server()
     server.fault = fault
     #expect(try run(server).get().address == IPAddress("10.9.0.10"))
+  }
+
+  @Test(arguments: [Server.Fault.rejectsMagic, .naksMagic])
+  fileprivate func refusalsComeToAnEnd(fault: Server.Fault) {
+    let server = Server()
+    (server.fault, server.refusals) = (fault, .max)
+    // After a rejection nothing is asked for any more, so nothing is left to be refused.
+    let isRefused = if case .failure = run(server) { true } else { false }
+    #expect(isRefused == (fault == .naksMagic))
+  }
+
+  /// Whatever pppd does not repeat by itself, as it does its challenge (2) and its own requests (5, or 4 after PAP).
+  @Test(arguments: [
+    ([0xc2, 0x23, 0x81] as [UInt8], [1, 3, 4, 6, 7, 8]), ([0xc2, 0x23, 0x05], [1, 3, 4, 6, 7, 8]), ([0xc0, 0x23], [1, 2, 3, 5, 6, 7]),
+  ]) func aLostFrameIsAskedForAgain(method: [UInt8], lost: [Int]) throws {
+    for frame in lost {
+      let server = Server()
+      (server.method, server.losesFrames) = (method, frame)
+      #expect(try run(server).get().address == IPAddress("10.9.0.10"), "frame \(frame)")
+    }
   }
 
   @Test(arguments: [2, 3, 4, 5]) func lossIsRepaired(loses: Int) throws {
