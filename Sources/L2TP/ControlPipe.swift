@@ -45,8 +45,9 @@ public struct ControlPipe {
 
   /// Sends `command` and returns the reply's lines without their codes.
   ///
-  /// Asks again once when half the time has passed: another client, one that takes no lock, may have swallowed the request.
-  /// So `command` must be one that may run twice.
+  /// Asks again when a quarter of a second, then twice that and so on, has passed: another client, one that takes no lock, may
+  /// have swallowed the request, and in a crowd of them one in ten is. An answer to any request is the answer. So `command`
+  /// must be one that may run several times.
   public func ask(_ command: String, on host: Host, before deadline: Instant) throws(ControlPipeError) -> [String] {
     let turn: any FileLock
     do throws(SystemError) { turn = try host.files.lock(lockPath, before: deadline) } catch {
@@ -54,44 +55,66 @@ public struct ControlPipe {
       throw ControlPipeError(kind: .busy, reason: "\(lockPath) is held by another program, so \(path) cannot be asked")
     }
     defer { turn.release() }
-    let start = host.clock.now
-    let half = start + (deadline - start) / 2
-    if let lines = try attempt(command, on: host, before: half) { return lines }
-    if let lines = try attempt(command, on: host, before: deadline) { return lines }
+    var replies: [any ReplyFile] = []
+    defer { for reply in replies { reply.discard() } }
+    var pause = Self.firstPause
+    var refusal: SystemError?
+    repeat {
+      let end = min(deadline, host.clock.now + pause)
+      pause = pause * 2
+      let (file, request) = try request(command, on: host)
+      replies.append(file)
+      let answered = try doing { () throws(SystemError) in
+        refusal = try send(request, on: host, before: end)
+        if refusal != nil { replies.removeLast().discard() }
+        return try firstComplete(of: replies, on: host, before: end)
+      }
+      if let answered {
+        return try lines(of: doing { () throws(SystemError) in try answered.read(limit: Self.longestReply) }, to: command)
+      }
+    } while host.clock.now < deadline
+    // A pipe that is full of requests means that nobody answers, too.
+    if let refusal, replies.isEmpty, refusal.errno != .wouldBlock { throw failure(refusal) }
     throw ControlPipeError(kind: .unanswered, reason: "asking \(path) for \(command): no answer in time")
   }
+  private static let firstPause = Duration.milliseconds(250)
 
-  private func attempt(
-    _ command: String, on host: Host, before deadline: Instant
-  ) throws(ControlPipeError) -> [String]? {
+  /// A new file for the answer, and the request that names it.
+  private func request(_ command: String, on host: Host) throws(ControlPipeError) -> (file: any ReplyFile, request: [UInt8]) {
     let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-    let reply = try doing { () throws(SystemError) in try host.files.makeReplyFile(in: directory) }
-    defer { reply.discard() }
-    let request = Array("@\(reply.path) \(command)".utf8)
-    guard request.count < Self.longestRequest, !reply.path.contains(" ") else {
+    let file = try doing { () throws(SystemError) in try host.files.makeReplyFile(in: directory) }
+    let request = Array("@\(file.path) \(command)".utf8)
+    guard request.count < Self.longestRequest, !file.path.contains(" ") else {
+      file.discard()
       throw ControlPipeError(kind: .malformed, reason: "asking \(path) for \(command): the request does not fit")
     }
+    return (file, request)
+  }
+
+  private func firstComplete(
+    of replies: [any ReplyFile], on host: Host, before end: Instant
+  ) throws(SystemError) -> (any ReplyFile)? {
+    var complete: (any ReplyFile)?
+    _ = try host.until(before: end) { () throws(SystemError) in
+      for reply in replies where try reply.isComplete() { complete = reply }
+      return complete != nil
+    }
+    return complete
+  }
+
+  /// Sends `request` and returns why that could not be done by `end`.
+  private func send(_ request: [UInt8], on host: Host, before end: Instant) throws(SystemError) -> SystemError? {
     // After each request the daemon closes its end and opens it anew. Meanwhile nobody reads.
     var refusal: SystemError?
-    let isSent = try doing { () throws(SystemError) in
-      try host.until(before: deadline) { () throws(SystemError) in
-        do throws(SystemError) { try host.files.send(request, toFIFO: path) } catch {
-          guard [.noSuchDeviceOrAddress, .brokenPipe, .wouldBlock].contains(error.errno) else { throw error }
-          refusal = error
-          return false
-        }
-        return true
+    let isSent = try host.until(before: end) { () throws(SystemError) in
+      do throws(SystemError) { try host.files.send(request, toFIFO: path) } catch {
+        guard [.noSuchDeviceOrAddress, .brokenPipe, .wouldBlock].contains(error.errno) else { throw error }
+        refusal = error
+        return false
       }
+      return true
     }
-    guard isSent else {
-      if let refusal, refusal.errno != .wouldBlock { throw failure(refusal) }
-      return nil  // full of requests that nobody reads
-    }
-    let isComplete = try doing { () throws(SystemError) in
-      try host.until(before: deadline) { () throws(SystemError) in try reply.isComplete() }
-    }
-    guard isComplete else { return nil }
-    return try lines(of: doing { () throws(SystemError) in try reply.read(limit: Self.longestReply) }, to: command)
+    return isSent ? nil : refusal
   }
 
   /// Every line is `NN TEXT`, and NN is 00 when all is well.

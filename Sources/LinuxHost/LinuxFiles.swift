@@ -248,10 +248,10 @@ final class LinuxReplyFile: ReplyFile {
   nonisolated(unsafe) private static var made = 0
 
   init(in directory: String, leftovers: [String]) throws(SystemError) {
-    // Files of processes that were killed before they could remove them.
+    // Files of processes that were killed before they could remove them, one of which may have had our pid.
     for name in leftovers where name.hasPrefix(Self.prefix) {
       let pid = name.dropFirst(Self.prefix.count).prefix { $0 != "-" }
-      if let pid = Int32(pid), pid == getpid() || (kill(pid, 0) == -1 && errno == ESRCH) { _ = unlink("\(directory)/\(name)") }
+      if let pid = Int32(pid), pid == getpid() ? Self.made == 0 : kill(pid, 0) == -1 && errno == ESRCH { _ = unlink("\(directory)/\(name)") }
     }
     Self.made += 1
     path = "\(directory)/\(Self.prefix)\(getpid())-\(Self.made)"

@@ -43,6 +43,10 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/xl2tpd", "/usr/sbin/pppd", "/
         step basic level 0
         step service level 10
         suspend $(pid)
+        { sleep 0.5; kill -CONT $(pid); } &
+        step moment level 10
+        wait $!
+        suspend $(pid)
         step suspended level 0
         kill -CONT $(pid)
         step resumed level 10
@@ -56,7 +60,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/xl2tpd", "/usr/sbin/pppd", "/
         step left left
         """)
     story.expect([
-      "absent": 1, "probe": 7, "start": 0, "again": 0, "basic": 0, "service": 0, "suspended": 1, "resumed": 0, "died": 7,
+      "absent": 1, "probe": 7, "start": 0, "again": 0, "basic": 0, "service": 0, "moment": 0, "suspended": 1, "resumed": 0, "died": 7,
       "restart": 0, "stop": 0, "stopped": 7, "stopAgain": 0,
     ])
     #expect(story["absent"].output.contains("203.0.113.50 is not on this node"))
@@ -187,7 +191,11 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/xl2tpd", "/usr/sbin/pppd", "/
         step crowd test ! -e /run/t/failures
         fds=$(ls /proc/$(pid)/fd | wc -l)
         probes() { for _ in $(seq 500); do level 10 >/run/t/said.$1 2>&1 || { cat /run/t/said.$1 >>/run/t/failed; return; }; done; }
-        probes 1 & probes 2; wait $!
+        # And an operator's client, which takes no lock, swallows requests and has its own swallowed.
+        operate() { until test -e /run/t/enough; do timeout 3 xl2tpd-control -c /run/xl2tpd/l2tp-control available; done >/dev/null 2>&1; }
+        operate & operator=$!
+        probes 1 & other=$!; probes 2; wait $other
+        touch /run/t/enough; wait $operator
         touch /run/t/failed; step probes sh -c "cat /run/t/failed; test ! -s /run/t/failed"
         step level10 level 10
         step fds test $fds = $(ls /proc/$(pid)/fd | wc -l)

@@ -407,11 +407,15 @@ final class L2TPGateway {
     #expect(node.machine.clock.now - before <= .seconds(4))
   }
 
-  @Test func suspendedIsFailedAtOnce() {
+  @Test func suspendedIsFailedUnlessItAnswers() {
     let node = L2TPGateway()
     let process = node.running()
-    node.machine.processes.table[0].state = "T"
+    node.machine.processes.table[0].state = "t"
+    #expect(node.perform("monitor") == Outcome(.success))
+    node.behaviour = .hangs
+    let before = node.machine.clock.now
     #expect(node.perform("monitor") == Outcome(.genericError, "xl2tpd (pid \(process.pid)) is suspended"))
+    #expect(node.machine.clock.now - before <= .seconds(4))
   }
 
   @Test func deafToClientsIsSeenAtLevelTen() {

@@ -197,8 +197,11 @@ import Testing
     #expect(failure { _ = try file.isComplete() }?.errno == Errno(rawValue: EBADF))
 
     let second = try files.makeReplyFile(in: scratch.path)
+    let third = try files.makeReplyFile(in: scratch.path)
+    #expect(try !second.isComplete() && !third.isComplete())
     second.discard()
-    #expect(try files.status(second.path) == nil)
+    third.discard()
+    #expect(try files.status(second.path) == nil && files.status(third.path) == nil)
     #expect(failure { _ = try files.makeReplyFile(in: scratch["absent"]) }?.errno == .noSuchFile)
   }
 

@@ -80,6 +80,23 @@ private let available = """
     #expect(machine.files.sent.count == 2)
   }
 
+  /// A crowd of other clients may swallow several in a row, and that costs no two seconds.
+  @Test func everyRequestMayBeTheOneThatIsAnswered() throws {
+    daemon(ignoring: 3, available)
+    let start = machine.clock.now
+    #expect(try pipe.inventory(on: host, before: deadline(4)).tunnels.count == 2)
+    #expect(machine.clock.now - start < .seconds(2) && machine.files.sent.count == 4)
+    // A daemon that was busy for a while takes the first one of all that wait in its pipe.
+    var first: String?
+    machine.files.putFIFO(path) { request in
+      first = first ?? String(decoding: request, as: UTF8.self).split(separator: " ").first.map { String($0.dropFirst()) }
+    }
+    machine.clock.after(.seconds(1)) { [files = machine.files] in files.reply(available, to: first ?? "") }
+    #expect(try pipe.inventory(on: host, before: deadline(4)).tunnels.count == 2)
+    #expect(machine.clock.now - start < .seconds(4) && machine.files.heldLocks.isEmpty)
+    #expect(Set(machine.files.nodes.keys) == [path, pipe.lockPath])
+  }
+
   @Test func aHungDaemonIsUnansweredAtTheDeadline() {
     daemon(ignoring: .max, "")
     let end = deadline(2)

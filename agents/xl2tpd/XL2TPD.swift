@@ -103,8 +103,7 @@ struct XL2TPD: ResourceAgent {
 
   /// How a process that is ours is doing; throws what is wrong with it.
   private func health(of process: Process, isPromoted: Bool, _ call: Call) throws(OCFError) -> ResourceState {
-    if process.isStopped { throw .failed("xl2tpd (pid \(process.pid)) is suspended") }
-    try ping(call.within(call.request.action == .monitor ? Self.patience : Self.impatience))
+    try checkLoop(of: process, call)
     let configuration = try readConfiguration(call)
     guard let port = configuration.port, let address = served(configuration) else { return isPromoted ? .promoted : .running }
     let listener = try ownSocket(of: process, on: address, port, call)
@@ -139,6 +138,18 @@ struct XL2TPD: ResourceAgent {
     }
     if let overlap = sharedPool(configuration, call) { return .degraded(overlap, promoted: isPromoted) }
     return state
+  }
+
+  /// That the daemon's loop turns. A monitor of one that is suspended waits for it all the same: a tracer or a debugger stops a
+  /// process for moments. An action that has to get somewhere does not.
+  private func checkLoop(of process: Process, _ call: Call) throws(OCFError) {
+    let suspended = OCFError.failed("xl2tpd (pid \(process.pid)) is suspended")
+    let isMonitor = call.request.action == .monitor
+    if process.isStopped, !isMonitor { throw suspended }
+    do throws(OCFError) { try ping(call.within(isMonitor ? Self.patience : Self.impatience)) } catch {
+      let now = try attempt("looking at xl2tpd") { () throws(SystemError) in try call.host.processes.process(process.pid) }
+      throw now?.isStopped == true ? suspended : error
+    }
   }
 
   /// How long a monitor waits for the daemon's one loop, and how long an action that must go on does.
