@@ -58,6 +58,7 @@ public struct Errno: RawRepresentable, Hashable, Sendable, CustomStringConvertib
   public static let networkDown = Errno(rawValue: 100)
   public static let networkUnreachable = Errno(rawValue: 101)
   public static let connectionReset = Errno(rawValue: 104)
+  public static let noBufferSpace = Errno(rawValue: 105)
   public static let timedOut = Errno(rawValue: 110)
   public static let connectionRefused = Errno(rawValue: 111)
   public static let hostUnreachable = Errno(rawValue: 113)

@@ -55,6 +55,8 @@ enum Announcer {
       do {
         // Never for an address that has left: another node may hold it by now.
         guard try network.stillHolds(announcement), try network.sendFrames(of: announcement) else { return 0 }
+      } catch let error where error.errno == .noBufferSpace || error.errno == .networkDown {
+        // A queue that is full, or a link that is down for a moment: the next frame may get through.
       } catch {
         return 1
       }

@@ -259,11 +259,20 @@ public final class LinuxNetwork: Network {
   // MARK: Neighbours
 
   public func announce(_ announcement: Announcement) throws(SystemError) {
-    guard announcement.count > 0, try sendFrames(of: announcement) else { return }
-    guard announcement.count > 1 else { return }
-    _ = try processes.launch(
-      Announcer.command(
-        announcement, program: program, namespace: namespace?.name, number: try NetworkNamespace.number(of: namespace)))
+    guard announcement.count > 0 else { return }
+    var problem: SystemError?
+    do throws(SystemError) {
+      guard try sendFrames(of: announcement) else { return }
+    } catch {
+      // A frame that a full queue refused is one of many; the rest may get through.
+      problem = error
+    }
+    if announcement.count > 1 {
+      _ = try processes.launch(
+        Announcer.command(
+          announcement, program: program, namespace: namespace?.name, number: try NetworkNamespace.number(of: namespace)))
+    }
+    if let problem { throw problem }
   }
 
   /// One round: to everybody, and to each target. False where the link has no neighbours to tell.

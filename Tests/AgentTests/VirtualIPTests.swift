@@ -430,6 +430,23 @@ struct VirtualIPTests {
     node.machine.calls.fail("network.announce", with: .networkDown)
     #expect(node.perform("start") == Outcome(.success))
     #expect(node.machine.log.messages(from: .warning).count == 1)
+    let waiting = AddressNode()
+    waiting.machine.calls.fail("network.announce", with: .noBufferSpace)
+    #expect(waiting.perform("start", ["arp_bg": "false", "arp_count": "3"]) == Outcome(.success))
+    #expect(waiting.machine.calls.changes.filter { $0.hasPrefix("network.announce") }.count == 3)
+  }
+
+  @Test("A burst that is slow to end does not make a stop fail; one that does not end does", arguments: [false, true])
+  func slowSilence(ends: Bool) throws {
+    let node = AddressNode()
+    node.hold("192.0.2.50", 24, on: 2)
+    node.perform("stop")
+    let position = try #require(node.machine.calls.all.filter(\.canFail).firstIndex { $0.description.hasPrefix("network.silence") })
+    node.hold("192.0.2.50", 24, on: 2)
+    node.machine.calls.reset()
+    if ends { node.machine.calls.fail(at: position, with: .timedOut) } else { node.machine.calls.fail("network.silence", with: .timedOut) }
+    #expect(node.perform("stop").status == (ends ? .success : .genericError))
+    #expect(node.places == [])
   }
 
   @Test("Other addresses of the network stay when ours was the first")

@@ -110,6 +110,26 @@ struct VirtualIPTests {
     }
   }
 
+  @Test("A queue that takes no frame for a while does not end the announcements")
+  func fullQueue() throws {
+    try inNetwork(["ip": "192.0.2.52", "arp_interval": "50", "arp_count": "1000"]) { it, vip in
+      do { try it.run("/usr/sbin/tc", "qdisc add dev near root tbf rate 8bit burst 60 limit 60".split(separator: " ").map(String.init)) } catch {
+        try Test.cancel("this kernel has no token bucket: \(error)")
+      }
+      let filler = Announcement(try #require(IPAddress("192.0.2.1")), link: try it.link("near").index, count: 1)
+      #expect(throws: SystemError.self) { for _ in 0..<100 { try it.network.announce(filler) } }
+      #expect(try vip("start").status == 0)
+      let clock = LinuxClock()
+      for _ in 0..<100 where try bursts(it) == 0 { clock.sleep(until: clock.now + .milliseconds(10)) }
+      // Long enough for some of its frames to be refused.
+      clock.sleep(until: clock.now + .milliseconds(300))
+      let capture = try Capture(on: try it.link("far"))
+      try it.run("/usr/sbin/tc", ["qdisc", "delete", "dev", "near", "root"])
+      #expect(capture.frames(3, within: .seconds(3)) { $0.type == 0x0806 }.count == 3)
+      #expect(try vip("stop").status == 0)
+    }
+  }
+
   @Test("IPv6: started when detection has ended, announced as a router says it is one")
   func ipv6() throws {
     try inNetwork(["ip": "2001:db8::50", "arp_count": "1"]) { it, vip in

@@ -99,15 +99,11 @@ extension VirtualIP {
       try call.host.network.announce(
         Announcement(ip, link: link.index, count: count, interval: interval, asReply: asReply, targets: arpTargets))
     }
-    do throws(SystemError) {
-      if arpBg { return try send(count) }
-      for round in 0..<count {
-        if round > 0 { call.host.clock.sleep(until: min(call.deadline, call.host.clock.now + interval)) }
-        guard call.host.clock.now < call.deadline else { return }
-        try send(1)
-      }
-    } catch {
-      call.log.warning("\(error)", ("VPNHA_ADDRESS", "\(ip)"))
+    if arpBg { return attempt(call) { () throws(SystemError) in try send(count) } }
+    for round in 0..<count {
+      if round > 0 { call.host.clock.sleep(until: min(call.deadline, call.host.clock.now + interval)) }
+      guard call.host.clock.now < call.deadline else { return }
+      attempt(call) { () throws(SystemError) in try send(1) }
     }
   }
 
@@ -139,6 +135,17 @@ extension VirtualIP {
     unlabelPolicy(call)
     putLoopbackBack(call)
     if flushRoutes { attempt(call) { () throws(SystemError) in try call.host.network.flushRouteCache(isIPv6: ip.isIPv6) } }
+    guard problem != nil else { return }
+    // On a node that is short of everything a killed process may take its time; that is no reason to fence it.
+    _ = call.within(.seconds(5)).until {
+      do throws(OCFError) {
+        try explained { () throws(SystemError) in try call.host.network.silence(ip) }
+        problem = nil
+      } catch {
+        problem = error
+      }
+      return problem == nil
+    }
     if let problem { throw problem }
   }
 
