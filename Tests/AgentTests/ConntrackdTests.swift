@@ -521,8 +521,9 @@ final class SyncGateway {
     node.running()
     node.spareLink = status
     #expect(node.perform("monitor", level: 10) == Outcome(.degraded, "the spare link to the peer over eth2 is \(status)"))
+    node.lost = 3
+    #expect(node.perform("monitor", level: 10) == Outcome(.degraded, "3 messages of the peer were lost since the last look"))
     node.spareLink = "RUNNING"
-    node.received += 1
     #expect(node.perform("monitor", level: 10) == Outcome(.success))
   }
 

@@ -66,13 +66,12 @@ extension Conntrackd {
     if let link = links.first(where: { $0.isActive && $0.status != "RUNNING" }) {
       return "the link to the peer over \(link.device) is \(link.status)"
     }
-    // The daemon has others for the day when this one fails.
-    if let spare = links.first(where: { !$0.isActive && $0.status != "RUNNING" }) {
-      return "the spare link to the peer over \(spare.device) is \(spare.status)"
-    }
-    guard let earlier else { return nil }
+    // The daemon has others for the day when this one fails. Whatever is wrong already is worse.
+    let spare = links.first { !$0.isActive && $0.status != "RUNNING" }
+      .map { "the spare link to the peer over \($0.device) is \($0.status)" }
+    guard let earlier else { return spare }
     if let trouble = sample.trouble(since: earlier, isAlwaysHeard: configuration.mode == "FTFW") { return trouble }
-    guard let mismatch = judgement?.mismatch else { return nil }
+    guard let mismatch = judgement?.mismatch else { return spare }
     // What the operator would do; the next look tells whether it helped.
     if mismatch.isLack {
       do { try socket.ask(.requestResync, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) }
