@@ -15,10 +15,11 @@ final class Dialogue {
   /// The identifier of the request whose answer matters.
   private var awaited: UInt8 = 0
   /// Zero where the server wants none.
-  private var magic = (0..<4).map { _ in UInt8.random(in: 0...255) }
+  private var magic = Dialogue.newMagic()
   /// What the link is asked for: a magic number, as long as the server does not refuse it.
   private var linkOptions: [PPPOption] { magic == Self.noMagic ? [] : [PPPOption(type: 5, value: magic)] }
   private static let noMagic: [UInt8] = [0, 0, 0, 0]
+  private static func newMagic() -> [UInt8] { (0..<4).map { _ in .random(in: 0...255) } }
   private var refusals = 0
   /// RFC 1661 §4.6 (Max-Failure).
   private static let mostRefusals = 5
@@ -61,6 +62,11 @@ final class Dialogue {
 
   private func failed(_ reason: String) -> SessionProbe.Failure { SessionProbe.Failure(phase: phase, reason: reason) }
 
+  private func unnumbered(_ what: String) -> SessionProbe.Failure {
+    lacksNumber = true
+    return failed("the server names no \(what) of its own")
+  }
+
   // MARK: - Tunnel and call
 
   func openTunnel(hostName: String) throws(SessionProbe.Failure) {
@@ -72,10 +78,7 @@ final class Dialogue {
         .number(.assignedTunnel, client.tunnel), .number(.receiveWindow, 4 as UInt16),
       ])
     let reply = try expect(.startReply, "answer to SCCRQ")
-    guard client.theirTunnel != 0 else {
-      lacksNumber = true
-      throw failed("the server names no tunnel of its own")
-    }
+    guard client.theirTunnel != 0 else { throw unnumbered("tunnel") }
     if reply[.challenge] != nil { throw failed("the server wants tunnel authentication") }
     try send(.startConnected, [])
     try acknowledged("SCCCN")
@@ -87,10 +90,7 @@ final class Dialogue {
       .incomingCallRequest,
       [.number(.assignedSession, client.session), .number(.callSerialNumber, UInt32.random(in: 1...UInt32(Int32.max)))])
     _ = try expect(.incomingCallReply, "answer to ICRQ")
-    guard client.theirSession != 0 else {
-      lacksNumber = true
-      throw failed("the server names no session of its own")
-    }
+    guard client.theirSession != 0 else { throw unnumbered("session") }
     try send(
       .incomingCallConnected, toSession: true,
       [.number(.transmitSpeed, 10_000_000 as UInt32), .number(.framingType, 1 as UInt32)])
@@ -247,7 +247,7 @@ final class Dialogue {
       // Ours looks like one of its own: another one. What else it would like to be asked for we do not need.
       refusals += 1
       guard refusals <= Self.mostRefusals else { throw failed("the server refuses our end of the link") }
-      magic = (0..<4).map { _ in UInt8.random(in: 0...255) }
+      magic = Self.newMagic()
     case Code.configureReject where packet.identifier == awaited && phase == .link:
       guard magic != Self.noMagic else { throw failed("the server refuses our end of the link") }
       magic = Self.noMagic

@@ -40,22 +40,25 @@ public struct SessionProbe {
   /// Begins anew once where the server gives its tunnel or its session the number 0: xl2tpd 1.3.18 draws them from the whole
   /// range.
   public func run(over socket: any DatagramSocket, clock: any Clock, before deadline: Instant) throws(Failure) -> Session {
-    var isFirst = true
-    while true {
-      let client = TunnelClient(over: socket, clock: clock, before: deadline)
-      let dialogue = Dialogue(
-        client: client, clock: clock, deadline: deadline + (.zero - Self.teardown), credentials: credentials)
-      let outcome: Result<Session, Failure>
-      do throws(Failure) {
-        try dialogue.openTunnel(hostName: hostName)
-        try dialogue.openCall()
-        outcome = .success(try dialogue.runPPP())
-      } catch {
-        outcome = .failure(error)
-      }
-      dialogue.close(before: min(deadline, clock.now + Self.teardown))
-      guard isFirst, dialogue.lacksNumber else { return try outcome.get() }
-      isFirst = false
+    let first = dial(over: socket, clock: clock, before: deadline)
+    guard first.lacksNumber else { return try first.outcome.get() }
+    return try dial(over: socket, clock: clock, before: deadline).outcome.get()
+  }
+
+  private func dial(
+    over socket: any DatagramSocket, clock: any Clock, before deadline: Instant
+  ) -> (outcome: Result<Session, Failure>, lacksNumber: Bool) {
+    let client = TunnelClient(over: socket, clock: clock, before: deadline)
+    let dialogue = Dialogue(client: client, clock: clock, deadline: deadline + (.zero - Self.teardown), credentials: credentials)
+    let outcome: Result<Session, Failure>
+    do throws(Failure) {
+      try dialogue.openTunnel(hostName: hostName)
+      try dialogue.openCall()
+      outcome = .success(try dialogue.runPPP())
+    } catch {
+      outcome = .failure(error)
     }
+    dialogue.close(before: min(deadline, clock.now + Self.teardown))
+    return (outcome, dialogue.lacksNumber)
   }
 }

@@ -34,46 +34,54 @@ public struct TunnelProbe {
   /// our address without answering it. Each happens once in 65,536 requests.
   /// - Throws: `.closed` when the port is, `.unanswered` at the deadline, `.refused` when no tunnel is named twice.
   public func run(over socket: any DatagramSocket, clock: any Clock, before deadline: Instant) throws(L2TPError) -> Answer {
+    if let answer = try ask(as: tunnel, isLast: false, over: socket, clock: clock, before: deadline) { return answer }
     let another = tunnel == .max ? 1 : tunnel + 1
-    for ours in [tunnel, another] where ours == tunnel || clock.now < deadline {
-      let isLast = ours == another
-      let exchange = Exchange(tunnel: ours, socket: socket, clock: clock)
-      let request = ControlMessage(
-        .startRequest, tunnel: 0, number: 0, expected: 0,
-        [
-          .number(.protocolVersion, 0x0100 as UInt16), .number(.framingCapabilities, 3 as UInt32),
-          .text(.hostName, hostName), .number(.assignedTunnel, ours),
-        ])
-      var isKnown = false
-      let answer = try exchange.send(request, before: deadline, while: { isLast || !isKnown }) { message in
-        switch message.kind {
-        case .startReply, .stop: return message
-        default:
-          if message.isAcknowledgement { isKnown = true }
-          return nil
-        }
-      }
-      guard let answer else { continue }
-      let theirs = answer[.assignedTunnel]?.number ?? 0
-      if answer.kind == .stop {
-        try exchange.send(ControlMessage(tunnel: theirs, number: 1, expected: answer.number &+ 1))
-        return .refused(answer.result ?? ResultCode(result: 0))
-      }
-      guard theirs != 0 else {
-        if isLast { throw .refused("the server answered SCCRQ without a tunnel of its own") }
-        continue
-      }
-      let farewell = ControlMessage(
-        .stop, tunnel: theirs, number: 1, expected: answer.number &+ 1,
-        [.number(.assignedTunnel, ours), .number(.resultCode, 1 as UInt16)])
-      let acknowledged = try exchange.send(
-        farewell, before: min(deadline, clock.now + Self.patience), pause: .milliseconds(250)
-      ) { message in
-        message.expected == 2 ? message : nil
-      }
-      return .accepted(isClosed: acknowledged != nil)
+    if clock.now < deadline, let answer = try ask(as: another, isLast: true, over: socket, clock: clock, before: deadline) {
+      return answer
     }
     throw .unanswered("an answer to SCCRQ")
+  }
+
+  /// Asks for a tunnel that is `ours` to us. Nil when there is no answer by `deadline`, and, unless this is the last time, when
+  /// there will be none or it names no tunnel.
+  private func ask(
+    as ours: UInt16, isLast: Bool, over socket: any DatagramSocket, clock: any Clock, before deadline: Instant
+  ) throws(L2TPError) -> Answer? {
+    let exchange = Exchange(tunnel: ours, socket: socket, clock: clock)
+    let request = ControlMessage(
+      .startRequest, tunnel: 0, number: 0, expected: 0,
+      [
+        .number(.protocolVersion, 0x0100 as UInt16), .number(.framingCapabilities, 3 as UInt32),
+        .text(.hostName, hostName), .number(.assignedTunnel, ours),
+      ])
+    var isKnown = false
+    let answer = try exchange.send(request, before: deadline, while: { isLast || !isKnown }) { message in
+      switch message.kind {
+      case .startReply, .stop: return message
+      default:
+        if message.isAcknowledgement { isKnown = true }
+        return nil
+      }
+    }
+    guard let answer else { return nil }
+    let theirs = answer[.assignedTunnel]?.number ?? 0
+    if answer.kind == .stop {
+      try exchange.send(ControlMessage(tunnel: theirs, number: 1, expected: answer.number &+ 1))
+      return .refused(answer.result ?? ResultCode(result: 0))
+    }
+    guard theirs != 0 else {
+      if isLast { throw .refused("the server answered SCCRQ without a tunnel of its own") }
+      return nil
+    }
+    let farewell = ControlMessage(
+      .stop, tunnel: theirs, number: 1, expected: answer.number &+ 1,
+      [.number(.assignedTunnel, ours), .number(.resultCode, 1 as UInt16)])
+    let acknowledged = try exchange.send(
+      farewell, before: min(deadline, clock.now + Self.patience), pause: .milliseconds(250)
+    ) { message in
+      message.expected == 2 ? message : nil
+    }
+    return .accepted(isClosed: acknowledged != nil)
   }
 }
 

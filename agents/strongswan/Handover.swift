@@ -63,17 +63,17 @@ extension StrongSwan: PromotableAgent {
   private func send(_ order: SegmentOrder, _ call: Call) throws(OCFError) {
     let bytes = Array("\(order.rawValue)\n".utf8)
     var refusal: SystemError?
-    let within = call.within(.seconds(1))
-    let sent = within.until {
+    _ = call.within(.seconds(1)).until {
       do throws(SystemError) {
         try call.host.files.send(bytes, toFIFO: haFifo.description)
+        refusal = nil
         return true
       } catch {
         refusal = error
         return ![.noSuchDeviceOrAddress, .brokenPipe].contains(error.errno)
       }
     }
-    if let refusal, !sent || ![.noSuchDeviceOrAddress, .brokenPipe].contains(refusal.errno) { throw explain(refusal, while: "ha_fifo") }
+    if let refusal { throw explain(refusal, while: "ha_fifo") }
     let words =
       switch order {
       case .take: "took the ha segment"
