@@ -286,6 +286,7 @@ def _static(node, say):
     node.agent("start")
     node.agent("promote")
     node.agent("monitor", 8, level=20, password="right")
+    until("the test session is gone", 20, lambda: not node.inventory())
     node.run("rm -f /run/clients/*.log; setsid ip netns exec clients xl2tpd -D -c /run/clients/0.conf -p /run/clients/0.pid "
              "-C /run/clients/0.control >/run/clients/0.log 2>&1 </dev/null &")
     until("the client has its own address", 60, lambda: node.count("ip -n clients -o -4 address show | grep '10.9.0.77 peer'") == 1)
