@@ -463,6 +463,14 @@ import Testing
     #expect(world.machine.clock.now - begin < .seconds(1))
   }
 
+  /// A killed charon has no name any more, and its sockets for another moment.
+  @Test func portOfAProcessThatIsEndingIsWaitedFor() {
+    let world = World()
+    world.machine.sockets.listeners[500] = [UDPListener(.any, inode: 7)]
+    world.machine.clock.after(.milliseconds(20)) { [machine = world.machine] in machine.sockets.listeners[500] = [] }
+    #expect(world.perform("start") == Outcome(.success))
+  }
+
   @Test func foreignDaemonIsNamedNotKilled() {
     let world = World()
     world.machine.sockets.listeners[500] = [UDPListener(.any, inode: 7)]

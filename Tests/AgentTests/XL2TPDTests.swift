@@ -276,6 +276,14 @@ final class L2TPGateway {
     #expect(node.machine.processes.signals.isEmpty)
   }
 
+  /// A killed xl2tpd has no name any more, and its socket for another moment.
+  @Test func thePortOfAProcessThatIsEndingIsWaitedFor() {
+    let node = L2TPGateway()
+    node.machine.sockets.listeners[1701] = [UDPListener(L2TPGateway.vip, inode: 3)]
+    node.machine.clock.after(.milliseconds(20)) { node.machine.sockets.listeners[1701] = [] }
+    #expect(node.perform("start") == Outcome(.success))
+  }
+
   @Test func whoeverHasThePortIsNamed() {
     let node = L2TPGateway()
     let other = node.machine.processes.appear("/usr/sbin/openl2tpd")

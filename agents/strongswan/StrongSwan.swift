@@ -245,14 +245,8 @@ struct StrongSwan: ResourceAgent {
   /// Names whoever holds the IKE ports, whatever it is; nobody's process is ended for it.
   private func checkPorts(_ call: Call) throws(OCFError) {
     for port in [UInt16(500), 4500] {
-      let sockets = try attempt("looking at UDP port \(port)") { () throws(SystemError) in
-        try call.host.sockets.udpListeners(on: port)
-      }
-      guard let socket = sockets.first else { continue }
-      let owner = try attempt("looking for who has UDP port \(port)") { () throws(SystemError) in
-        try call.host.processes.owner(ofSocket: socket.inode)
-      }
-      let name = owner.map { "\($0.executable) (pid \($0.pid))" } ?? "a process that is not \(binary)"
+      guard let holder = try call.holder(ofUDP: port) else { continue }
+      let name = holder.owner.map { "\($0.executable) (pid \($0.pid))" } ?? "a process that is not \(binary)"
       throw .failed("UDP port \(port) is taken by \(name)")
     }
   }

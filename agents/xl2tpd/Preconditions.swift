@@ -54,8 +54,11 @@ extension XL2TPD {
       throw .wrongHere("address: is not set, and \(config) has no listen-addr")
     }
     try prepareBinding(address, call)
-    if let taken = try listeners(on: address, port, call).first {
-      throw .failed("\(address) port \(port) is taken by \(try owner(of: taken, call))")
+    if let holder = try call.holder(ofUDP: port, where: { $0.address == address || $0.address.isUnspecified }) {
+      guard let owner = holder.owner else {
+        throw .failed("\(address) port \(port) is taken by another program\(try strangers(call))")
+      }
+      throw .failed("\(address) port \(port) is taken by \(owner.executable) (pid \(owner.pid))")
     }
     try removeStalePIDFile(call)
     try attempt("preparing \(control)") { () throws(SystemError) in
@@ -64,14 +67,6 @@ extension XL2TPD {
         try call.host.files.makeDirectory(String(path[..<slash]), mode: 0o755)
       }
     }
-  }
-
-  private func owner(of listener: UDPListener, _ call: Call) throws(OCFError) -> String {
-    let owner = try attempt("looking for who has \(listener.address)") { () throws(SystemError) in
-      try call.host.processes.owner(ofSocket: listener.inode)
-    }
-    if let owner { return "\(owner.executable) (pid \(owner.pid))" }
-    return "another program\(try strangers(call))"
   }
 
   private func prepareBinding(_ address: IPAddress, _ call: Call) throws(OCFError) {
