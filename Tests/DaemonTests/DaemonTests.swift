@@ -112,7 +112,7 @@ import Testing
 
   @Test func instanceNamesStayInTheDirectory() {
     let request = Request(arguments: [], environment: ["OCF_RESOURCE_TYPE": "t", "OCF_RESOURCE_INSTANCE": "../../etc/x:0"])
-    #expect(DaemonRole.path(for: request) == "/run/resource-agents/vpnha-t-.._.._etc_x:0.role")
+    #expect(DaemonRole.path(for: request) == "/run/resource-agents/vpnha-t-.._.._etc_x.role")
   }
 
   // MARK: Starting
