@@ -114,6 +114,10 @@ private struct Loop<Agent: ResourceAgent> {
   func monitor() -> Outcome {
     do throws(OCFError) {
       let state = try observe()
+      if let surprise = unexpectedRole(state) {
+        report(.failed(surprise.reason ?? ""))
+        return surprise
+      }
       retryReload()
       report(state)
       let risk = shown(state)
@@ -130,6 +134,18 @@ private struct Loop<Agent: ResourceAgent> {
         report(.failed(error.reason))
         return Outcome(.genericError, error.reason)
       }
+    }
+  }
+
+  /// A working resource in a role that the cluster did not give it is one that it recovers; nil: the role is as expected.
+  private func unexpectedRole(_ state: ResourceState) -> Outcome? {
+    guard call.isPromotable, !call.request.isProbe, let role = state.role else { return nil }
+    switch (call.request.expectedRole, role) {
+    case (.promoted, .unpromoted):
+      return Outcome(.failedPromoted, "not promoted any more, and no action of the cluster demoted it")
+    case (.unpromoted, .promoted):
+      return Outcome(.runningPromoted, "promoted, and no action of the cluster promoted it")
+    default: return nil
     }
   }
 

@@ -22,6 +22,8 @@ public struct Request {
   public let isProbe: Bool
   /// Members of a cloned group get no `CRM_meta_promotable`; `promoted_max` (legacy `master_max`) they do get.
   public let isPromotable: Bool
+  /// The role that a recurring monitor is meant for (`CRM_meta_role`); nil for a plain resource, a probe and by hand.
+  public let expectedRole: Role?
   /// The cluster's name for this node (`CRM_meta_on_node`), nil outside a cluster.
   public let nodeName: String?
   /// Whether the cluster calls. By hand (`vpnha run`, `crm_resource --force-…`) nobody names the node.
@@ -50,6 +52,11 @@ public struct Request {
       ?? .seconds(20)
     isProbe = action == .monitor && (meta("interval") ?? "0") == "0"
     isPromotable = meta("promoted_max") != nil || meta("master_max") != nil
+    switch meta("role") {
+    case "Promoted", "Master": expectedRole = .promoted
+    case "Unpromoted", "Slave": expectedRole = .unpromoted
+    default: expectedRole = nil
+    }
     nodeName = meta("on_node")
     reasonPrefix = environment["OCF_EXIT_REASON_PREFIX"] ?? "ocf-exit-reason:"
     pretendsNothingInstalled = environment["OCF_TESTER_FAIL_HAVE_BINARY"] != nil

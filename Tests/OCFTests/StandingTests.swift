@@ -82,6 +82,20 @@ import Testing
     #expect(member.score == 100)
   }
 
+  /// The cluster says which role it takes a member for; by itself 0 or 8 would have no reason and leave the score as it was.
+  @Test(arguments: [("Promoted", ResourceState.running, Status.failedPromoted), ("Unpromoted", .promoted, .runningPromoted)])
+  func aRoleThatTheClusterDidNotGiveIsAFailure(_ role: String, _ state: ResourceState, _ status: Status) {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.parameters["CRM_meta_role"] = role
+    let outcome = member.does(.monitor, state)
+    #expect(outcome.status == status)
+    #expect(outcome.reason?.hasSuffix("no action of the cluster \(role == "Promoted" ? "demoted" : "promoted") it") == true)
+    #expect(member.score == 20)
+    let expected = member.does(.monitor, role == "Promoted" ? .promoted : .running)
+    #expect(expected == Outcome(role == "Promoted" ? .runningPromoted : .success))
+  }
+
   @Test func aFailedPromotionIsAFailure() {
     let member = Member()
     member.does(.start, .stopped, .running)
