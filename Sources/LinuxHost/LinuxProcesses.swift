@@ -185,7 +185,7 @@ public final class LinuxProcesses: Processes {
   private func launching(_ operation: String) -> Descriptor {
     guard let launches else { return Descriptor(owning: -1) }
     do throws(SystemError) {
-      let file = try Descriptor(opening: launches, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o600, operation: operation)
+      let file = try Descriptor(opening: launches, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o600, operation: operation)
       // Who holds it alone only looks, and has gone in a moment.
       let limit = LinuxClock.now + .seconds(1)
       while flock(file.number, LOCK_SH | LOCK_NB) != 0, LinuxClock.now < limit { LinuxClock.sleep(until: LinuxClock.now + .milliseconds(1)) }
@@ -197,7 +197,8 @@ public final class LinuxProcesses: Processes {
     guard let launches else { return }
     let operation = "waiting for launches"
     do throws(SystemError) {
-      let file = try Descriptor(opening: launches, O_RDWR | O_NOFOLLOW | O_NONBLOCK, operation: operation)
+      // flock asks for no right to write, and who only looks must get by where there is none.
+      let file = try Descriptor(opening: launches, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, operation: operation)
       var pause = Duration.milliseconds(1)
       while flock(file.number, LOCK_EX | LOCK_NB) != 0 {
         let now = LinuxClock.now
