@@ -15,3 +15,16 @@ public func explain(_ error: SystemError, while operation: String) -> OCFError {
   default: .failed("\(operation): \(error)")
   }
 }
+
+extension Call {
+  /// Waits until no launch is under way on this node; answers what shows that one still is.
+  ///
+  /// The lock that tells is a hint: where it cannot be looked at (a planted file, a read-only `/run`) nobody is waited for.
+  public func launchesUnderWay(_ patience: Duration) -> SystemError? {
+    do throws(SystemError) { try host.processes.awaitLaunches(before: within(patience).deadline) } catch {
+      if error.errno == .timedOut { return error }
+      log.warning("\(error)")
+    }
+    return nil
+  }
+}

@@ -46,14 +46,22 @@ extension Daemon {
   /// Our process, nil when it does not run.
   ///
   /// The process that the role record names is looked at first: in a node with thousands of processes a healthy monitor
-  /// then reads one of them. What is believed is the process, not the record.
+  /// then reads one of them. What is believed is the process, not the record, and one that cannot be read is as good as none.
   public func find(_ call: Call) throws(SystemError) -> Process? {
-    if let record = try DaemonRole.read(call), let process = try call.host.processes.process(record.pid),
+    if let record = recorded(call), let process = try call.host.processes.process(record.pid),
       record.isAbout(process), process.executable == binary, process.state != "Z", isOurs(process)
     {
       return process
     }
     return try all(call).first
+  }
+
+  /// The role record where one can be read.
+  private func recorded(_ call: Call) -> DaemonRole? {
+    do throws(SystemError) { return try DaemonRole.read(call) } catch {
+      call.log.debug("looking for \(name): \(error)")
+      return nil
+    }
   }
 
   /// Every process that is ours, oldest first.
@@ -78,10 +86,16 @@ extension Daemon {
     }
   }
 
-  /// Whether this process was promoted.
+  /// Whether this process was promoted. A stop that cannot read it goes on as if it was: clients are told once too often.
   public func isPromoted(_ process: Process, _ call: Call) throws(SystemError) -> Bool {
-    guard let record = try DaemonRole.read(call) else { return false }
-    return record.role == .promoted && record.isAbout(process)
+    do throws(SystemError) {
+      guard let record = try DaemonRole.read(call) else { return false }
+      return record.role == .promoted && record.isAbout(process)
+    } catch {
+      guard call.request.action == .stop else { throw error }
+      call.log.warning("the role of \(name) (pid \(process.pid)) is not known: \(error)")
+      return true
+    }
   }
 
   /// Records the role of `process`; nothing happens when it is recorded already.
@@ -200,9 +214,7 @@ extension Daemon {
     _ call: Call, signal: Signal = .terminate, grace: Duration = .seconds(10), isSpent: (() -> Bool)? = nil
   ) throws(OCFError) -> Ending {
     let host = call.host
-    try attempt("waiting for an earlier start of \(name)") { () throws(SystemError) in
-      try host.processes.awaitLaunches(before: call.within(.seconds(10)).deadline)
-    }
+    let underWay = call.launchesUnderWay(.seconds(10))
     let ours = try attempt("looking for \(name)") { () throws(SystemError) in
       try awaitArguments(call)
       return try all(call)
@@ -214,10 +226,8 @@ extension Daemon {
     if let unit, isSpent != nil, !ours.isEmpty { keepFromRestarting(unit, call) }
     let ending = try end(ours, signal, call, politely, isSpent)
     if let unit, isSpent != nil { stop(unit, of: ours, call, before: call.deadline) }
-    do throws(SystemError) { try forget(call) } catch {
-      // The daemon has gone: what is left is a file that misleads nobody, no reason to fence a node.
-      call.log.warning("cleaning up after \(name): \(error)")
-    }
+    forget(call)
+    if let underWay { throw .failed("waiting for an earlier start of \(name): \(underWay)") }
     if !ours.isEmpty { call.log.info("stopped \(name)", ("VPNHA_PID", ours.map { String($0.pid) }.joined(separator: " "))) }
     return ours.isEmpty ? .wasGone : ending
   }
@@ -229,11 +239,17 @@ extension Daemon {
     }
   }
 
-  private func forget(_ call: Call) throws(SystemError) {
-    try DaemonRole.remove(call)
+  /// The daemon has gone: what cannot be removed misleads nobody, and is no reason to fence a node.
+  private func forget(_ call: Call) {
+    func step(_ body: () throws(SystemError) -> Void) {
+      do throws(SystemError) { try body() } catch { call.log.warning("cleaning up after \(name): \(error)") }
+    }
+    step { () throws(SystemError) in try DaemonRole.remove(call) }
     guard let unit, call.host.units.isAvailable else { return }
-    try call.host.units.removeOverride(unit)
-    if try call.host.units.unit(unit).activeState == "failed" { try call.host.units.resetFailed(unit) }
+    step { () throws(SystemError) in try call.host.units.removeOverride(unit) }
+    step { () throws(SystemError) in
+      if try call.host.units.unit(unit).activeState == "failed" { try call.host.units.resetFailed(unit) }
+    }
   }
 
   /// Asks the service manager when one of `ours` is the unit's, or the unit is about to bring one up: a daemon that was

@@ -70,8 +70,9 @@ public protocol Processes: AnyObject {
   func current() throws(SystemError) -> Process
   /// The process with this pid, nil when there is none.
   func process(_ pid: Int32) throws(SystemError) -> Process?
-  /// Every process that runs `executable` (by `/proc/PID/exe`) in our network namespace, zombies not counted. A container's
-  /// daemon of the same path is somebody else's.
+  /// Every process that runs `executable` (by `/proc/PID/exe`) in our network namespace and that root has run, zombies not counted.
+  /// A container's daemon of the same path is somebody else's; and what an unprivileged user runs can be anything, whatever its
+  /// program and its arguments.
   func running(_ executable: String) throws(SystemError) -> [Process]
   /// A process that has the socket of this inode open; nil when none is seen. Looks at every descriptor on the node.
   func owner(ofSocket inode: UInt64) throws(SystemError) -> Process?

@@ -10,13 +10,14 @@ public final class LinuxFiles: Files {
   public func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8]? {
     let operation = "reading \(path)"
     do throws(SystemError) {
-      // Without O_NONBLOCK a FIFO would keep us waiting for a writer.
-      let file = try Descriptor(opening: path, O_RDONLY | O_NONBLOCK | O_NOCTTY, operation: operation)
-      let status = try file.status(operation)
+      // Looked at before it is opened: to open a device may be to act on it, and a FIFO has somebody at its other end.
+      let found = try Descriptor(opening: path, O_PATH, operation: operation)
+      let status = try found.status(operation)
       if status.is(FileType.directory) { throw SystemError(operation, .isADirectory) }
       guard status.is(FileType.regular) else {
         throw SystemError(operation, .invalidArgument, detail: "not a regular file")
       }
+      let file = try Descriptor(opening: "/proc/self/fd/\(found.number)", O_RDONLY, operation: operation)
       return try file.readToEnd(limit: limit, operation)
     } catch where error.isAbsence {
       return nil
@@ -44,7 +45,11 @@ public final class LinuxFiles: Files {
 
   public func remove(_ path: String) throws(SystemError) {
     let operation = "removing \(path)"
-    do throws(SystemError) { try check(operation) { unlink(path) } } catch where error.isAbsence {}
+    do throws(SystemError) { try check(operation) { unlink(path) } } catch where error.isAbsence {
+    } catch where error.errno == .readOnly {
+      // The kernel says so before it looks whether there is anything.
+      if try status(path) != nil { throw error }
+    }
     // What a process that was killed inside `replace` left beside it.
     let place = Place(path)
     var beside: [String] = []
@@ -227,10 +232,11 @@ private struct Place {
   var leftoverPrefix: String { ".\(name)." }
   static let leftoverSuffix = ".new"
 
+  /// Whether it is of a process that has ended, or of an earlier one with our pid; not what another one is writing now.
   func isLeftover(_ entry: String) -> Bool {
     guard entry.hasPrefix(leftoverPrefix), entry.hasSuffix(Self.leftoverSuffix) else { return false }
-    let pid = entry.dropFirst(leftoverPrefix.count).dropLast(Self.leftoverSuffix.count)
-    return Int32(pid) != nil
+    guard let pid = Int32(entry.dropFirst(leftoverPrefix.count).dropLast(Self.leftoverSuffix.count)), pid > 0 else { return false }
+    return pid == getpid() || kill(pid, 0) == -1 && errno == ESRCH
   }
 }
 

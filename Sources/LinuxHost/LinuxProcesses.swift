@@ -45,10 +45,13 @@ public final class LinuxProcesses: Processes {
           path = try linkTarget(at: all.number, "\(pid)/exe", pid)
         } catch where error.errno == .accessDenied || error.errno == .notPermitted {
           // Only a process that may be the one makes its secrecy a problem.
-          guard try comm(at: all.number, "\(pid)/comm", pid) == String(name.prefix(15)) else { return true }
+          guard try comm(at: all.number, "\(pid)/comm", pid) == String(name.prefix(15)), try isRoots(at: all.number, pid) else {
+            return true
+          }
           throw error
         }
-        guard let path, wanted.contains(path), try sharesNetwork(at: all.number, pid) else { return true }
+        guard let path, wanted.contains(path), try sharesNamespace("net", at: all.number, pid), try isRoots(at: all.number, pid)
+        else { return true }
         if let process = try process(pid), process.state != "Z", wanted.contains(process.executable) { found.append(process) }
       } catch where error.isAbsence || error.errno == .noSuchProcess {
         // It ended while we looked.
@@ -98,8 +101,8 @@ public final class LinuxProcesses: Processes {
     return found
   }
 
-  /// Whether a process lives in our network namespace. Where that cannot be read, it may.
-  private func sharesNetwork(at directory: Int32, _ pid: Int32) throws(SystemError) -> Bool {
+  /// Whether a process lives in our namespace of this kind. Where that cannot be read, it may.
+  private func sharesNamespace(_ kind: String, at directory: Int32, _ pid: Int32) throws(SystemError) -> Bool {
     func namespace(_ path: String) throws(SystemError) -> String? {
       do throws(SystemError) { return try linkTarget(at: directory, path, pid) } catch
         where error.errno == .accessDenied || error.errno == .notPermitted
@@ -107,8 +110,18 @@ public final class LinuxProcesses: Processes {
         return nil
       }
     }
-    guard let ours = try namespace("thread-self/ns/net"), let theirs = try namespace("\(pid)/ns/net") else { return true }
+    guard let ours = try namespace("thread-self/ns/\(kind)"), let theirs = try namespace("\(pid)/ns/\(kind)") else { return true }
     return ours == theirs
+  }
+
+  /// Whether root (or the user we are) has it run: anybody can run a daemon's program with a daemon's arguments, and do in it what he likes.
+  private func isRoots(at directory: Int32, _ pid: Int32) throws(SystemError) -> Bool {
+    let operation = "looking at process \(pid)"
+    let file = try Descriptor(opening: "\(pid)/status", O_RDONLY, at: directory, operation: operation)
+    let owner = try ProcessOwner(try file.readToEnd(limit: 65_536, operation), operation)
+    guard owner.isTrusted(byUser: getuid()) else { return false }
+    // Where a user has made a namespace of his own, he is root.
+    return try sharesNamespace("user", at: directory, pid)
   }
 
   public func isAlive(_ process: Process) throws(SystemError) -> Bool {
@@ -172,7 +185,7 @@ public final class LinuxProcesses: Processes {
   private func launching(_ operation: String) -> Descriptor {
     guard let launches else { return Descriptor(owning: -1) }
     do throws(SystemError) {
-      let file = try Descriptor(opening: launches, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o600, operation: operation)
+      let file = try Descriptor(opening: launches, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o600, operation: operation)
       // Who holds it alone only looks, and has gone in a moment.
       let limit = LinuxClock.now + .seconds(1)
       while flock(file.number, LOCK_SH | LOCK_NB) != 0, LinuxClock.now < limit { LinuxClock.sleep(until: LinuxClock.now + .milliseconds(1)) }
@@ -184,7 +197,8 @@ public final class LinuxProcesses: Processes {
     guard let launches else { return }
     let operation = "waiting for launches"
     do throws(SystemError) {
-      let file = try Descriptor(opening: launches, O_RDWR | O_NOFOLLOW | O_NONBLOCK, operation: operation)
+      // flock asks for no right to write, and who only looks must get by where there is none.
+      let file = try Descriptor(opening: launches, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, operation: operation)
       var pause = Duration.milliseconds(1)
       while flock(file.number, LOCK_EX | LOCK_NB) != 0 {
         let now = LinuxClock.now
@@ -365,6 +379,35 @@ struct ProcessStatus: Equatable {
     self.state = state
     self.parent = parent
     self.startTime = startTime
+  }
+}
+
+/// Whose process it is, as `/proc/PID/status` says (proc_pid_status(5)).
+struct ProcessOwner: Equatable {
+  /// Real, effective and saved.
+  var users: [UInt32]
+  var effectiveCapabilities: UInt64
+
+  init(_ text: [UInt8], _ operation: String) throws(SystemError) {
+    var users: [UInt32] = []
+    var capabilities: UInt64?
+    for line in text.split(separator: UInt8(ascii: "\n")) {
+      let isUsers = line.starts(with: "Uid:".utf8)
+      guard isUsers || line.starts(with: "CapEff:".utf8) else { continue }
+      let words = String(decoding: line, as: UTF8.self).split(whereSeparator: \.isWhitespace).dropFirst()
+      if isUsers { users = words.prefix(3).compactMap { UInt32($0) } } else { capabilities = words.first.flatMap { UInt64($0, radix: 16) } }
+    }
+    guard users.count == 3, let capabilities else { throw SystemError(operation, .badMessage) }
+    self.users = users
+    effectiveCapabilities = capabilities
+  }
+
+  /// Root's and the user's own processes are; so is a daemon that root has made another user's and let keep what it needs to change
+  /// the network (charon with `charon.user`), which nobody can give to himself. A program that is set-uid root keeps its user's
+  /// real id, and is not.
+  func isTrusted(byUser own: UInt32) -> Bool {
+    if users[0] == 0 || users[0] == own { return true }
+    return Set(users).count == 1 && effectiveCapabilities & (1 << 12) != 0
   }
 }
 

@@ -29,9 +29,9 @@ import Testing
     return machine
   }
 
-  func call(_ machine: InMemoryMachine, seconds: Int = 20, instance: String = "w") -> Call {
+  func call(_ machine: InMemoryMachine, seconds: Int = 20, instance: String = "w", action: String = "start") -> Call {
     let request = Request(
-      arguments: ["watch", "start"], environment: ["OCF_RESOURCE_INSTANCE": instance, "OCF_RESOURCE_TYPE": "watch"])
+      arguments: ["watch", action], environment: ["OCF_RESOURCE_INSTANCE": instance, "OCF_RESOURCE_TYPE": "watch"])
     return Call(host: machine.host, request: request, deadline: machine.clock.now + .seconds(seconds))
   }
 
@@ -50,10 +50,32 @@ import Testing
     #expect(try plain.stop(call(machine)) == .ended)
     #expect(machine.processes.table.isEmpty)
     #expect(machine.processes.signals.map(\.signal) == [.terminate])
+    // What shows that a start is still under way is told, and what runs has got its signal all the same.
     machine.processes.underWay = (Self.binary, machine.clock.now + .seconds(60))
+    machine.processes.appear(Self.binary)
     #expect(
       reason { () throws(OCFError) in try plain.stop(call(machine)) }
         == "waiting for an earlier start of watchd: waiting for launches: no answer in time (ETIMEDOUT)")
+    #expect(machine.processes.table.isEmpty)
+  }
+
+  /// The record and the lock of launches are hints: a stop gets by without them.
+  @Test func stopNeedsNoFiles() throws {
+    let machine = world(systemd: true)
+    let ours = try daemon().start(call(machine)) { _ in true }
+    machine.files.nodes["/run/resource-agents/vpnha-watch-w.role"] = .init([], .directory)
+    let stop = call(machine, action: "stop")
+    #expect(try daemon().find(stop) == ours)
+    // In doubt it has clients.
+    #expect(try daemon().isPromoted(ours, stop))
+    #expect(throws: SystemError.self) { try daemon().isPromoted(ours, call(machine, action: "monitor")) }
+    machine.calls.fail("processes.awaitLaunches()", with: .tooManyLinks)
+    machine.calls.fail("files.remove(/run/resource-agents", with: .readOnly)
+    try daemon().stop(stop)
+    #expect(machine.processes.table.isEmpty)
+    #expect(machine.units.overrides.isEmpty)
+    #expect(machine.log.messages(from: .warning).count == 3)
+    #expect(try daemon().find(stop) == nil)
   }
 
   /// In the middle of exec a process runs the program already and has no arguments yet.

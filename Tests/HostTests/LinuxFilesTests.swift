@@ -28,6 +28,21 @@ import Testing
     #expect(failure { _ = try files.read(scratch["loop"], limit: 5) }?.errno == .tooManyLinks)
   }
 
+  /// Another process may have named the path: opening what is no regular file can start a watchdog or let a writer go on.
+  @Test func whatIsNoRegularFileIsNotOpened() throws {
+    let watch = inotify_init1(Int32(O_NONBLOCK))
+    defer { close(watch) }
+    mkfifo(scratch["fifo"], 0o600)
+    for path in [scratch["fifo"], "/dev/null"] {
+      #expect(inotify_add_watch(watch, path, UInt32(IN_OPEN)) > 0)
+      #expect(failure { _ = try files.read(path, limit: 5) }?.detail == "not a regular file")
+    }
+    var event = [UInt8](repeating: 0, count: 4096)
+    #expect(read(watch, &event, event.count) == -1 && errno == EAGAIN)
+    close(open(scratch["fifo"], O_RDONLY | O_NONBLOCK))
+    #expect(read(watch, &event, event.count) > 0)
+  }
+
   @Test func replacesWholeOrNotAtAll() throws {
     // Whatever the umask is.
     try files.replace(scratch["a"], with: [1, 2], mode: 0o666)
@@ -64,13 +79,28 @@ import Testing
     #expect(try files.entries(of: scratch.path) == [])
   }
 
-  @Test func removesAndSweepsWhatAKilledWriterLeft() throws {
+  /// The kernel refuses to remove anything from a read-only file system, also what is not there.
+  @Test func whatIsNotThereIsRemovedFromAReadOnlyPlace() throws {
+    guard getuid() == 0, mount("tmpfs", scratch.path, "tmpfs", 0, "size=64k") == 0 else { return }
+    defer { umount2(scratch.path, Int32(MNT_DETACH)) }
     try scratch.put("x", at: "a")
-    try scratch.put("x", at: ".a.123.new")
+    #expect(mount("tmpfs", scratch.path, "tmpfs", UInt(MS_REMOUNT | MS_RDONLY), "size=64k") == 0)
+    try files.remove(scratch["b"])
+    #expect(failure { try files.remove(scratch["a"]) }?.errno == .readOnly)
+  }
+
+  @Test func removesAndSweepsWhatAKilledWriterLeft() throws {
+    let writer = try LinuxProcesses().launch(Command("/bin/true"))
+    waitpid(writer.pid, nil, 0)
+    try scratch.put("x", at: "a")
+    try scratch.put("x", at: ".a.\(writer.pid).new")
+    try scratch.put("x", at: ".a.\(getpid()).new")
+    try scratch.put("x", at: ".a.1.new")
     try scratch.put("x", at: ".a.not-a-pid.new")
     try scratch.put("x", at: ".ab.123.new")
     try files.remove(scratch["a"])
-    #expect(try files.entries(of: scratch.path) == [".a.not-a-pid.new", ".ab.123.new"])
+    // Process 1 may be writing it.
+    #expect(try files.entries(of: scratch.path) == [".a.1.new", ".a.not-a-pid.new", ".ab.123.new"])
     try files.remove(scratch["a"])
     try files.remove(scratch["absent/a"])
     try scratch.put("x", at: "file")

@@ -33,12 +33,13 @@ extension Conntrackd {
       // With the daemon goes a flush of the kernel's table that a demote has scheduled.
       if ending != .wasGone { call.log.info("stopped: conntrackd \(ending.rawValue); the kernel's connections stay as they are") }
     } catch { problem = error }
-    do throws(OCFError) { try withdrawFlowCount(call) } catch { problem = problem ?? error }
+    // Notes say nothing without the daemon.
     do throws(OCFError) {
+      try withdrawFlowCount(call)
       try attempt("cleaning up after conntrackd") { () throws(SystemError) in
         try call.host.files.remove(notePath("sample", call))
       }
-    } catch { problem = problem ?? error }
+    } catch { call.log.warning(error.reason) }
     // What is left when nothing of ours runs, or is somebody else's, can only stand in the way of a start, which says so. To fence
     // the node for it would help nobody.
     if problem == nil {

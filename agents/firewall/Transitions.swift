@@ -41,8 +41,8 @@ extension Firewall {
     let processes = call.host.processes
     let isLoading = { (process: Process) in process.arguments.contains(Self.owner(of: name)) }
     let soon = call.within(.seconds(5))
+    let underWay = soon.launchesUnderWay(.seconds(5))
     try attempt("ending an earlier load") { () throws(SystemError) in
-      try processes.awaitLaunches(before: soon.deadline)
       for process in try processes.running(binary.description) where isLoading(process) {
         try processes.signal(.kill, to: process)
       }
@@ -53,6 +53,7 @@ extension Firewall {
       }
     }
     guard hasEnded else { throw .failed("ending an earlier load: \(binary) does not die") }
+    if let underWay { throw .failed("ending an earlier load: \(underWay)") }
   }
 
   /// What a load of that table is recognised by in the arguments of nft.

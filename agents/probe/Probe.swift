@@ -199,9 +199,8 @@ struct PathProbe: ResourceAgent {
 
   func stop(_ call: Call) throws(OCFError) {
     try prober(call).stop(call, grace: .seconds(2))
-    try attempt("removing the prober's report") { () throws(SystemError) in
-      try call.host.files.remove(Report.path(for: call.request))
-    }
+    // Without its prober it says nothing.
+    do throws(SystemError) { try call.host.files.remove(Report.path(for: call.request)) } catch { call.log.warning("\(error)") }
     for name in [name] + (vip == nil ? [] : [name + Self.addressSuffix]) {
       do throws(SystemError) {
         try call.host.cluster.setNodeAttribute(name, to: nil, dampening: .zero)
