@@ -10,12 +10,12 @@ extension Host {
     let refusing = RefusingHost()
     return Host(
       network: refusing, packetFilter: refusing, processes: refusing, units: refusing, files: refusing, sockets: refusing,
-      clock: refusing, cluster: refusing, log: refusing)
+      clock: refusing, cluster: refusing, events: refusing, log: refusing)
   }
 }
 
 /// Every member records an issue that names it, then throws `ENOSYS` or answers with nothing.
-public final class RefusingHost: Network, PacketFilter, Processes, Units, Files, Sockets, Clock, Cluster, Log {
+public final class RefusingHost: Network, PacketFilter, Processes, Units, Files, Sockets, Clock, Cluster, Events, Log {
   public private(set) var touched: [String] = []
   private let record: (String) -> Void
 
@@ -246,6 +246,8 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   public func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {
     try refuse("cluster.nodeAttribute(\(name))")
   }
+
+  public func watch(_ sources: [EventSource]) throws(SystemError) -> any Watch { try refuse("events.watch()") }
 
   public func write(_ level: LogLevel, _ message: String, _ fields: [(String, String)]) {
     note("log.write(\(message))")

@@ -9,7 +9,7 @@ extension Host {
     let recorded = RecordedHost(self)
     return Host(
       network: recorded, packetFilter: recorded, processes: recorded, units: recorded, files: recorded, sockets: recorded,
-      clock: clock, cluster: recorded, log: log)
+      clock: clock, cluster: recorded, events: events, log: log)
   }
 }
 

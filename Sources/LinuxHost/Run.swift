@@ -84,7 +84,7 @@ extension Host {
     self.init(
       network: LinuxNetwork(processes: processes), packetFilter: LinuxPacketFilter(), processes: processes,
       units: LinuxUnits(files: files, clock: clock), files: files, sockets: LinuxSockets(), clock: clock,
-      cluster: LinuxCluster(processes: processes, clock: clock), log: log)
+      cluster: LinuxCluster(processes: processes, clock: clock), events: LinuxEvents(), log: log)
   }
 }
 

@@ -34,6 +34,14 @@ struct Conntrackd: ResourceAgent {
     "Who starts conntrackd", "auto: the unit where systemd runs and has it, else the agent itself.", reloadable: true)
   var launcher = Launcher.auto
 
+  @Parameter(
+    "Seconds that a monitor waits for events",
+    """
+    The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when conntrackd ends. With an interval \
+    of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
+    """, reloadable: true)
+  var watch: WatchTime = 0
+
   func checkParameters() throws(OCFError) {
     guard !binary.contains("/") || binary.hasPrefix("/") else {
       throw .misconfigured("binary: expected an absolute path or a name, got \(binary)")
@@ -166,5 +174,11 @@ extension Conntrackd {
   func notePath(_ name: String, _ call: Call) -> String {
     let path = DaemonRole.path(for: call.request)
     return path.hasSuffix(".role") ? "\(path.dropLast(5)).\(name)" : "\(path).\(name)"
+  }
+}
+
+extension Conntrackd: WatchingAgent {
+  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
+    try found(call).map { [.process($0)] } ?? []
   }
 }

@@ -73,6 +73,14 @@ struct Firewall: ResourceAgent, ReloadableAgent {
 
   // MARK: - Checking
 
+  @Parameter(
+    "Seconds that a monitor waits for events",
+    """
+    The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when the rules change. With an interval \
+    of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
+    """, reloadable: true)
+  var watch: WatchTime = 0
+
   func checkParameters() throws(OCFError) {
     guard !address.isEmpty else { throw .misconfigured("address: is required") }
     if nat {
@@ -150,4 +158,8 @@ enum Mark {
   static func comment(_ digest: String) -> String { name + digest }
   static func isOurs(_ comment: String) -> Bool { comment.hasPrefix(name) }
   static func digest(in comment: String) -> String { isOurs(comment) ? String(comment.dropFirst(name.count)) : "" }
+}
+
+extension Firewall: WatchingAgent {
+  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { [.packetFilter] }
 }

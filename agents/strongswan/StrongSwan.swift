@@ -62,6 +62,14 @@ struct StrongSwan: ResourceAgent {
 
   // MARK: What is there
 
+  @Parameter(
+    "Seconds that a monitor waits for events",
+    """
+    The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when charon ends or an address changes. With an interval \
+    of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
+    """, reloadable: true)
+  var watch: WatchTime = 0
+
   func checkParameters() throws(OCFError) {
     guard unit.hasSuffix(".service"), !unit.contains("/") else {
       throw .misconfigured("unit: expected the name of a service, got \"\(unit.prefix(40))\"")
@@ -290,5 +298,11 @@ func explain(_ error: VICIError) -> OCFError {
   case .unreachable: error.errno == .accessDenied ? .denied("\(error)") : .failed("\(error)")
   case .closed, .malformed, .refused, .timedOut: .failed("\(error)")
   case .notSupported: .notInstalled("\(error)")
+  }
+}
+
+extension StrongSwan: WatchingAgent {
+  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
+    (try attempt("looking for charon") { () throws(SystemError) in try daemon.find(call) }).map { [.process($0), .addresses] } ?? []
   }
 }

@@ -79,6 +79,14 @@ struct XL2TPD: ResourceAgent {
     "Name of the gateway in accounting", "As nas_identifier says in the file that pppd's radius plugin reads.", reloadable: true)
   var radiusNasIdentifier: String? = nil
 
+  @Parameter(
+    "Seconds that a monitor waits for events",
+    """
+    The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when xl2tpd ends or an address changes. With an interval \
+    of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
+    """, reloadable: true)
+  var watch: WatchTime = 0
+
   func checkParameters() throws(OCFError) {
     if !radius.isEmpty, radiusSecretFile == nil { throw .misconfigured("radius_secret_file: is required with radius") }
     if let address, address.isIPv6 { throw .misconfigured("address: xl2tpd knows only IPv4, got \(address)") }
@@ -301,5 +309,11 @@ extension XL2TPD {
     }
     guard let bytes else { throw .notInstalled("config: \(config) is missing") }
     do { return try XL2TPDConfiguration(bytes) } catch { throw .wrongHere("config: \(config) \(error)") }
+  }
+}
+
+extension XL2TPD: WatchingAgent {
+  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
+    try found(call).map { [.process($0), .addresses] } ?? []
   }
 }
