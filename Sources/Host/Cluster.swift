@@ -20,6 +20,10 @@ public protocol Cluster: AnyObject {
   ///
   /// Equivalent to: `attrd_updater -n NAME -p -U VALUE -N NODE`.
   func share(_ value: String, as name: String, on node: String?) throws(SystemError)
+  /// The process id of the node's attribute daemon, which forgets everything when it ends. Asks nothing of it.
+  ///
+  /// Equivalent to: `pidof pacemaker-attrd`.
+  func attributeDaemon() throws(SystemError) -> Int32
   /// Names of the nodes that are up.
   ///
   /// Equivalent to: `crm_node -l`.

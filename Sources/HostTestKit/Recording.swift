@@ -27,6 +27,8 @@ public final class RecordingCluster: Cluster {
   /// What was shared: by attribute, by node. This node is the first of `nodes`.
   public var shared: [String: [String: String]] = [:]
   public var nodes = ["moon", "sun"]
+  /// The attribute daemon's process id.
+  public var daemon: Int32 = 77
   /// Every score that was set, nil where it was deleted.
   public private(set) var scoresSet: [Int?] = []
 
@@ -58,6 +60,11 @@ public final class RecordingCluster: Cluster {
     try calls.changes("cluster.share(\(value) as \(name)\(node.map { " on \($0)" } ?? ""))")
     try reach("setting \(name)")
     shared[name, default: [:]][node ?? nodes[0]] = value
+  }
+  public func attributeDaemon() throws(SystemError) -> Int32 {
+    try calls.sees("cluster.attributeDaemon()")
+    try reach("looking for the attribute daemon")
+    return daemon
   }
   public func members() throws(SystemError) -> [String] {
     try calls.sees("cluster.members()")

@@ -248,6 +248,7 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   public func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
     try refuse("cluster.share(as: \(name))")
   }
+  public func attributeDaemon() throws(SystemError) -> Int32 { try refuse("cluster.attributeDaemon()") }
   public func members() throws(SystemError) -> [String] { try refuse("cluster.members()") }
   public func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {
     try refuse("cluster.nodeAttribute(\(name))")

@@ -1,3 +1,4 @@
+import CLinux
 import Host
 
 /// The cluster's attributes through Pacemaker's own tools, forked with little time: its IPC is no stable interface.
@@ -35,6 +36,25 @@ public final class LinuxCluster: Cluster {
   public func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
     let place = node.map { ["-N", $0] } ?? []
     try run("setting \(name)", Command(updater, ["-n", name, "-p", "-U", value] + place))
+  }
+
+  /// By the credentials of its socket's owner (`SO_PEERCRED`): libqb listens on an abstract socket, all 108 bytes of whose name
+  /// count, and takes a caller that leaves without a word for one that changed its mind.
+  public func attributeDaemon() throws(SystemError) -> Int32 {
+    let operation = "looking for the attribute daemon"
+    let socket = Descriptor(
+      owning: try check(operation) { CLinux.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0) })
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { room in
+      // The first byte stays 0: an abstract name.
+      for (index, letter) in "attrd".utf8.enumerated() { room[index + 1] = letter }
+    }
+    try check(operation) { clinux_connect(socket.number, &address, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+    var credentials = ucred()
+    var size = socklen_t(MemoryLayout<ucred>.size)
+    try check(operation) { getsockopt(socket.number, SOL_SOCKET, SO_PEERCRED, &credentials, &size) }
+    return credentials.pid
   }
 
   public func members() throws(SystemError) -> [String] {

@@ -381,6 +381,9 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
       () throws(SystemError) in try host.cluster.share(value, as: name, on: node)
     }
   }
+  func attributeDaemon() throws(SystemError) -> Int32 {
+    try seen("attribute daemon", { "pid \($0)" }) { () throws(SystemError) in try host.cluster.attributeDaemon() }
+  }
   func members() throws(SystemError) -> [String] {
     try seen("nodes of the cluster", { list($0) { $0 } }) { () throws(SystemError) in try host.cluster.members() }
   }

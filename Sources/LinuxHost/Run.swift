@@ -97,7 +97,7 @@ extension Outcome {
   /// Whether somebody must act. 7 from a monitor is an answer, not a failure.
   var isFailure: Bool {
     switch status {
-    case .success, .notRunning, .runningPromoted, .degraded, .degradedPromoted: false
+    case .success, .notRunning, .runningPromoted: false
     default: true
     }
   }

@@ -5,6 +5,12 @@ public struct LoadedAgent<Agent: ResourceAgent> {
   public let problems: [String]
   /// Whether one without a default is among them: then the agent does not know which resource it is.
   public let isUnidentified: Bool
+
+  /// Whether a problem is that of a parameter which a running resource takes; it is named first.
+  func isReloadable(_ problem: String) -> Bool {
+    let name = problem.prefix { $0 != ":" }
+    return agent.parameters.contains { $0.name == name && $0.parameter.declaration.reloadable }
+  }
 }
 
 extension ResourceAgent {

@@ -14,10 +14,14 @@ public func perform<Agent: ResourceAgent>(_: Agent.Type, _ request: Request, on 
   if problems.isEmpty {
     do throws(OCFError) { try loaded.agent.checkParameters() } catch { problems.append(error.reason) }
   }
-  if !problems.isEmpty {
-    if let outcome = answer(action, problems, loaded.isUnidentified, request, host.log) { return outcome }
+  let complaint = problems.isEmpty ? nil : problems.joined(separator: "; ")
+  if let complaint {
+    let isMinor = problems.allSatisfy { loaded.isReloadable($0) }
+    // Parameters that do not fit each other leave no default to go on with.
+    let hasDefaults = Agent.startsWithDefaults && loaded.problems == problems
+    if let outcome = answer(action, complaint, loaded.isUnidentified, isMinor: isMinor, hasDefaults: hasDefaults, request, host.log) { return outcome }
   }
-  let loop = Loop(agent: loaded.agent, call: call)
+  let loop = Loop(agent: loaded.agent, call: call, complaint: complaint)
   switch action {
   case .start: return loop.start()
   case .stop: return loop.stop()
@@ -46,16 +50,23 @@ extension ResourceAgent {
 /// What bad parameters mean for an action; nil when it can go on with defaults.
 ///
 /// Nothing stands in front of stop, and a recurring monitor never bans a resource from every node
-/// (resource-agents' `ocf-rarun`, `handle_invalid_env`).
+/// (resource-agents' `ocf-rarun`, `handle_invalid_env`). A wrong value that could be given to a running resource stops none:
+/// a start that refused it would leave no node to serve.
 private func answer(
-  _ action: Action, _ problems: [String], _ isUnidentified: Bool, _ request: Request, _ log: any Log
+  _ action: Action, _ reason: String, _ isUnidentified: Bool, isMinor: Bool, hasDefaults: Bool, _ request: Request,
+  _ log: any Log
 ) -> Outcome? {
-  let reason = problems.joined(separator: "; ")
   switch action {
-  case .start, .promote, .reloadAgent, .validateAll, .metaData:
+  case .start, .promote:
+    guard isMinor else { return Outcome(.misconfigured, reason) }
+    // Refused here only: what runs elsewhere with the values from before goes on.
+    guard hasDefaults else { return Outcome(.genericError, reason) }
+    log.error("going on with defaults: \(reason)")
+    return nil
+  case .validateAll, .metaData:
     return Outcome(.misconfigured, reason)
-  case .stop, .monitor, .demote, .notify:
-    log.warning("going on with defaults: \(reason)")
+  case .stop, .monitor, .demote, .notify, .reloadAgent:
+    if action != .monitor { log.warning("going on with defaults: \(reason)") }
     guard isUnidentified else { return nil }
     // A resource that cannot be named cannot have been started by us.
     switch action {
@@ -69,13 +80,16 @@ private func answer(
 private struct Loop<Agent: ResourceAgent> {
   let agent: Agent
   let call: Call
+  /// What is wrong with the parameters that it goes on without; nil: nothing.
+  let complaint: String?
 
   // MARK: Actions
 
   func start() -> Outcome {
     do throws(OCFError) {
-      if let role = try observe().role {
-        setScore(role)
+      let state = try observe()
+      if state.role != nil {
+        report(state)
         return Outcome(.success)
       }
       try agent.checkNode(call)
@@ -84,14 +98,14 @@ private struct Loop<Agent: ResourceAgent> {
     } catch {
       return Outcome(error)
     }
-    return settle("start", score: .unpromoted) { $0.role != nil }
+    return settle("start") { $0.role != nil }
   }
 
   func stop() -> Outcome {
     call.log.debug("stopping")
     var problem: OCFError?
     do throws(OCFError) { try agent.stop(call) } catch { problem = error }
-    let outcome = settle("stop", score: nil) { $0 == .stopped }
+    let outcome = settle("stop") { $0 == .stopped }
     // Something of ours is left that an observation does not see.
     if let problem { return Outcome(.genericError, problem.reason) }
     return outcome
@@ -100,84 +114,135 @@ private struct Loop<Agent: ResourceAgent> {
   func monitor() -> Outcome {
     do throws(OCFError) {
       let state = try observe()
-      // The cluster forgets scores when it restarts around a running resource, and then probes.
-      if call.request.isProbe, let role = state.role { setScore(role) }
+      if let surprise = unexpectedRole(state) {
+        report(.failed(surprise.reason ?? ""))
+        return surprise
+      }
+      retryReload()
+      report(state)
+      let risk = shown(state)
       switch state {
-      case .stopped: return Outcome(.notRunning)
-      case .running: return Outcome(.success)
-      case .promoted: return Outcome(.runningPromoted)
-      case .degraded(let why, let promoted): return Outcome(promoted ? .degradedPromoted : .degraded, why)
+      case .stopped: return Outcome(.notRunning, call.request.isProbe ? nil : agent.obituary(call))
+      case .running, .degraded(_, promoted: false, _): return Outcome(.success, risk)
+      case .promoted, .degraded(_, promoted: true, _): return Outcome(.runningPromoted, risk)
       case .failed(let why, let promoted): return Outcome(promoted ? .failedPromoted : .genericError, why)
       }
     } catch {
       switch (error.status, call.request.isProbe) {
       case (.notInstalled, true), (.invalidHere, true): return Outcome(.notRunning)
-      default: return Outcome(.genericError, error.reason)
+      default:
+        report(.failed(error.reason))
+        return Outcome(.genericError, error.reason)
       }
     }
   }
 
+  /// A working resource in a role that the cluster did not give it is one that it recovers; nil: the role is as expected.
+  private func unexpectedRole(_ state: ResourceState) -> Outcome? {
+    guard call.isPromotable, !call.request.isProbe, let role = state.role else { return nil }
+    switch (call.request.expectedRole, role) {
+    case (.promoted, .unpromoted):
+      return Outcome(.failedPromoted, "not promoted any more, and no action of the cluster demoted it")
+    case (.unpromoted, .promoted):
+      return Outcome(.runningPromoted, "promoted, and no action of the cluster promoted it")
+    default: return nil
+    }
+  }
+
   func promote(_ agent: any PromotableAgent) -> Outcome {
+    func failed(_ reason: String) -> Outcome {
+      report(.failed(reason))
+      return Outcome(.genericError, reason)
+    }
     do throws(OCFError) {
-      switch try observe() {
-      case .promoted, .degraded(_, promoted: true):
-        setScore(.promoted)
+      let state = try observe()
+      switch state {
+      case .promoted, .degraded(_, promoted: true, _):
+        report(state)
         return Outcome(.success)
-      case .running, .degraded(_, promoted: false): break
+      case .running, .degraded(_, promoted: false, _): break
       case .stopped:
         // Outside a promotable clone (by hand, ocf-tester) a plain resource may be promoted from nothing.
-        if call.isPromotable { return Outcome(.genericError, "promoting: it is not started here") }
-      case .failed(let why, _): return Outcome(.genericError, "promoting: \(why)")
+        if call.isPromotable { return failed("promoting: it is not started here") }
+      case .failed(let why, _): return failed("promoting: \(why)")
       }
       call.log.debug("promoting")
       try agent.promote(call)
     } catch {
-      return Outcome(.genericError, error.reason)
+      return failed(error.reason)
     }
-    return settle("promote", score: .promoted) { state in
+    let outcome = settle("promote") { state in
       switch state {
-      case .promoted, .degraded(_, promoted: true): true
-      case .running, .degraded(_, promoted: false): !call.isPromotable
+      case .promoted, .degraded(_, promoted: true, _): true
+      case .running, .degraded(_, promoted: false, _): !call.isPromotable
       case .stopped, .failed: false
       }
     }
+    return outcome.status == .success ? outcome : failed(outcome.reason ?? "promote")
   }
 
   func demote(_ agent: any PromotableAgent) -> Outcome {
     do throws(OCFError) {
       switch try observe() {
-      case .stopped: return Outcome(call.isPromotable ? .notRunning : .success, call.isPromotable ? "demoting: it is not running" : nil)
-      case .running, .degraded(_, promoted: false):
-        guard call.isPromotable else { break }
-        setScore(.unpromoted)
-        return Outcome(.success)
-      case .promoted, .degraded(_, promoted: true), .failed: break
+      // Nothing of it is promoted any more. The monitor has said what became of it; a failure here would count it twice.
+      case .stopped: return Outcome(.success)
+      case .running, .degraded(_, promoted: false, _):
+        if call.isPromotable { return Outcome(.success) }
+      case .promoted, .degraded(_, promoted: true, _), .failed: break
       }
       call.log.debug("demoting")
       try agent.demote(call)
     } catch {
       return Outcome(.genericError, error.reason)
     }
-    return settle("demote", score: .unpromoted) { state in
+    return settle("demote") { state in
       switch state {
-      case .running, .degraded(_, promoted: false): true
+      case .running, .degraded(_, promoted: false, _): true
       case .stopped: !call.isPromotable
-      case .promoted, .degraded(_, promoted: true), .failed: false
+      case .promoted, .degraded(_, promoted: true, _), .failed: false
       }
     }
   }
 
+  /// Always 0 for a resource that works: the cluster recovers a failed reload by stop and start, and a value that cannot be
+  /// loaded here cannot be started with anywhere. What was in force stays in force, and that is a risk.
   func reload(_ agent: any ReloadableAgent) -> Outcome {
+    var refusal = complaint
+    if refusal == nil {
+      do throws(OCFError) { try agent.reload(call) } catch { refusal = error.reason }
+    }
     do throws(OCFError) {
-      try agent.reload(call)
       switch try observe() {
-      case .running, .promoted, .degraded: return Outcome(.success)
-      case .stopped: return Outcome(.genericError, "reloading: it is not running")
+      case .running, .promoted, .degraded: break
+      case .stopped: return Outcome(.genericError, refusal ?? "reloading: it is not running")
       case .failed(let why, _): return Outcome(.genericError, "reloading: \(why)")
       }
     } catch {
       return Outcome(error)
     }
+    if let refusal { call.log.error("the reload was refused, what was in force stays: \(refusal)") }
+    guard call.request.isFromCluster else { return Outcome(.success, refusal) }
+    keep(refusal, Standing.read(call))
+    return Outcome(.success, refusal)
+  }
+
+  /// What a reload refused may be mended by now: its file, say. Looked at once a minute, by the deeper monitor.
+  private func retryReload() {
+    guard call.depth >= .service, call.request.isFromCluster, !call.request.isProbe, complaint == nil,
+      let agent = agent as? any ReloadableAgent
+    else { return }
+    let before = Standing.read(call)
+    guard before.risks.contains(where: { $0.origin == .reload }) else { return }
+    var refusal: String?
+    do throws(OCFError) { try agent.reload(call) } catch { refusal = error.reason }
+    keep(refusal, before)
+  }
+
+  private func keep(_ refusal: String?, _ before: Standing) {
+    var standing = before
+    standing.found(refusal.map { ($0, false) }, by: .reload, at: call.host.clock.timestamp)
+    logChanges(from: before.risks, to: standing.risks)
+    tell(standing, score: nil, before)
   }
 
   /// Always 0: the cluster ignores anything else, and a failure would only be noise.
@@ -202,38 +267,130 @@ private struct Loop<Agent: ResourceAgent> {
     return state
   }
 
-  /// Looks until what was wanted is there. Only an observation makes an action succeed; the score follows it.
-  private func settle(_ action: String, score role: Role?, _ isWanted: (ResourceState) -> Bool) -> Outcome {
+  /// Looks until what was wanted is there. Only an observation makes an action succeed.
+  private func settle(_ action: String, _ isWanted: (ResourceState) -> Bool) -> Outcome {
     var last = ""
+    var final = ResourceState.stopped
     let reached = call.until {
       do throws(OCFError) {
         let state = try observe()
         last = "still \(state)"
+        final = state
         return isWanted(state)
       } catch {
         last = error.reason
+        final = .stopped
         // What cannot be on this node is not running on it, just as for a probe.
         return (error.status == .notInstalled || error.status == .invalidHere) && isWanted(.stopped)
       }
     }
     guard reached else { return Outcome(.genericError, "\(action): \(last)") }
-    setScore(role)
-    return Outcome(.success)
+    report(final)
+    return Outcome(.success, shown(final))
   }
 
-  /// Tells the cluster how good a candidate this node is; nil: none. A cluster that cannot be told is logged: the
-  /// resource is as it was observed all the same.
-  private func setScore(_ role: Role?) {
-    guard call.isPromotable, let agent = agent as? any PromotableAgent else { return }
-    do throws(OCFError) {
-      let score = try role.map { (role) throws(OCFError) in try agent.promotionScore(role, call) }
-      do throws(SystemError) {
-        try call.host.cluster.setPromotionScore(score, of: call.request.instance)
-      } catch {
-        call.log.warning("\(error)")
+  /// The risk that belongs to a state, the parameters' included.
+  private func risk(_ state: ResourceState) -> (reason: String, isUnfit: Bool)? {
+    if case .degraded(let why, _, let unfit) = state { return (why, unfit) }
+    return state.role == nil ? nil : complaint.map { ($0, false) }
+  }
+  private func shown(_ state: ResourceState) -> String? { risk(state)?.reason }
+
+  // MARK: What the cluster is told
+
+  /// Tells the cluster what `state` changes about this member. A call by hand tells it nothing.
+  ///
+  /// A failure lowers the score before the action reports it, so that the cluster already knows the better candidate when
+  /// it hears of the failure. A cluster that cannot be told is logged: the resource is as it was observed all the same.
+  private func report(_ state: ResourceState) {
+    guard call.request.isFromCluster else { return }
+    let action = call.request.action
+    let before = Standing.read(call)
+    var standing = before
+    var score: Int?
+    switch state {
+    case .stopped where action == .stop:
+      return withdraw(before)
+    case .stopped where call.request.isProbe: return
+    case .stopped, .failed:
+      // A probe finds what another manager of this node left; the cluster stops it before it counts on it.
+      guard !call.request.isProbe, action == .monitor || action == .promote else { return }
+      LastFailure.keep(call)
+      score = Standing.failedLately
+    case .running, .promoted, .degraded:
+      guard let role = state.role else { return }
+      if action == .start { standing.found(nil, by: .reload, at: call.host.clock.timestamp) }
+      standing.found(risk(state), by: .check(call.depth), at: call.host.clock.timestamp)
+      logChanges(from: before.risks, to: standing.risks)
+      // What changes inside promote or demote would abort the transition that they are part of.
+      if action == .promote || action == .demote {
+        if standing != before { standing.write(call) }
+        return
       }
-    } catch {
-      call.log.warning("promotion score: \(error.reason)")
+      if isCandidate {
+        let isOnProbation = role == .unpromoted && before.score?.value != Standing.healthy && LastFailure.isRecent(call)
+        score = standing.score(role, failedLately: isOnProbation)
+      }
+    }
+    tell(standing, score: isCandidate ? score : nil, before)
+  }
+
+  private var isCandidate: Bool { call.isPromotable && agent is any PromotableAgent }
+
+  private func logChanges(from before: [Standing.Risk], to after: [Standing.Risk]) {
+    for risk in after where !before.contains(where: { $0.reason == risk.reason }) {
+      call.log.warning("at risk: \(risk.reason)", ("VPNHA_RISK", risk.reason))
+    }
+    for risk in before where !after.contains(where: { $0.reason == risk.reason }) {
+      call.log.info("no longer at risk: \(risk.reason) (since \(risk.since))")
     }
   }
+
+  /// Tells what the attribute daemon has not heard yet, and keeps what it has heard.
+  private func tell(_ wanted: Standing, score: Int?, _ before: Standing) {
+    var standing = wanted
+    defer { if standing != before { standing.write(call) } }
+    let cluster = call.host.cluster
+    // Nothing to tell, nobody to ask.
+    guard score != nil || standing.text != nil || standing.told != nil else { return }
+    do throws(SystemError) {
+      let daemon = try cluster.attributeDaemon()
+      // Once a minute without believing the record.
+      let isDoubted = call.depth >= .service || call.request.isProbe || call.request.action == .start
+      if let score, isDoubted || standing.score?.value != score || standing.score?.daemon != daemon {
+        standing.score = nil
+        try cluster.setPromotionScore(score, of: call.request.instance)
+        standing.score = (score, daemon)
+      }
+      let text = standing.text
+      if let text, isDoubted || standing.told?.text != text || standing.told?.daemon != daemon {
+        standing.told = nil
+        try cluster.setNodeAttribute(call.request.riskAttribute, to: text, dampening: riskDampening)
+        standing.told = (text, daemon)
+      } else if text == nil, standing.told != nil {
+        try cluster.setNodeAttribute(call.request.riskAttribute, to: nil, dampening: riskDampening)
+        standing.told = nil
+      }
+    } catch {
+      call.log.warning("\(error)")
+    }
+  }
+
+  /// After a stop: a member that is not there is no candidate, and at no risk.
+  private func withdraw(_ before: Standing) {
+    do throws(SystemError) {
+      if isCandidate {
+        try call.host.cluster.setPromotionScore(nil, of: call.request.instance)
+      }
+      if before.told != nil {
+        try call.host.cluster.setNodeAttribute(call.request.riskAttribute, to: nil, dampening: riskDampening)
+      }
+    } catch {
+      call.log.warning("\(error)")
+    }
+    Standing.forget(call)
+  }
 }
+
+/// A risk is no reason to plan anew while a take-over is under way.
+private let riskDampening = Duration.seconds(5)

@@ -4,10 +4,13 @@ import Host
 public struct Request {
   /// The agent's own name: `OCF_RESOURCE_TYPE`, else the program's.
   public let type: String
-  /// `OCF_RESOURCE_INSTANCE`; `default` when it is not set.
+  /// `OCF_RESOURCE_INSTANCE` without the number that `crm_resource` appends to a member of an anonymous clone (`xl2tpd:0`);
+  /// `default` when it is not set.
   public let instance: String
   /// The name that the instances of a clone have in common: without `:0`.
   public var resource: Substring { instance.prefix { $0 != ":" } }
+  /// The node attribute that says what puts the resource at risk.
+  public var riskAttribute: String { "vpnha-risk-\(resource)" }
   /// Nil when it is missing or not one of `Action`.
   public let action: Action?
   /// The word that was given.
@@ -19,8 +22,12 @@ public struct Request {
   public let isProbe: Bool
   /// Members of a cloned group get no `CRM_meta_promotable`; `promoted_max` (legacy `master_max`) they do get.
   public let isPromotable: Bool
+  /// The role that a recurring monitor is meant for (`CRM_meta_role`); nil for a plain resource, a probe and by hand.
+  public let expectedRole: Role?
   /// The cluster's name for this node (`CRM_meta_on_node`), nil outside a cluster.
   public let nodeName: String?
+  /// Whether the cluster calls. By hand (`vpnha run`, `crm_resource --force-…`) nobody names the node.
+  public var isFromCluster: Bool { nodeName != nil }
   /// `ocf-exit-reason:`, as the cluster wants it spelled.
   public let reasonPrefix: String
   /// `ocf-tester` asks agents to act as if no program were installed.
@@ -35,7 +42,9 @@ public struct Request {
     let program = arguments.first.map { $0.split(separator: "/").last.map(String.init) ?? $0 } ?? ""
     self.environment = environment
     type = environment["OCF_RESOURCE_TYPE"] ?? program
-    instance = environment["OCF_RESOURCE_INSTANCE"] ?? "default"
+    let instance = environment["OCF_RESOURCE_INSTANCE"] ?? "default"
+    let isUnique = meta("globally_unique") == "true"
+    self.instance = isUnique ? instance : String(instance.prefix { $0 != ":" })
     actionName = arguments.dropFirst().first ?? ""
     action = Action(rawValue: actionName)
     depth = CheckLevel(Int(environment["OCF_CHECK_LEVEL"] ?? environment["OCF_RESKEY_OCF_CHECK_LEVEL"] ?? "") ?? 0)
@@ -43,10 +52,24 @@ public struct Request {
       ?? .seconds(20)
     isProbe = action == .monitor && (meta("interval") ?? "0") == "0"
     isPromotable = meta("promoted_max") != nil || meta("master_max") != nil
+    switch meta("role") {
+    case "Promoted", "Master": expectedRole = .promoted
+    case "Unpromoted", "Slave": expectedRole = .unpromoted
+    default: expectedRole = nil
+    }
     nodeName = meta("on_node")
     reasonPrefix = environment["OCF_EXIT_REASON_PREFIX"] ?? "ocf-exit-reason:"
     pretendsNothingInstalled = environment["OCF_TESTER_FAIL_HAVE_BINARY"] != nil
   }
+
+  /// `TYPE-INSTANCE` as a file name.
+  public var recordName: String {
+    String("\(type)-\(instance)".map { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.:".contains($0)) ? $0 : "_" })
+  }
+  /// Where resource agents keep what does not survive a reboot.
+  public static let recordDirectory = "/run/resource-agents"
+  /// `/run/resource-agents/vpnha-TYPE-INSTANCE.KIND`
+  public func recordPath(_ kind: String) -> String { "\(Self.recordDirectory)/vpnha-\(recordName).\(kind)" }
 
   /// The text of a parameter, nil when it is unset or empty.
   func parameter(_ name: String) -> String? {

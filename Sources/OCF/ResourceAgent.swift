@@ -22,6 +22,10 @@ public protocol ResourceAgent {
   /// type conforms to `PromotableAgent`, `NotifiableAgent`, `ReloadableAgent`.
   static var operations: [Operation] { get }
 
+  /// Whether a start goes on without a reloadable value that cannot be read. False where such values are what the resource
+  /// *is*, and not how it is run.
+  static var startsWithDefaults: Bool { get }
+
   /// Whether the parameters fit each other. Looks at nothing but the parameters.
   func checkParameters() throws(OCFError)
   /// Whether this node can run the resource: programs, files, interfaces.
@@ -34,9 +38,13 @@ public protocol ResourceAgent {
   /// Removes every trace of the resource. Called also when nothing is there, when programs are missing and after a crash
   /// of any other action: it must cope.
   func stop(_ call: Call) throws(OCFError)
+  /// What became of a resource that a recurring monitor finds stopped, and where to look; nil when nobody can tell.
+  func obituary(_ call: Call) -> String?
 }
 
 extension ResourceAgent {
+  public static var startsWithDefaults: Bool { true }
+  public func obituary(_ call: Call) -> String? { nil }
   public func checkParameters() throws(OCFError) {}
   public func checkNode(_ call: Call) throws(OCFError) {}
 }
@@ -47,14 +55,6 @@ public protocol PromotableAgent: ResourceAgent {
   func promote(_ call: Call) throws(OCFError)
   /// Steps back to warm standby.
   func demote(_ call: Call) throws(OCFError)
-  /// How good a candidate for promotion this node is; always positive. The action loop sets it after start, promote,
-  /// demote and a probe that finds the resource, and deletes it at stop.
-  func promotionScore(_ role: Role, _ call: Call) throws(OCFError) -> Int
-}
-
-extension PromotableAgent {
-  /// The serving node stays where it is, other things being equal.
-  public func promotionScore(_ role: Role, _ call: Call) throws(OCFError) -> Int { role == .promoted ? 100 : 10 }
 }
 
 /// An agent that takes changed (reloadable) parameters without a restart.

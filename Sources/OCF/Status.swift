@@ -1,4 +1,7 @@
 /// The exit status of an action (OCF Resource Agent API 1.1, "Return Codes").
+///
+/// 190 and 191 (degraded) are left out: a recurring monitor that ends with them can hold a take-over up for more than a minute
+/// (see `docs/decisions/no-degraded-status.md`). What works but is at risk is told as a node attribute (`Standing`).
 public enum Status: Int32, Sendable, CaseIterable {
   case success = 0
   /// Broken or in doubt; the cluster tries to recover here.
@@ -14,8 +17,6 @@ public enum Status: Int32, Sendable, CaseIterable {
   case notRunning = 7
   case runningPromoted = 8
   case failedPromoted = 9
-  case degraded = 190
-  case degradedPromoted = 191
 
   /// The constant's name in the specification.
   public var name: String {
@@ -30,8 +31,6 @@ public enum Status: Int32, Sendable, CaseIterable {
     case .notRunning: "OCF_NOT_RUNNING"
     case .runningPromoted: "OCF_RUNNING_PROMOTED"
     case .failedPromoted: "OCF_FAILED_PROMOTED"
-    case .degraded: "OCF_DEGRADED"
-    case .degradedPromoted: "OCF_DEGRADED_PROMOTED"
     }
   }
 }
@@ -68,8 +67,8 @@ public enum ResourceState: Equatable, Sendable {
   /// Active; in a promotable clone: active and unpromoted.
   case running
   case promoted
-  /// Works, but at risk: shown to the operator, nothing is recovered.
-  case degraded(String, promoted: Bool = false)
+  /// Works, but at risk: shown to the operator, nothing is recovered. `unfit`: a standby that could not serve.
+  case degraded(String, promoted: Bool = false, unfit: Bool = false)
   /// Active and broken, or in doubt.
   case failed(String, promoted: Bool = false)
 }
@@ -78,8 +77,8 @@ extension ResourceState {
   /// The role of a working resource.
   var role: Role? {
     switch self {
-    case .running, .degraded(_, promoted: false): .unpromoted
-    case .promoted, .degraded(_, promoted: true): .promoted
+    case .running, .degraded(_, promoted: false, _): .unpromoted
+    case .promoted, .degraded(_, promoted: true, _): .promoted
     case .stopped, .failed: nil
     }
   }
@@ -91,7 +90,7 @@ extension ResourceState: CustomStringConvertible {
     case .stopped: "stopped"
     case .running: "running"
     case .promoted: "promoted"
-    case .degraded(let why, let promoted): "degraded\(promoted ? ", promoted" : ""): \(why)"
+    case .degraded(let why, let promoted, let unfit): "at risk\(promoted ? ", promoted" : "")\(unfit ? ", could not serve" : ""): \(why)"
     case .failed(let why, let promoted): "failed\(promoted ? ", promoted" : ""): \(why)"
     }
   }

@@ -57,8 +57,6 @@ struct Explanation: Equatable {
     case .notRunning: "cleanly stopped"
     case .runningPromoted: "running, promoted"
     case .failedPromoted: "promoted, or perhaps so, and broken"
-    case .degraded: "running, but at risk"
-    case .degradedPromoted: "running, promoted, but at risk"
     }
   }
 
@@ -78,7 +76,6 @@ struct Explanation: Equatable {
     case .demote:
       switch status {
       case .success: "counts this node as unpromoted"
-      case .notRunning: "finds it stopped when it should be unpromoted: counts a failure, starts it again"
       default: "a failed demotion: stops it here, counts a failure, starts it again here or elsewhere"
       }
     case .notify: "ignores the outcome of a notification"
@@ -98,7 +95,7 @@ struct Explanation: Equatable {
     case .misconfigured: "takes the resource off every node until its definition is corrected and it is cleaned up"
     case .invalidHere, .unimplemented, .insufficientPrivileges, .notInstalled:
       "bars this node for the resource until cleanup, stops what is left, starts it elsewhere"
-    case .genericError, .notRunning, .runningPromoted, .failedPromoted, .degraded, .degradedPromoted:
+    case .genericError, .notRunning, .runningPromoted, .failedPromoted:
       "a failed start: stops what is left and starts it elsewhere; this node is out until cleanup or failure-timeout "
         + "(start-failure-is-fatal)"
     }
@@ -114,7 +111,6 @@ struct Explanation: Equatable {
     case .invalidHere, .insufficientPrivileges, .notInstalled: "bars this node for the resource until cleanup and moves it elsewhere"
     case .misconfigured: "takes the resource off every node until its definition is corrected"
     case .unimplemented: "takes the monitor for unsupported; nothing is recovered"
-    case .degraded, .degradedPromoted: "recovers nothing; shows the reason as a failed action until cleanup"
     }
   }
 
@@ -126,7 +122,6 @@ struct Explanation: Equatable {
     case .invalidHere, .notInstalled: "takes it for stopped here, and logs the reason"
     case .misconfigured: "takes the resource off every node until its definition is corrected"
     case .genericError, .failedPromoted, .insufficientPrivileges, .unimplemented: "takes it for active and broken: stops it first"
-    case .degraded, .degradedPromoted: "finds the resource active here, at risk"
     }
   }
 }

@@ -49,7 +49,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
     }
     # A burst overruns the default buffer; only the one that takes over shall have to cope with that.
     configure moon 1 2 'NetlinkBufferSize 16777216 NetlinkBufferSizeMaxGrowth 16777216'; configure sun 2 1
-    export OCF_RESKEY_CRM_meta_promoted_max=1 OCF_RESOURCE_INSTANCE=sync
+    export OCF_RESKEY_CRM_meta_promoted_max=1 OCF_RESKEY_CRM_meta_globally_unique=true OCF_RESOURCE_INSTANCE=sync
     on() {
       OCF_RESKEY_config=/run/t/$1.conf OCF_RESOURCE_INSTANCE=sync:$1 OCF_RESKEY_CRM_meta_on_node=$1 OCF_RESOURCE_TYPE=conntrackd \
         ip netns exec $1 $AGENTS/conntrackd "${@:2}"
@@ -218,7 +218,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
         step recovers await level moon 10
         step recovered level moon 10
         """)
-    story.expect(["whole": 0, "broken": 190, "basic": 0, "recovers": 0, "recovered": 0])
+    story.expect(["whole": 0, "broken": 0, "basic": 0, "recovers": 0, "recovered": 0])
     #expect(story["broken"].output.contains("the link to the peer over eth1 is "))
   }
 
@@ -261,7 +261,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
         """)
     story.expect(["replicated": 0, "told": 8, "filled": 0, "recovers": 0, "recovered": 0, "stop": 0])
     let said = ["first", "second", "third"].map { story[$0] }
-    #expect(said.contains { $0.status == 190 && $0.output.contains("flows are here: it was asked for all of them") }, "\(said)")
+    #expect(said.contains { $0.output.contains("flows are here: it was asked for all of them") }, "\(said)")
     #expect(story["first"].output.contains("flows are here") == false)
   }
 

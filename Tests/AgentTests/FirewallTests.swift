@@ -58,7 +58,7 @@ final class FilteringNode {
     _ action: String, _ changes: [String: String?] = [:], level: Int = 0, interval: Int = 10_000, node: String? = nil
   ) -> Outcome {
     var environment = [
-      "OCF_RESOURCE_TYPE": "firewall", "OCF_RESOURCE_INSTANCE": "firewall:0", "OCF_CHECK_LEVEL": "\(level)",
+      "OCF_RESOURCE_TYPE": "firewall", "OCF_RESOURCE_INSTANCE": "firewall", "OCF_CHECK_LEVEL": "\(level)",
       "OCF_RESKEY_CRM_meta_timeout": "20000", "OCF_RESKEY_CRM_meta_interval": "\(interval)",
     ]
     environment["OCF_RESKEY_CRM_meta_on_node"] = node
@@ -85,7 +85,7 @@ final class FilteringNode {
     #expect(node.perform("start") == Outcome(.success))
     #expect(node.scripts.count == 1)
     for level in [0, 10, 20] { #expect(node.perform("monitor", level: level) == Outcome(.success)) }
-    #expect(node.notes.contains("/run/resource-agents/vpnha-firewall-firewall:0.ruleset"))
+    #expect(node.notes.contains("/run/resource-agents/vpnha-firewall-firewall.ruleset"))
     #expect(node.warnings.isEmpty)
     for _ in 0..<2 {
       #expect(node.perform("stop") == Outcome(.success))
@@ -163,10 +163,10 @@ final class FilteringNode {
     #expect(
       reason { $0.machine.packetFilter.tables[0] = FilterTable("vpnha", handle: 99) } == "table inet vpnha is gone: flushed by another program")
     #expect(
-      reason { $0.machine.files.nodes["/run/resource-agents/vpnha-firewall-firewall:0.ruleset"] = nil }
+      reason { $0.machine.files.nodes["/run/resource-agents/vpnha-firewall-firewall.ruleset"] = nil }
         == "table inet vpnha was loaded by a start that did not end, or by another program")
     #expect(
-      reason { $0.machine.files.put("nonsense", at: "/run/resource-agents/vpnha-firewall-firewall:0.ruleset") }
+      reason { $0.machine.files.put("nonsense", at: "/run/resource-agents/vpnha-firewall-firewall.ruleset") }
         == "table inet vpnha was loaded by a start that did not end, or by another program")
   }
 
@@ -203,7 +203,7 @@ final class FilteringNode {
     let node = FilteringNode().started()
     let changed: [String: String?] = ["address": "203.0.113.51"]
     #expect(
-      node.perform("monitor", changed) == Outcome(.degraded, "what was loaded is not what parameters say now: reload it"))
+      node.perform("monitor", changed) == Outcome(.success, "what was loaded is not what parameters say now: reload it"))
     #expect(node.perform("reload-agent", changed) == Outcome(.success))
     #expect(node.perform("monitor", changed) == Outcome(.success))
     #expect(node.scripts.count == 2)
@@ -241,9 +241,9 @@ final class FilteringNode {
     node.machine.files.put("chain extra_input { accept; }\n", at: path)
     #expect(
       node.perform("monitor", parameters)
-        == Outcome(.degraded, "what was loaded is not what parameters and \(path) say now: reload it"))
+        == Outcome(.success, "what was loaded is not what parameters and \(path) say now: reload it"))
     node.machine.files.nodes[path] = nil
-    #expect(node.perform("monitor", parameters) == Outcome(.degraded, "extra: \(path) is missing"))
+    #expect(node.perform("monitor", parameters) == Outcome(.success, "extra: \(path) is missing"))
     #expect(node.perform("stop", parameters) == Outcome(.success))
     #expect(node.machine.packetFilter.tables.isEmpty)
   }
@@ -353,7 +353,7 @@ final class FilteringNode {
     #expect(node.perform("start") == Outcome(.success))
     #expect(node.warnings == [reason])
     #expect(node.perform("monitor") == Outcome(.success))
-    #expect(node.perform("monitor", level: 10) == Outcome(.degraded, reason))
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, reason))
     node.machine.files.kernelParameters = ["net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "0"]
     #expect(node.perform("monitor", level: 10) == Outcome(.success), "nobody has IPv6")
     node.perform("stop")
@@ -411,7 +411,7 @@ final class FilteringNode {
     #expect(node.perform("monitor", level: 10, node: "moon") == Outcome(.success))
     node.machine.cluster.peers["firewall-digest", default: [:]]["sun"] = "0000000000000000"
     #expect(
-      node.perform("monitor", level: 10, node: "moon") == Outcome(.degraded, "sun has other rules: compare the versions of vpnha"))
+      node.perform("monitor", level: 10, node: "moon") == Outcome(.success, "sun has other rules: compare the versions of vpnha"))
     #expect(node.perform("monitor", node: "moon") == Outcome(.success), "level 0 asks nobody")
     #expect(node.perform("stop", node: "moon") == Outcome(.success))
     #expect(node.machine.cluster.attributes["firewall-digest"] == nil)
@@ -441,7 +441,9 @@ final class FilteringNode {
     ] as [([String: String?], String)])
   func misfits(_ changes: [String: String?], _ reason: String) {
     let node = FilteringNode()
-    for action in ["start", "validate-all"] { #expect(node.perform(action, changes) == Outcome(.misconfigured, reason)) }
+    // Refused here; another node, which has the rules from before, goes on.
+    #expect(node.perform("start", changes) == Outcome(.genericError, reason))
+    #expect(node.perform("validate-all", changes) == Outcome(.misconfigured, reason))
     #expect(node.machine.calls.changes.isEmpty)
   }
 

@@ -134,7 +134,7 @@ import Testing
     world.charon.idleWorkers = 0
     #expect(world.perform("monitor", level: 10) == Outcome(.success))
     world.charon.queued = 3
-    #expect(world.perform("monitor", level: 10) == Outcome(.degraded, "all 16 worker threads are busy, 3 jobs wait"))
+    #expect(world.perform("monitor", level: 10) == Outcome(.success, "all 16 worker threads are busy, 3 jobs wait"))
   }
 
   @Test func promotedWithoutTheAddressIsFailedPromoted() throws {
@@ -344,10 +344,10 @@ import Testing
     let turned = "charon turns new clients away: "
     #expect(
       monitor("charon {\n init_limit_half_open = 20\n}\n")
-        == Outcome(.degraded, turned + "20 SAs are half-open, init_limit_half_open is 20"))
+        == Outcome(.success, turned + "20 SAs are half-open, init_limit_half_open is 20"))
     #expect(
       monitor("charon {\n init_limit_job_load = 5\n}\ncharon-systemd {\n init_limit_job_load = 29\n}\n")
-        == Outcome(.degraded, turned + "30 jobs wait, init_limit_job_load is 29"))
+        == Outcome(.success, turned + "30 jobs wait, init_limit_job_load is 29"))
     // Who does not even say that it speaks no such version is not turning anybody away.
     serveIKE(world) { _, _ in nil }
     #expect(world.perform("monitor", level: 20).reason == silent)
@@ -631,7 +631,6 @@ import Testing
     #expect(world.machine.files.sent.map { String(decoding: $0.bytes, as: UTF8.self) } == ["+1\n"])
     #expect(world.machine.files.text(at: Self.record) == "Promoted 1001 10010\n")
     #expect(world.charon.sas.map(\.state) == ["ESTABLISHED", "ESTABLISHED"])
-    #expect(world.machine.cluster.scores["ipsec"] == 100)
     #expect(world.perform("monitor", promotable: true) == Outcome(.runningPromoted))
   }
 
@@ -676,7 +675,7 @@ import Testing
     let world = World(running: true, ha: true)
     try world.holdAddress()
     #expect(world.perform("promote", promotable: true) == Outcome(.success))
-    #expect(world.machine.calls.all.filter { $0.description.hasPrefix("cluster.") }.map(\.description) == ["cluster.setPromotionScore(100 of ipsec)"])
+    #expect(!world.machine.calls.all.contains { $0.description.hasPrefix("cluster.") })
     #expect(!world.machine.calls.changes.contains { $0.hasPrefix("network.raise") })
   }
 
@@ -768,7 +767,6 @@ import Testing
     #expect(world.charon.sas.map(\.state) == ["PASSIVE"])
     #expect(world.machine.log.messages().last == "demoted: 1 SAs were handed over")
     #expect(world.machine.files.text(at: Self.record) == "Unpromoted 1001 10010\n")
-    #expect(world.machine.cluster.scores["ipsec"] == 10)
   }
 
   @Test func demoteWithoutHAEndsOurSAs() throws {
@@ -1002,7 +1000,7 @@ import Testing
     #expect(
       world.perform("reload-agent").reason
         == "config: /etc/swanctl/swanctl.conf:1: section connections is not closed")
-    #expect(world.charon.asked.count == asked)
+    #expect(!world.charon.asked.dropFirst(asked).contains { $0.hasPrefix("reload") || $0.hasPrefix("load") })
     // What has to be loaded is missed before anything is unloaded.
     for empty in ["", "connections { }", "connections { l2tp2 { } }"] {
       world.machine.files.put(empty, at: "/etc/swanctl/swanctl.conf")

@@ -42,7 +42,7 @@ struct ProbeTests {
         monitor 0
         ip -n hop link set up1 down
         await last vpnha-path '-B 0 -d 3s'
-        monitor 190
+        monitor 0
         ip -n hop link set up1 up
         ip -n hop address replace 2001:db8::1/64 dev up1 nodad
         await last vpnha-path '-B 1 -d 2s'
@@ -72,7 +72,7 @@ struct ProbeTests {
       await last vpnha-path '-B 1 -d 2s'
       charon stop
       await grep -q 'trouble 192.0.2.1 refuses IKE on port 500 since' /run/resource-agents/*.report
-      monitor 190
+      monitor 0
       last vpnha-path '-B 1 -d 2s'
       agent stop
       """)
@@ -94,7 +94,7 @@ struct ProbeTests {
       monitor 0
       pkill -STOP -x charon-systemd
       await last vpnha-path-vip '-B 0 -d 3s'
-      monitor 190
+      monitor 0
       last vpnha-path '-B 1 -d 2s'
       ip -n sun address del 203.0.113.50/24 dev up1
       ip address add 203.0.113.50/24 dev up0
@@ -142,7 +142,7 @@ struct ProbeTests {
       monitor 0
       kill -STOP $server
       await last vpnha-path '-B 0 -d 3s'
-      monitor 190
+      monitor 0
       kill -CONT $server
       await last vpnha-path '-B 1 -d 2s'
       ! tr '\\0' '\\n' </proc/$(pgrep -x probe)/environ | grep -q horse

@@ -135,7 +135,7 @@ import Testing
 
   @Test func instanceNamesStayInTheDirectory() {
     let request = Request(arguments: [], environment: ["OCF_RESOURCE_TYPE": "t", "OCF_RESOURCE_INSTANCE": "../../etc/x:0"])
-    #expect(DaemonRole.path(for: request) == "/run/resource-agents/vpnha-t-.._.._etc_x:0-947305c10b20de1f.role")
+    #expect(DaemonRole.path(for: request) == "/run/resource-agents/vpnha-t-.._.._etc_x-ba13125025bb106d.role")
   }
 
   /// Each id has records of its own, and each name fits, with what is written beside it.

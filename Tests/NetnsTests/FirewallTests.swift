@@ -138,8 +138,8 @@ struct FirewallTests {
       """)
     #expect(
       lines == [
-        "0", "190 what was loaded is not what parameters and /run/more.nft say now: reload it",
-        "2 extra: /run/more.nft:2:7-10: Error: syntax error, unexpected string",
+        "0", "0 what was loaded is not what parameters and /run/more.nft say now: reload it",
+        "0 extra: /run/more.nft:2:7-10: Error: syntax error, unexpected string",
         "2 extra: /run/more.nft:2:7-10: Error: syntax error, unexpected string",
         "same", "0",
       ])

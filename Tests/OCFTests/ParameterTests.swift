@@ -107,7 +107,7 @@ import Testing
     #expect(status([:]) == unidentified)
     #expect(status(["ip": "x"]) == unidentified)
     // The agent observes running for ever, so its stop cannot succeed: it was tried.
-    #expect(status(["ip": "192.0.2.1", "arp_count": "x"]) == optional)
+    #expect(status(["ip": "192.0.2.1", "shade": "grey"]) == optional)
     #expect(status(["ip": "192.0.2.1", "shade": "dark"]) == optional)
   }
 

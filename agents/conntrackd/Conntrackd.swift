@@ -68,7 +68,6 @@ struct Conntrackd: ResourceAgent {
       let statistics = try answer(call.within(Self.patience), process) { call throws(ConntrackError) in
         try socket.statistics(on: call.host, before: call.deadline)
       }
-      correctScore(isPromoted ? .promoted : .unpromoted, statistics, call)
       guard call.depth >= .service, let trouble = try trouble(configuration, statistics, process, isPromoted: isPromoted && call.isPromotable, call) else {
         return isPromoted ? .promoted : .running
       }

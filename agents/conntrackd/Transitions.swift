@@ -38,7 +38,6 @@ extension Conntrackd {
       try withdrawFlowCount(call)
       try attempt("cleaning up after conntrackd") { () throws(SystemError) in
         try call.host.files.remove(notePath("sample", call))
-        try call.host.files.remove(notePath("score", call))
       }
     } catch { call.log.warning(error.reason) }
     // What is left when nothing of ours runs, or is somebody else's, can only stand in the way of a start, which says so. To fence
@@ -95,15 +94,6 @@ extension Conntrackd: PromotableAgent {
     let (process, socket) = try running(call)
     try TakeOver(socket: socket, call: call).yield()
     try record(.unpromoted, of: process, call)
-  }
-
-  /// A standby without the peer's flows is the worse candidate, never an impossible one.
-  func promotionScore(_ role: Role, _ call: Call) throws(OCFError) -> Int {
-    let (_, socket) = try running(call)
-    let score: Int
-    do { score = Self.score(role, try socket.statistics(on: call.host, before: call.deadline)) } catch { throw .failed(error.reason) }
-    try note(score, call)
-    return score
   }
 
   private func record(_ role: Role, of process: Process, _ call: Call) throws(OCFError) {

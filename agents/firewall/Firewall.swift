@@ -18,6 +18,8 @@ struct Firewall: ResourceAgent, ReloadableAgent {
     given no new tunnel: nft add element inet vpnha draining '{ 203.0.113.50 }', for IPv6 in draining6.
     """)
 
+  static let startsWithDefaults = false
+
   static let operations: [Operation] = [
     .start(timeout: 20), .stop(timeout: 20), .monitor(every: 10, timeout: 20),
     .monitor(every: 60, timeout: 20, depth: .service), .reloadAgent(timeout: 20), .validateAll(timeout: 20),
@@ -122,7 +124,7 @@ struct Firewall: ResourceAgent, ReloadableAgent {
       }
     } catch {
       // The rules in force are whole, and it is for the operator to say when they become others.
-      return isMonitor ? .degraded(error.reason) : .failed(error.reason)
+      return isMonitor || call.request.action == .reloadAgent ? .degraded(error.reason) : .failed(error.reason)
     }
     if call.depth >= .service, isMonitor, let risk = try risk(found, call) { return .degraded(risk) }
     return .running

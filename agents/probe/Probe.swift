@@ -28,6 +28,8 @@ struct PathProbe: ResourceAgent {
     answer from the address.
     """)
 
+  static let startsWithDefaults = false
+
   static let operations: [Operation] = [
     .start(timeout: 20), .stop(timeout: 20), .monitor(every: 10, timeout: 20), .reloadAgent(timeout: 30), .validateAll(timeout: 20),
     .metaData(timeout: 5),

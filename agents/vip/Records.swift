@@ -4,7 +4,7 @@ import OCF
 /// What neither kernel nor address can tell, kept under `/run` so that it does not outlive a reboot.
 extension VirtualIP {
   enum Record: String {
-    /// That a member of a promotable clone was started, since an unpromoted one holds no address, and its promotion score.
+    /// That a member of a promotable clone was started, since an unpromoted one holds no address.
     /// Whether the address is here the kernel is asked all the same.
     case standby
     /// The prefix length of a copy that was set aside (see `setLoopbackAside`).
@@ -30,24 +30,11 @@ extension VirtualIP {
     try call.host.files.remove(path(record, call))
   }
 
-  /// The score that the cluster was last told by us as a standby; nil when we were not started.
-  func toldScore(_ call: Call) throws(OCFError) -> String? {
-    try explained { () throws(SystemError) in try readRecord(.standby, call) }
+  func isStarted(_ call: Call) throws(OCFError) -> Bool {
+    try explained { () throws(SystemError) in try readRecord(.standby, call) } != nil
   }
-  func prepare(_ score: Int, _ call: Call) throws(OCFError) {
-    try explained { () throws(SystemError) in try writeRecord(.standby, "\(score)", call) }
-  }
-  /// The score of a standby with this `trouble`.
-  static func score(_ trouble: String?) -> Int { trouble == nil ? 10 : 1 }
-
-  /// Tells the cluster a standby's score when its link has changed since it was told.
-  func correctScore(_ told: String, _ trouble: String?, _ call: Call) {
-    let score = Self.score(trouble)
-    guard call.request.action == .monitor, !call.request.isProbe, told != "\(score)" else { return }
-    attempt(call) { () throws(SystemError) in
-      try call.host.cluster.setPromotionScore(score, of: call.request.instance)
-      try writeRecord(.standby, "\(score)", call)
-    }
+  func prepare(_ call: Call) throws(OCFError) {
+    try explained { () throws(SystemError) in try writeRecord(.standby, "started", call) }
   }
 
   /// A plain resource has no such record, unless it was a clone once: then it is for nobody, and no reason to fail.

@@ -183,14 +183,14 @@ struct VirtualIP: ResourceAgent {
         promoted: call.isPromotable)
     }
     if !nic.isEmpty, link == nil { return try absent(call, "nic: \(nicName) is not on this node") }
-    guard call.isPromotable, let told = try toldScore(call) else { return .stopped }
-    return try standby(told, call)
+    guard call.isPromotable, try isStarted(call) else { return .stopped }
+    return try standby(call)
   }
 
   /// The address cannot be here. For a member that was started, and for a recurring monitor, whose resource was running,
   /// that is a failure with a reason.
   private func absent(_ call: Call, _ reason: String) throws(OCFError) -> ResourceState {
-    if call.isPromotable { return try toldScore(call) != nil ? .failed(reason) : .stopped }
+    if call.isPromotable { return try isStarted(call) ? .failed(reason) : .stopped }
     return call.request.action == .monitor && !call.request.isProbe ? .failed(reason) : .stopped
   }
 
@@ -212,11 +212,9 @@ struct VirtualIP: ResourceAgent {
   }
 
   /// An unpromoted member: ready without the address.
-  private func standby(_ told: String, _ call: Call) throws(OCFError) -> ResourceState {
+  private func standby(_ call: Call) throws(OCFError) -> ResourceState {
     guard let link = try standbyLink(call) else { return .failed("no connected route leads to \(ip)") }
-    let trouble = trouble(of: link)
-    correctScore(told, trouble, call)
-    if let trouble { return .degraded(trouble) }
+    if let trouble = trouble(of: link) { return .degraded(trouble, unfit: true) }
     return try risk(to: link, call).map { .degraded($0) } ?? .running
   }
 
@@ -227,8 +225,7 @@ struct VirtualIP: ResourceAgent {
     guard call.isPromotable else { return try hold(call) }
     let place = try place(call)
     if !place.link.isUp { try explained { () throws(SystemError) in try call.host.network.bringUp(place.link) } }
-    let link = try explained { () throws(SystemError) in try call.host.network.link(at: place.link.index) } ?? place.link
-    try prepare(Self.score(trouble(of: link)), call)
+    try prepare(call)
   }
 
   func stop(_ call: Call) throws(OCFError) {
@@ -241,15 +238,8 @@ extension VirtualIP: PromotableAgent {
   func promote(_ call: Call) throws(OCFError) { try hold(try inside(call)) }
   func demote(_ call: Call) throws(OCFError) {
     if let call = try insideIfThere(call) { try release(call) }
-    // Who was promoted has been started, whatever became of the record; the next look corrects the score.
-    if call.isPromotable, try toldScore(call) == nil { try prepare(Self.score(""), call) }
-  }
-
-  /// A member that could not serve now is the last to be asked.
-  func promotionScore(_ role: Role, _ call: Call) throws(OCFError) -> Int {
-    if role == .promoted { return 100 }
-    guard let call = try insideIfThere(call), let link = try standbyLink(call) else { return Self.score("") }
-    return Self.score(trouble(of: link))
+    // A member that was promoted has been started, whatever became of the record.
+    if call.isPromotable, try !isStarted(call) { try prepare(call) }
   }
 }
 

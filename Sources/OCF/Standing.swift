@@ -1,0 +1,195 @@
+import Host
+
+/// How a member of the cluster stands, as the cluster was last told it: its promotion score, and what puts it at risk.
+///
+/// Kept beside the role record, so that a monitor tells only what has changed. A score that could not be told is not in it,
+/// and every monitor tries again; what an attribute daemon was told is lost when that daemon ends, so its process id is kept
+/// as well. Nothing an action answers depends on it: a record that cannot be read counts as absent.
+struct Standing: Equatable {
+  /// Works, but may not for long. Each check level sees its own, and only that level or a deeper one ends it.
+  struct Risk: Equatable {
+    var origin: Origin
+    /// Whether a standby could not serve.
+    var isUnfit: Bool
+    var since: Timestamp
+    var reason: String
+  }
+
+  /// Who found a risk.
+  enum Origin: Hashable {
+    case check(CheckLevel)
+    /// A reload that was refused; the next one that succeeds ends it.
+    case reload
+
+    init?(_ text: Substring) {
+      if text == "reload" { self = .reload } else if let level = Int(text) { self = .check(CheckLevel(level)) } else { return nil }
+    }
+    var text: String {
+      switch self {
+      case .check(let level): "\(level.rawValue)"
+      case .reload: "reload"
+      }
+    }
+  }
+
+  /// The score that was told, and the attribute daemon that heard it.
+  var score: (value: Int, daemon: Int32)?
+  var risks: [Risk] = []
+  /// The attribute as it was told, and the attribute daemon that heard it.
+  var told: (text: String, daemon: Int32)?
+
+  static func == (a: Standing, b: Standing) -> Bool {
+    a.score?.value == b.score?.value && a.score?.daemon == b.score?.daemon && a.risks == b.risks
+      && a.told?.text == b.told?.text && a.told?.daemon == b.told?.daemon
+  }
+}
+
+// MARK: - Scores and risks
+
+extension Standing {
+  /// Scores are equal in both roles: an equal score moves no role (pacemaker, `sort_promotable_instance`), and a role that
+  /// changes hands changes no score, which would abort the transition in flight.
+  static let healthy = 100
+  static let atRisk = 50
+  static let failedLately = 20
+  static let unfit = 5
+
+  /// How long a member that failed has to be well before it is as good a candidate as another.
+  static let probation: Int64 = 60
+
+  /// How good a candidate for promotion a working member is. One that serves stays where it is.
+  func score(_ role: Role, failedLately: Bool) -> Int {
+    if role == .promoted { return Self.healthy }
+    if risks.contains(where: \.isUnfit) { return Self.unfit }
+    if failedLately { return Self.failedLately }
+    return risks.isEmpty ? Self.healthy : Self.atRisk
+  }
+
+  /// The worst risk, as the attribute says it: `SINCE REASON`.
+  var text: String? {
+    let worst = risks.first(where: \.isUnfit) ?? risks.first
+    return worst.map { "\($0.since) \($0.reason)" }
+  }
+
+  /// Takes what a check found; nil: nothing. A check sees what every less deep one sees.
+  mutating func found(_ risk: (reason: String, isUnfit: Bool)?, by origin: Origin, at now: Timestamp) {
+    func isCovered(_ other: Origin) -> Bool {
+      switch (origin, other) {
+      case (.check(let depth), .check(let level)): level <= depth
+      default: origin == other
+      }
+    }
+    let before = risks
+    risks.removeAll { isCovered($0.origin) }
+    guard let risk else {
+      // What is over is over at every level that found the same.
+      let over = before.filter { isCovered($0.origin) }.map(\.reason)
+      risks.removeAll { over.contains($0.reason) }
+      return
+    }
+    let reason = Self.oneLine(risk.reason)
+    let known = before.first { $0.reason == reason }
+    // A less deep check that sees it too can tell when it is over.
+    let origin = known.map { isCovered($0.origin) ? $0.origin : origin } ?? origin
+    risks.insert(Risk(origin: origin, isUnfit: risk.isUnfit, since: known?.since ?? now, reason: reason), at: 0)
+  }
+
+  /// What fits into an attribute and a line of the record.
+  private static func oneLine(_ text: String) -> String {
+    String(String(decoding: text.utf8.prefix(400), as: UTF8.self).unicodeScalars.map { $0.value < 32 ? " " : Character($0) })
+  }
+}
+
+// MARK: - The record
+
+extension Standing {
+  private static let limit = 4096
+
+  /// Lines of `score VALUE DAEMON`, `risk ORIGIN fit|unfit SINCE REASON`, `told DAEMON TEXT`; others mean nothing.
+  init(_ bytes: [UInt8]) {
+    for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
+      let words = line.split(separator: " ", maxSplits: 4)
+      switch words.first {
+      case "score":
+        if words.count == 3, let value = Int(words[1]), let daemon = Int32(words[2]) { score = (value, daemon) }
+      case "risk":
+        guard words.count == 5, let origin = Origin(words[1]), let since = Int64(words[3]) else { continue }
+        risks.append(
+          Risk(origin: origin, isUnfit: words[2] == "unfit", since: Timestamp(seconds: since), reason: String(words[4])))
+      case "told":
+        let parts = line.split(separator: " ", maxSplits: 2)
+        if parts.count == 3, let daemon = Int32(parts[1]) { told = (String(parts[2]), daemon) }
+      default: continue
+      }
+    }
+  }
+
+  var bytes: [UInt8] {
+    var lines: [String] = []
+    if let score { lines.append("score \(score.value) \(score.daemon)") }
+    for risk in risks {
+      lines.append("risk \(risk.origin.text) \(risk.isUnfit ? "unfit" : "fit") \(risk.since.seconds) \(risk.reason)")
+    }
+    if let told { lines.append("told \(told.daemon) \(told.text)") }
+    return Array((lines.joined(separator: "\n") + "\n").utf8)
+  }
+
+  static func read(_ call: Call) -> Standing {
+    do throws(SystemError) {
+      return try call.host.files.read(call.request.recordPath("standing"), limit: limit).map { Standing($0) } ?? Standing()
+    } catch {
+      call.log.debug("reading how this member stands: \(error)")
+      return Standing()
+    }
+  }
+
+  /// Replaces the record, or removes it when there is nothing to keep.
+  func write(_ call: Call) {
+    do throws(SystemError) {
+      let path = call.request.recordPath("standing")
+      guard self != Standing() else { return try call.host.files.remove(path) }
+      try call.host.files.makeDirectory(Request.recordDirectory, mode: 0o755)
+      try call.host.files.replace(path, with: bytes, mode: 0o600)
+    } catch {
+      call.log.debug("keeping how this member stands: \(error)")
+    }
+  }
+
+  /// Removes the record.
+  static func forget(_ call: Call) {
+    do throws(SystemError) { try call.host.files.remove(call.request.recordPath("standing")) } catch {
+      call.log.debug("forgetting how this member stood: \(error)")
+    }
+  }
+}
+
+// MARK: - Failures
+
+/// When a member failed last. It outlives the stop and the start that follow, so it is not kept under `/run`.
+enum LastFailure {
+  private static let directory = "/var/lib/vpnha/failures"
+  private static func path(_ call: Call) -> String { "\(directory)/\(call.request.recordName)" }
+
+  static func keep(_ call: Call) {
+    do throws(SystemError) {
+      try call.host.files.makeDirectory(directory, mode: 0o700)
+      try call.host.files.replace(path(call), with: Array("\(call.host.clock.timestamp.seconds)\n".utf8), mode: 0o600)
+    } catch {
+      call.log.debug("keeping the time of a failure: \(error)")
+    }
+  }
+
+  /// Whether the last failure is less than `Standing.probation` seconds ago. Forgets an older one.
+  static func isRecent(_ call: Call) -> Bool {
+    do throws(SystemError) {
+      guard let bytes = try call.host.files.read(path(call), limit: 32) else { return false }
+      let age = Int64(String(decoding: bytes, as: UTF8.self).prefix { $0 != "\n" }).map { call.host.clock.timestamp.seconds &- $0 }
+      // A clock that was set back makes no failure last longer.
+      if let age, (0..<Standing.probation).contains(age) { return true }
+      try call.host.files.remove(path(call))
+    } catch {
+      call.log.debug("reading the time of the last failure: \(error)")
+    }
+    return false
+  }
+}

@@ -1,0 +1,258 @@
+import Host
+import HostTestKit
+import OCF
+import Testing
+
+/// What the cluster is told about a member: its promotion score, and what puts it at risk.
+@Suite struct StandingTests {
+  /// One member of a promotable clone over several actions on one machine.
+  final class Member {
+    let machine = InMemoryMachine()
+    var node: String? = "moon"
+    var isPromotable = true
+    var parameters: [String: String] = [:]
+
+    @discardableResult
+    func does(
+      _ action: Action, _ before: ResourceState, _ after: ResourceState? = nil, interval: Int = 10_000, level: Int = 0,
+      error: OCFError? = nil
+    ) -> Outcome {
+      var environment = [
+        "OCF_RESKEY_name": "a", "OCF_RESOURCE_INSTANCE": "x:0", "OCF_CHECK_LEVEL": "\(level)",
+        "OCF_RESKEY_CRM_meta_interval": "\(interval)",
+      ]
+      environment["OCF_RESKEY_CRM_meta_on_node"] = node
+      if isPromotable { environment["OCF_RESKEY_CRM_meta_promoted_max"] = "1" }
+      for (name, value) in parameters { environment["OCF_RESKEY_\(name)"] = value }
+      let script = Script(before: before, after: after ?? before)
+      script.error = error
+      let request = Request(arguments: ["agent", action.rawValue], environment: environment)
+      return ScriptedAgent.$script.withValue(script) {
+        perform(ScriptedAgent.self, request, on: machine.host, from: machine.clock.now)
+      }
+    }
+    func monitor(_ state: ResourceState, level: Int = 0) { does(.monitor, state, level: level) }
+    var score: Int? { machine.cluster.scores["x"] }
+    var risk: String? { machine.cluster.attributes["vpnha-risk-x"] }
+    func pass(_ seconds: Int64) { machine.clock.sleep(until: machine.clock.now + .seconds(seconds)) }
+  }
+
+  @Test func bothRolesAreEqualSoThatARoleStaysWhereItIs() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    #expect(member.score == 100)
+    member.does(.promote, .running, .promoted)
+    member.monitor(.promoted)
+    member.does(.demote, .promoted, .running)
+    member.monitor(.running)
+    #expect(member.machine.cluster.scoresSet == [100], "no change that would abort a take-over")
+    member.does(.stop, .running, .stopped)
+    #expect(member.machine.cluster.scoresSet == [100, nil])
+  }
+
+  @Test func aFailureLowersTheScoreBeforeItIsReported() {
+    for (role, failure) in [(ResourceState.promoted, ResourceState.failed("hung", promoted: true)), (.running, .stopped)] {
+      let member = Member()
+      member.does(.start, .stopped, .running)
+      member.monitor(role)
+      member.monitor(failure)
+      #expect(member.score == 20)
+      // Restarted as a standby at once, it is still the worse candidate, and earns its score back.
+      member.does(.demote, failure, .running)
+      member.does(.stop, .running, .stopped)
+      member.does(.start, .stopped, .running)
+      #expect(member.score == 20)
+      member.pass(30)
+      member.monitor(.running)
+      #expect(member.score == 20)
+      member.pass(31)
+      member.monitor(.running)
+      #expect(member.score == 100)
+    }
+  }
+
+  @Test func whoServesIsNoWorseThanTheOthers() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.monitor(.stopped)
+    member.does(.stop, .stopped)
+    member.does(.start, .stopped, .running)
+    member.does(.promote, .running, .promoted)
+    member.monitor(.promoted)
+    #expect(member.score == 100)
+  }
+
+  /// The cluster says which role it takes a member for; by itself 0 or 8 would have no reason and leave the score as it was.
+  @Test(arguments: [("Promoted", ResourceState.running, Status.failedPromoted), ("Unpromoted", .promoted, .runningPromoted)])
+  func aRoleThatTheClusterDidNotGiveIsAFailure(_ role: String, _ state: ResourceState, _ status: Status) {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.parameters["CRM_meta_role"] = role
+    let outcome = member.does(.monitor, state)
+    #expect(outcome.status == status)
+    #expect(outcome.reason?.hasSuffix("no action of the cluster \(role == "Promoted" ? "demoted" : "promoted") it") == true)
+    #expect(member.score == 20)
+    let expected = member.does(.monitor, role == "Promoted" ? .promoted : .running)
+    #expect(expected == Outcome(role == "Promoted" ? .runningPromoted : .success))
+  }
+
+  @Test func aFailedPromotionIsAFailure() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    #expect(member.does(.promote, .running, error: .failed("promoting: no")).status == .genericError)
+    #expect(member.score == 20)
+  }
+
+  @Test func aScoreThatCouldNotBeToldIsToldByTheNextMonitor() {
+    let member = Member()
+    member.machine.cluster.isReachable = false
+    #expect(member.does(.start, .stopped, .running).status == .success)
+    #expect(member.score == nil)
+    member.machine.cluster.isReachable = true
+    member.monitor(.running)
+    #expect(member.score == 100)
+  }
+
+  @Test func anAttributeDaemonThatWasRestartedIsToldAgain() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.monitor(.degraded("late"))
+    member.machine.cluster.scores = [:]
+    member.machine.cluster.attributes = [:]
+    member.monitor(.degraded("late"))
+    #expect(member.score == nil, "a healthy monitor believes its record")
+    member.machine.cluster.daemon += 1
+    member.monitor(.degraded("late"))
+    #expect(member.score == 50)
+    #expect(member.risk?.hasSuffix(" late") == true)
+  }
+
+  @Test func theDeeperMonitorDoesNotBelieveTheRecord() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.machine.cluster.scores = [:]
+    member.monitor(.running, level: 10)
+    #expect(member.score == 100)
+  }
+
+  @Test(arguments: [true, false]) func aRiskIsAnAttributeUntilItIsOver(_ promotable: Bool) {
+    let member = Member()
+    member.isPromotable = promotable
+    member.does(.start, .stopped, .running)
+    member.monitor(.degraded("one line\nof two"))
+    let first = member.risk
+    #expect(first == "\(member.machine.clock.timestamp) one line of two")
+    member.pass(20)
+    member.monitor(.degraded("one line\nof two"))
+    #expect(member.risk == first, "since it began")
+    member.monitor(.degraded("another"))
+    #expect(member.risk == "\(member.machine.clock.timestamp) another")
+    member.monitor(.running)
+    #expect(member.risk == nil)
+    let told = member.machine.cluster.attributesSet
+    #expect(told.map { $0.value != nil } == [true, true, false])
+    #expect(told.allSatisfy { $0.dampening == .seconds(5) }, "a risk does not abort a take-over")
+    #expect(member.machine.log.messages(from: .warning) == ["at risk: one line of two", "at risk: another"])
+    member.monitor(.degraded("again"))
+    member.does(.stop, .running, .stopped)
+    #expect(member.risk == nil)
+    #expect(member.machine.files.nodes.keys.filter { $0.hasPrefix("/run") && $0.contains("standing") }.isEmpty)
+  }
+
+  @Test func whatADeeperCheckFoundOnlyADeeperCheckEnds() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.monitor(.degraded("no key", unfit: true), level: 10)
+    #expect(member.score == 5)
+    member.monitor(.running)
+    #expect(member.score == 5)
+    #expect(member.risk?.hasSuffix("no key") == true)
+    member.monitor(.degraded("late"))
+    #expect(member.risk?.hasSuffix("no key") == true, "the worst is shown")
+    member.monitor(.running, level: 20)
+    #expect(member.score == 100)
+    #expect(member.risk == nil)
+  }
+
+  @Test func aRiskThatBothLevelsSawEndsWithEither() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.monitor(.degraded("eth0 has no carrier", unfit: true))
+    member.monitor(.degraded("eth0 has no carrier", unfit: true), level: 10)
+    member.monitor(.running)
+    #expect(member.risk == nil)
+  }
+
+  @Test func aRiskOfTheServingMemberMovesNothing() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.does(.promote, .running, .promoted)
+    member.monitor(.degraded("half of the bond", promoted: true), level: 10)
+    #expect(member.score == 100)
+    #expect(member.risk != nil)
+  }
+
+  @Test func aRefusedReloadKeepsTheOldStateAndIsTriedAgain() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    let outcome = member.does(.reloadAgent, .running, error: .failed("extra: line 3"))
+    #expect(outcome == Outcome(.success, "extra: line 3"))
+    #expect(member.risk?.hasSuffix("extra: line 3") == true)
+    #expect(member.machine.log.messages(from: .error).count == 1)
+    member.monitor(.running)
+    #expect(member.risk != nil)
+    member.does(.monitor, .running, level: 10, error: .failed("extra: line 3"))
+    #expect(member.risk != nil)
+    member.monitor(.running, level: 10)
+    #expect(member.risk == nil, "the file was mended")
+  }
+
+  @Test func aWrongReloadableValueStopsNothing() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.parameters["quick_count"] = "five"
+    for action in [Action.reloadAgent, .monitor, .start, .promote] {
+      let outcome = member.does(action, .running, action == .promote ? .promoted : .running)
+      #expect(outcome.status == .success, "\(action)")
+      #expect(member.risk?.contains("quick_count: expected a whole number") == true, "\(action)")
+    }
+    #expect(member.does(.validateAll, .running).status == .misconfigured)
+    member.parameters = [:]
+    member.does(.reloadAgent, .running)
+    member.monitor(.running)
+    #expect(member.risk == nil)
+    // One that a running resource cannot take is refused before it runs.
+    member.parameters["some_count"] = "five"
+    #expect(member.does(.start, .stopped).status == .misconfigured)
+  }
+
+  @Test func aCallByHandTellsNothing() {
+    let member = Member()
+    member.node = nil
+    member.does(.start, .stopped, .running)
+    member.monitor(.degraded("late"))
+    member.monitor(.failed("hung"))
+    member.does(.reloadAgent, .running, error: .failed("no"))
+    member.does(.stop, .running, .stopped)
+    #expect(member.machine.calls.all.filter { $0.description.hasPrefix("cluster.") }.isEmpty)
+    #expect(member.machine.calls.changes.isEmpty)
+  }
+
+  @Test func aProbeTellsTheScoreAgain() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.machine.cluster.scores = [:]
+    member.does(.monitor, .running, interval: 0)
+    #expect(member.score == 100)
+    member.does(.monitor, .stopped, interval: 0)
+    #expect(member.machine.cluster.scoresSet == [100, 100], "what is not there is no failure")
+  }
+
+  @Test func aRecordOfNonsenseIsNone() {
+    let member = Member()
+    member.machine.files.put("score 100\nrisk x\nrisk 0 fit -9223372036854775808\ntold\n\u{0}", at: "/run/resource-agents/vpnha-agent-x.standing")
+    member.monitor(.running)
+    #expect(member.score == 100)
+    #expect(member.risk == nil)
+  }
+}
