@@ -13,12 +13,17 @@ public struct Daemon {
   /// Arguments of a direct launch. The daemon must stay in the foreground: its pid is what is watched.
   public var arguments: [String]
   public var environment: [String: String]
+  /// Arguments with which the program says on standard error what it otherwise tells syslog only: one that has exited at once is run
+  /// with them to hear why. Nil when that is known without.
+  public var rehearsal: [String]?
+  /// What its entries in the log are marked with (syslog's identifier).
+  public var identifier: String
   /// Whether a process that runs `binary` is ours: its arguments name our configuration.
   public var isOurs: (Process) -> Bool
 
   public init(
     _ binary: String, package: String, unit: String?, launcher: Launcher, arguments: [String] = [],
-    environment: [String: String] = [:], isOurs: @escaping (Process) -> Bool = { _ in true }
+    environment: [String: String] = [:], rehearsal: [String]? = nil, identifier: String? = nil, isOurs: @escaping (Process) -> Bool = { _ in true }
   ) {
     self.binary = binary
     self.package = package
@@ -26,6 +31,8 @@ public struct Daemon {
     self.launcher = launcher
     self.arguments = arguments
     self.environment = environment
+    self.rehearsal = rehearsal
+    self.identifier = identifier ?? binary.split(separator: "/").last.map(String.init) ?? binary
     self.isOurs = isOurs
   }
 
@@ -67,6 +74,16 @@ extension Daemon {
   /// Every process that is ours, oldest first.
   public func all(_ call: Call) throws(SystemError) -> [Process] {
     try call.host.processes.running(binary).filter(isOurs).sorted { $0.startTime < $1.startTime }
+  }
+
+  /// Why a daemon that ran here does not run, for the recurring monitor that finds it gone: it ended by itself, or by somebody's hand.
+  /// Nil where nobody expected it to run; every stop of ours removes the record.
+  public func obituary(_ call: Call) -> String? {
+    guard call.request.action == .monitor, !call.request.isProbe, let record = recorded(call) else { return nil }
+    do throws(SystemError) {
+      if let process = try call.host.processes.process(record.pid), record.isAbout(process), process.state != "Z" { return nil }
+    } catch { return nil }
+    return "\(name) (pid \(record.pid)) is gone, and the cluster did not stop it: see journalctl -t \(identifier)"
   }
 
   /// How systemd is about to bring a daemon up that does not run now, whoever asked it to; nil when it is not.
@@ -132,14 +149,22 @@ extension Daemon {
   @discardableResult
   public func start(_ call: Call, isReady: (Process) throws(OCFError) -> Bool) throws(OCFError) -> Process {
     try checkInstalled(call)
+    var launched: Process?
     do throws(OCFError) {
-      let process = if let unit, try startsByUnit(call) { try start(unit, call) } else { try launch(call) }
+      let process: Process
+      if let unit, try startsByUnit(call) { process = try start(unit, call) } else {
+        process = try launch(call)
+        launched = process
+      }
+      try checkProgram(of: process, call)
       let ready = try call.until { () throws(OCFError) in
         let isAlive = try attempt("looking at \(name)") { () throws(SystemError) in try call.host.processes.isAlive(process) }
-        guard isAlive else { throw .failed("starting \(name): it exited at once; its log says why") }
+        guard isAlive else { throw .failed("starting \(name): \(lastWords(of: process, isLaunched: launched != nil, call))") }
         return try isReady(process)
       }
       guard ready else { throw .failed("starting \(name): pid \(process.pid) is not ready in time") }
+      // It may have become another program meanwhile.
+      try checkProgram(of: process, call)
       try attempt("recording \(name)") { () throws(SystemError) in try record(.unpromoted, of: process, call) }
       call.log.info("started \(name)", ("VPNHA_PID", String(process.pid)))
       return process
@@ -149,6 +174,7 @@ extension Daemon {
       do throws(OCFError) { try stop(more, grace: .milliseconds(300)) } catch let second {
         call.log.warning("taking back the start of \(name): \(second.reason)")
       }
+      if let launched { endFamily(of: launched, more) }
       throw error
     }
   }
@@ -178,6 +204,69 @@ extension Daemon {
     }
     guard let found else { throw .failed("starting \(unit): it does not run \(binary)") }
     return found
+  }
+
+  /// A process that does not run `binary` would not be found by the next action.
+  private func checkProgram(of process: Process, _ call: Call) throws(OCFError) {
+    let other = try attempt("looking at \(name)") { () throws(SystemError) -> String? in
+      guard let now = try call.host.processes.process(process.pid), now.startTime == process.startTime, !now.executable.isEmpty,
+        now.executable != binary, try !call.host.processes.running(binary).contains(where: { $0.pid == process.pid })
+      else { return nil }
+      return now.executable
+    }
+    if let other { throw .failed("binary: \(binary) runs \(other): name the daemon itself") }
+  }
+
+  /// A wrapper's children are no daemon that a stop would find.
+  private func endFamily(of launched: Process, _ call: Call) {
+    do throws(SystemError) {
+      let processes = call.host.processes
+      let areGone = try call.until { () throws(SystemError) in
+        let family = try processes.family(of: launched)
+        for process in family { try processes.signal(.kill, to: process) }
+        return family.isEmpty
+      }
+      if !areGone { call.log.warning("taking back the start of \(name): something it started does not die") }
+    } catch { call.log.warning("taking back the start of \(name): \(error)") }
+  }
+
+  /// Why the daemon has exited, in its own words where it can be heard.
+  private func lastWords(of process: Process, isLaunched: Bool, _ call: Call) -> String {
+    var words = ""
+    if isLaunched {
+      words = Self.quotation(call.host.processes.output(of: process))
+      if words.isEmpty, let rehearsal { words = output(of: Command(binary, rehearsal, environment: environment), call) }
+    }
+    if words.isEmpty, call.host.units.isAvailable {
+      let options = ["--quiet", "--no-pager", "--output=cat", "--lines=4", "--since=-2min", "_PID=\(process.pid)"]
+      words = output(of: Command("/usr/bin/journalctl", options), call)
+    }
+    return words.isEmpty ? "it exited at once; its log says why (journalctl -t \(identifier))" : words
+  }
+
+  /// What a command says when it is run for a moment; nothing when it cannot be.
+  private func output(of command: Command, _ call: Call) -> String {
+    do throws(SystemError) {
+      let result = try call.host.processes.run(command, before: call.within(.seconds(1)).deadline)
+      return Self.quotation(result.output + result.error)
+    } catch {
+      call.log.debug("hearing why \(name) has exited: \(error)")
+      return ""
+    }
+  }
+
+  /// The last four lines in one, without what a log begins its lines with: `[date] (pid=1) [ERROR]`, `name[1]:`.
+  static func quotation(_ output: [UInt8]) -> String {
+    let lines = output.split { $0 == UInt8(ascii: "\n") || $0 == 0 }.suffix(16).map { line -> Substring in
+      var text = String(decoding: line.prefix(300), as: UTF8.self).plain[...].drop { $0 == " " }
+      while let first = text.first, first == "[" || first == "(", let end = text.firstIndex(of: first == "[" ? "]" : ")") {
+        text = text[text.index(after: end)...].drop { $0 == " " }
+      }
+      let mark = text.prefix { !$0.isWhitespace }
+      if mark.hasSuffix("]:"), mark.contains("[") { text = text.dropFirst(mark.count).drop { $0 == " " } }
+      return text
+    }
+    return lines.filter { !$0.isEmpty }.suffix(4).joined(separator: "; ")
   }
 
   private func launch(_ call: Call) throws(OCFError) -> Process {

@@ -21,11 +21,10 @@ public struct DaemonRole: Equatable, Sendable {
 
   /// `/run/resource-agents/vpnha-TYPE-INSTANCE.role`, or what else an agent keeps for this instance.
   public static func path(for request: Request, _ kind: String = "role") -> String {
-    let name = "\(request.type)-\(request.instance)".map { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.:".contains($0)) ? $0 : "_" }
-    return "\(directory)/vpnha-\(String(name)).\(kind)"
+    request.recordPath(kind)
   }
   /// Where resource agents keep what does not survive a reboot.
-  public static let directory = "/run/resource-agents"
+  public static let directory = Request.recordDirectory
 
   /// The record, nil when there is none or it is not one of ours.
   public static func read(_ call: Call) throws(SystemError) -> DaemonRole? {

@@ -84,8 +84,13 @@ public protocol Processes: AnyObject {
   func setNiceness(_ niceness: Int32, of process: Process) throws(SystemError) -> Int32
   /// Whether this very process (same pid and start time) still exists and is not a zombie.
   func isAlive(_ process: Process) throws(SystemError) -> Bool
-  /// Starts a daemon in a session of its own with standard streams on `/dev/null`; it outlives us.
+  /// Starts a daemon in a session of its own; it outlives us. It reads nothing, and of what it writes to its standard output and
+  /// standard error the first 64 KiB are kept, in memory; more than that is refused, and never waits for a reader.
   func launch(_ command: Command) throws(SystemError) -> Process
+  /// What a process that we launched has written so far; empty for any other.
+  func output(of launched: Process) -> [UInt8]
+  /// What belongs to a process that we launched: everything in its session, and what descends from that; the process itself first.
+  func family(of launched: Process) throws(SystemError) -> [Process]
   /// Returns when no launch is under way on this node. Somebody who is killed while he launches a daemon leaves a process that
   /// is not that daemon yet: who looks for daemons in order to end them has to let it become one. `ETIMEDOUT` at `deadline`.
   func awaitLaunches(before deadline: Instant) throws(SystemError)

@@ -127,6 +127,13 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   }
   public func isAlive(_ process: Process) throws(SystemError) -> Bool { try refuse("processes.isAlive(\(process.pid))") }
   public func launch(_ command: Command) throws(SystemError) -> Process { try refuse("processes.launch(\(command.path))") }
+  public func output(of launched: Process) -> [UInt8] {
+    note("processes.output(of: \(launched.pid))")
+    return []
+  }
+  public func family(of launched: Process) throws(SystemError) -> [Process] {
+    try refuse("processes.family(of: \(launched.pid))")
+  }
   public func awaitLaunches(before deadline: Instant) throws(SystemError) { try refuse("processes.awaitLaunches()") }
   public func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
     try refuse("processes.relaunch(\(arguments.joined(separator: " ")))")

@@ -17,6 +17,8 @@ public final class ScriptedProcesses: Processes {
   public var launches: [String: (Command) throws(SystemError) -> Process] = [:]
   /// What a program that is run answers; without an entry `ENOENT`.
   public var programs: [String: (Command) throws(SystemError) -> CommandResult] = [:]
+  /// What a launched process has written, by pid.
+  public var outputs: [Int32: String] = [:]
   public private(set) var launched: [Command] = []
   public private(set) var ran: [Command] = []
   /// Arguments with which this program was started anew; such a process is in no table.
@@ -105,6 +107,11 @@ public final class ScriptedProcesses: Processes {
     launched.append(command)
     if let launch = launches[command.path] { return try launch(command) }
     return appear(command.path, command.arguments)
+  }
+  public func output(of launched: Process) -> [UInt8] { Array((outputs[launched.pid] ?? "").utf8) }
+  public func family(of launched: Process) throws(SystemError) -> [Process] {
+    try calls.sees("processes.family(of: \(launched.pid))")
+    return table.filter { $0.pid == launched.pid } + table.filter { $0.parent == launched.pid && $0.pid != launched.pid }
   }
   public func awaitLaunches(before deadline: Instant) throws(SystemError) {
     try calls.sees("processes.awaitLaunches()")

@@ -134,13 +134,12 @@ struct FlightRing {
   }
 }
 
-/// Control characters become spaces, and what is too long is cut.
+/// Plain text, cut where it is too long.
 func oneLine(_ text: String) -> String {
   let limit = 1000
-  var bytes: [UInt8] = []
-  for byte in text.utf8.prefix(limit) { bytes.append(byte < 32 || byte == 127 ? 32 : byte) }
+  guard text.utf8.count > limit else { return text.plain }
   // A character that the limit cuts in two becomes U+FFFD.
-  return String(decoding: bytes, as: UTF8.self) + (text.utf8.count > limit ? "..." : "")
+  return String(decoding: text.utf8.prefix(limit), as: UTF8.self).plain + "..."
 }
 
 /// A name that is safe as part of a file's name: no separators, no leading dot, of bounded length.

@@ -5,6 +5,7 @@ import Host
 public final class LinuxProcesses: Processes {
   private let proc: String
   private let launches: String?
+  private var outputs: [Int32: Output] = [:]
 
   /// - Parameter launches: a file that every launch on this node has locked until its program runs. It stays, and is empty.
   ///   Nil where nobody waits for launches.
@@ -172,13 +173,49 @@ public final class LinuxProcesses: Processes {
     // The child has the lock as well, and keeps it when we are killed: the kernel closes the child's descriptor in exec, after
     // the process has become the program (`begin_new_exec`). The lock is a shared one: launches do not wait for each other.
     let lock = launching(operation)
-    let pid = try spawn(command, POSIX_SPAWN_SETSID, operation, keeping: lock.number) { (_) throws(SystemError) in }
+    let output = Output()
+    let pid = try spawn(command, POSIX_SPAWN_SETSID, operation, keeping: lock.number) { (actions) throws(SystemError) in
+      guard let output else { return }
+      try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, output.file.number, 1))
+      try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, output.file.number, 2))
+    }
     _ = consume lock
+    outputs[pid] = output
     // Our child stays in the table until it is waited for, so this finds it even when it has ended.
     guard var process = try process(pid) else { throw SystemError(operation, .noSuchProcess) }
     if process.executable.isEmpty { process.executable = command.path }
     if process.arguments.isEmpty { process.arguments = [command.path] + command.arguments }
     return process
+  }
+
+  public func output(of launched: Process) -> [UInt8] { outputs[launched.pid]?.bytes ?? [] }
+
+  public func family(of launched: Process) throws(SystemError) -> [Process] {
+    let operation = "looking for the children of process \(launched.pid)"
+    var parents: [Int32: Int32] = [:]
+    var members: Set<Int32> = []
+    for name in try names(in: try Descriptor(opening: proc, O_RDONLY | O_DIRECTORY, operation: operation), operation) {
+      guard let pid = Int32(name) else { continue }
+      do throws(SystemError) {
+        let status = try status(pid)
+        if status.state == "Z" || status.state == "X" { continue }
+        parents[pid] = status.parent
+        // As long as one process is in the session, no other gets its number.
+        if status.session == launched.pid { members.insert(pid) }
+      } catch where error.isAbsence || error.errno == .noSuchProcess {
+        // It ended while we looked.
+      }
+    }
+    var before = -1
+    while members.count != before {
+      before = members.count
+      for (pid, parent) in parents where members.contains(parent) { members.insert(pid) }
+    }
+    var found: [Process] = []
+    for pid in members.sorted(by: { ($0 == launched.pid ? 0 : $0) < ($1 == launched.pid ? 0 : $1) }) {
+      if let process = try process(pid) { found.append(process) }
+    }
+    return found
   }
 
   /// A locked descriptor; one with the number -1 where the file cannot be: who may not write there is alone with his daemons.
@@ -366,6 +403,7 @@ public final class LinuxProcesses: Processes {
 struct ProcessStatus: Equatable {
   var state: Character
   var parent: Int32
+  var session: Int32
   var startTime: UInt64
 
   init(_ text: [UInt8], _ operation: String) throws(SystemError) {
@@ -374,10 +412,12 @@ struct ProcessStatus: Equatable {
     let fields = text[(end + 1)...].split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\n") }
       .map { String(decoding: $0, as: UTF8.self) }
     // The first of these is field 3.
-    guard fields.count >= 20, let state = fields[0].first, let parent = Int32(fields[1]), let startTime = UInt64(fields[19])
+    guard fields.count >= 20, let state = fields[0].first, let parent = Int32(fields[1]), let session = Int32(fields[3]),
+      let startTime = UInt64(fields[19])
     else { throw SystemError(operation, .badMessage) }
     self.state = state
     self.parent = parent
+    self.session = session
     self.startTime = startTime
   }
 }
@@ -437,6 +477,31 @@ private struct Child: ~Copyable {
   }
 }
 
+/// A file without a name that a daemon writes into as long as it lives. It does not grow: what is written beyond its end is refused
+/// (EPERM), and nobody is kept waiting. It is gone with the daemon.
+private final class Output {
+  let file: Descriptor
+  private static let size = 65_536
+
+  /// Nil where there can be none: the daemon is started all the same.
+  init?() {
+    let file = Descriptor(owning: clinux_memfd_create("output", 3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */))
+    // F_ADD_SEALS; F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW
+    guard file.number != -1, ftruncate(file.number, off_t(Self.size)) == 0, clinux_fcntl(file.number, 1033, 1 | 2 | 4) == 0
+    else { return nil }
+    self.file = file
+  }
+
+  /// Who writes and we have one offset between us.
+  var bytes: [UInt8] {
+    let count = lseek(file.number, 0, SEEK_CUR)
+    guard count > 0 else { return [] }
+    var buffer = [UInt8](repeating: 0, count: Int(count))
+    let got = buffer.withUnsafeMutableBytes { pread(file.number, $0.baseAddress, $0.count, 0) }
+    return Array(buffer.prefix(max(0, got)))
+  }
+}
+
 /// A pipe a child writes into, of which the first bytes are kept.
 private final class Capture {
   private(set) var bytes: [UInt8] = []
@@ -485,7 +550,7 @@ private final class Input {
   let file: Descriptor
 
   init(_ bytes: [UInt8], _ operation: String) throws(SystemError) {
-    file = Descriptor(owning: try check(operation) { clinux_memfd_create("input") })
+    file = Descriptor(owning: try check(operation) { clinux_memfd_create("input", 1 /* MFD_CLOEXEC */) })
     try file.writeAll(bytes, operation)
     try check(operation) { lseek(file.number, 0, SEEK_SET) }
   }

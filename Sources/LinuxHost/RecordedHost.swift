@@ -197,6 +197,12 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
   func launch(_ command: Command) throws(SystemError) -> Process {
     try done("launch \(words(command))", show) { () throws(SystemError) in try host.processes.launch(command) }
   }
+  func output(of launched: Process) -> [UInt8] { host.processes.output(of: launched) }
+  func family(of launched: Process) throws(SystemError) -> [Process] {
+    try seen("children of process \(launched.pid)", { $0.map(show).joined(separator: ", ") }) { () throws(SystemError) in
+      try host.processes.family(of: launched)
+    }
+  }
   func awaitLaunches(before deadline: Instant) throws(SystemError) {
     try seen("launches under way", { "none" }) { () throws(SystemError) in try host.processes.awaitLaunches(before: deadline) }
   }

@@ -32,7 +32,7 @@ public func run<Agent: ResourceAgent>(_: Agent.Type) -> Never {
   }
 
   let log = LinuxLog(environment: request.environment, type: request.type, instance: request.instance, action: request.actionName)
-  let host = Host(log: log, processes: processes, clock: clock).recorded
+  let host = Host(log: log, processes: processes, clock: clock, until: request.deadline(from: start)).recorded
   let outcome = perform(Agent.self, request, on: host, from: start)
   if outcome.isFailure {
     log.recordFailure(status: outcome.status.rawValue, reason: outcome.reason ?? outcome.status.name)
@@ -79,11 +79,11 @@ extension Host {
   public static var silent: Host { Host(log: Silence(), processes: LinuxProcesses(), clock: LinuxClock()) }
 
   /// This machine.
-  fileprivate init(log: any Log, processes: LinuxProcesses, clock: LinuxClock) {
+  fileprivate init(log: any Log, processes: LinuxProcesses, clock: LinuxClock, until deadline: Instant? = nil) {
     let files = LinuxFiles()
     self.init(
       network: LinuxNetwork(processes: processes), packetFilter: LinuxPacketFilter(), processes: processes,
-      units: LinuxUnits(files: files, clock: clock), files: files, sockets: LinuxSockets(), clock: clock,
+      units: LinuxUnits(files: files, clock: clock, until: deadline), files: files, sockets: LinuxSockets(), clock: clock,
       cluster: LinuxCluster(processes: processes, clock: clock), events: LinuxEvents(), log: log)
   }
 }
@@ -111,15 +111,16 @@ private func finish(_ outcome: Outcome, _ request: Request) -> Never {
   exit(outcome.status.rawValue)
 }
 
-/// At most 128 bytes and a newline: Pacemaker cuts there, and would cut in the middle of a character.
+/// Plain text of at most 128 bytes and a newline: Pacemaker cuts there, and would cut in the middle of a character.
 func reasonLine(_ reason: String, prefix: String) -> [UInt8] {
-  let oneLine = String(reason.map { $0.isNewline || ($0.asciiValue ?? 32) < 32 ? " " : $0 })
-  var line = prefix + oneLine
-  if line.utf8.count > 128 {
-    while line.utf8.count > 125 { line.removeLast() }
-    line += "..."
+  var line = Array((prefix + reason.plain).utf8)
+  if line.count > 128 {
+    var end = 125
+    // What comes next is the rest of a character.
+    while end > 0, line[end] & 0xc0 == 0x80 { end -= 1 }
+    line = Array(line[..<end]) + Array("...".utf8)
   }
-  return Array(line.utf8) + [UInt8(ascii: "\n")]
+  return line + [UInt8(ascii: "\n")]
 }
 
 func writeAll(_ bytes: [UInt8], to descriptor: Int32) {

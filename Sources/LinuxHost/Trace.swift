@@ -25,13 +25,16 @@ final class Trace {
         target = 2
         isOurs = false
       } else if file.hasPrefix("/") {
-        target = try Self.open(file, 0)
+        // The devices that stand for standard streams are links.
+        target = try Self.open(file, file.hasPrefix("/dev/") ? 0 : O_NOFOLLOW)
         isOurs = true
       } else {
         let root = environment["OCF_RESKEY_trace_dir"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "/var/lib/heartbeat/trace_ra"
         let directory = "\(root)/\(type)"
         try LinuxFiles().makeDirectory(directory, mode: 0o755)
-        target = try Self.open("\(directory)/\(instance).\(action).\(timestamp())", O_NOFOLLOW)
+        // In a folder that others can write to, it may be a link of theirs.
+        let opened = try Descriptor(opening: directory, O_PATH | O_DIRECTORY | O_NOFOLLOW, operation: "opening trace directory \(directory)")
+        target = try Self.open("\(instance).\(action).\(timestamp())", O_NOFOLLOW, at: opened.number)
         isOurs = true
       }
     } catch {
@@ -48,9 +51,9 @@ final class Trace {
     writeAll(Array("+\(milliseconds(record.after)) ms \(record.level) \(record.message)\n".utf8), to: target)
   }
 
-  private static func open(_ path: String, _ flags: Int32) throws(SystemError) -> Int32 {
+  private static func open(_ path: String, _ flags: Int32, at directory: Int32 = AT_FDCWD) throws(SystemError) -> Int32 {
     try check("opening trace file \(path)") {
-      clinux_open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | flags, 0o600)
+      clinux_openat(directory, path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | flags, 0o600)
     }
   }
 

@@ -56,14 +56,8 @@ struct SessionReport {
   }
 }
 
-/// For a terminal: what would steer it, or turn its text around, becomes a question mark; long names are cut.
+/// For a terminal; long names are cut.
 private func shown(_ text: String) -> String {
-  var result = ""
-  for scalar in text.unicodeScalars.prefix(64) {
-    switch scalar.properties.generalCategory {
-    case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: result += "?"
-    default: result.unicodeScalars.append(scalar)
-    }
-  }
+  let result = String(String.UnicodeScalarView(text.unicodeScalars.prefix(64))).plain
   return result.isEmpty ? "-" : result
 }

@@ -263,7 +263,7 @@ final class SyncGateway {
     let node = SyncGateway()
     node.exitsAtOnce = true
     let before = node.machine.clock.now
-    #expect(node.perform("start") == Outcome(.genericError, "starting conntrackd: it exited at once; its log says why"))
+    #expect(node.perform("start") == Outcome(.genericError, "starting conntrackd: it exited at once; its log says why (journalctl -t conntrack-tools)"))
     #expect(node.machine.clock.now - before < .milliseconds(100))
   }
 

@@ -491,7 +491,7 @@ final class Outlook {
     #expect(world.perform("monitor") == Outcome(.genericError, "the prober (pid \(prober.pid)) hangs: its last report is 12 s old"))
     world.report(by: prober)
     world.machine.processes.table[0].state = "T"
-    #expect(world.perform("monitor").reason == "the prober (pid \(prober.pid)) is suspended")
+    #expect(world.perform("monitor").reason == "the prober (pid \(prober.pid)) is suspended (SIGSTOP)")
     world.machine.processes.table[0].state = "S"
     // Another process's report says nothing of this one.
     world.report(by: Process(pid: prober.pid, startTime: prober.startTime + 1, executable: "/agent", arguments: []))
@@ -545,7 +545,7 @@ final class Outlook {
       world.machine.processes.vanish(process.pid)
       return process
     }
-    #expect(world.perform("start").reason == "starting agent: it exited at once; its log says why")
+    #expect(world.perform("start").reason == "starting agent: it exited at once; its log says why (journalctl -t 'probe(path)')")
     #expect(world.perform("monitor").status == .notRunning)
   }
 

@@ -110,7 +110,7 @@ import Testing
 
     let halted = World(running: true)
     halted.machine.processes.table[0].state = "T"
-    #expect(halted.perform("monitor") == Outcome(.genericError, "charon-systemd (pid 1001) is stopped by a signal"))
+    #expect(halted.perform("monitor") == Outcome(.genericError, "charon-systemd (pid 1001) is suspended (SIGSTOP)"))
   }
 
   @Test func withoutSocketIsFailed() {
@@ -459,7 +459,7 @@ import Testing
       return process
     }
     let begin = world.machine.clock.now
-    #expect(world.perform("start").reason == "starting charon-systemd: it exited at once; its log says why")
+    #expect(world.perform("start").reason == "starting charon-systemd: it exited at once; its log says why (journalctl -t charon-systemd)")
     #expect(world.machine.clock.now - begin < .seconds(1))
   }
 

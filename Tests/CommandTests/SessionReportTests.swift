@@ -37,7 +37,7 @@ import Testing
 
   /// A user's name is the user's choice.
   @Test(arguments: [
-    ("a\u{1b}[2Jb", "a?[2Jb", #""a\u001b[2Jb""#), ("a\nb", "a?b", #""a\u000ab""#), ("a\"b\\", "a\"b\\", #""a\"b\\""#),
+    ("a\u{1b}[2Jb", "a?[2Jb", #""a\u001b[2Jb""#), ("a\nb", "a b", #""a\u000ab""#), ("a\"b\\", "a\"b\\", #""a\"b\\""#),
     ("a\u{202e}b", "a?b", "\"a\u{202e}b\""), ("", "-", #""""#), ("\u{0}", "?", #""\u0000""#),
   ]) func namesThatWouldDoSomething(name: String, shown: String, json: String) {
     var session = Self.alice

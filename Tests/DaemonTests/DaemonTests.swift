@@ -29,9 +29,10 @@ import Testing
     return machine
   }
 
-  func call(_ machine: InMemoryMachine, seconds: Int = 20, instance: String = "w", action: String = "start") -> Call {
+  func call(_ machine: InMemoryMachine, seconds: Int = 20, instance: String = "w", action: String = "start", _ settings: [String: String] = [:]) -> Call {
     let request = Request(
-      arguments: ["watch", action], environment: ["OCF_RESOURCE_INSTANCE": instance, "OCF_RESOURCE_TYPE": "watch"])
+      arguments: ["watch", action],
+      environment: ["OCF_RESOURCE_INSTANCE": instance, "OCF_RESOURCE_TYPE": "watch"].merging(settings) { $1 })
     return Call(host: machine.host, request: request, deadline: machine.clock.now + .seconds(seconds))
   }
 
@@ -134,7 +135,40 @@ import Testing
 
   @Test func instanceNamesStayInTheDirectory() {
     let request = Request(arguments: [], environment: ["OCF_RESOURCE_TYPE": "t", "OCF_RESOURCE_INSTANCE": "../../etc/x:0"])
-    #expect(DaemonRole.path(for: request) == "/run/resource-agents/vpnha-t-.._.._etc_x.role")
+    #expect(DaemonRole.path(for: request) == "/run/resource-agents/vpnha-t-.._.._etc_x-ba13125025bb106d.role")
+  }
+
+  /// Each id has records of its own, and each name fits, with what is written beside it.
+  @Test func everyInstanceHasItsOwnRecord() {
+    let ids = ["a", "a_b", "a:b", "a.b", "ä", "ö", "a/b", String(repeating: "x", count: 300), String(repeating: "x", count: 301)]
+    let paths = ids.map { DaemonRole.path(for: Request(arguments: [], environment: ["OCF_RESOURCE_TYPE": "t", "OCF_RESOURCE_INSTANCE": $0])) }
+    #expect(Set(paths).count == ids.count)
+    #expect(paths[0] == "/run/resource-agents/vpnha-t-a.role" && paths[2] == "/run/resource-agents/vpnha-t-a:b.role")
+    for path in paths {
+      let name = path.dropFirst("/run/resource-agents/".count)
+      #expect(!name.contains("/") && ".\(name).4194304.new".utf8.count <= 255)
+    }
+  }
+
+  /// The monitor's reason; nobody is missed where nobody was started, or somebody stopped it.
+  @Test func aDaemonThatIsGoneIsMissed() throws {
+    let machine = world()
+    func words(_ settings: [String: String] = ["OCF_RESKEY_CRM_meta_interval": "10000"], action: String = "monitor") -> String? {
+      daemon().obituary(call(machine, action: action, settings))
+    }
+    #expect(words() == nil)
+    let process = try daemon().start(call(machine)) { _ in true }
+    #expect(words() == nil)
+    machine.processes.vanish(process.pid)
+    #expect(words() == "watchd (pid 1001) is gone, and the cluster did not stop it: see journalctl -t watchd")
+    #expect(words([:]) == nil)
+    #expect(words(action: "demote") == nil)
+    // Its number is another's now.
+    machine.processes.table = [Process(pid: process.pid, startTime: 1, executable: Self.binary, arguments: [])]
+    #expect(words() != nil)
+    machine.processes.table = []
+    try daemon().stop(call(machine))
+    #expect(words() == nil)
   }
 
   // MARK: Starting
@@ -160,7 +194,7 @@ import Testing
     let begin = machine.clock.now
     #expect(
       reason { () throws(OCFError) in try daemon().start(call(machine)) { _ in false } }
-        == "starting watchd: it exited at once; its log says why")
+        == "starting watchd: it exited at once; its log says why (journalctl -t watchd)")
     #expect(machine.clock.now - begin < .seconds(1))
   }
 
@@ -173,6 +207,69 @@ import Testing
     #expect(reason { () throws(OCFError) in try daemon().start(call(machine)) { _ throws(OCFError) in throw .failed("why") } } == "why")
     #expect(machine.processes.table.isEmpty)
     #expect(machine.files.text(at: "/run/resource-agents/vpnha-watch-w.role") == nil)
+  }
+
+  /// What a daemon says that does not start: on its streams, when it is asked aloud, or in the journal.
+  @Test func lastWordsAreQuoted() {
+    func words(systemd: Bool = false, rehearsal: [String]? = nil, _ prepare: @escaping (InMemoryMachine, Process) -> Void) -> String {
+      let machine = world(systemd: systemd)
+      machine.processes.launches[Self.binary] = { _ in
+        let process = machine.processes.appear(Self.binary, ["-c", "/etc/watch.conf"])
+        prepare(machine, process)
+        machine.processes.vanish(process.pid)
+        return process
+      }
+      let daemon = Daemon(Self.binary, package: "watch", unit: nil, launcher: .direct, rehearsal: rehearsal)
+      return reason { () throws(OCFError) in try daemon.start(call(machine)) { _ in false } }
+    }
+    #expect(
+      words { machine, process in
+        machine.processes.outputs[process.pid] = "[Sat Nov 28 11:57:39 2026] (pid=46) [ERROR] parsing line (12): syntax\u{9b}31m error\n\n"
+      } == "starting watchd: parsing line (12): syntax?31m error")
+    #expect(
+      words { machine, process in
+        machine.processes.outputs[process.pid] = "hello\nwatchd[52]: one\nwatchd[52]: two\n[x] three\nfour"
+      } == "starting watchd: one; two; three; four")
+    #expect(
+      words(rehearsal: ["-D"]) { machine, _ in
+        machine.processes.whenRun(Self.binary) { command throws(SystemError) in
+          CommandResult(.exited(1), error: Array("watchd[7]: \(command.arguments.joined()): unknown field 'x'\n".utf8))
+        }
+      } == "starting watchd: -D: unknown field 'x'")
+    #expect(
+      words(systemd: true) { machine, process in
+        machine.processes.whenRun("/usr/bin/journalctl") { command throws(SystemError) in
+          CommandResult(.exited(0), output: Array((command.arguments.contains("_PID=\(process.pid)") ? "no such socket\n" : "").utf8))
+        }
+      } == "starting watchd: no such socket")
+    #expect(words(systemd: true) { _, _ in } == "starting watchd: it exited at once; its log says why (journalctl -t watchd)")
+  }
+
+  /// A script is not found again by its path, and what it leaves is nobody's.
+  @Test func aWrapperIsRefusedAndEndedAsAWhole() {
+    let machine = world()
+    machine.processes.launches[Self.binary] = { command in
+      let wrapper = machine.processes.appear("/usr/bin/dash", [command.path] + command.arguments)
+      machine.processes.appear("/usr/sbin/real", parent: wrapper.pid)
+      return wrapper
+    }
+    #expect(
+      reason { () throws(OCFError) in try daemon().start(call(machine)) { _ in true } }
+        == "binary: /usr/sbin/watchd runs /usr/bin/dash: name the daemon itself")
+    #expect(machine.processes.table.isEmpty)
+  }
+
+  @Test func whatALaunchedDaemonStartedEndsWithAStartThatFails() {
+    let machine = world()
+    machine.processes.launches[Self.binary] = { command in
+      let process = machine.processes.appear(Self.binary, command.arguments)
+      machine.processes.makeStubborn(machine.processes.appear("/bin/helper", parent: process.pid))
+      return process
+    }
+    #expect(
+      reason { () throws(OCFError) in try daemon().start(call(machine, seconds: 1)) { _ in false } }
+        == "starting watchd: pid 1001 is not ready in time")
+    #expect(machine.processes.table.isEmpty)
   }
 
   @Test func missingProgramNamesItsPackage() {

@@ -82,7 +82,7 @@ import Testing
     #expect(lines.count == 2)
     // Nov 24 14:25:33  vip(vip0)[123]:    INFO: …
     #expect(lines[0].hasSuffix("  vip(vip0)[\(getpid())]:    INFO: adding 192.0.2.1/24 to eth0"))
-    #expect(lines[1].hasSuffix(":    ERROR: two lines [31m"))
+    #expect(lines[1].hasSuffix(":    ERROR: two lines?[31m"))
   }
 
   @Test func debugLinesWhenTheClusterDebugs() throws {
@@ -161,12 +161,30 @@ import Testing
   }
 
   @Test func lines() {
-    #expect(oneLine("a\nb\tc\u{7f}") == "a b c ")
+    #expect(oneLine("a\nb\tc\u{7f}") == "a b c?")
     #expect(oneLine(String(repeating: "x", count: 5000)).utf8.count == 1003)
+    #expect(oneLine("\u{9b}31m\u{202e}ü") == "?31m?ü")
     #expect(isJournalField("VPNHA_ADDRESS2"))
     for bad in ["", "_PID", "1A", "lower", "A B", String(repeating: "A", count: 65)] { #expect(!isJournalField(bad)) }
     #expect(milliseconds(.microseconds(1_002_003)) == "1002.003")
     #expect(milliseconds(.seconds(-1)) == "0.000")
+  }
+
+  /// Foreign text steers no terminal: not by C0 or C1 controls, nor by marks that turn its direction.
+  @Test func foreignTextIsPlain() {
+    #expect("10.77.0.1 port 1701 is taken by /tmp/p\u{9b}31mX\u{202e} (pid 25)".plain == "10.77.0.1 port 1701 is taken by /tmp/p?31mX? (pid 25)")
+    #expect("a\u{1b}[2J\u{0}\u{7f}\u{85}\r\n\tb\u{2028}c".plain == "a?[2J??    b c")
+    #expect("\u{200b}\u{feff}\u{e000}\u{2066}".plain == "????")
+    #expect("plain ~ grün 漢字 🇩🇪 e\u{301}".plain == "plain ~ grün 漢字 🇩🇪 e\u{301}")
+  }
+
+  @Test func aReasonIsOneLineOf128Bytes() {
+    #expect(reasonLine("a\nb\u{9b}", prefix: "p:") == Array("p:a b?\n".utf8))
+    for (letter, count) in [("x", 108), ("ü", 54), ("漢", 36), ("🇩", 27)] as [(String, Int)] {
+      let line = String(decoding: reasonLine(String(repeating: letter, count: 100_000), prefix: "ocf-exit-reason: "), as: UTF8.self)
+      #expect(line == "ocf-exit-reason: " + String(repeating: letter, count: count) + "...\n")
+    }
+    #expect(reasonLine(String(repeating: "x", count: 128), prefix: "").count == 129)
   }
 
   // MARK: Trace
@@ -183,6 +201,18 @@ import Testing
     #expect(lines[0].hasPrefix("vip(vip0)[\(getpid())] start, 20"))
     #expect(lines[1].hasPrefix("+") && lines[1].hasSuffix(" ms debug observed: stopped"))
     #expect(lines[2].hasSuffix(" ms info adding 192.0.2.1/24 to eth0"))
+  }
+
+  /// In a folder of somebody else's the folder for the agent may be his as well.
+  @Test func aTraceFollowsNoLink() throws {
+    try files.makeDirectory(scratch["elsewhere"], mode: 0o755)
+    try scratch.put("kept", at: "target")
+    symlink(scratch["elsewhere"], scratch["vip"])
+    symlink(scratch["target"], scratch["file"])
+    log(["OCF_RESKEY_trace_ra": "1", "OCF_RESKEY_trace_dir": scratch.path]).debug("x")
+    log(["OCF_RESKEY_trace_ra": "1", "OCF_RESKEY_trace_file": scratch["file"]]).debug("x")
+    #expect(try files.entries(of: scratch["elsewhere"]) == [])
+    #expect(try text(scratch["target"]) == "kept")
   }
 
   @Test func traceFiles() throws {

@@ -117,10 +117,12 @@ import Testing
 
     let files = LinuxFiles()
     let root = "/proc/\(process.pid)"
-    for number in 0...2 {
-      var target = stat()
-      #expect(stat("\(root)/fd/\(number)", &target) == 0 && target.st_rdev == 0x103, "not /dev/null")
-    }
+    var target = stat()
+    #expect(stat("\(root)/fd/0", &target) == 0 && target.st_rdev == 0x103, "not /dev/null")
+    // What it writes is kept in memory.
+    var output = stat()
+    #expect(stat("\(root)/fd/1", &target) == 0 && stat("\(root)/fd/2", &output) == 0)
+    #expect(target.st_ino == output.st_ino && target.st_nlink == 0 && target.st_size == 65_536)
     // posix_spawn returns when the new image is mapped, a moment before the kernel is done with it.
     try until("running sleep") { try processes.process(process.pid)?.state == "S" }
     try until("only three descriptors") { try files.entries(of: "\(root)/fd") == ["0", "1", "2"] }
@@ -131,6 +133,40 @@ import Testing
     let environment = String(decoding: try #require(try files.read("\(root)/environ", limit: 65_536)), as: UTF8.self)
     #expect(
       environment.split(separator: "\0") == ["GREETING=hello", "LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"])
+  }
+
+  /// A daemon that talks on is not stopped, nor kept waiting, and takes no more memory for it.
+  @Test func whatALaunchedDaemonSaysIsKept() throws {
+    func output(_ text: String) throws -> String {
+      let process = try processes.launch(Command("/bin/sh", ["-c", text]))
+      try until("it has ended") { try !processes.isAlive(process) }
+      defer { waitpid(process.pid, nil, 0) }
+      return String(decoding: processes.output(of: process), as: UTF8.self)
+    }
+    #expect(try output("echo one; echo two >&2; exec /bin/echo three") == "one\ntwo\nthree\n")
+    #expect(try output("exit 1") == "")
+    let much = try output("seq 1000000; echo $? >\(scratch["status"])")
+    #expect(much.hasPrefix("1\n2\n3\n") && much.utf8.count <= 65_536)
+    #expect(try LinuxFiles().read(scratch["status"], limit: 9) == Array("1\n".utf8))
+    #expect(try processes.output(of: processes.current()) == [])
+  }
+
+  @Test func theFamilyOfALaunchedProcess() throws {
+    // One child of the session, one with a session of its own, and one whose parent has gone.
+    let script = try scratch.script("family", "sleep 300 & setsid sleep 301 & (sleep 302 &) ; echo ready >\(scratch["ready"]); wait")
+    let process = try processes.launch(Command(script))
+    let other = try sleeper()
+    try until("all sleep") {
+      let names = try processes.family(of: process).map { $0.arguments.suffix(2).joined(separator: " ") }
+      return Set(names).isSuperset(of: ["sleep 300", "sleep 301", "sleep 302"])
+    }
+    let family = try processes.family(of: process)
+    #expect(family.first?.pid == process.pid && family.count == 4)
+    #expect(!family.contains { $0.pid == other.pid || $0.pid == getpid() })
+    for process in family + [other] { try processes.signal(.kill, to: process) }
+    try until("none is left") { try processes.family(of: process).isEmpty }
+    waitpid(process.pid, nil, 0)
+    waitpid(other.pid, nil, 0)
   }
 
   @Test func launchSaysWhyItCannot() throws {

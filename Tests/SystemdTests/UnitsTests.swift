@@ -118,6 +118,17 @@ final class UnitsTests {
     #expect(failure { _ = try units.start("good.service", before: clock.now) }?.errno == .timedOut)
   }
 
+  /// A stop asks several times, and has a daemon to end inside its time.
+  @Test func aManagerThatSaysNothingIsNotWaitedForAgainAndAgain() throws {
+    let units = LinuxUnits(files: files, clock: clock, root: "\(directory)/run", patience: .seconds(60), until: clock.now + .seconds(6))
+    let began = clock.now
+    #expect(failure { _ = try units.unit("silent.service") }?.errno == .timedOut)
+    #expect((.milliseconds(1900) ... .seconds(4)).contains(clock.now - began))
+    for _ in 0..<3 { #expect(failure { _ = try units.unit("silent.service") }?.errno == .timedOut) }
+    #expect(clock.now - began < .seconds(6))
+    #expect(try units.unit("good.service").mainPID == 4711)
+  }
+
   @Test func aBrokenConnectionIsMadeAnew() throws {
     #expect(failure { _ = try units.start("drop.service", before: soon()) } != nil)
     #expect(try units.start("good.service", before: soon()).isDone)

@@ -70,7 +70,7 @@ struct Conntrackd: ResourceAgent {
     }
     let isPromoted = try isPromoted(process, call)
     do throws(OCFError) {
-      if process.isStopped { throw .failed("conntrackd (pid \(process.pid)) is suspended") }
+      if process.isStopped { throw .failed("conntrackd (pid \(process.pid)) is suspended (SIGSTOP)") }
       guard let configuration = try readConfiguration(call) else { throw .failed("config: \(config) has gone") }
       let socket = ConntrackSocket(configuration.socketPath)
       let statistics = try answer(call.within(Self.patience), process) { call throws(ConntrackError) in
@@ -127,7 +127,7 @@ extension Conntrackd {
   func daemon(_ call: Call) -> Daemon {
     Daemon(
       binaryPath(call), package: "conntrackd", unit: unit, launcher: launcher, arguments: ["-C", config.description],
-      isOurs: isOurs)
+      identifier: "conntrack-tools", isOurs: isOurs)
   }
 
   func found(_ call: Call) throws(OCFError) -> Process? {
@@ -171,10 +171,7 @@ extension Conntrackd {
   }
 
   /// `/run/resource-agents/vpnha-TYPE-INSTANCE.NAME`, beside the role record.
-  func notePath(_ name: String, _ call: Call) -> String {
-    let path = DaemonRole.path(for: call.request)
-    return path.hasSuffix(".role") ? "\(path.dropLast(5)).\(name)" : "\(path).\(name)"
-  }
+  func notePath(_ name: String, _ call: Call) -> String { DaemonRole.path(for: call.request, name) }
 }
 
 extension Conntrackd: WatchingAgent {

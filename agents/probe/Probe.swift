@@ -143,7 +143,7 @@ struct PathProbe: ResourceAgent {
     let prober = try prober(call)
     let process = try attempt("looking for the prober") { () throws(SystemError) in try prober.find(call) }
     guard let process else { return .stopped }
-    if process.isStopped { return .failed("the prober (pid \(process.pid)) is suspended") }
+    if process.isStopped { return .failed("the prober (pid \(process.pid)) is suspended (SIGSTOP)") }
     guard let report = try report(of: process, call) else {
       return .failed("the prober (pid \(process.pid)) has not reported anything")
     }
@@ -187,6 +187,7 @@ struct PathProbe: ResourceAgent {
     return Daemon(
       program, package: "vpnha", unit: nil, launcher: .direct, arguments: arguments,
       environment: environment.merging(["OCF_RESOURCE_TYPE": call.request.type]) { $1 },
+      identifier: "'\(call.request.type)(\(call.request.instance))'",
       isOurs: { Array($0.arguments.dropFirst()) == arguments })
   }
 

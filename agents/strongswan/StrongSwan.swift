@@ -87,7 +87,7 @@ struct StrongSwan: ResourceAgent {
     else { return daemon.revival(call).map { .failed($0) } ?? .stopped }
     let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
     if process.isStopped {
-      return .failed("\(daemon.name) (pid \(process.pid)) is stopped by a signal", promoted: isPromoted)
+      return .failed("\(daemon.name) (pid \(process.pid)) is suspended (SIGSTOP)", promoted: isPromoted)
     }
     do throws(VICIError) {
       let charon = try connect(call, within: patience(for: call))

@@ -11,19 +11,11 @@ extension VirtualIP {
     case loopback
   }
 
-  private static let directory = "/run/resource-agents"
-
-  /// `/run/resource-agents/vpnha-TYPE-INSTANCE.RECORD`
-  private func path(_ record: Record, _ call: Call) -> String {
-    let name = "\(call.request.type)-\(call.request.instance)".map {
-      $0.isASCII && ($0.isLetter || $0.isNumber || "-_.:".contains($0)) ? $0 : "_"
-    }
-    return "\(Self.directory)/vpnha-\(String(name)).\(record.rawValue)"
-  }
+  private func path(_ record: Record, _ call: Call) -> String { call.request.recordPath(record.rawValue) }
 
   /// Names the address, so that a record for another one is not about this resource.
   func writeRecord(_ record: Record, _ text: String, _ call: Call) throws(SystemError) {
-    try call.host.files.makeDirectory(Self.directory, mode: 0o755)
+    try call.host.files.makeDirectory(Request.recordDirectory, mode: 0o755)
     try call.host.files.replace(path(record, call), with: Array("\(ip) \(text)\n".utf8), mode: 0o600)
   }
 

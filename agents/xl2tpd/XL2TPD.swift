@@ -151,7 +151,7 @@ struct XL2TPD: ResourceAgent {
   /// That the daemon's loop turns. A monitor of one that is suspended waits for it all the same: a tracer or a debugger stops a
   /// process for moments. An action that has to get somewhere does not.
   private func checkLoop(of process: Process, _ call: Call) throws(OCFError) {
-    let suspended = OCFError.failed("xl2tpd (pid \(process.pid)) is suspended")
+    let suspended = OCFError.failed("xl2tpd (pid \(process.pid)) is suspended (SIGSTOP)")
     let isMonitor = call.request.action == .monitor
     if process.isStopped, !isMonitor { throw suspended }
     do throws(OCFError) { try ping(call.within(isMonitor ? Self.patience : Self.impatience)) } catch {
@@ -274,7 +274,7 @@ extension XL2TPD {
       binary.description, package: "xl2tpd", unit: unit, launcher: launcher,
       arguments: [
         "-D", "-l", "-c", config.description, "-p", pidfile.description, "-C", control.description,
-      ], isOurs: isOurs)
+      ], rehearsal: ["-D", "-c", config.description, "-p", pidfile.description, "-C", control.description], isOurs: isOurs)
   }
 
   /// Whether its arguments name our configuration, or name none and ours is the one it takes then.
