@@ -339,7 +339,7 @@ private enum Last {
     let (table, loaded) = (node.machine.packetFilter.tables, node.contents)
     node.perform("stop")
     #expect(node.machine.packetFilter.tables.isEmpty)
-    for _ in 0..<2 { #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success)) }
+    for _ in 0..<2 { #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success, reason)) }
     #expect(node.machine.packetFilter.tables.map(\.comment) == table.map(\.comment) && node.contents == loaded)
     let runs = node.scripts.count
     for interval in [10_000, 0] {
@@ -368,8 +368,8 @@ private enum Last {
       let (tables, loaded) = (node.machine.packetFilter.tables, node.contents)
       let parameters: [String: String?] = ["extra": Last.extra]
       #expect(node.perform("monitor", parameters).reason?.hasPrefix("loaded rules are out of date") == true)
-      node.perform("reload-agent", parameters)
-      #expect(node.warnings.last?.contains(":7-10: Error: syntax error") == true)
+      #expect(node.perform("reload-agent", parameters).status == .success)
+      #expect(node.warnings.contains { $0.contains(":7-10: Error: syntax error") }, "all that nft says is in the log")
       #expect(node.machine.packetFilter.tables == tables && node.contents == loaded)
       #expect(node.perform("monitor", parameters) == Outcome(.success, Last.refused))
       node.machine.files.put("chain extra_input { accept; }\n", at: Last.extra)
@@ -398,7 +398,7 @@ private enum Last {
     let loaded = node.contents
     node.contents.chains[0].rules.removeAll()
     node.machine.packetFilter.members["vpnha draining"] = [SetMember(try #require(IPAddress("203.0.113.50")))]
-    #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success))
+    #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success, Last.refused))
     #expect(node.contents.chains == loaded.chains)
     #expect(node.scripts.last?.contains("elements = { 203.0.113.50 }") == true)
     #expect(node.perform("monitor", ["extra": Last.extra]) == Outcome(.success, Last.refused))
@@ -444,7 +444,7 @@ private enum Last {
     }
     node.machine.files.nodes["/var/lib/vpnha/firewall"]?.status.mode = 0o700
     node.machine.files.nodes[Last.kept] = file
-    #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success))
+    #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success, Last.refused))
     // Of another table it would be another table's rules.
     node.perform("stop")
     #expect(node.perform("start", ["extra": Last.extra, "table": "other"]).status == .genericError)
@@ -467,7 +467,7 @@ private enum Last {
     #expect(script.contains("udp dport 1703 jump l2tp\n") && script.contains("udp sport 1703 oifname != \"lo\" rt ipsec missing counter drop\n"))
     #expect(!script.contains("1701"))
     #expect(node.warnings.last?.contains("UDP 1703") == true)
-    #expect(node.perform("start", ["port": "0"]).status == .misconfigured)
+    #expect(node.perform("start", ["port": "0"]).status == .genericError)
   }
 
   @Test("Another client's source is dropped before any rule that accepts, the operator's included")
