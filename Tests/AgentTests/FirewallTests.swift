@@ -339,7 +339,8 @@ private enum Last {
     let (table, loaded) = (node.machine.packetFilter.tables, node.contents)
     node.perform("stop")
     #expect(node.machine.packetFilter.tables.isEmpty)
-    for _ in 0..<2 { #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success, reason)) }
+    #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success, reason))
+    #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success), "it runs")
     #expect(node.machine.packetFilter.tables.map(\.comment) == table.map(\.comment) && node.contents == loaded)
     let runs = node.scripts.count
     for interval in [10_000, 0] {
