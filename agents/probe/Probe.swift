@@ -47,7 +47,10 @@ struct PathProbe: ResourceAgent {
     "Next hops to ask by ARP", "For IPv6 addresses by neighbour solicitation. Answered also by hosts that do not answer pings.",
     reloadable: true)
   var arp: [IPAddress] = []
-  @Parameter("The interface for ARP", "The one the neighbours are on. Required with arp.", reloadable: true) var nic = ""
+  @Parameter(
+    "The interface for ARP and link-local addresses", "The one the neighbours are on. Required with arp and for fe80:: addresses.",
+    reloadable: true)
+  var nic = ""
   @Parameter("Seconds between two ARP questions", reloadable: true) var arpInterval = 1
   @Parameter("Seconds an ARP question waits", "It is repeated twice within that time.", reloadable: true) var arpTimeout = 1
   @Parameter("When a neighbour is down", "So many of the last so many probes failed.", reloadable: true)
@@ -106,6 +109,9 @@ struct PathProbe: ResourceAgent {
     }
     guard groups.joined().count <= 64 else { throw .misconfigured("ping: more than 64 targets") }
     if !arp.isEmpty, nic.isEmpty { throw .misconfigured("nic: is required with arp") }
+    if nic.isEmpty, (groups.joined() + [watchedAddress].compactMap(\.self)).contains(where: \.isOnALink) {
+      throw .misconfigured("nic: is required for a link-local address")
+    }
     if !radius.isEmpty, radiusSecretFile == nil { throw .misconfigured("radius_secret_file: is required with radius") }
     if !ike.isEmpty, ikePorts.isEmpty { throw .misconfigured("ike_ports: expected at least one port") }
     for (kind, interval, timeout) in [
@@ -130,7 +136,7 @@ struct PathProbe: ResourceAgent {
 
   func checkNode(_ call: Call) throws(OCFError) {
     try prober(call).checkInstalled(call)
-    if !arp.isEmpty {
+    if !nic.isEmpty {
       let link = try attempt("nic") { () throws(SystemError) in try call.host.network.link(named: nic) }
       guard link != nil else { throw .wrongHere("nic: there is no interface \(nic)") }
     }
@@ -154,7 +160,7 @@ struct PathProbe: ResourceAgent {
     // The cluster forgets attributes when it restarts around a running resource, and then probes.
     if call.request.isProbe, call.request.action == .monitor { publish(report, call) }
     // Outside a cluster nobody has to be told.
-    if let untold = report.untold, call.request.nodeName != nil { return .degraded("the cluster cannot be told: \(untold)") }
+    if let untold = report.untold, call.request.nodeName != nil { return .degraded("cannot set the node attribute: \(untold)") }
     return report.troubles.first.map { .degraded($0) } ?? .running
   }
 
