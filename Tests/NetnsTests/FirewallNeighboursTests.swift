@@ -127,6 +127,13 @@ import Testing
       await 40 refused
       refused | sed 's/^/RISK /'
       serves $here && echo STAYED
+      # The monitoring hears of the risk, and that it is over when the file is mended.
+      risk() { grep '"attribute_name":"vpnha-risk-firewall"' /mnt/alerts | grep -- "\"summary\":\"$here: firewall is $1"; }
+      await 20 risk 'at risk since .*; the last good rules are in force"' || { cat /mnt/alerts; exit 7; }
+      on $here cp /run/extra.nft /run/other.nft
+      await 40 risk 'no longer at risk"' || { tail -n 5 /mnt/alerts; exit 8; }
+      echo OVER
+      on $here sh -c 'echo "chain extra_input { nonsense" >/run/other.nft'
       # Without them a node has nothing to load, and gives the service away.
       on moon crm_resource --wait --timeout=30
       on moon crm_resource --cleanup >/dev/null 2>&1
@@ -141,7 +148,7 @@ import Testing
     #expect(succeeded, "\(output)")
     let lines = output.split(separator: "\n").map(String.init)
     func said(_ word: String) -> [String] { lines.filter { $0 == word || $0.hasPrefix("\(word) ") } }
-    #expect(said("ALIKE").count == 1 && said("STAYED").count == 3 && said("MOVED").count == 1 && said("HEARD").count == 1, "\(output)")
+    #expect(said("ALIKE").count == 1 && said("STAYED").count == 3 && said("MOVED").count == 1 && said("HEARD").count == 1 && said("OVER").count == 1, "\(output)")
     #expect(said("DRIFT").contains { $0.contains(" has other rules: compare /run/other.nft and the versions of vpnha") }, "\(output)")
     #expect(said("RISK").contains { $0.contains("; the last good rules are in force") }, "\(output)")
     #expect(said("DEMOTED") == ["DEMOTED 0"] && said("HOLDS") == ["HOLDS 0"], "\(output)")
