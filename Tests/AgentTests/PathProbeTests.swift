@@ -587,9 +587,13 @@ final class Outlook {
     #expect(world.perform("monitor").reason == "the prober (pid \(prober.pid)) has not reported anything")
     world.machine.files.put("nonsense", at: Outlook.reportPath)
     #expect(world.perform("monitor").status == .genericError)
+    world.report(by: prober)
     world.machine.processes.vanish(prober.pid)
-    #expect(world.perform("monitor").status == .notRunning)
+    #expect(
+      world.perform("monitor") == Outcome(.notRunning, "the prober (pid \(prober.pid)) is gone, and no stop ended it (journalctl -t 'probe(path)')"))
+    #expect(world.perform("monitor", interval: 0) == Outcome(.notRunning))
     #expect(world.perform("stop") == Outcome(.success))
+    #expect(world.perform("monitor") == Outcome(.notRunning))
   }
 
   @Test func aProbeRestoresWhatTheClusterForgot() throws {
@@ -625,6 +629,18 @@ final class Outlook {
     #expect(world.perform("reload-agent") == Outcome(.success))
     #expect(try world.prober != before && world.machine.processes.table.count == 1)
     #expect(world.told.isEmpty)
+  }
+
+  @Test(arguments: [
+    (["radius": "198.51.100.20", "radius_secret_file": "/nowhere"], "radius_secret_file: reading /nowhere: no such file or directory (ENOENT)"),
+    (["nic": "eth7"], "nic: there is no interface eth7"),
+  ]) func aReloadThatCannotBeCarriedOutKeepsTheProber(changes: [String: String], reason: String) throws {
+    let world = Outlook()
+    _ = world.perform("start")
+    let before = try world.prober
+    world.parameters.merge(changes) { $1 }
+    #expect(world.perform("reload-agent") == Outcome(.success, reason))
+    #expect(try world.prober == before && world.machine.processes.table.count == 1)
   }
 
   @Test func aProberThatEndsAtOnceFailsTheStart() {

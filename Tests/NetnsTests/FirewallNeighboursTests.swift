@@ -128,7 +128,7 @@ import Testing
       refused | sed 's/^/RISK /'
       serves $here && echo STAYED
       # The monitoring hears of the risk, and that it is over when the file is mended.
-      risk() { grep '"attribute_name":"vpnha-risk-firewall"' /mnt/alerts | grep -- "\"summary\":\"$here: firewall is $1"; }
+      risk() { grep '"attribute_name":"vpnha-risk-firewall"' /mnt/alerts | grep -- '"summary":"'$here": firewall is $1"; }
       await 20 risk 'at risk since .*; the last good rules are in force"' || { cat /mnt/alerts; exit 7; }
       on $here cp /run/extra.nft /run/other.nft
       await 40 risk 'no longer at risk"' || { tail -n 5 /mnt/alerts; exit 8; }

@@ -30,7 +30,7 @@ extension Firewall {
     let bytes = try attempt("looking for the last good rules") { () throws(SystemError) -> [UInt8]? in
       for (path, kind) in [(Self.directory, FileStatus.Kind.directory), (path, .regular)] {
         guard let status = try call.host.files.status(path) else { return nil }
-        guard status.kind == kind, status.owner == 0, status.mode & 0o077 == 0 else {
+        guard status.kind == kind, status.owner == 0, status.mode & 0o022 == 0 else {
           throw SystemError("reading \(path)", .accessDenied, detail: "others than root may write it")
         }
       }

@@ -17,7 +17,7 @@ struct PathProbe: ResourceAgent {
     probe was answered for a while.
 
     Targets of one kind stand in for each other: the path is down when all next hops, all IKE responders or all RADIUS servers \
-    are, and a single one of several is only reported as degraded. The node attribute (vpnha-path) is 1 while the path is up and \
+    are, and a single one of several is only a risk. The node attribute (vpnha-path) is 1 while the path is up and \
     0 while it is down, and is not defined before enough probes were made, nor while the resource is stopped. Use it in a rule \
     that prefers a node for the promoted role unless it is 0, so that what is down for both nodes moves nothing and what is not \
     defined counts for neither:
@@ -26,6 +26,9 @@ struct PathProbe: ResourceAgent {
 
     With vip set, a second attribute (vpnha-path-vip) is 0 while this node does not hold the address, has a path, and gets no \
     answer from the address.
+
+    A question that this node cannot put (a local filter, a source that is not here) says nothing of the path: it is a risk, and \
+    the attribute stays as it is.
     """)
 
   static let startsWithDefaults = false
@@ -164,6 +167,13 @@ struct PathProbe: ResourceAgent {
     return report.troubles.first.map { .degraded($0) } ?? .running
   }
 
+  func obituary(_ call: Call) -> String? {
+    do throws(SystemError) {
+      let report = try call.host.files.read(Report.path(for: call.request), limit: Report.limit).flatMap(Report.init)
+      return report.map { "the prober (pid \($0.pid)) is gone, and no stop ended it (journalctl -t '\(call.request.type)(\(call.request.instance))')" }
+    } catch { return nil }
+  }
+
   /// The last report of exactly this prober.
   private func report(of process: Process, _ call: Call) throws(OCFError) -> Report? {
     let bytes = try attempt("reading the prober's report") { () throws(SystemError) in
@@ -222,7 +232,11 @@ struct PathProbe: ResourceAgent {
 
 extension PathProbe: ReloadableAgent {
   /// The prober begins anew with the changed parameters. Its attribute stays as it is until the new one knows.
-  func reload(_ call: Call) throws(OCFError) { try start(call) }
+  func reload(_ call: Call) throws(OCFError) {
+    // The old one goes on where the new one could not.
+    try checkNode(call)
+    try start(call)
+  }
 }
 
 // MARK: - The secret
