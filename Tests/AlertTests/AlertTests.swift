@@ -108,6 +108,9 @@ import Testing
     #expect(world.entries.map { $0["PRIORITY"] } == ["6"])
     world.deliver(Self.failure.merging(["CRM_alert_status": "1", "CRM_alert_desc": "Cancelled"]) { $1 })
     world.deliver([:])
+    for name in ["master-vip", "fail-count-vip#monitor_10000", "last-failure-vip#monitor_10000", "#feature-set"] {
+      world.deliver(["CRM_alert_kind": "attribute", "CRM_alert_node": "sun", "CRM_alert_attribute_name": name, "CRM_alert_attribute_value": "100"])
+    }
     #expect(world.entries.count == 1 && world.machine.processes.ran.isEmpty)
   }
 

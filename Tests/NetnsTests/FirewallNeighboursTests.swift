@@ -82,6 +82,10 @@ import Testing
       grep -c constraint /mnt/recipe | grep -qx 2
       on moon cibadmin --query >/mnt/cib.xml
       sed 's|^pcs|pcs -f /mnt/cib.xml|' /mnt/recipe | on moon bash -ex
+      # As README has it.
+      sed -n '/^cibadmin --modify --scope alerts/,/^```$/p' \(Story.folder)/../../README.md | grep -v '^```' | sed 's|path="[^"]*"|path="/mnt/vpnha-alert"|' >/mnt/select
+      grep -c select_attributes /mnt/select | grep -qx 1
+      CIB_file=/mnt/cib.xml bash -e /mnt/select
       on moon cibadmin --replace --xml-file /mnt/cib.xml
       serving() { crm | sed -n 's/.*Promoted: \\[ \\(moon\\|sun\\) \\]/\\1/p'; }
       serves() { [ "$(serving)" = "$1" ]; }

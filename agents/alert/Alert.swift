@@ -37,8 +37,12 @@ struct Alert: Equatable {
   func number(_ name: String) -> Int? { values[name].flatMap { Int($0) } }
 
   var isResource: Bool { self["kind"] == "resource" }
-  /// A recurring monitor that was called off is told as an operation that ended, and is none.
-  var isNoise: Bool { isResource && self["status"] == "1" }
+  /// A recurring monitor that was called off is reported as an operation that ended, and is none. Pacemaker's own attributes
+  /// follow what it reports of resources.
+  var isNoise: Bool {
+    isResource && self["status"] == "1"
+      || self["kind"] == "attribute" && ["master-", "fail-count-", "last-failure-", "#"].contains { self["attribute_name"].hasPrefix($0) }
+  }
   /// Whether something ended otherwise than it should have, degraded states included.
   var isFailure: Bool {
     switch self["kind"] {
