@@ -191,11 +191,11 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
     try refuse("sockets.connect(toUnix: \(path))")
   }
   public func connect(
-    toUDP address: IPAddress, port: UInt16, from source: IPAddress?
+    toUDP address: IPAddress, port: UInt16, from source: IPAddress?, on link: Link?
   ) throws(SystemError) -> any DatagramSocket {
     try refuse("sockets.connect(toUDP: \(address) \(port))")
   }
-  public func connect(toICMP address: IPAddress, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
+  public func connect(toICMP address: IPAddress, from source: IPAddress?, on link: Link?) throws(SystemError) -> any DatagramSocket {
     try refuse("sockets.connect(toICMP: \(address))")
   }
   public func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError)
@@ -206,10 +206,6 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   public func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
     try refuse("sockets.wait(for: \(sockets.count))")
   }
-  public func connect(toTCP address: IPAddress, port: UInt16, before deadline: Instant) throws(SystemError) -> any ByteStream {
-    try refuse("sockets.connect(toTCP: \(address) \(port))")
-  }
-  public func addresses(of name: String) throws(SystemError) -> [IPAddress] { try refuse("sockets.addresses(of: \(name))") }
   public func overhear(udpTo address: IPAddress, port: UInt16) throws(SystemError) -> any DatagramSocket {
     try refuse("sockets.overhear(udpTo: \(address) \(port))")
   }
