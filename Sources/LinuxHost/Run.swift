@@ -106,17 +106,19 @@ extension Outcome {
 /// Writes the one reason line and ends the process.
 private func finish(_ outcome: Outcome, _ request: Request) -> Never {
   if let reason = outcome.reason {
-    writeAll(reasonLine(reason, prefix: request.reasonPrefix), to: 2)
+    // `vpnha run` shows a person all of it.
+    let limit = request.environment["VPNHA_RUN"] == nil ? 128 : 4096
+    writeAll(reasonLine(reason, prefix: request.reasonPrefix, limit: limit), to: 2)
   }
   exit(outcome.status.rawValue)
 }
 
-/// At most 128 bytes and a newline: Pacemaker cuts there, and would cut in the middle of a character.
-func reasonLine(_ reason: String, prefix: String) -> [UInt8] {
+/// At most `limit` bytes and a newline. Pacemaker cuts at 128, and would cut in the middle of a character.
+func reasonLine(_ reason: String, prefix: String, limit: Int = 128) -> [UInt8] {
   let oneLine = String(reason.map { $0.isNewline || ($0.asciiValue ?? 32) < 32 ? " " : $0 })
   var line = prefix + oneLine
-  if line.utf8.count > 128 {
-    while line.utf8.count > 125 { line.removeLast() }
+  if line.utf8.count > limit {
+    while line.utf8.count > limit - 3 { line.removeLast() }
     line += "..."
   }
   return Array(line.utf8) + [UInt8(ascii: "\n")]

@@ -32,11 +32,12 @@ import Testing
 
   @Test func theAdviceIsThatForTheSituation() {
     let agent = Self.agent
-    #expect(agent.operation("start", depth: 0, isPromotable: true)?.timeout == 20)
-    #expect(agent.operation("monitor", depth: 0, isPromotable: false)?.interval == 12)
-    #expect(agent.operation("monitor", depth: 0, isPromotable: true)?.interval == 11)
-    #expect(agent.operation("monitor", depth: 10, isPromotable: false)?.interval == 60)
-    #expect(agent.operation("promote", depth: 0, isPromotable: true) == nil)
+    #expect(agent.operation("start", depth: 0, role: "Unpromoted")?.timeout == 20)
+    #expect(agent.operation("monitor", depth: 0, role: nil)?.interval == 12)
+    #expect(agent.operation("monitor", depth: 0, role: "Unpromoted")?.interval == 11)
+    #expect(agent.operation("monitor", depth: 0, role: "Promoted")?.interval == 10)
+    #expect(agent.operation("monitor", depth: 10, role: nil)?.interval == 60)
+    #expect(agent.operation("promote", depth: 0, role: nil) == nil)
   }
 
   @Test(arguments: [("20s", 20), ("20", 20), ("20000ms", 20), ("5min", 300), ("5m", 300), ("x", nil), ("", nil), ("3h", nil)])
