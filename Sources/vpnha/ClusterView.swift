@@ -90,16 +90,20 @@ struct ClusterTools {
   static let daemons = ["/usr/sbin/pacemakerd", "/usr/sbin/pacemaker-remoted"]
   static let saved = "/var/lib/pacemaker/cib/cib.xml"
 
+  func isPacemakerHere() throws(SystemError) -> Bool {
+    for path in Self.daemons {
+      if try !processes.running(path).isEmpty { return true }
+    }
+    return false
+  }
+
   /// - Parameter hostname: this node's name where the cluster cannot be asked for it.
   mutating func view(hostname: String) -> ClusterView {
     do throws(SystemError) {
-      var isRunning = false
-      if configuration == nil {
-        for path in Self.daemons where try !processes.running(path).isEmpty { isRunning = true }
-        if !isRunning {
-          guard files.isExecutable("/usr/sbin/crm_mon"), try files.status(Self.saved) != nil else { return .absent }
-          configuration = Self.saved
-        }
+      let isRunning = configuration == nil ? try isPacemakerHere() : false
+      if configuration == nil, !isRunning {
+        guard files.isExecutable("/usr/sbin/crm_mon"), try files.status(Self.saved) != nil else { return .absent }
+        configuration = Self.saved
       }
       let node = isRunning ? try text(of: "/usr/sbin/crm_node", ["--name"]) : hostname
       let said = try ask("/usr/sbin/crm_mon", ["--one-shot", "--inactive", "--output-as=xml"])

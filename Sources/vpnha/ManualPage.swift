@@ -20,8 +20,7 @@ struct ManualPage {
         traits.append("deprecated" + (replacement.isEmpty ? "" : ", use \(replacement)"))
       }
       lines += [".TP", ".B \(escaped(parameter.name))", "(\(escaped(traits.joined(separator: ", "))))", ".br"]
-      // The long text need not repeat what the short one says.
-      lines += paragraphs(parameter.long.hasPrefix(parameter.short) ? parameter.long : "\(parameter.short). \(parameter.long)")
+      lines += paragraphs(parameter.long)
     }
     lines.append(".SH SUPPORTED ACTIONS")
     for operation in agent.operations {

@@ -7,10 +7,10 @@ import Testing
     name: "vip", short: "Floating IPv4 or IPv6 address", long: "Adds an address.\n\n.Announces it - to all.",
     parameters: [
       .init(
-        name: "ip", short: "Address", long: "An IPv4 or IPv6 literal.", type: "string", defaultValue: nil, isRequired: true,
+        name: "ip", short: "Address", long: "Address. An IPv4 or IPv6 literal.", type: "string", defaultValue: nil, isRequired: true,
         isReloadable: false, deprecation: nil),
       .init(
-        name: "netmask", short: "Old name", long: "Default: 24.", type: "string", defaultValue: "24", isRequired: false, isReloadable: true,
+        name: "netmask", short: "Old name", long: "Old name. Default: 24.", type: "string", defaultValue: "24", isRequired: false, isReloadable: true,
         deprecation: "cidr_netmask"),
     ],
     operations: [
