@@ -27,7 +27,29 @@ import Testing
     #expect(page.contains("(string, changes without a restart, deprecated, use cidr_netmask)\n.br\nOld name. Default: 24.\n"))
     #expect(page.contains(".RB [ start | monitor ]\n"))
     #expect(page.contains("Advised: timeout 15 s, every 10 s, role Promoted.\n"))
-    #expect(page.contains("pcs resource create p_vip ocf:vpnha:vip ip=...\n"))
+    #expect(page.contains(".SH EXAMPLE PCS\n.EX\npcs resource create vip ocf:vpnha:vip ip=203.0.113.50 cidr_netmask=24 nic=eth0 \\e\n"))
+  }
+
+  /// Those of a promotable clone when the agent is promotable, else those of a plain one; each with its level.
+  @Test func anExampleHasEveryMonitorOfAMember() {
+    var agent = Self.agent
+    #expect(
+      Example(agent: agent).pcs == """
+        pcs resource create vip ocf:vpnha:vip ip=203.0.113.50 cidr_netmask=24 nic=eth0 \\
+            op monitor interval=12s timeout=17s \\
+               monitor interval=60s timeout=30s OCF_CHECK_LEVEL=10 \\
+            clone interleave=true
+        """)
+    agent.operations.append(.init(name: "promote", timeout: 21))
+    #expect(
+      Example(agent: agent).crm == """
+        primitive vip ocf:vpnha:vip params ip=203.0.113.50 cidr_netmask=24 nic=eth0 \\
+            op start interval=0 timeout=20s \\
+            op promote interval=0 timeout=21s \\
+            op monitor interval=10s role=Promoted timeout=15s \\
+            op monitor interval=11s role=Unpromoted timeout=16s
+        clone vip-clone vip meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false
+        """)
   }
 
   @Test func theAdviceIsThatForTheSituation() {
