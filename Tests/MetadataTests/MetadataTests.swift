@@ -99,6 +99,20 @@ import Testing
   ])
   func theShortDescriptionComesFirst(_ short: String, _ long: String, _ both: String) { #expect(sentences(short, long) == both) }
 
+  /// The package, the agents and the pages that are written by hand.
+  @Test func thereIsOneVersion() throws {
+    let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    func firstLine(_ path: String) throws -> String {
+      let bytes = try #require(try LinuxFiles().read("\(root)/\(path)", limit: 1 << 20))
+      return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+    }
+    #expect(try firstLine("Packaging/debian/changelog").hasPrefix("vpnha (\(agentVersion)) "))
+    for page in ["vpnha", "vpnha-alert"] {
+      #expect(try firstLine("Packaging/man/\(page).8").contains(" \"vpnha \(agentVersion)\" "), "\(page)")
+    }
+    for subject in Self.subjects { #expect(try subject.xml.contains(" version=\"\(agentVersion)\">")) }
+  }
+
   @Test func textIsEscaped() throws {
     let xml = try OCFMetadata.metadata(of: Awkward.self, named: "awk\"ward")
     #expect(xml.contains("a &lt;b&gt; &amp; c"))
