@@ -11,7 +11,17 @@ struct OperationsTests {
   @Test("the cluster can be set up as the page says", .needsNamespaces, .needs("/usr/sbin/pcs", "/usr/sbin/corosync"))
   func setup() throws {
     let line = try #require(try Self.typed().first { $0.hasPrefix("pcs cluster setup ") })
-    let answer = try Sandbox.run(["bash", "-c", "set -e; cd /run; mkdir -p /var/log/corosync; \(line) --corosync_conf corosync.conf; cat corosync.conf; corosync -t -c /run/corosync.conf"])
+    let answer = try Sandbox.run(["bash", "-c", """
+      set -e
+      cd /run
+      mkdir -p /var/log/corosync /etc/corosync
+      mount -t tmpfs none /etc/corosync
+      for address in 10.77.0.1 203.0.113.11; do ip address add $address/24 dev v0; done
+      head -c 256 /dev/zero >/etc/corosync/authkey
+      \(line) --corosync_conf corosync.conf
+      cat corosync.conf
+      corosync -t -c /run/corosync.conf
+      """])
     #expect(answer.status == 0, "\(answer.output)\(answer.error)")
     #expect(answer.output.contains("ring1_addr: 203.0.113.12") && answer.output.contains("token: 3000") && answer.output.contains("two_node: 1"))
   }
