@@ -94,7 +94,7 @@ let package = Package(
         "vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "IKEProbe", "Digests", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
-    .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions"]),
+    .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions", "LinuxHost"]),
     .testTarget(name: "SessionsTests", dependencies: ["Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],

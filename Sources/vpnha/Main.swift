@@ -1,9 +1,11 @@
 import ArgumentParser
+import OCFMetadata
 
 @main
 struct Operator: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "vpnha",
     abstract: "Operate the resource agents of a highly available L2TP/IPsec gateway.",
-    subcommands: [RunCommand.self, SessionsCommand.self, MetadataCommand.self])
+    version: agentVersion,
+    subcommands: [RunCommand.self, SessionsCommand.self, MetadataCommand.self, ActiveCommand.self])
 }
