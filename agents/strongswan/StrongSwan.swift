@@ -75,11 +75,10 @@ struct StrongSwan: ResourceAgent {
   }
 
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
-    guard let process = try attempt("looking for \(daemon.name)", { () throws(SystemError) in try daemon.find(call) })
-    else { return daemon.revival(call).map { .failed($0) } ?? .stopped }
+    guard let process = try locate(call) else { return daemon.revival(call).map { .failed($0) } ?? .stopped }
     let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
     if process.isStopped {
-      return .failed("\(daemon.name) (pid \(process.pid)) is stopped by a signal", promoted: isPromoted)
+      return .failed("\(daemon.name) (pid \(process.pid)) is suspended (SIGSTOP)", promoted: isPromoted)
     }
     do throws(VICIError) {
       let charon = try connect(call, within: patience(for: call))
@@ -90,6 +89,7 @@ struct StrongSwan: ResourceAgent {
       if let problem = try silence(isPromoted: isPromoted, hasHA: statistics.hasPlugin("ha"), call) {
         return .failed(problem, promoted: isPromoted)
       }
+      if call.request.action == .demote, !isPromoted, statistics.hasPlugin("ha"), try hasTheSegment(call) { return .promoted }
       // A start is done when the connections are there, not when the daemon answers.
       if call.depth >= .service || call.request.action == .start {
         if let missing = missing(from: try charon.loadedConnections()) {
@@ -138,7 +138,7 @@ struct StrongSwan: ResourceAgent {
         try attempt("recording \(daemon.name)") { () throws(SystemError) in try daemon.record(.unpromoted, of: process, call) }
         return try takePlace(call)
       }
-      try end(call)
+      try end(call, atOnce: leave(process, call) == .withheld)
     }
     try checkPorts(call)
     // A charon that was killed leaves its states in the kernel, and does not look for them when it starts again.
@@ -165,28 +165,30 @@ struct StrongSwan: ResourceAgent {
   }
 
   func stop(_ call: Call) throws(OCFError) {
-    let process = try attempt("looking for \(daemon.name)") { () throws(SystemError) in try daemon.find(call) }
-    var farewell = Farewell.nobody
-    if let process, !process.isStopped {
-      let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
-      // An unpromoted member holds nobody's sessions but its peer's.
-      if isPromoted || !call.isPromotable { farewell = self.farewell(call, isPromoted: isPromoted) }
-    }
-    let (ending, removed) = try end(call)
+    let process = try locate(call)
+    let farewell = process.map { leave($0, call) } ?? .nobody
+    let (ending, removed) = try end(call, atOnce: farewell == .withheld)
     guard process != nil || removed > 0 else { return }
-    call.log.info("stopped: \(farewell); \(daemon.name) \(ending.rawValue); \(removed) kernel states and policies were removed")
+    call.log.info("stopped: \(farewell); \(daemon.name) \(ending); \(removed) kernel states and policies were removed")
+  }
+
+  /// charon, whatever its role record looks like.
+  private func locate(_ call: Call) throws(OCFError) -> Process? {
+    do throws(SystemError) { return try daemon.find(call) } catch { call.log.warning("looking for \(daemon.name): \(error)") }
+    return try attempt("looking for \(daemon.name)") { () throws(SystemError) in try daemon.all(call).first }
   }
 
   /// Ends the daemon and removes what it left behind, its kernel states among it: their number is returned.
+  /// - Parameter atOnce: whether it must not hear of it. charon says goodbye to clients on every other signal.
   @discardableResult
-  private func end(_ call: Call) throws(OCFError) -> (Daemon.Ending, removed: Int) {
+  private func end(_ call: Call, atOnce: Bool = false) throws(OCFError) -> (ending: String, removed: Int) {
     // With the ha plugin and its secret charon 5.9.8 never comes to its end: it has said its goodbyes and closed its
     // sockets, and waits for a lock that nobody gives back (trap_manager.c, uninstall after flush).
-    let ending = try daemon.stop(call, grace: .seconds(15)) { hasClosed(call) }
+    let ending = try daemon.stop(call, signal: atOnce ? .kill : .terminate, grace: .seconds(15)) { !atOnce && hasClosed(call) }
     let removed = try removeKernelState(call)
     try keepSilent(false, call)
     tidy(call)
-    return (ending, removed)
+    return (atOnce ? "was killed at once" : ending.rawValue, removed)
   }
 
   /// Removes the files that a daemon which has gone leaves under `/run`.
