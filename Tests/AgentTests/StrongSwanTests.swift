@@ -1105,6 +1105,42 @@ import Testing
     #expect(count > 6)
   }
 
+  @Test func standbyThatNothingKeepsSilentIsRefused() {
+    let problem = "address: set it: with the ha plugin a standby is kept silent on that address only"
+    let fresh = World(ha: true)
+    #expect(fresh.perform("start", promotable: true, ["connections": "l2tp"]) == Outcome(.invalidHere, problem))
+    #expect(!fresh.runs)
+    #expect(fresh.perform("start", ["connections": "l2tp"]) == Outcome(.success))
+    let running = World(running: true, ha: true)
+    #expect(running.perform("start", promotable: true, ["connections": "l2tp"]) == Outcome(.invalidHere, problem))
+    #expect(running.perform("monitor", promotable: true, ["connections": "l2tp"]) == Outcome(.success, problem))
+    #expect(running.perform("monitor", ["connections": "l2tp"]) == Outcome(.success))
+    #expect(World(running: true).perform("monitor", promotable: true, ["connections": "l2tp"]) == Outcome(.success))
+  }
+
+  /// There is one charon to a node. A second resource does not take the first one's for its own, nor what belongs to it.
+  @Test func charonOfAnotherResourceIsLeftAlone() throws {
+    let address = try #require(IPAddress("203.0.113.50"))
+    let world = World(running: true, ha: true)
+    world.machine.files.put("Unpromoted 1001 10010\n", at: "/run/resource-agents/vpnha-strongswan-other.role")
+    world.machine.network.quiet = [address]
+    world.machine.network.ipsec[address] = 2
+    #expect(world.perform("monitor", probe: true) == Outcome(.notRunning))
+    #expect(
+      world.perform("start")
+        == Outcome(.genericError, "charon-systemd (pid 1001) is resource other's, and there is one charon to a node"))
+    #expect(world.perform("stop") == Outcome(.success))
+    #expect(world.runs && world.machine.processes.signals.isEmpty && world.charon.asked.isEmpty)
+    #expect(world.machine.network.quiet == [address] && world.machine.network.ipsec[address] == 2)
+    #expect(world.machine.files.readers["/run/charon.ha"] != nil)
+    // A record of another process says nothing, and what is recorded as ours is ours.
+    world.machine.files.put("Unpromoted 1001 10011\n", at: "/run/resource-agents/vpnha-strongswan-other.role")
+    #expect(world.perform("monitor", probe: true) == Outcome(.success))
+    world.machine.files.put("Unpromoted 1001 10010\n", at: "/run/resource-agents/vpnha-strongswan-other.role")
+    world.machine.files.put("Unpromoted 1001 10010\n", at: Self.record)
+    #expect(world.perform("monitor") == Outcome(.success))
+  }
+
   @Test func haWithoutASecretIsNamed() {
     let world = World(ha: true)
     world.machine.files.put("charon { plugins { ha { local = 10.0.0.1\n } } }", at: "/etc/strongswan.conf")

@@ -22,7 +22,7 @@ extension StrongSwan: PromotableAgent {
     } else {
       call.log.notice("promoted without the ha plugin: clients find out by their own timers and connect again")
     }
-    try attempt("recording the role") { () throws(SystemError) in try daemon.record(.promoted, of: process, call) }
+    try attempt("recording the role") { () throws(SystemError) in try daemon(call).record(.promoted, of: process, call) }
     if hasHA { Rekeying.launch(call, in: epoch) }
   }
 
@@ -34,15 +34,15 @@ extension StrongSwan: PromotableAgent {
     let isPromoted = isPromoted(process, call)
     let farewell = hasHA ? try handOver(call.within(.seconds(2)), undoing: isPromoted ? .take : nil) : try ask { () throws(VICIError) in try drain(call) }
     if hasHA { try keepSilent(true, call) }
-    try attempt("recording the role") { () throws(SystemError) in try daemon.record(.unpromoted, of: process, call) }
+    try attempt("recording the role") { () throws(SystemError) in try daemon(call).record(.unpromoted, of: process, call) }
     call.log.info("demoted: \(farewell)")
   }
 
   private func promotable(_ call: Call) throws(OCFError) -> Process {
-    guard let process = try attempt("looking for \(daemon.name)", { () throws(SystemError) in try daemon.find(call) }) else {
-      throw .failed("\(daemon.name) does not run")
+    guard let process = try attempt("looking for \(daemon(call).name)", { () throws(SystemError) in try daemon(call).find(call) }) else {
+      throw .failed("\(daemon(call).name) does not run")
     }
-    guard !process.isStopped else { throw .failed("\(daemon.name) (pid \(process.pid)) is suspended (SIGSTOP)") }
+    guard !process.isStopped else { throw .failed("\(daemon(call).name) (pid \(process.pid)) is suspended (SIGSTOP)") }
     return process
   }
 
@@ -129,7 +129,9 @@ extension StrongSwan: PromotableAgent {
   /// What a daemon that has just come up is to the clients. A plain resource has no peer that could hold the segment; a standby
   /// whose peer holds it keeps silent.
   func takePlace(_ call: Call) throws(OCFError) {
-    let hasHA = try hasHA(call)
+    let statistics = try ask { () throws(VICIError) in try connect(call, within: patience(for: call)).statistics() }
+    if let problem = standsUnguarded(statistics, call) { throw .wrongHere(problem) }
+    let hasHA = statistics.hasPlugin("ha")
     try keepSilent(hasHA && call.isPromotable, call)
     if hasHA, !call.isPromotable { try send(.take, call) }
   }
@@ -154,6 +156,12 @@ extension StrongSwan: PromotableAgent {
       if $0.isPassive { counts.passive += 1 }
     }
     return counts
+  }
+
+  /// Why a standby with the ha plugin would speak on its peer's SAs; nil when it would not.
+  func standsUnguarded(_ statistics: Statistics, _ call: Call) -> String? {
+    guard address == nil, call.isPromotable, statistics.hasPlugin("ha") else { return nil }
+    return "address: set it: with the ha plugin a standby is kept silent on that address only"
   }
 
   /// Gives the segment up and waits until none of our SAs is active: then nothing is said to a client any more.
@@ -183,13 +191,13 @@ extension StrongSwan: PromotableAgent {
       guard !call.isPromotable || isPromoted(process, call) else { return .nobody }
       return try ask { () throws(VICIError) in try drain(call) }
     } catch {
-      call.log.warning("leaving \(daemon.name): \(error.reason)")
+      call.log.warning("leaving \(daemon(call).name): \(error.reason)")
       return hasSegment ?? (call.isPromotable && hasSegmentPipe(call)) ? .withheld : .failed
     }
   }
 
   private func isPromoted(_ process: Process, _ call: Call) -> Bool {
-    do throws(SystemError) { return try daemon.isPromoted(process, call) } catch {
+    do throws(SystemError) { return try daemon(call).isPromoted(process, call) } catch {
       call.log.warning("reading the role: \(error)")
       return false
     }
