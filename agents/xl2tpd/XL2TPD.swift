@@ -2,6 +2,7 @@ import Daemon
 import Host
 import L2TP
 import OCF
+import Sessions
 
 /// xl2tpd, the server of L2TP tunnels and their PPP sessions.
 ///
@@ -104,12 +105,13 @@ struct XL2TPD: ResourceAgent {
   /// How a process that is ours is doing; throws what is wrong with it.
   private func health(of process: Process, isPromoted: Bool, _ call: Call) throws(OCFError) -> ResourceState {
     try checkLoop(of: process, call)
-    let configuration = try readConfiguration(call)
-    guard let port = configuration.port, let address = served(configuration) else { return isPromoted ? .promoted : .running }
-    let listener = try ownSocket(of: process, on: address, port, call)
-    let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
-      try call.host.network.holds(address)
+    let terms = terms(of: process, call)
+    guard let address = terms.address, let port = terms.port else {
+      if isPromoted, let address = terms.address, try !isHere(address, call) { throw .failed("promoted, and \(address) is not on this node") }
+      return .degraded("set address: \(config) cannot be read, and nothing else says where xl2tpd serves", promoted: isPromoted)
     }
+    let listener = try ownSocket(of: process, on: address, port, call)
+    let isHere = try isHere(address, call)
     if isPromoted, !isHere { throw .failed("promoted, and \(address) is not on this node") }
     let isShut = try isShut(process, listener, call)
     if isShut == true, isPromoted || !call.isPromotable {
@@ -119,7 +121,7 @@ struct XL2TPD: ResourceAgent {
     guard call.depth >= .service else { return state }
     try checkBound(to: address, port, call)
     if isHere, isShut == false, !isPromoted, call.isPromotable {
-      return .degraded("unpromoted, and it takes tunnels on \(address): who started it?")
+      return .degraded("unpromoted but accepting tunnels on \(address); something outside the cluster started it")
     }
     if isHere, isPromoted || !call.isPromotable {
       try probe(address, port, call.within(.seconds(5)))
@@ -131,13 +133,19 @@ struct XL2TPD: ResourceAgent {
     }
     let inventory = try inventory(call.within(Self.patience))
     // xl2tpd 1.3.18 aborts at 1024: two descriptors a tunnel in kernel mode, one a call in userspace mode.
-    let descriptors = configuration.forcesUserspace ? inventory.calls : 2 * inventory.tunnels.count
+    let descriptors = terms.configuration?.forcesUserspace == true ? inventory.calls : 2 * inventory.tunnels.count
     if descriptors > 900 {
       return .degraded(
         "\(inventory.tunnels.count) tunnels with \(inventory.calls) calls: xl2tpd aborts at 1024 descriptors", promoted: isPromoted)
     }
-    if let overlap = sharedPool(configuration, call) { return .degraded(overlap, promoted: isPromoted) }
+    if let overlap = terms.configuration.flatMap({ sharedPool($0, call) }) { return .degraded(overlap, promoted: isPromoted) }
+    // Of what a start would refuse nothing matters to a daemon that runs. The next one would not.
+    do throws(OCFError) { try checkNode(call) } catch { return .degraded(error.reason, promoted: isPromoted) }
     return state
+  }
+
+  private func isHere(_ address: IPAddress, _ call: Call) throws(OCFError) -> Bool {
+    try attempt("looking for \(address)") { () throws(SystemError) in try call.host.network.holds(address) }
   }
 
   /// That the daemon's loop turns. A monitor of one that is suspended waits for it all the same: a tracer or a debugger stops a
@@ -271,23 +279,17 @@ extension XL2TPD {
 
   /// Whether its arguments name our configuration, or name none and ours is the one it takes then.
   func isOurs(_ process: Process) -> Bool {
-    guard let option = process.arguments.lastIndex(of: "-c"), option + 1 < process.arguments.count else {
-      return config.description == "/etc/xl2tpd/xl2tpd.conf"
-    }
-    return process.arguments[option + 1] == config.description
+    let named = zip(process.arguments, process.arguments.dropFirst()).filter { $0.0 == "-c" }.map(\.1)
+    return named.isEmpty ? config.description == "/etc/xl2tpd/xl2tpd.conf" : named.contains(config.description)
   }
 
   func found(_ call: Call) throws(OCFError) -> Process? {
     try attempt("looking for xl2tpd") { () throws(SystemError) in try daemon.find(call) }
   }
 
-  /// The sessions' pppds. Without a readable configuration only the daemon's children are known to be ours.
+  /// The sessions' pppds.
   func sessions(_ call: Call) throws(OCFError) -> PPPSessions {
-    var files: [String] = []
-    do throws(OCFError) { files = try readConfiguration(call).pppOptionFiles } catch {
-      call.log.debug("looking for pppd without its option files: \(error.reason)")
-    }
-    return PPPSessions(daemon: daemon, optionFiles: files)
+    PPPSessions(processes: SessionProcesses(of: binary.description, marks: marks(call), isOurs: isOurs))
   }
 
   /// The address clients reach; nil when nothing says it.
@@ -295,11 +297,19 @@ extension XL2TPD {
     address ?? configuration.listenAddress.flatMap { IPAddress($0.value) }
   }
 
-  func readConfiguration(_ call: Call) throws(OCFError) -> XL2TPDConfiguration {
+  static let longestFile = 1 << 20
+
+  func readFile(_ call: Call) throws(OCFError) -> [UInt8] {
     let bytes = try attempt("config") { () throws(SystemError) in
-      try call.host.files.read(config.description, limit: 1 << 20)
+      try call.host.files.read(config.description, limit: Self.longestFile)
     }
-    guard let bytes else { throw .notInstalled("config: \(config) is missing") }
-    do { return try XL2TPDConfiguration(bytes) } catch { throw .wrongHere("config: \(config) \(error)") }
+    guard let bytes else { throw .failed("config: \(config) is missing") }
+    return bytes
   }
+
+  func parsed(_ bytes: [UInt8]) throws(OCFError) -> XL2TPDConfiguration {
+    do { return try XL2TPDConfiguration(bytes) } catch { throw .failed("config: \(config) \(error)") }
+  }
+
+  func readConfiguration(_ call: Call) throws(OCFError) -> XL2TPDConfiguration { try parsed(try readFile(call)) }
 }
