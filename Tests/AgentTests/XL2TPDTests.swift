@@ -25,6 +25,8 @@ final class L2TPGateway {
   enum Behaviour { case serves, exits, neverReady, hangs, deafToClients }
   var behaviour = Behaviour.serves
   var tunnels = 0
+  /// What a request for a tunnel is answered with in place of a tunnel.
+  var answersStart: (kind: ControlMessage.Kind, attributes: [Attribute])?
   /// Whether a call lives as long as its pppd.
   var knowsCalls = true
   /// How many sockets were bound to the address so far: each has an inode and a filter of its own.
@@ -134,6 +136,7 @@ final class L2TPGateway {
       let theirs = message[.assignedTunnel]?.number ?? 0
       switch message.kind {
       case .startRequest:
+        if let answersStart { return [ControlMessage(answersStart.kind, tunnel: theirs, number: 0, expected: 1, answersStart.attributes).bytes] }
         return isShut ? [] : [
           ControlMessage(.startReply, tunnel: theirs, number: 0, expected: 1, [.number(.assignedTunnel, 3 as UInt16)]).bytes
         ]
@@ -263,9 +266,59 @@ final class L2TPGateway {
     #expect(node.perform("monitor", level: 20) == Outcome(.success))
     let outcome = node.perform("monitor", account, level: 20)
     // This server offers tunnels and takes no calls.
-    #expect(outcome == Outcome(.genericError, "dialling in as test_user, tunnel: SCCCN was not acknowledged in time"))
     #expect(
-      node.perform("start", ["test_user": "probe"]) == Outcome(.misconfigured, "test_password: is required with test_user"))
+      outcome
+        == Outcome(.genericError, "dialling in as test_user, tunnel: SCCCN was not acknowledged in time; see journalctl -t pppd -t xl2tpd"))
+    #expect(
+      node.perform("start", ["test_user": "probe"])
+        == Outcome(.misconfigured, "test_password_file: it or test_password is required with test_user"))
+  }
+
+  @Test func withoutAnAccountLevelTwentySaysThatItDialledNobody() {
+    for action in ["monitor", "validate-all"] {
+      let node = L2TPGateway()
+      node.running()
+      #expect(node.perform(action, level: 10) == Outcome(.success))
+      #expect(node.machine.log.messages(from: .info).isEmpty)
+      #expect(node.perform(action, level: 20) == Outcome(.success))
+      #expect(node.machine.log.messages(from: .info) == ["check level 20 dialled nobody: test_user is not set"])
+    }
+  }
+
+  /// What the server has against the test it has not against clients.
+  @Test(arguments: [
+    ([.number(.assignedTunnel, 3 as UInt16), Attribute(.challenge, [1, 2, 3])], ControlMessage.Kind.startReply,
+      "tunnel: the server wants tunnel authentication, for which the test has no secret"),
+    ([.number(.assignedTunnel, 3 as UInt16), Attribute(.resultCode, [0, 2, 0, 6] + "No Authorization".utf8)], .stop,
+      "tunnel: the server ends the tunnel: refused by the server (result 2, error 6): No Authorization"),
+  ]) func whatTheTestCannotDoIsNoFailure(attributes: [Attribute], kind: ControlMessage.Kind, words: String) {
+    let node = L2TPGateway()
+    node.running()
+    node.answersStart = (kind, attributes)
+    let outcome = node.perform("monitor", ["test_user": "probe", "test_password": "hunter2"], level: 20)
+    #expect(outcome == Outcome(.degraded, "dialling in as test_user, \(words); see journalctl -t pppd -t xl2tpd"))
+  }
+
+  @Test func thePasswordIsReadFromAFileOfRoots() {
+    let node = L2TPGateway()
+    node.running()
+    let path = "/etc/vpnha/test-password"
+    let account = ["test_user": "probe", "test_password_file": path]
+    func monitor() -> Outcome { node.perform("monitor", account, level: 20) }
+    #expect(monitor() == Outcome(.degraded, "test_password_file: reading \(path): no such file or directory (ENOENT)"))
+    #expect(node.perform("validate-all", account, level: 10).reason?.hasPrefix("test_password_file: ") == true)
+    node.machine.files.put("hunter2\n", at: path)
+    #expect(monitor() == Outcome(.degraded, "test_password_file: reading \(path): it must be a file of root's with mode 0600 or less (EACCES)"))
+    node.machine.files.put("\n", at: path, mode: 0o600)
+    #expect(monitor() == Outcome(.degraded, "test_password_file: reading \(path): its first line is empty (EINVAL)"))
+    node.machine.files.put("hunter2\nmore\n", at: path, mode: 0o600)
+    #expect(monitor().reason?.hasPrefix("dialling in as test_user, tunnel: SCCCN") == true)
+    #expect(node.perform("validate-all", account, level: 10) == Outcome(.success))
+    // The account has no say in whether the service runs.
+    node.machine.files.nodes[path] = nil
+    #expect(node.perform("stop", account) == Outcome(.success))
+    #expect(node.perform("start", account) == Outcome(.success))
+    #expect(!node.machine.log.lines.contains { "\($0)".contains("hunter2") })
   }
 
   @Test func addressThatCannotBeBound() {

@@ -14,6 +14,10 @@ extension XL2TPD {
     let configuration = try usableConfiguration(call).configuration
     try checkFiles(configuration.pppOptionFiles, call)
     if !radius.isEmpty { _ = try accountingSecret(call) }
+    if call.request.action == .validateAll {
+      // No reason to start nothing.
+      if try testAccount(call) == nil, call.depth >= .client { call.log.info(Self.nobodyDialled) }
+    }
     let device = try attempt("looking for /dev/ppp") { () throws(SystemError) in try call.host.files.status("/dev/ppp") }
     guard device != nil else { throw .notInstalled("/dev/ppp is missing: modprobe ppp_generic (the kernel has no PPP)") }
   }

@@ -58,10 +58,23 @@ struct XL2TPD: ResourceAgent {
   var nonlocalBind = true
 
   @Parameter(
-    "User of the test account", "Check level 20 dials in as this user. It wants a fixed address and no accounting.",
+    "User of the test account",
+    """
+    A monitor with check level 20 dials in as this user. The account wants a fixed address and no accounting. Where the server \
+    does not answer, or gives no session though it took the account, the monitor fails. A refused account, tunnel secrets, access \
+    lists, EAP and a silent RADIUS server say nothing about other clients and are reported as a risk. To add such a monitor: pcs \
+    resource op add xl2tpd monitor interval=5min role=Promoted timeout=40s OCF_CHECK_LEVEL=20
+    """,
     reloadable: true)
   var testUser: String? = nil
-  @Parameter("Password of the test account", reloadable: true) var testPassword: Secret? = nil
+  @Parameter(
+    "Password of the test account", "Everybody who may read the cluster's configuration sees it: test_password_file keeps it secret.",
+    reloadable: true)
+  var testPassword: Secret? = nil
+  @Parameter(
+    "File with the password of the test account",
+    "Its first line is the password; only root may read it (mode 0600). Counts more than test_password.", reloadable: true)
+  var testPasswordFile: AbsolutePath? = nil
 
   @Parameter(
     "RADIUS accounting servers",
@@ -83,7 +96,9 @@ struct XL2TPD: ResourceAgent {
   func checkParameters() throws(OCFError) {
     if !radius.isEmpty, radiusSecretFile == nil { throw .misconfigured("radius_secret_file: is required with radius") }
     if let address, address.isIPv6 { throw .misconfigured("address: xl2tpd knows only IPv4, got \(address)") }
-    if testUser != nil, testPassword == nil { throw .misconfigured("test_password: is required with test_user") }
+    if testUser != nil, testPassword == nil, testPasswordFile == nil {
+      throw .misconfigured("test_password_file: it or test_password is required with test_user")
+    }
   }
 
   // MARK: - Observing
@@ -123,9 +138,10 @@ struct XL2TPD: ResourceAgent {
     if isHere, isShut == false, !isPromoted, call.isPromotable {
       return .degraded("unpromoted but accepting tunnels on \(address); something outside the cluster started it")
     }
+    var inability: String?
     if isHere, isPromoted || !call.isPromotable {
       try probe(address, port, call.within(.seconds(5)))
-      if call.depth >= .client { try dialIn(address, port, call.within(.seconds(15))) }
+      if call.depth >= .client { inability = try dialIn(address, port, call.within(.seconds(15))) }
     }
     let orphans = try sessions(call).orphans(call)
     if !orphans.isEmpty {
@@ -141,6 +157,7 @@ struct XL2TPD: ResourceAgent {
     if let overlap = terms.configuration.flatMap({ sharedPool($0, call) }) { return .degraded(overlap, promoted: isPromoted) }
     // Of what a start would refuse nothing matters to a daemon that runs. The next one would not.
     do throws(OCFError) { try checkNode(call) } catch { return .degraded(error.reason, promoted: isPromoted) }
+    if let inability { return .degraded(inability, promoted: isPromoted) }
     return state
   }
 
@@ -246,9 +263,17 @@ struct XL2TPD: ResourceAgent {
 
 extension XL2TPD {
   /// Dials in with the test account, as far as an address and an echo; nothing happens without an account.
-  private func dialIn(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) {
-    guard let testUser, let testPassword else { return }
-    let credentials = testPassword.reveal { Credentials(user: testUser, password: $0) }
+  ///
+  /// - Returns: why the test could not be made. Throws what other clients would meet.
+  private func dialIn(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) -> String? {
+    let credentials: Credentials
+    do throws(OCFError) {
+      guard let account = try testAccount(call) else {
+        call.log.info(Self.nobodyDialled)
+        return nil
+      }
+      credentials = account
+    } catch { return error.reason }
     let socket = try attempt("dialling in") { () throws(SystemError) in
       try call.host.sockets.connect(toUDP: address, port: port, from: address)
     }
@@ -256,9 +281,24 @@ extension XL2TPD {
     do throws(SessionProbe.Failure) {
       let session = try SessionProbe(credentials).run(over: socket, clock: call.host.clock, before: call.deadline)
       call.log.debug("dialled in by \(session.authentication), given \(session.address)")
+      return nil
     } catch {
-      throw .failed("dialling in as test_user, \(error)")
+      let reason = "dialling in as test_user, \(error); see journalctl -t pppd -t xl2tpd"
+      guard error.isInability else { throw .failed(reason) }
+      return reason
     }
+  }
+
+  static let nobodyDialled = "check level 20 dialled nobody: test_user is not set"
+
+  /// Nil when there is none.
+  func testAccount(_ call: Call) throws(OCFError) -> Credentials? {
+    guard let testUser else { return nil }
+    if let path = testPasswordFile?.description {
+      let line = try attempt("test_password_file") { () throws(SystemError) in try call.host.files.secretLine(of: path) }
+      return Credentials(user: testUser, password: String(decoding: line, as: UTF8.self))
+    }
+    return testPassword?.reveal { Credentials(user: testUser, password: $0) }
   }
 }
 
