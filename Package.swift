@@ -50,7 +50,7 @@ let package = Package(
     .target(name: "RADIUS", dependencies: ["Digests", "Host"]),
     .target(name: "ConntrackSync", dependencies: ["Host"]),
     .target(name: "IKEProbe", dependencies: ["Host"]),
-    .target(name: "Sessions", dependencies: ["Host"]),
+    .target(name: "Sessions", dependencies: ["Host", "L2TP"]),
     .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CLinux", "CSystemd"]),
     .target(
       name: "LinuxHost",
@@ -59,7 +59,7 @@ let package = Package(
 
     agent("vip"),
     agent("strongswan", ["Daemon", "VICI", "IKEProbe"]),
-    agent("xl2tpd", ["Daemon", "L2TP", "RADIUS"]),
+    agent("xl2tpd", ["Daemon", "L2TP", "RADIUS", "Sessions"]),
     agent("conntrackd", ["ConntrackSync", "Daemon"]),
     agent("probe", ["Daemon", "IKEProbe", "RADIUS"]),
     agent("firewall", ["Daemon"]),
@@ -95,7 +95,7 @@ let package = Package(
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions", "LinuxHost"]),
-    .testTarget(name: "SessionsTests", dependencies: ["Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
+    .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft"]),
