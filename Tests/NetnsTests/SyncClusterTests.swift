@@ -49,7 +49,7 @@ import Testing
       told() { on moon attrd_updater -Q -n vpnha-flows-conntrackd -A | grep "host=\\"$here\\"" | grep 'value="2[0-9][0-9][0-9] '; }
       await 20 told
       on $there conntrackd -C /run/sync.conf -f external
-      noticed() { on moon crm_mon -1 | grep 'flows are here'; }
+      noticed() { on moon crm_mon -1 | grep 'flows are replicated here'; }
       await 30 noticed
       noticed | sed 's/^/NOTICED /'
       await 20 full && echo FETCHED
