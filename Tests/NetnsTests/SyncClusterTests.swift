@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 /// conntrackd's members compare their caches through a real cluster's attribute daemons: what the standby lost is told as
-/// degraded, fetched, and well again; the numbers never reach the CIB, and go when the daemon stops.
+/// a risk, fetched, and well again; the numbers never reach the CIB, and go when the daemon stops.
 @Suite(.enabled(if: geteuid() == 0, "namespaces need root")) struct SyncClusterTests {
   @Test(.enabled(if: Story.hasCluster && Story.isHere("/usr/sbin/conntrackd"), "corosync, pacemaker, pcs, nft or conntrackd is missing"))
   func lostFlows() throws {
