@@ -69,7 +69,7 @@ let package = Package(
     .executableTarget(
       name: "vpnha",
       dependencies: [
-        "OCFMetadata", "LinuxHost", "L2TP", "Sessions", "DynamicLibrary", "CLibXML2", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "OCFMetadata", "LinuxHost", "ConntrackSync", "L2TP", "Sessions", "VICI", "DynamicLibrary", "CLibXML2", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 
     .testTarget(
@@ -94,7 +94,7 @@ let package = Package(
         "vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "IKEProbe", "Digests", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
-    .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions", "LinuxHost"]),
+    .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],

@@ -7,5 +7,7 @@ struct Operator: ParsableCommand {
     commandName: "vpnha",
     abstract: "Operate the resource agents of a highly available L2TP/IPsec gateway.",
     version: agentVersion,
-    subcommands: [RunCommand.self, SessionsCommand.self, MetadataCommand.self, ActiveCommand.self])
+    subcommands: [
+      StatusCommand.self, ExplainCommand.self, RunCommand.self, SessionsCommand.self, MetadataCommand.self, ActiveCommand.self,
+    ])
 }
