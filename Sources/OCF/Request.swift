@@ -65,15 +65,6 @@ public struct Request {
     pretendsNothingInstalled = environment["OCF_TESTER_FAIL_HAVE_BINARY"] != nil
   }
 
-  /// `TYPE-INSTANCE` as a file name.
-  public var recordName: String {
-    String("\(type)-\(instance)".map { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.:".contains($0)) ? $0 : "_" })
-  }
-  /// Where resource agents keep what does not survive a reboot.
-  public static let recordDirectory = "/run/resource-agents"
-  /// `/run/resource-agents/vpnha-TYPE-INSTANCE.KIND`
-  public func recordPath(_ kind: String) -> String { "\(Self.recordDirectory)/vpnha-\(recordName).\(kind)" }
-
   /// The text of a parameter, nil when it is unset or empty.
   func parameter(_ name: String) -> String? {
     guard let text = environment["OCF_RESKEY_\(name)"], !text.isEmpty else { return nil }

@@ -65,6 +65,8 @@ struct Conntrackd: ResourceAgent {
 
   // MARK: - Observing
 
+  func obituary(_ call: Call) -> String? { daemon(call).obituary(call) }
+
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let process = try found(call) else {
       if call.request.action == .monitor || call.request.action == .start { try checkNobodyAnswers(call) }

@@ -109,6 +109,8 @@ struct StrongSwan: ResourceAgent {
     try checkSettings(call)
   }
 
+  func obituary(_ call: Call) -> String? { daemon(call).obituary(call) }
+
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let process = try attempt("looking for \(daemon(call).name)", { () throws(SystemError) in try daemon(call).find(call) })
     else { return daemon(call).revival(call).map { .failed($0) } ?? .stopped }

@@ -111,6 +111,8 @@ struct XL2TPD: ResourceAgent {
 
   // MARK: - Observing
 
+  func obituary(_ call: Call) -> String? { daemon.obituary(call) }
+
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let process = try found(call) else {
       let orphans = try sessions(call).orphans(call)
