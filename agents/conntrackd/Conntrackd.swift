@@ -165,3 +165,7 @@ extension Conntrackd {
   /// `/run/resource-agents/vpnha-TYPE-INSTANCE.NAME`, beside the role record.
   func notePath(_ name: String, _ call: Call) -> String { DaemonRole.path(for: call.request, name) }
 }
+
+extension Conntrackd {
+  func obituary(_ call: Call) -> String? { call.obituary(of: binaryPath(call), loggedAs: "conntrack-tools") }
+}

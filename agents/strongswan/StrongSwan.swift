@@ -292,3 +292,7 @@ func explain(_ error: VICIError) -> OCFError {
   case .notSupported: .notInstalled("\(error)")
   }
 }
+
+extension StrongSwan {
+  func obituary(_ call: Call) -> String? { call.obituary(of: binary.description) }
+}

@@ -303,3 +303,7 @@ extension XL2TPD {
     do { return try XL2TPDConfiguration(bytes) } catch { throw .wrongHere("config: \(config) \(error)") }
   }
 }
+
+extension XL2TPD {
+  func obituary(_ call: Call) -> String? { call.obituary(of: binary.description) }
+}
