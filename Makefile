@@ -11,7 +11,7 @@ SHELL := /bin/bash
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' Packaging/debian/changelog)
 DEB := build/vpnha_$(VERSION)_amd64.deb
-SOURCES := Package.swift Makefile $(shell find agents Sources Packaging $(wildcard metadata) -type f)
+SOURCES := Package.swift Makefile README.md $(shell find agents Sources Packaging docs $(wildcard metadata) -type f)
 
 SWIFT_BUILD := swift build --disable-local-rpath
 # No sandbox: the package has no plugins, and one is not to be had everywhere a package is built.

@@ -50,7 +50,7 @@ let package = Package(
     .target(name: "RADIUS", dependencies: ["Digests", "Host"]),
     .target(name: "ConntrackSync", dependencies: ["Host"]),
     .target(name: "IKEProbe", dependencies: ["Host"]),
-    .target(name: "Sessions", dependencies: ["Host"]),
+    .target(name: "Sessions", dependencies: ["Host", "L2TP"]),
     .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CLinux", "CSystemd"]),
     .target(
       name: "LinuxHost",
@@ -59,7 +59,7 @@ let package = Package(
 
     agent("vip"),
     agent("strongswan", ["Daemon", "VICI", "IKEProbe"]),
-    agent("xl2tpd", ["Daemon", "L2TP", "RADIUS"]),
+    agent("xl2tpd", ["Daemon", "L2TP", "RADIUS", "Sessions"]),
     agent("conntrackd", ["ConntrackSync", "Daemon"]),
     agent("probe", ["Daemon", "IKEProbe", "RADIUS"]),
     agent("firewall", ["Daemon"]),
@@ -69,7 +69,7 @@ let package = Package(
     .executableTarget(
       name: "vpnha",
       dependencies: [
-        "OCFMetadata", "LinuxHost", "L2TP", "Sessions", "DynamicLibrary", "CLibXML2", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "OCFMetadata", "LinuxHost", "ConntrackSync", "L2TP", "Sessions", "VICI", "DynamicLibrary", "CLibXML2", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 
     .testTarget(
@@ -94,8 +94,8 @@ let package = Package(
         "vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "IKEProbe", "Digests", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
-    .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions"]),
-    .testTarget(name: "SessionsTests", dependencies: ["Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
+    .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml"]),
+    .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft"]),

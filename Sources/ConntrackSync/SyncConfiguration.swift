@@ -19,8 +19,10 @@ public struct SyncConfiguration: Hashable, Sendable {
   public var lockPath: String
   /// How long after `reset timers` the kernel's table is flushed.
   public var purgeTimeout: Duration
-  /// Flows of the peer go straight into the kernel: nothing is left to commit.
+  /// Flows of the peer go straight into the kernel: its table is the copy, and nothing is left to commit.
   public var disablesExternalCache: Bool
+  /// What stands for the internal cache is the kernel's table: to flush it is to flush the kernel.
+  public var disablesInternalCache: Bool
   public var hashSize: Int?
 
   /// What the daemon was compiled with.
@@ -42,6 +44,31 @@ public struct SyncConfiguration: Hashable, Sendable {
     let modes = sync + sync.flatMap { block in named.map { block.blocks($0, after: "Mode") } ?? [] }
     purgeTimeout = .seconds(modes.last("PurgeTimeout").flatMap { UInt16($0) } ?? 60)
     disablesExternalCache = ["on", "yes"].contains(modes.last("DisableExternalCache")?.lowercased())
+    disablesInternalCache = ["on", "yes"].contains(modes.last("DisableInternalCache")?.lowercased())
+  }
+
+  /// The same as a file that says no more than this: read again it gives the same.
+  public var text: String {
+    let block =
+      switch purpose {
+      case .sync: "Sync"
+      case .statistics: "Stats"
+      case .helper: "Helper"
+      case .nothing: ""
+      }
+    let options = [
+      "PurgeTimeout \(purgeTimeout.components.seconds)", disablesExternalCache ? "DisableExternalCache On" : "",
+      disablesInternalCache ? "DisableInternalCache On" : "",
+    ].joined(separator: "\n")
+    return """
+      General {
+      LockFile "\(lockPath)"
+      \(hashSize.map { "HashSize \($0)" } ?? "")
+      UNIX { Path "\(socketPath)" }
+      }
+      \(block.isEmpty ? "" : "\(block) {\n\(mode.map { "Mode \($0) {\n\(options)\n}" } ?? options)\n}")
+
+      """
   }
 
   // MARK: - Words and blocks

@@ -34,7 +34,7 @@ public protocol Files: AnyObject {
   func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8]?
   /// Replaces `path` whole or not at all: a new file beside it (O_NOFOLLOW|O_EXCL) is written and renamed over it.
   func replace(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError)
-  /// Nothing happens when it is absent.
+  /// Nothing happens when it is absent. An empty directory goes as well: it can only stand in a file's place.
   func remove(_ path: String) throws(SystemError)
   /// Of the path itself (`lstat`), nil when it is absent.
   func status(_ path: String) throws(SystemError) -> FileStatus?

@@ -8,11 +8,12 @@ public struct Host {
   public var sockets: any Sockets
   public var clock: any Clock
   public var cluster: any Cluster
+  public var events: any Events
   public var log: any Log
 
   public init(
     network: any Network, packetFilter: any PacketFilter, processes: any Processes, units: any Units, files: any Files,
-    sockets: any Sockets, clock: any Clock, cluster: any Cluster, log: any Log
+    sockets: any Sockets, clock: any Clock, cluster: any Cluster, events: any Events, log: any Log
   ) {
     self.network = network
     self.packetFilter = packetFilter
@@ -22,6 +23,7 @@ public struct Host {
     self.sockets = sockets
     self.clock = clock
     self.cluster = cluster
+    self.events = events
     self.log = log
   }
 }

@@ -35,11 +35,14 @@ public protocol Sockets: AnyObject {
   /// Connects to a UNIX stream socket. `ENOENT` without a socket file, `ECONNREFUSED` when nobody listens,
   /// `ETIMEDOUT` when its queue stays full until `deadline`.
   func connect(toUnix path: String, before deadline: Instant) throws(SystemError) -> any ByteStream
-  /// A UDP socket connected to `address`; `from` nil lets the kernel choose the source.
-  func connect(toUDP address: IPAddress, port: UInt16, from source: IPAddress?) throws(SystemError) -> any DatagramSocket
+  /// A UDP socket connected to `address`; `from` nil lets the kernel choose the source. `link` is where a link-local IPv6
+  /// address is meant; for any other it means nothing.
+  func connect(
+    toUDP address: IPAddress, port: UInt16, from source: IPAddress?, on link: Link?
+  ) throws(SystemError) -> any DatagramSocket
   /// ICMP messages (ICMPv6 with an IPv6 address) to `address` and whatever of them comes from it, without IP headers. The
-  /// kernel fills in the checksum of IPv6 only.
-  func connect(toICMP address: IPAddress, from source: IPAddress?) throws(SystemError) -> any DatagramSocket
+  /// kernel fills in the checksum of IPv6 only. `link` as for UDP.
+  func connect(toICMP address: IPAddress, from source: IPAddress?, on link: Link?) throws(SystemError) -> any DatagramSocket
   /// A neighbour on `link`: sending, whatever it is, asks who has `address` (ARP, or a neighbour solicitation), and what is
   /// received is the hardware address of who answers.
   func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError) -> any DatagramSocket
@@ -47,10 +50,6 @@ public protocol Sockets: AnyObject {
   ///
   /// - Returns: the positions of those; none when the deadline came first.
   func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int]
-  /// A TCP connection. `ECONNREFUSED` when nobody listens, `ETIMEDOUT` when nobody answers until `deadline`.
-  func connect(toTCP address: IPAddress, port: UInt16, before deadline: Instant) throws(SystemError) -> any ByteStream
-  /// The addresses of a host by its name, as the system's resolver gives them. It has time limits of its own.
-  func addresses(of name: String) throws(SystemError) -> [IPAddress]
   /// The addresses UDP sockets are bound to on `port`, wildcard included, over both families, with the inode of each
   /// socket; reads `/proc/net/udp`.
   func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener]
@@ -68,6 +67,13 @@ public protocol Sockets: AnyObject {
   func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter?
   /// Puts `filter` on a socket of `process`, or takes away what is on it. It lasts as long as the socket does.
   func setFilter(_ filter: SocketFilter?, of listener: UDPListener, in process: Process) throws(SystemError)
+}
+
+extension Sockets {
+  /// To an address that is the same on every link.
+  public func connect(toUDP address: IPAddress, port: UInt16, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
+    try connect(toUDP: address, port: port, from: source, on: nil)
+  }
 }
 
 /// A classic BPF program for one socket (`linux/filter.h`). It sees a datagram from its UDP header on, and returns how many

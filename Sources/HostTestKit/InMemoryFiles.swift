@@ -51,7 +51,8 @@ public final class InMemoryFiles: Files {
     guard let node = nodes[path] else { return nil }
     switch node.status.kind {
     case .directory: throw SystemError("reading \(path)", .isADirectory)
-    default: break
+    case .fifo, .socket, .other: throw SystemError("reading \(path)", .invalidArgument, detail: "not a regular file")
+    case .regular, .symbolicLink: break
     }
     guard node.bytes.count <= limit else { throw SystemError("reading \(path)", .tooLarge) }
     return node.bytes
@@ -63,6 +64,7 @@ public final class InMemoryFiles: Files {
   }
   public func remove(_ path: String) throws(SystemError) {
     try calls.changes("files.remove(\(path))")
+    if nodes.keys.contains(where: { $0.hasPrefix(path + "/") }) { throw SystemError("removing \(path)", Errno(rawValue: 39)) }  // ENOTEMPTY
     nodes[path] = nil
   }
   public func status(_ path: String) throws(SystemError) -> FileStatus? {

@@ -11,6 +11,7 @@ public final class InMemoryMachine {
   public let files: InMemoryFiles
   public let sockets: ScriptedSockets
   public let cluster: RecordingCluster
+  public let events: ScriptedEvents
   public let log: RecordingLog
 
   /// - Parameter hasSystemd: whether systemd is the service manager.
@@ -24,13 +25,14 @@ public final class InMemoryMachine {
     files = InMemoryFiles(calls: calls, clock: clock)
     sockets = ScriptedSockets(calls: calls, clock: clock)
     cluster = RecordingCluster(calls: calls)
+    events = ScriptedEvents(calls: calls, clock: clock)
     log = RecordingLog()
   }
 
   public var host: Host {
     Host(
       network: network, packetFilter: packetFilter, processes: processes, units: units, files: files, sockets: sockets,
-      clock: clock, cluster: cluster, log: log)
+      clock: clock, cluster: cluster, events: events, log: log)
   }
 
   /// A stream of this machine's clock and record.

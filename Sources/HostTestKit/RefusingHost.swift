@@ -10,12 +10,12 @@ extension Host {
     let refusing = RefusingHost()
     return Host(
       network: refusing, packetFilter: refusing, processes: refusing, units: refusing, files: refusing, sockets: refusing,
-      clock: refusing, cluster: refusing, log: refusing)
+      clock: refusing, cluster: refusing, events: refusing, log: refusing)
   }
 }
 
 /// Every member records an issue that names it, then throws `ENOSYS` or answers with nothing.
-public final class RefusingHost: Network, PacketFilter, Processes, Units, Files, Sockets, Clock, Cluster, Log {
+public final class RefusingHost: Network, PacketFilter, Processes, Units, Files, Sockets, Clock, Cluster, Events, Log {
   public private(set) var touched: [String] = []
   private let record: (String) -> Void
 
@@ -191,11 +191,11 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
     try refuse("sockets.connect(toUnix: \(path))")
   }
   public func connect(
-    toUDP address: IPAddress, port: UInt16, from source: IPAddress?
+    toUDP address: IPAddress, port: UInt16, from source: IPAddress?, on link: Link?
   ) throws(SystemError) -> any DatagramSocket {
     try refuse("sockets.connect(toUDP: \(address) \(port))")
   }
-  public func connect(toICMP address: IPAddress, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
+  public func connect(toICMP address: IPAddress, from source: IPAddress?, on link: Link?) throws(SystemError) -> any DatagramSocket {
     try refuse("sockets.connect(toICMP: \(address))")
   }
   public func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError)
@@ -206,10 +206,6 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   public func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
     try refuse("sockets.wait(for: \(sockets.count))")
   }
-  public func connect(toTCP address: IPAddress, port: UInt16, before deadline: Instant) throws(SystemError) -> any ByteStream {
-    try refuse("sockets.connect(toTCP: \(address) \(port))")
-  }
-  public func addresses(of name: String) throws(SystemError) -> [IPAddress] { try refuse("sockets.addresses(of: \(name))") }
   public func overhear(udpTo address: IPAddress, port: UInt16) throws(SystemError) -> any DatagramSocket {
     try refuse("sockets.overhear(udpTo: \(address) \(port))")
   }
@@ -253,6 +249,8 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   public func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {
     try refuse("cluster.nodeAttribute(\(name))")
   }
+
+  public func watch(_ sources: [EventSource]) throws(SystemError) -> any Watch { try refuse("events.watch()") }
 
   public func write(_ level: LogLevel, _ message: String, _ fields: [(String, String)]) {
     note("log.write(\(message))")

@@ -115,8 +115,15 @@ public final class ScriptedDatagrams: DatagramSocket {
   public var localPort: UInt16
   public private(set) var sent: [[UInt8]] = []
   public private(set) var isClosed = false
-  /// Earlier datagrams met a closed port: the next call says so.
-  public var isRefused = false
+  /// An ICMP error came: the next call says so, and takes it off the socket.
+  public var error: Errno?
+  /// What sending ends with, whatever the socket has to say of earlier datagrams.
+  public var unsendable: () -> Errno? = { nil }
+  /// Earlier datagrams met a closed port.
+  public var isRefused: Bool {
+    get { error == .connectionRefused }
+    set { error = newValue ? .connectionRefused : nil }
+  }
 
   private var queue: [[UInt8]] = []
   private let answer: ([UInt8]) -> [[UInt8]]
@@ -135,23 +142,30 @@ public final class ScriptedDatagrams: DatagramSocket {
   }
 
   /// Whether a call would have something to say at once.
-  public var isReadable: Bool { isRefused || !queue.isEmpty }
+  public var isReadable: Bool { error != nil || !queue.isEmpty }
   /// A datagram that nobody asked for.
   public func arrive(_ bytes: [UInt8]) { queue.append(bytes) }
 
   public func send(_ bytes: [UInt8]) throws(SystemError) {
     try calls.changes("datagrams.send(\(bytes.count) bytes)")
-    if isRefused { throw SystemError("sending", .connectionRefused) }
+    try takeError("sending")
+    if let unsendable = unsendable() { throw SystemError("sending", unsendable) }
     sent.append(bytes)
     queue += answer(bytes)
   }
   public func receive(limit: Int, before deadline: Instant) throws(SystemError) -> [UInt8]? {
     try calls.sees("datagrams.receive()")
-    if isRefused { throw SystemError("receiving", .connectionRefused) }
+    try takeError("receiving")
     if queue.isEmpty { clock.sleep(until: deadline) }
     return queue.isEmpty ? nil : Array(queue.removeFirst().prefix(limit))
   }
   public func close() { isClosed = true }
+
+  private func takeError(_ operation: String) throws(SystemError) {
+    guard let error else { return }
+    self.error = nil
+    throw SystemError(operation, error)
+  }
 }
 
 /// Peers by address. A UNIX path without an entry answers `ENOENT`.
@@ -169,11 +183,8 @@ public final class ScriptedSockets: Sockets {
   /// Answers for every address; without it `ENETUNREACH`.
   public var icmp: ((IPAddress) throws(SystemError) -> any DatagramSocket)?
   public var neighbours: ((IPAddress) throws(SystemError) -> any DatagramSocket)?
-  /// Answers for every address and TCP port; without it `ECONNREFUSED`.
-  public var tcp: ((IPAddress, UInt16) throws(SystemError) -> any ByteStream)?
   /// What arrives for others; without it `EPERM`.
   public var overheard: (any DatagramSocket)?
-  public var names: [String: [IPAddress]] = [:]
 
   private let calls: Calls
   private let clock: ManualClock
@@ -205,14 +216,14 @@ public final class ScriptedSockets: Sockets {
     return try peer()
   }
   public func connect(
-    toUDP address: IPAddress, port: UInt16, from source: IPAddress?
+    toUDP address: IPAddress, port: UInt16, from source: IPAddress?, on link: Link?
   ) throws(SystemError) -> any DatagramSocket {
-    try calls.sees("sockets.connect(toUDP: \(address) \(port))")
+    try calls.sees("sockets.connect(toUDP: \(address)\(link.map { "%\($0.name)" } ?? "") \(port))")
     guard let udp else { throw SystemError("connecting to \(address) port \(port)", .networkUnreachable) }
     return try udp(address, port, source)
   }
-  public func connect(toICMP address: IPAddress, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
-    try calls.sees("sockets.connect(toICMP: \(address))")
+  public func connect(toICMP address: IPAddress, from source: IPAddress?, on link: Link?) throws(SystemError) -> any DatagramSocket {
+    try calls.sees("sockets.connect(toICMP: \(address)\(link.map { "%\($0.name)" } ?? ""))")
     guard let icmp else { throw SystemError("connecting to \(address)", .networkUnreachable) }
     return try icmp(address)
   }
@@ -230,15 +241,6 @@ public final class ScriptedSockets: Sockets {
     if !now.isEmpty { return now }
     clock.sleep(until: deadline)
     return readable()
-  }
-  public func connect(toTCP address: IPAddress, port: UInt16, before deadline: Instant) throws(SystemError) -> any ByteStream {
-    try calls.sees("sockets.connect(toTCP: \(address) \(port))")
-    guard let tcp else { throw SystemError("connecting to \(address) port \(port)", .connectionRefused) }
-    return try tcp(address, port)
-  }
-  public func addresses(of name: String) throws(SystemError) -> [IPAddress] {
-    try calls.sees("sockets.addresses(of: \(name))")
-    return names[name] ?? []
   }
   public func overhear(udpTo address: IPAddress, port: UInt16) throws(SystemError) -> any DatagramSocket {
     try calls.sees("sockets.overhear(udpTo: \(address) \(port))")

@@ -9,13 +9,54 @@ public struct AddressPool: Hashable, Sendable, CustomStringConvertible {
 
   public init() {}
 
+  /// What is left when every range is given or taken back in turn. Where ranges overlap the last one counts.
+  ///
+  /// From the last one to the first each takes the pieces that none behind it has: a file may name tens of thousands.
+  public init(_ settings: [(range: Range, isGiven: Bool)]) {
+    let cuts = Set(settings.flatMap { [UInt64($0.range.lowerBound), UInt64($0.range.upperBound) + 1] }).sorted()
+    let places = Dictionary(uniqueKeysWithValues: zip(cuts, cuts.indices))
+    var isGiven = [Bool](repeating: false, count: cuts.count)
+    /// Where the next piece that nobody has may be, from each place on.
+    var open = Array(cuts.indices)
+    func next(_ place: Int) -> Int {
+      var end = place
+      while open[end] != end { end = open[end] }
+      var at = place
+      while at != end {
+        let after = open[at]
+        open[at] = end
+        at = after
+      }
+      return end
+    }
+    for (range, given) in settings.reversed() {
+      guard let first = places[UInt64(range.lowerBound)], let end = places[UInt64(range.upperBound) + 1] else { continue }
+      var place = next(first)
+      while place < end {
+        isGiven[place] = given
+        open[place] = place + 1
+        place = next(place)
+      }
+    }
+    for place in cuts.indices where isGiven[place] {
+      let range = UInt32(cuts[place])...UInt32(cuts[place + 1] - 1)
+      if let last = ranges.last, UInt64(last.upperBound) + 1 == cuts[place] {
+        ranges[ranges.count - 1] = last.lowerBound...range.upperBound
+      } else {
+        ranges.append(range)
+      }
+    }
+  }
+
   /// Reads what `description` wrote; nil for anything else, and for more than `limit` bytes.
   public init?(_ text: String) {
     guard text.utf8.count <= Self.limit else { return nil }
+    var found: [Range] = []
     for part in text.split(separator: ",", omittingEmptySubsequences: false) where !text.isEmpty {
       guard let range = Self.range(String(part)) else { return nil }
-      insert(range)
+      found.append(range)
     }
+    self.init(found.map { ($0, true) })
   }
   /// What the cluster's attributes carry without trouble.
   public static let limit = 4096
@@ -23,30 +64,23 @@ public struct AddressPool: Hashable, Sendable, CustomStringConvertible {
   public var isEmpty: Bool { ranges.isEmpty }
   public var description: String { ranges.map(Self.text).joined(separator: ",") }
 
-  public mutating func insert(_ range: Range) {
-    // One wider on both sides: what touches becomes one.
-    let wide = (range.lowerBound == 0 ? 0 : range.lowerBound - 1)...(range.upperBound == .max ? .max : range.upperBound + 1)
-    let touching = ranges.filter { $0.overlaps(wide) }
-    let low = touching.reduce(range.lowerBound) { min($0, $1.lowerBound) }
-    let high = touching.reduce(range.upperBound) { max($0, $1.upperBound) }
-    ranges.removeAll { $0.overlaps(wide) }
-    ranges.insert(low...high, at: ranges.firstIndex { $0.lowerBound > high } ?? ranges.count)
-  }
-
-  public mutating func remove(_ range: Range) {
-    ranges = ranges.flatMap { part -> [Range] in
-      guard part.overlaps(range) else { return [part] }
-      var left: [Range] = []
-      if part.lowerBound < range.lowerBound { left.append(part.lowerBound...(range.lowerBound - 1)) }
-      if part.upperBound > range.upperBound { left.append((range.upperBound + 1)...part.upperBound) }
-      return left
+  public func contains(_ address: IPAddress) -> Bool {
+    guard let number = Self.number(address) else { return false }
+    // The last range that begins at or below it.
+    var (low, high) = (0, ranges.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if ranges[middle].lowerBound <= number { low = middle + 1 } else { high = middle }
     }
+    return low > 0 && ranges[low - 1].contains(number)
   }
 
   /// The first addresses that `other` gives out, too; nil when there are none.
   public func overlap(with other: AddressPool) -> Range? {
-    for range in ranges {
-      for theirs in other.ranges where theirs.overlaps(range) { return range.clamped(to: theirs) }
+    var (mine, theirs) = (ranges[...], other.ranges[...])
+    while let a = mine.first, let b = theirs.first {
+      if a.overlaps(b) { return a.clamped(to: b) }
+      if a.upperBound < b.upperBound { mine.removeFirst() } else { theirs.removeFirst() }
     }
     return nil
   }
@@ -74,27 +108,44 @@ public struct AddressPool: Hashable, Sendable, CustomStringConvertible {
     String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
   }
 
-  private static func number(_ text: String) -> UInt32? {
-    guard let address = IPAddress(text), !address.isIPv6 else { return nil }
+  private static func number(_ text: String) -> UInt32? { IPAddress(text).flatMap(number) }
+  private static func number(_ address: IPAddress) -> UInt32? {
+    guard !address.isIPv6 else { return nil }
     return address.bytes.reduce(0) { $0 << 8 | UInt32($1) }
   }
 }
 
 extension XL2TPDConfiguration {
-  /// What the daemon gives out by itself: every `ip range` of a server section, less what a `no ip range` behind it takes
-  /// back. Empty where RADIUS or the secrets file decide (`assign ip = no`).
-  public var pool: AddressPool {
-    var pool = AddressPool()
-    for section in sections where section.kind == .lns {
-      if let assigns = section["assign ip"], !Self.isYes(assigns.value) { continue }
-      var own = AddressPool()
-      for setting in section.settings {
-        guard let range = AddressPool.range(setting.value) else { continue }
-        if setting.word == "ip range" { own.insert(range) }
-        if setting.word == "no ip range" { own.remove(range) }
-      }
-      for range in own.ranges { pool.insert(range) }
+  /// What one `lns` section gives to its clients.
+  public struct Server: Hashable, Sendable {
+    /// The gateway's own end, nil when it is not set, or by a name.
+    public var local: IPAddress?
+    /// Every `ip range`, less what a `no ip range` takes back.
+    public var pool: AddressPool
+    /// Whether it gives out `pool`; else RADIUS or the secrets file decide (`assign ip = no`).
+    public var assigns: Bool
+
+    init(_ section: Section) {
+      local = section["local ip"].flatMap { IPAddress($0.value) }
+      assigns = section["assign ip"].map { XL2TPDConfiguration.isYes($0.value) } ?? true
+      pool = AddressPool(
+        section.settings.compactMap { setting in
+          guard setting.word == "ip range" || setting.word == "no ip range" else { return nil }
+          return AddressPool.range(setting.value).map { ($0, setting.word == "ip range") }
+        })
     }
-    return pool
+
+    /// Whether a session of this server may have these two ends, nil being one that pppd is not given.
+    public func gives(local: IPAddress?, remote: IPAddress?) -> Bool {
+      if let own = self.local, own != local { return false }
+      guard assigns else { return remote == nil }
+      guard let remote else { return false }
+      return pool.isEmpty || pool.contains(remote)
+    }
   }
+
+  public var servers: [Server] { sections.filter { $0.kind == .lns }.map(Server.init) }
+
+  /// What the daemon gives out by itself.
+  public var pool: AddressPool { AddressPool(servers.filter(\.assigns).flatMap(\.pool.ranges).map { ($0, true) }) }
 }

@@ -81,9 +81,33 @@ public struct ResultCode: Hashable, Sendable, CustomStringConvertible {
     message = String(decoding: value.dropFirst(4).prefix { $0 != 0 }, as: UTF8.self)
   }
 
-  public var description: String {
-    let numbers = error.map { "result \(result), error \($0)" } ?? "result \(result)"
+  public var description: String { described(as: numbers) }
+
+  private var numbers: String { error.map { "result \(result), error \($0)" } ?? "result \(result)" }
+  private func described(as text: String) -> String {
     let printable = String(String.UnicodeScalarView(message.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7f }))
-    return printable.isEmpty ? numbers : "\(numbers): \(printable)"
+    return printable.isEmpty ? text : "\(text): \(printable)"
   }
+
+  /// The same with what the numbers mean, in a StopCCN and in a CDN.
+  func words(isTunnel: Bool) -> String {
+    let names = isTunnel ? Self.tunnelResults : Self.callResults
+    var words = result > 0 && Int(result) <= names.count ? names[Int(result) - 1] : ""
+    // Only a general error is told more of.
+    if result == 2, let error, error > 0, Int(error) <= Self.errors.count { words = Self.errors[Int(error) - 1] }
+    return described(as: words.isEmpty ? numbers : "\(words) (\(error ?? 0 == 0 ? "result \(result)" : numbers))")
+  }
+
+  private static let tunnelResults = [
+    "the tunnel is cleared", "general error", "the tunnel exists already", "not authorized", "protocol version not supported",
+    "the server is shutting down", "unexpected message",
+  ]
+  private static let callResults = [
+    "the session lost its carrier", "general error", "administrative reasons", "no facilities at the moment", "no facilities",
+    "invalid destination", "no carrier", "busy", "no dial tone", "not established in time", "no framing",
+  ]
+  private static let errors = [
+    "no tunnel yet", "wrong length", "a field out of range", "insufficient resources", "invalid session", "refused by the server",
+    "try another server", "unknown mandatory attribute",
+  ]
 }

@@ -25,6 +25,7 @@ final class Dialogue {
   private static let mostRefusals = 5
 
   private var events = 0
+  private var farewellEvents = 0
   /// A session that is well takes about thirty.
   private static let mostEvents = 1000
   /// Whether it failed because the server named no tunnel or no session.
@@ -37,6 +38,8 @@ final class Dialogue {
   private var theyAreAcknowledged = false
   private var method = Method.none
   private var isAuthenticated = false
+  /// Whether the authentication that the server wants is none of ours.
+  private var isDeclined = false
   private var responded = false
   /// What proves who we are, and when it is to be said again.
   private var claim: (frame: PPPFrame, next: Instant)?
@@ -61,6 +64,13 @@ final class Dialogue {
   }
 
   private func failed(_ reason: String) -> SessionProbe.Failure { SessionProbe.Failure(phase: phase, reason: reason) }
+  private func unable(_ reason: String) -> SessionProbe.Failure {
+    SessionProbe.Failure(phase: phase, reason: reason, isInability: true)
+  }
+  /// What the server does after it asked for what we do not speak, or was told who we are and has not agreed, it does to us.
+  private func ended(_ reason: String) -> SessionProbe.Failure {
+    isDeclined || (phase == .authentication && responded) ? unable(reason) : failed(reason)
+  }
 
   private func unnumbered(_ what: String) -> SessionProbe.Failure {
     lacksNumber = true
@@ -79,7 +89,7 @@ final class Dialogue {
       ])
     let reply = try expect(.startReply, "answer to SCCRQ")
     guard client.theirTunnel != 0 else { throw unnumbered("tunnel") }
-    if reply[.challenge] != nil { throw failed("the server wants tunnel authentication") }
+    if reply[.challenge] != nil { throw unable("the server wants tunnel authentication, for which the test has no secret") }
     try send(.startConnected, [])
     try acknowledged("SCCCN")
   }
@@ -116,16 +126,20 @@ final class Dialogue {
   private func next(before end: Instant) throws(SessionProbe.Failure) -> TunnelClient.Event? {
     events += 1
     guard events <= Self.mostEvents else { throw failed("the server talks without end") }
+    guard clock.now < deadline else { return nil }
     let event: TunnelClient.Event?
     do { event = try client.receive(before: end) } catch { throw failed(error.reason) }
     guard case .control(let message) = event else { return event }
     switch message.kind {
     case .stop:
       isTold = (true, true)
-      throw failed("the server ends the tunnel, \(message.result?.description ?? "without a reason")")
+      let words = "the server ends the tunnel: \(message.result?.words(isTunnel: true) ?? "without a reason")"
+      // Result 4 is the RFC's, the text xl2tpd's (`access control`), which calls it a vendor's error.
+      let isRefusal = message.result.map { $0.result == 4 || $0.message == "No Authorization" } ?? false
+      throw phase == .tunnel && isRefusal ? unable(words) : ended(words)
     case .callDisconnect:
       isTold.call = true
-      throw failed("the server ends the call, \(message.result?.description ?? "without a reason")")
+      throw ended("the server ends the call: \(message.result?.words(isTunnel: false) ?? "without a reason")")
     default: return event
     }
   }
@@ -173,7 +187,7 @@ final class Dialogue {
         try send(proto, PPPPacket(Code.configureRequest, awaited, wanted.flatMap(\.bytes)))
       }
       guard let event = try next(before: min(deadline, again)) else {
-        if clock.now >= deadline { throw failed(otherwise()) }
+        if clock.now >= deadline { throw ended(otherwise()) }
         continue
       }
       let wasSilent = !isAsked()
@@ -194,7 +208,7 @@ final class Dialogue {
       if let claim, clock.now >= claim.next { try self.claim(claim.frame) }
       guard let event = try next(before: min(deadline, claim?.next ?? deadline)) else {
         guard clock.now >= deadline else { continue }
-        throw failed(
+        throw ended(
           responded ? "the server does not decide in time: is RADIUS silent?" : "the server sends no challenge in time")
       }
       if case .frame(let frame) = event { try handle(frame) }
@@ -254,7 +268,7 @@ final class Dialogue {
     case Code.terminateRequest:
       try send(PPPProtocol.lcp, PPPPacket(Code.terminateAck, packet.identifier))
       let words = packet.text
-      throw failed(words.isEmpty ? "the server ends the link" : "the server ends the link: \(words)")
+      throw ended(words.isEmpty ? "the server ends the link" : "the server ends the link: \(words)")
     case Code.protocolReject:
       if packet.data.starts(with: [0x80, 0x21]) { throw failed("the server refuses IPv4") }
     case Code.echoRequest:
@@ -273,12 +287,14 @@ final class Dialogue {
       return try send(PPPProtocol.lcp, PPPPacket(Code.configureReject, packet.identifier, unknown.flatMap(\.bytes)))
     }
     method = .none
+    isDeclined = false
     if let wanted = options.first(where: { $0.type == 3 }) {
       switch wanted.value {
       case [0xc0, 0x23]: method = .pap
       case [0xc2, 0x23, 0x05]: method = .md5
       case [0xc2, 0x23, 0x81]: method = .msChapV2
       default:
+        isDeclined = true
         let ours = PPPOption(type: 3, value: [0xc2, 0x23, 0x81])
         return try send(PPPProtocol.lcp, PPPPacket(Code.configureNak, packet.identifier, ours.bytes))
       }
@@ -305,7 +321,7 @@ final class Dialogue {
       let packet = PPPPacket(Code.response, packet.identifier, [UInt8(response.count)] + response + name)
       try claim(PPPFrame(PPPProtocol.chap, packet.bytes))
     case Code.success:
-      if let expectedProof, !packet.text.hasPrefix(expectedProof) { throw failed("the server does not know the password itself") }
+      if let expectedProof, !packet.text.hasPrefix(expectedProof) { throw unable("the server does not know the password itself") }
       isAuthenticated = responded
     case Code.failure: throw refused(packet)
     default: break
@@ -322,7 +338,7 @@ final class Dialogue {
 
   private func refused(_ packet: PPPPacket) -> SessionProbe.Failure {
     let words = Self.reason(in: packet.text)
-    return failed("the server refuses user \(credentials.user) by \(method.rawValue)\(words.isEmpty ? "" : ": \(words)")")
+    return unable("the server refuses user \(credentials.user) by \(method.rawValue)\(words.isEmpty ? "" : ": \(words)")")
   }
 
   /// Of `E=691 R=1 C=0123… V=3 M=Access denied` (RFC 2759 §6) the number and the words.
@@ -378,12 +394,23 @@ final class Dialogue {
         try client.send(
           .callDisconnect, toSession: true,
           [.number(.resultCode, 3 as UInt16), .number(.assignedSession, client.session)])
-        while !client.isAcknowledged, try client.receive(before: end) != nil {}
+        try awaitAcknowledgement(before: end)
       }
       guard client.theirTunnel != 0, !isTold.tunnel else { return }
       try client.send(.stop, [.number(.assignedTunnel, client.tunnel), .number(.resultCode, 1 as UInt16)])
-      while !client.isAcknowledged, try client.receive(before: end) != nil {}
+      try awaitAcknowledgement(before: end)
     } catch {}
+  }
+
+  private func awaitAcknowledgement(before end: Instant) throws(L2TPError) {
+    while !client.isAcknowledged, try nextOfFarewell(before: end) != nil {}
+  }
+
+  /// A server may go on talking: what comes after `end`, and too much of it, is not heard.
+  private func nextOfFarewell(before end: Instant) throws(L2TPError) -> TunnelClient.Event? {
+    farewellEvents += 1
+    guard clock.now < end, farewellEvents <= Self.mostEvents else { return nil }
+    return try client.receive(before: end)
   }
 
   /// How long the server's end of the link is given. Without a word to it a pppd lingers for six seconds.
@@ -392,7 +419,7 @@ final class Dialogue {
   private func endLink(before end: Instant) throws(L2TPError) {
     func say(_ packet: PPPPacket) throws(L2TPError) { try client.send(PPPFrame(PPPProtocol.lcp, packet.bytes)) }
     try say(PPPPacket(Code.terminateRequest, newIdentifier()))
-    while let event = try client.receive(before: end) {
+    while let event = try nextOfFarewell(before: end) {
       guard case .frame(let frame) = event, frame.proto == PPPProtocol.lcp, let packet = PPPPacket(frame.payload[...]) else {
         continue
       }

@@ -12,6 +12,8 @@ public struct SessionProbe {
   public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
     public var phase: Phase
     public var reason: String
+    /// Whether it is the account or the test itself that the server does not take, which says nothing about other clients.
+    public var isInability = false
     public var description: String { "\(phase): \(reason)" }
   }
 

@@ -107,12 +107,8 @@ public struct XL2TPDConfiguration: Hashable, Sendable {
 
   /// The option files handed to pppd, each once.
   public var pppOptionFiles: [String] {
-    var files: [String] = []
-    for section in sections {
-      guard let file = section["pppoptfile"]?.value, !file.isEmpty, !files.contains(file) else { continue }
-      files.append(file)
-    }
-    return files
+    var seen: Set<String> = []
+    return sections.compactMap { $0["pppoptfile"]?.value }.filter { !$0.isEmpty && seen.insert($0).inserted }
   }
 
   static func isYes(_ value: String) -> Bool { ["yes", "y", "true"].contains(value.lowercased()) }

@@ -49,6 +49,8 @@ public final class LinuxFiles: Files {
     } catch where error.errno == .readOnly {
       // The kernel says so before it looks whether there is anything.
       if try status(path) != nil { throw error }
+    } catch where error.errno == .isADirectory {
+      try check(operation) { rmdir(path) }
     }
     // What a process that was killed inside `replace` left beside it.
     let place = Place(path)

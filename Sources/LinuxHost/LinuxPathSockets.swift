@@ -5,7 +5,9 @@ import Netlink
 // Sockets of what lies under UDP: ICMP, datagrams for somebody else, and neighbours on a link.
 
 extension LinuxSockets {
-  public func connect(toICMP address: IPAddress, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
+  public func connect(
+    toICMP address: IPAddress, from source: IPAddress?, on link: Link?
+  ) throws(SystemError) -> any DatagramSocket {
     let operation = "opening an ICMP socket to \(address)"
     let type = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
     let socket = Descriptor(
@@ -13,10 +15,10 @@ extension LinuxSockets {
         CLinux.socket(address.isIPv6 ? AF_INET6 : AF_INET, type, Int32(address.isIPv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
       })
     if let source {
-      try check("binding to \(source)") { SocketAddress(source, port: 0).withPointer { clinux_bind(socket.number, $0, $1) } }
+      try check("binding to \(source)") { SocketAddress(source, port: 0, on: link).withPointer { clinux_bind(socket.number, $0, $1) } }
     }
     // Connected, the socket receives from this address only.
-    try check(operation) { SocketAddress(address, port: 0).withPointer { clinux_connect(socket.number, $0, $1) } }
+    try check(operation) { SocketAddress(address, port: 0, on: link).withPointer { clinux_connect(socket.number, $0, $1) } }
     let local = try SocketAddress(boundTo: socket.number, operation)
     let datagrams = LinuxDatagrams(socket, local, to: "\(address)")
     return address.isIPv6 ? datagrams : HeaderlessDatagrams(datagrams)
@@ -80,6 +82,9 @@ private final class LinuxNeighbour: DatagramSocket, Pollable {
     localAddress = source ?? (neighbour.isIPv6 ? .unspecifiedIPv6 : .unspecifiedIPv4)
   }
 
+  /// Frames of others that are read behind the deadline, which may be this moment.
+  private static let noiseLimit = 64
+
   var number: Int32? { wire?.number }
   private var operation: String { "asking for \(neighbour)" }
 
@@ -104,6 +109,7 @@ private final class LinuxNeighbour: DatagramSocket, Pollable {
 
   func receive(limit: Int, before deadline: Instant) throws(SystemError) -> [UInt8]? {
     guard let wire else { throw SystemError(operation, Errno(rawValue: EBADF)) }
+    var heard = 0
     while let frame = try wire.receive(before: deadline, operation) {
       let answerer: [UInt8]?
       if neighbour.isIPv6 {
@@ -112,6 +118,9 @@ private final class LinuxNeighbour: DatagramSocket, Pollable {
         answerer = ARP(frame.bytes).flatMap { $0.operation == .reply && $0.sender == neighbour ? $0.senderHardware : nil }
       }
       if let answerer, answerer != link.hardwareAddress { return answerer }
+      // A flood never lets the link fall silent.
+      heard += 1
+      if heard >= Self.noiseLimit, LinuxClock.now >= deadline { return nil }
     }
     return nil
   }

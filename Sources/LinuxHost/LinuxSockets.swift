@@ -35,7 +35,7 @@ public final class LinuxSockets: Sockets {
   }
 
   public func connect(
-    toUDP address: IPAddress, port: UInt16, from source: IPAddress?
+    toUDP address: IPAddress, port: UInt16, from source: IPAddress?, on link: Link?
   ) throws(SystemError) -> any DatagramSocket {
     let operation = "connecting to \(address) port \(port)"
     let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
@@ -43,53 +43,12 @@ public final class LinuxSockets: Sockets {
       owning: try check(operation) { CLinux.socket(address.isIPv6 ? AF_INET6 : AF_INET, type, 0) })
     if let source {
       try check("binding to \(source)") {
-        SocketAddress(source, port: 0).withPointer { clinux_bind(socket.number, $0, $1) }
+        SocketAddress(source, port: 0, on: link).withPointer { clinux_bind(socket.number, $0, $1) }
       }
     }
-    try check(operation) { SocketAddress(address, port: port).withPointer { clinux_connect(socket.number, $0, $1) } }
+    try check(operation) { SocketAddress(address, port: port, on: link).withPointer { clinux_connect(socket.number, $0, $1) } }
     let local = try SocketAddress(boundTo: socket.number, operation)
     return LinuxDatagrams(socket, local, to: "\(address) port \(port)")
-  }
-
-  public func connect(toTCP address: IPAddress, port: UInt16, before deadline: Instant) throws(SystemError) -> any ByteStream {
-    let peer = "\(address) port \(port)"
-    let operation = "connecting to \(peer)"
-    let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    let socket = Descriptor(owning: try check(operation) { CLinux.socket(address.isIPv6 ? AF_INET6 : AF_INET, type, 0) })
-    do throws(SystemError) {
-      try check(operation) { SocketAddress(address, port: port).withPointer { clinux_connect(socket.number, $0, $1) } }
-    } catch where error.errno.rawValue == EINPROGRESS {
-      var requests = [pollfd(fd: socket.number, events: Int16(POLLOUT), revents: 0)]
-      guard try pollUntil(deadline, &requests, operation) else { throw SystemError(operation, .timedOut) }
-      var number: Int32 = 0
-      var size = socklen_t(MemoryLayout<Int32>.size)
-      try check(operation) { getsockopt(socket.number, SOL_SOCKET, SO_ERROR, &number, &size) }
-      guard number == 0 else { throw SystemError(operation, Errno(rawValue: number)) }
-    }
-    return LinuxStream(socket, peer)
-  }
-
-  public func addresses(of name: String) throws(SystemError) -> [IPAddress] {
-    let operation = "looking for the address of \(name)"
-    var wanted = addrinfo()
-    wanted.ai_socktype = Int32(SOCK_STREAM.rawValue)
-    var found: UnsafeMutablePointer<addrinfo>?
-    let answer = getaddrinfo(name, nil, &wanted, &found)
-    guard answer == 0 else {
-      throw SystemError(operation, .noSuchDeviceOrAddress, detail: gai_strerror(answer).map { String(cString: $0) })
-    }
-    defer { freeaddrinfo(found) }
-    var addresses: [IPAddress] = []
-    var next = found
-    while let entry = next?.pointee {
-      if let place = entry.ai_addr {
-        let bytes = UnsafeRawBufferPointer(start: place, count: Int(entry.ai_addrlen))
-        let range = entry.ai_family == AF_INET6 ? 8..<24 : 4..<8
-        if bytes.count >= range.upperBound, let address = IPAddress(bytes: Array(bytes[range])) { addresses.append(address) }
-      }
-      next = entry.ai_next
-    }
-    return addresses
   }
 
   public func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
@@ -269,10 +228,13 @@ final class LinuxDatagrams: DatagramSocket, Pollable {
 struct SocketAddress {
   var address: IPAddress
   var port: UInt16
+  /// The index of the link that a link-local IPv6 address belongs to (`sin6_scope_id`), else 0.
+  private var scope: Int32 = 0
 
-  init(_ address: IPAddress, port: UInt16) {
+  init(_ address: IPAddress, port: UInt16, on link: Link? = nil) {
     self.address = address
     self.port = port
+    if address.isIPv6, address.isLinkLocal, let link { scope = link.index }
   }
 
   /// Where a socket is bound (`getsockname`).
@@ -296,6 +258,7 @@ struct SocketAddress {
       bytes[2] = UInt8(port >> 8)
       bytes[3] = UInt8(truncatingIfNeeded: port)
       for (index, byte) in address.bytes.enumerated() { bytes[(address.isIPv6 ? 8 : 4) + index] = byte }
+      if address.isIPv6 { withUnsafeBytes(of: scope) { bytes[24..<28].copyBytes(from: $0) } }
     }
     let size = address.isIPv6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size
     return withUnsafePointer(to: &storage) {

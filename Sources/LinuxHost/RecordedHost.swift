@@ -9,7 +9,7 @@ extension Host {
     let recorded = RecordedHost(self)
     return Host(
       network: recorded, packetFilter: recorded, processes: recorded, units: recorded, files: recorded, sockets: recorded,
-      clock: clock, cluster: recorded, log: log)
+      clock: clock, cluster: recorded, events: events, log: log)
   }
 }
 
@@ -304,15 +304,15 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
     }
   }
   func connect(
-    toUDP address: IPAddress, port: UInt16, from source: IPAddress?
+    toUDP address: IPAddress, port: UInt16, from source: IPAddress?, on link: Link?
   ) throws(SystemError) -> any DatagramSocket {
     try seen("connect to \(address) port \(port)", { "from \($0.localAddress) port \($0.localPort)" }) {
-      () throws(SystemError) in try host.sockets.connect(toUDP: address, port: port, from: source)
+      () throws(SystemError) in try host.sockets.connect(toUDP: address, port: port, from: source, on: link)
     }
   }
-  func connect(toICMP address: IPAddress, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
+  func connect(toICMP address: IPAddress, from source: IPAddress?, on link: Link?) throws(SystemError) -> any DatagramSocket {
     try seen("ICMP socket to \(address)", { _ in "there" }) {
-      () throws(SystemError) in try host.sockets.connect(toICMP: address, from: source)
+      () throws(SystemError) in try host.sockets.connect(toICMP: address, from: source, on: link)
     }
   }
   func overhear(udpTo address: IPAddress, port: UInt16) throws(SystemError) -> any DatagramSocket {
@@ -327,16 +327,6 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
   }
   func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
     try host.sockets.wait(for: sockets, before: deadline)
-  }
-  func connect(toTCP address: IPAddress, port: UInt16, before deadline: Instant) throws(SystemError) -> any ByteStream {
-    try seen("connect to \(address) TCP port \(port)", { _ in "connected" }) {
-      () throws(SystemError) in try host.sockets.connect(toTCP: address, port: port, before: deadline)
-    }
-  }
-  func addresses(of name: String) throws(SystemError) -> [IPAddress] {
-    try seen("addresses of \(name)", { list($0) { "\($0)" } }) {
-      () throws(SystemError) in try host.sockets.addresses(of: name)
-    }
   }
   func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     try seen("listeners on UDP port \(port)", { list($0) { "\($0.address)" } }) {

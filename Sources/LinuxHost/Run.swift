@@ -84,7 +84,7 @@ extension Host {
     self.init(
       network: LinuxNetwork(processes: processes), packetFilter: LinuxPacketFilter(), processes: processes,
       units: LinuxUnits(files: files, clock: clock, until: deadline), files: files, sockets: LinuxSockets(), clock: clock,
-      cluster: LinuxCluster(processes: processes, clock: clock), log: log)
+      cluster: LinuxCluster(processes: processes, clock: clock), events: LinuxEvents(), log: log)
   }
 }
 
@@ -106,16 +106,18 @@ extension Outcome {
 /// Writes the one reason line and ends the process.
 private func finish(_ outcome: Outcome, _ request: Request) -> Never {
   if let reason = outcome.reason {
-    writeAll(reasonLine(reason, prefix: request.reasonPrefix), to: 2)
+    // `vpnha run` shows a person all of it.
+    let limit = request.environment["VPNHA_RUN"] == nil ? 128 : 4096
+    writeAll(reasonLine(reason, prefix: request.reasonPrefix, limit: limit), to: 2)
   }
   exit(outcome.status.rawValue)
 }
 
-/// Plain text of at most 128 bytes and a newline: Pacemaker cuts there, and would cut in the middle of a character.
-func reasonLine(_ reason: String, prefix: String) -> [UInt8] {
+/// Plain text of at most `limit` bytes and a newline. Pacemaker cuts at 128, and would cut in the middle of a character.
+func reasonLine(_ reason: String, prefix: String, limit: Int = 128) -> [UInt8] {
   var line = Array((prefix + reason.plain).utf8)
-  if line.count > 128 {
-    var end = 125
+  if line.count > limit {
+    var end = limit - 3
     // What comes next is the rest of a character.
     while end > 0, line[end] & 0xc0 == 0x80 { end -= 1 }
     line = Array(line[..<end]) + Array("...".utf8)

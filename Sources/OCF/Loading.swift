@@ -47,8 +47,7 @@ extension ResourceAgent {
   public static var parameterDescriptions: [ParameterDescription] {
     Self().parameters.map { name, parameter in
       let declaration = parameter.declaration
-      var long = declaration.long.isEmpty ? declaration.short : declaration.long
-      if !long.hasSuffix(".") { long += "." }
+      var long = sentences(declaration.short, declaration.long)
       if case .select(let values) = parameter.contentType { long += " One of: \(values.joined(separator: ", "))." }
       if let value = parameter.defaultText { long += " Default: \(value)." }
       return ParameterDescription(
@@ -66,6 +65,13 @@ extension ResourceAgent {
         .map { name, offset in (wireName(name + 1), agent.load(fromByteOffset: offset, as: AnyParameter.self)) }
     }
   }
+}
+
+/// pcs shows the long description alone: it begins with the short one, which says what the parameter is.
+func sentences(_ short: String, _ long: String) -> String {
+  func ended(_ text: String) -> String { text.hasSuffix(".") ? text : text + "." }
+  if long.isEmpty { return ended(short) }
+  return long.hasPrefix(ended(short)) ? ended(long) : ended(short) + " " + ended(long)
 }
 
 private let underscore = CChar(UInt8(ascii: "_"))

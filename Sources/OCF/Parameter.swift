@@ -101,7 +101,8 @@ public struct ParameterDescription: Equatable, Sendable {
   /// The wire name, such as `arp_count`.
   public var name: String
   public var shortDescription: String
-  /// Ends with the allowed values and the default, which `pcs resource describe` does not show otherwise.
+  /// Begins with the short description, and ends with the allowed values and the default: `pcs resource describe` shows nothing
+  /// else.
   public var longDescription: String
   public var contentType: ContentType
   /// Nil when there is none.
@@ -117,11 +118,11 @@ extension ParameterDescription {
   public static let tracing = [
     ParameterDescription(
       name: "trace_ra", shortDescription: "Whether to trace",
-      longDescription: "Writes every observation and every change to a file while it is true. Default: false.",
+      longDescription: "Whether to trace. Writes every observation and every change to a file while it is true. Default: false.",
       contentType: .boolean, defaultValue: "false", isRequired: false, isReloadable: true),
     ParameterDescription(
       name: "trace_file", shortDescription: "Where to trace to",
-      longDescription: "An absolute path. Unset, each action gets a file of its own below /var/lib/heartbeat/trace_ra.",
+      longDescription: "Where to trace to. An absolute path. Unset, each action gets a file of its own below /var/lib/heartbeat/trace_ra.",
       contentType: .string, isRequired: false, isReloadable: true),
   ]
 }

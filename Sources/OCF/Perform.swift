@@ -22,6 +22,8 @@ public func perform<Agent: ResourceAgent>(_: Agent.Type, _ request: Request, on 
     if let outcome = answer(action, complaint, loaded.isUnidentified, isMinor: isMinor, hasDefaults: hasDefaults, request, host.log) { return outcome }
   }
   let loop = Loop(agent: loaded.agent, call: call, complaint: complaint)
+  // A deeper monitor runs between two of the basic ones and changes nothing about them.
+  if Agent.self is any WatchingAgent.Type, request.isFromCluster, action != .monitor || request.isProbe { WaitingRule(call).interrupt() }
   switch action {
   case .start: return loop.start()
   case .stop: return loop.stop()
@@ -112,27 +114,38 @@ private struct Loop<Agent: ResourceAgent> {
   }
 
   func monitor() -> Outcome {
+    var (outcome, isContent) = check()
+    guard let agent = agent as? any WatchingAgent, agent.watch.seconds > 0, WaitingRule(call).concerns, isContent else { return outcome }
+    agent.wait(call) {
+      (outcome, isContent) = check()
+      return isContent
+    }
+    return outcome
+  }
+
+  /// One look, and whether all is as the cluster expects.
+  private func check() -> (outcome: Outcome, isContent: Bool) {
     do throws(OCFError) {
       let state = try observe()
       if let surprise = unexpectedRole(state) {
         report(.failed(surprise.reason ?? ""))
-        return surprise
+        return (surprise, false)
       }
       retryReload()
       report(state)
       let risk = shown(state)
       switch state {
-      case .stopped: return Outcome(.notRunning, call.request.isProbe ? nil : agent.obituary(call))
-      case .running, .degraded(_, promoted: false, _): return Outcome(.success, risk)
-      case .promoted, .degraded(_, promoted: true, _): return Outcome(.runningPromoted, risk)
-      case .failed(let why, let promoted): return Outcome(promoted ? .failedPromoted : .genericError, why)
+      case .stopped: return (Outcome(.notRunning, call.request.isProbe ? nil : agent.obituary(call)), false)
+      case .running, .degraded(_, promoted: false, _): return (Outcome(.success, risk), true)
+      case .promoted, .degraded(_, promoted: true, _): return (Outcome(.runningPromoted, risk), true)
+      case .failed(let why, let promoted): return (Outcome(promoted ? .failedPromoted : .genericError, why), false)
       }
     } catch {
       switch (error.status, call.request.isProbe) {
-      case (.notInstalled, true), (.invalidHere, true): return Outcome(.notRunning)
+      case (.notInstalled, true), (.invalidHere, true): return (Outcome(.notRunning), false)
       default:
         report(.failed(error.reason))
-        return Outcome(.genericError, error.reason)
+        return (Outcome(.genericError, error.reason), false)
       }
     }
   }

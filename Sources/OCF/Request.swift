@@ -18,6 +18,8 @@ public struct Request {
   public let depth: CheckLevel
   /// `CRM_meta_timeout`; 20 s when it cannot be read.
   public let timeout: Duration
+  /// `CRM_meta_interval` in milliseconds; 0 for a probe and by hand.
+  public let interval: Int64
   /// A monitor with interval 0, or without one: what is there before the cluster has done anything.
   public let isProbe: Bool
   /// Members of a cloned group get no `CRM_meta_promotable`; `promoted_max` (legacy `master_max`) they do get.
@@ -50,6 +52,7 @@ public struct Request {
     depth = CheckLevel(Int(environment["OCF_CHECK_LEVEL"] ?? environment["OCF_RESKEY_OCF_CHECK_LEVEL"] ?? "") ?? 0)
     timeout = meta("timeout").flatMap { Int64($0) }.flatMap { (1...86_400_000).contains($0) ? .milliseconds($0) : nil }
       ?? .seconds(20)
+    interval = meta("interval").flatMap { Int64($0) }.map { min(max($0, 0), 86_400_000) } ?? 0
     isProbe = action == .monitor && (meta("interval") ?? "0") == "0"
     isPromotable = meta("promoted_max") != nil || meta("master_max") != nil
     switch meta("role") {

@@ -36,28 +36,32 @@ public struct XMLElement {
   }
 
   public var name: String { string(node.pointee.name) }
-  public func children(named name: String) -> [XMLElement] { Self.all(from: node.pointee.children, in: document).filter { $0.name == name } }
+  public func children(named name: String) -> [XMLElement] { children.filter { $0.name == name } }
   public func first(_ name: String) -> XMLElement? { children(named: name).first }
 
   /// This element and everything below it with that name, in the order of the document.
   public func all(named name: String) -> [XMLElement] {
-    (self.name == name ? [self] : []) + Self.all(from: node.pointee.children, in: document).flatMap { $0.all(named: name) }
+    (self.name == name ? [self] : []) + children.flatMap { $0.all(named: name) }
+  }
+
+  /// The elements in this one.
+  public var children: [XMLElement] { Self.all(from: node.pointee.children, in: document) }
+
+  /// Names and values, in the order of the document.
+  public var attributes: [(name: String, value: String)] {
+    sequence(first: node.pointee.properties) { $0?.pointee.next }.prefix { $0 != nil }
+      .compactMap { $0?.pointee }.map { (string($0.name), content(from: $0.children)) }
   }
 
   /// The value of an attribute.
-  public subscript(_ name: String) -> String? {
-    var attribute = node.pointee.properties
-    while let current = attribute?.pointee {
-      if string(current.name) == name { return content(from: current.children) }
-      attribute = current.next
-    }
-    return nil
-  }
+  public subscript(_ name: String) -> String? { attributes.first { $0.name == name }?.value }
 
   /// The text in the first child of that name, without white space around it.
-  public func text(of name: String) -> String {
-    guard let child = first(name) else { return "" }
-    let text = content(from: child.node.pointee.children).drop { $0.isWhitespace }
+  public func text(of name: String) -> String { first(name)?.ownText ?? "" }
+
+  /// The text in this element, without white space around it.
+  public var ownText: String {
+    let text = content(from: node.pointee.children).drop { $0.isWhitespace }
     guard let end = text.lastIndex(where: { !$0.isWhitespace }) else { return "" }
     return String(text[...end])
   }

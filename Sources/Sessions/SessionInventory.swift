@@ -3,24 +3,18 @@ import Host
 /// Which L2TP sessions this node has: asked of the kernel and of what pppd keeps for its scripts. No text made for people is
 /// read, and the daemon is not asked, so that one that hangs does not matter.
 public struct SessionInventory {
-  public var server = "/usr/sbin/xl2tpd"
-  public var program = "/usr/sbin/pppd"
-  /// The option files that the server's configuration hands out: they tell a session whose server is gone from PPPoE and
-  /// modems.
-  public var optionFiles: [String]
+  public var processes: SessionProcesses
   /// Where pppd keeps its variables (`_PATH_PPPDB`).
   public var database = "/run/pppd2.tdb"
 
-  public init(optionFiles: [String] = []) { self.optionFiles = optionFiles }
+  /// - Parameter marks: what tells a session whose server is gone from PPPoE and modems.
+  public init(_ marks: SessionMarks = SessionMarks()) { processes = SessionProcesses(marks: marks) }
 
   /// Every session, the oldest first.
   public func sessions(on host: Host) throws(SystemError) -> [Session] {
-    let servers = Set(try host.processes.running(server).map(\.pid))
-    let all = try host.processes.running(program)
-    let pids = Set(all.map(\.pid))
-    // A pppd forks to run its scripts.
-    let ours = all.filter { !pids.contains($0.parent) && (servers.contains($0.parent) || isL2TP($0)) }
+    let ours = try processes.all(on: host)
     guard !ours.isEmpty else { return [] }
+    let orphans = Set(try processes.orphans(on: host).map(\.pid))
     let variables = try variables(on: host)
     let interfaces = try interfaces(of: ours, variables, host)
     // Later than the processes: one that is listed had its chance to have an interface.
@@ -36,13 +30,9 @@ public struct SessionInventory {
           pid: pppd.pid, user: variables[pppd.pid, "PEERNAME"], inner: link?.peer,
           outer: kernel?.peer ?? word(after: "ipparam", in: pppd).flatMap { IPAddress($0) },
           received: link?.received, sent: link?.sent, since: since(pppd, host), interface: link?.name, kernel: kernel,
-          isOrphan: !servers.contains(pppd.parent)))
+          isOrphan: orphans.contains(pppd.pid)))
     }
     return sessions.sorted { $0.since != $1.since ? $0.since.seconds < $1.since.seconds : $0.pid < $1.pid }
-  }
-
-  private func isL2TP(_ pppd: Process) -> Bool {
-    pppd.arguments.contains("pppol2tp") || word(after: "file", in: pppd).map(optionFiles.contains) ?? false
   }
 
   private func word(after word: String, in pppd: Process) -> String? {

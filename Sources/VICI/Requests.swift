@@ -52,6 +52,8 @@ public struct IKESA: Hashable, Sendable {
   public var children: [ChildSA]
 
   public var isEstablished: Bool { state == "ESTABLISHED" }
+  /// Whether charon would say goodbye to its client, and have an ha peer delete it, if it ended now (`ike_sa.c`, `delete_`).
+  public var isActive: Bool { state == "ESTABLISHED" || state == "REKEYING" }
   /// Whether somebody is at the other end to be told goodbye: not while it is half-open, nor where another node speaks.
   public var hasPeer: Bool { !["CREATED", "CONNECTING", "PASSIVE", "DESTROYING"].contains(state) }
   /// Held for a peer gateway that is the active one (`ha` plugin).
@@ -141,9 +143,10 @@ extension Charon {
   /// them (`noblock`): the number may be low, and a stuck SA does not hold up the caller.
   ///
   /// Equivalent to: `swanctl --list-sas --noblock`.
-  public func sas(_ each: (IKESA) throws(VICIError) -> Void) throws(VICIError) {
+  /// - Parameter waiting: for busy ones as well; none is left out.
+  public func sas(waiting: Bool = false, _ each: (IKESA) throws(VICIError) -> Void) throws(VICIError) {
     var request = Message()
-    request.append("noblock", true)
+    if !waiting { request.append("noblock", true) }
     try stream("list-sas", "list-sa", request) { (row) throws(VICIError) in
       for section in row.sections { try each(try IKESA(section.name, section.message)) }
     }

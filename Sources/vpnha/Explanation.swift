@@ -11,7 +11,8 @@ struct Explanation: Equatable {
   var meaning: String
   var consequence: String
 
-  init(_ invocation: Invocation, _ ending: CommandResult.Ending) {
+  /// - Parameter hasReason: whether the agent gave a reason: with a healthy result, that of a risk.
+  init(_ invocation: Invocation, _ ending: CommandResult.Ending, hasReason: Bool = false) {
     let action = Action(rawValue: invocation.action)
     switch ending {
     case .exited(let number):
@@ -22,7 +23,8 @@ struct Explanation: Equatable {
         return
       }
       self.status = "\(number) \(status.name)"
-      meaning = Self.meaning(of: action, status, invocation)
+      let isAtRisk = hasReason && action == .monitor && (status == .success || status == .runningPromoted)
+      meaning = Self.meaning(of: action, status, invocation) + (isAtRisk ? ", but at risk" : "")
       consequence = Self.consequence(of: action, status, invocation)
     case .signalled(let signal):
       status = "killed by signal \(signal)"
@@ -66,7 +68,7 @@ struct Explanation: Equatable {
     case .stop:
       status == .success
         ? "goes on" : "a failed stop: fences the node; without fencing, blocks the resource until somebody cleans up"
-    case .monitor: invocation.interval == nil ? probe(status) : monitor(status)
+    case .monitor: invocation.interval == nil ? probe(status) : monitor(status, invocation.role)
     case .promote:
       switch status {
       case .success: "counts this node as promoted"
@@ -101,16 +103,54 @@ struct Explanation: Equatable {
     }
   }
 
-  private static func monitor(_ status: Status) -> String {
+  /// - Parameter role: what the cluster has it for here; nil when that is not known.
+  private static func monitor(_ status: Status, _ role: ClusterResource.Role?) -> String {
     switch status {
-    case .success: "content, if it should be running (a promoted one counts as failed: demotes and recovers it)"
-    case .runningPromoted: "content, if it should be promoted here"
-    case .notRunning: "content, if it should be stopped; else counts a failure, starts it again here, or elsewhere at migration-threshold"
+    case .success:
+      switch role {
+      case .promoted: "counts a failure: it should be promoted here; demotes and recovers it"
+      case .stopped: "finds it active where it should be stopped: stops it, and counts it as active on too many nodes"
+      case .started, .unpromoted: "content"
+      case nil: "content, if it should be running (a promoted one counts as failed: demotes and recovers it)"
+      }
+    case .runningPromoted:
+      switch role {
+      case .promoted: "content"
+      case nil: "content, if it should be promoted here"
+      case .started, .stopped, .unpromoted: "counts a failure: it should not be promoted here; demotes and recovers it"
+      }
+    case .notRunning:
+      switch role {
+      case .stopped: "content: it should be stopped here"
+      case nil: "content, if it should be stopped; else counts a failure, starts it again here, or elsewhere at migration-threshold"
+      case .promoted, .unpromoted, .started: "counts a failure, starts it again here, or elsewhere at migration-threshold"
+      }
     case .genericError: "counts a failure and recovers: stops it, starts it here, or elsewhere at migration-threshold"
     case .failedPromoted: "counts a failure and recovers: demotes, stops, starts, promotes here, or elsewhere at migration-threshold"
     case .invalidHere, .insufficientPrivileges, .notInstalled: "bars this node for the resource until cleanup and moves it elsewhere"
     case .misconfigured: "takes the resource off every node until its definition is corrected"
     case .unimplemented: "takes the monitor for unsupported; nothing is recovered"
+    }
+  }
+
+  /// What an action would do to a cluster that did not ask for it, and how the cluster is asked instead.
+  static func harm(of action: String, _ resource: ClusterResource?) -> (would: String, instead: String?) {
+    let name = resource?.id ?? "ID"
+    let top = resource?.top ?? "ID"
+    return switch Action(rawValue: action) {
+    case .start:
+      ("bring it up behind the cluster's back: an address can be on two nodes until a monitor finds it, and the cluster recovers it then",
+        "pcs resource enable \(top); after a failure that is mended: pcs resource cleanup \(name)")
+    case .stop:
+      ("disconnect its clients here; the next monitor counts it as a failure, and the cluster starts it again or moves it",
+        "pcs resource move \(top), pcs node standby, or pcs resource disable \(top)")
+    case .promote: ("make this node serve beside the one that the cluster promoted", "pcs resource move \(top) NODE --promoted")
+    case .demote:
+      ("take the service away from its clients here; the next monitor counts it as a failure", "pcs resource move \(top) --promoted")
+    case .reloadAgent:
+      ("put these values into effect here, and the cluster's own again at the next change", "pcs resource update \(name) PARAMETER=VALUE")
+    case .notify: ("tell the agent of a change that is not happening", nil)
+    case .monitor, .validateAll, .metaData, nil: ("ask the agent for something that Pacemaker would not", nil)
     }
   }
 

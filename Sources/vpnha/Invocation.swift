@@ -13,8 +13,11 @@ struct Invocation: Equatable {
   /// Of a recurring monitor; nil for every other action and for a probe.
   var interval: Duration?
   var depth: Int
-  var isPromotable: Bool
-  var node: String
+  var membership = ClusterResource.Membership.plain
+  /// What the cluster has it for on this node; nil when no cluster says.
+  var role: ClusterResource.Role?
+
+  var isPromotable: Bool { membership == .promotable }
 
   struct Setting: Equatable {
     var name: String
@@ -53,17 +56,22 @@ struct Invocation: Equatable {
     ]
     if depth > 0 { settings.append(Setting("OCF_CHECK_LEVEL", "\(depth)")) }
     func meta(_ name: String, _ value: String) { settings.append(Setting("OCF_RESKEY_CRM_meta_\(name)", value)) }
+    // No CRM_meta_on_node, which only the cluster's own calls have: a call by hand changes no attribute and no score.
     meta("name", action)
-    meta("on_node", node)
     meta("timeout", "\(timeout.milliseconds)")
-    if action == "monitor" { meta("interval", "\(interval?.milliseconds ?? 0)") }
-    if isPromotable {
-      // What a member of a promotable clone sees: the new names and the old ones.
+    if action == "monitor" {
+      meta("interval", "\(interval?.milliseconds ?? 0)")
+      if interval != nil, let role, role != .stopped { meta("role", role.rawValue) }
+    }
+    if membership != .plain {
       meta("clone", "0")
       meta("clone_max", "2")
       meta("clone_node_max", "1")
       meta("globally_unique", "false")
       meta("notify", "false")
+    }
+    if isPromotable {
+      // What a member of a promotable clone sees: the new names and the old ones.
       meta("promotable", "true")
       for role in ["promoted", "master"] {
         meta("\(role)_max", "1")
@@ -74,9 +82,11 @@ struct Invocation: Equatable {
     return settings
   }
 
-  /// `inherited`, without what belongs to OCF (tracing excepted), and `settings`.
+  /// `inherited`, without what belongs to OCF (tracing excepted), and `settings`. The agent gives its reason whole: who runs
+  /// it by hand has room for it.
   func environment(inherited: [String: String]) -> [String: String] {
     var environment = inherited.filter { !$0.key.hasPrefix("OCF_") || $0.key.hasPrefix("OCF_TRACE_") }
+    environment["VPNHA_RUN"] = "1"
     for setting in settings { environment[setting.name] = setting.value }
     return environment
   }

@@ -1,9 +1,13 @@
 import ArgumentParser
+import OCFMetadata
 
 @main
 struct Operator: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "vpnha",
     abstract: "Operate the resource agents of a highly available L2TP/IPsec gateway.",
-    subcommands: [RunCommand.self, SessionsCommand.self, MetadataCommand.self])
+    version: agentVersion,
+    subcommands: [
+      StatusCommand.self, ExplainCommand.self, RunCommand.self, SessionsCommand.self, MetadataCommand.self, ActiveCommand.self,
+    ])
 }

@@ -20,8 +20,7 @@ struct ManualPage {
         traits.append("deprecated" + (replacement.isEmpty ? "" : ", use \(replacement)"))
       }
       lines += [".TP", ".B \(escaped(parameter.name))", "(\(escaped(traits.joined(separator: ", "))))", ".br"]
-      // The long text need not repeat what the short one says.
-      lines += paragraphs(parameter.long.hasPrefix(parameter.short) ? parameter.long : "\(parameter.short). \(parameter.long)")
+      lines += paragraphs(parameter.long)
     }
     lines.append(".SH SUPPORTED ACTIONS")
     for operation in agent.operations {
@@ -31,12 +30,11 @@ struct ManualPage {
       if let role = operation.role { traits.append("role \(role)") }
       lines += [".TP", ".B \(escaped(operation.name))", "Advised: \(escaped(traits.joined(separator: ", ")))."]
     }
-    let required = agent.parameters.filter(\.isRequired).map { " \($0.name)=…" }.joined()
-    lines += [
-      ".SH EXAMPLE PCS", ".EX", escaped("pcs resource create p_\(agent.name) ocf:vpnha:\(agent.name)\(required)"), ".EE",
-      ".SH EXAMPLE CRM SHELL", ".EX", escaped("primitive p_\(agent.name) ocf:vpnha:\(agent.name)" + (required.isEmpty ? "" : " params\(required)")),
-      ".EE", ".SH SEE ALSO", ".BR vpnha (8),", ".BR pcs (8),", ".BR crm (8),", ".BR crm_resource (8)",
-    ]
+    let example = Example(agent: agent)
+    for (title, text) in [("PCS", example.pcs), ("CRM SHELL", example.crm)] {
+      lines += [".SH EXAMPLE \(title)", ".EX"] + text.split(separator: "\n").map { escaped(String($0)) } + [".EE"]
+    }
+    lines += [".SH SEE ALSO", ".BR vpnha (8),", ".BR pcs (8),", ".BR crm (8),", ".BR crm_resource (8)"]
     return lines.joined(separator: "\n") + "\n"
   }
 

@@ -2,26 +2,45 @@ import ArgumentParser
 import Glibc
 import Host
 import LinuxHost
+import OCF
 
 struct RunCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "run",
     abstract: "Run one action of an agent as the cluster would, in the open, and explain the outcome.",
+    usage: """
+      vpnha run AGENT ACTION [name=value ...] [options]
+      vpnha run --resource ID ACTION [name=value ...] [options]
+      """,
     discussion: """
-      Shows the call, what the agent writes, its exit status, what the cluster would do about it, and the reason. \
-      Exits with the agent's status; 1 when the agent had to be killed.
+      Shows the agent's exit status, the reason, what the cluster would do about it, and what the agent logs. Exits with \
+      the agent's status; 1 when the agent had to be killed, 77 when the action was not done because the cluster is in charge.
+
+      monitor, validate-all and meta-data change nothing. Every other action needs --really on a node where Pacemaker runs, \
+      or whose configuration has a resource with that agent.
+
+      Without parameters, an agent that the cluster has one resource of is run with that resource's.
 
       A parameter with a secret in it can be given in the environment (OCF_RESKEY_test_password=…) rather than on the \
       command line, which every user of the machine can read.
       """)
 
-  @Argument(help: "vip, strongswan, xl2tpd, conntrackd, probe or firewall.")
-  var agent: String
-  @Argument(help: "start, stop, monitor, promote, demote, validate-all, meta-data, reload-agent, notify.")
-  var action: String
-  @Argument(help: "The agent's parameters: name=value.")
-  var parameters: [Invocation.Setting] = []
+  @Argument(
+    help: ArgumentHelp(
+      """
+      The agent (vip, strongswan, xl2tpd, conntrackd, probe or firewall), the action (start, stop, monitor, promote, demote, \
+      validate-all, meta-data, reload-agent or notify), and the agent's parameters as name=value.
+      """, valueName: "word"))
+  var words: [String] = []
 
+  @Option(help: ArgumentHelp("The resource in the cluster's configuration whose agent, parameters and role to take.", valueName: "id"))
+  var resource: String?
+  @Flag(help: "Change something although the cluster is in charge.")
+  var really = false
+  @Flag(name: .shortAndLong, help: "Show the call as well, in a form for the shell.")
+  var verbose = false
+  @Flag(help: "One JSON object in place of the lines.")
+  var json = false
   @Flag(help: "As a member of a promotable clone.")
   var promotable = false
   @Option(help: "How deep a monitor looks: 0, 10 or 20.")
@@ -30,66 +49,210 @@ struct RunCommand: ParsableCommand {
   var timeout: Int?
   @Flag(help: "A monitor as the cluster's first look, before it has started anything.")
   var probe = false
-  @Option(help: ArgumentHelp("The resource's name in the cluster. (default: the agent's)", valueName: "name"))
-  var resource: String?
   @Option(help: ArgumentHelp("Where the agents are, in place of where they belong to this program.", valueName: "folder"))
   var agents: String?
 
+  /// What the words say.
+  struct Words: Equatable {
+    /// Nil when it is to be that of `--resource`.
+    var agent: String?
+    var action: String
+    var parameters: [Invocation.Setting]
+
+    init(_ words: [String], hasResource: Bool) throws(ValidationError) {
+      var rest = words[...]
+      if let first = rest.first, AgentFolder.agents.contains(first) {
+        agent = rest.removeFirst()
+      } else if !hasResource {
+        throw ValidationError(rest.first.map(AgentFolder.unknown) ?? "which agent? There are \(AgentFolder.agents.joined(separator: ", "))")
+      }
+      guard let action = rest.popFirst(), Invocation.Setting(action) == nil else {
+        throw ValidationError("which action? There are \(Action.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      self.action = action
+      parameters = []
+      for word in rest {
+        guard let setting = Invocation.Setting(word) else { throw ValidationError("\(word): a parameter is given as name=value") }
+        parameters.append(setting)
+      }
+    }
+  }
+
   func validate() throws {
-    guard AgentFolder.agents.contains(agent) else { throw ValidationError(AgentFolder.unknown(agent)) }
+    _ = try Words(words, hasResource: resource != nil)
     guard (1...86_400).contains(timeout ?? 1) else { throw ValidationError("--timeout takes 1 to 86400 seconds") }
     guard depth >= 0 else { throw ValidationError("--depth takes 0, 10 or 20") }
   }
 
   func run() throws {
+    let words = try Words(words, hasResource: resource != nil)
     let folder = agents.map(AgentFolder.init(path:)) ?? .ofThisProgram
-    let machine = LinuxProcesses()
     let inherited = inheritedEnvironment()
+    let host = Host.silent
+    var tools = ClusterTools(
+      processes: host.processes, files: host.files, clock: host.clock, configuration: inherited["CIB_file"])
+    let view = words.action == "meta-data" && resource == nil ? .absent : tools.view(hostname: hostName())
+    let found = try chosenResource(view, words)
+    let agent = found?.agent ?? words.agent ?? ""
     let program = folder.program(agent)
-    let advice = advisedOperation(of: program)
-    let invocation = Invocation(
-      agent: agent, program: program, action: action, parameters: inheritedParameters(inherited) + parameters, instance: resource ?? agent,
-      timeout: .seconds(timeout ?? advice?.timeout ?? 20),
-      interval: action == "monitor" && !probe ? .seconds(advice?.interval ?? 10) : nil, depth: depth, isPromotable: promotable,
-      node: nodeName())
-
-    // Whoever asks for meta-data wants nothing else on standard output.
-    let say: (String) -> Void = action == "meta-data" ? { _ in } : { print($0) }
-    say(invocation.shellLine)
-    let start = LinuxClock().now
-    let command = Command(
-      program, [action], environment: invocation.environment(inherited: inherited), outputLimit: 10_485_760)
-    let result = try machine.run(command, before: start + invocation.timeout)
-    let took = (LinuxClock().now - start).milliseconds
-
-    let written = String(decoding: result.error, as: UTF8.self)
-    if action == "meta-data" {
-      print(String(decoding: result.output, as: UTF8.self), terminator: "")
-    } else {
-      for line in (String(decoding: result.output, as: UTF8.self) + written).split(whereSeparator: \.isNewline) { print("  \(line)") }
+    if words.action == "meta-data" {
+      // Whoever asks for meta-data wants nothing else on standard output.
+      return print(String(decoding: try metaData(of: program), as: UTF8.self), terminator: "")
     }
-    let explanation = Explanation(invocation, result.ending)
-    say("\(explanation.status), after \(took) ms: \(explanation.meaning)")
-    if let reason = exitReason(in: written) { say("reason: \(reason)") }
-    say("the cluster: \(explanation.consequence)")
+    let description = readDescription(of: program)
+    for setting in words.parameters {
+      if let complaint = description?.complaint(about: setting.name) { throw ValidationError(complaint) }
+    }
+
+    var parameters = inheritedParameters(inherited) + words.parameters
+    if let found, case .known(_, let node, _) = view, resource != nil || words.parameters.isEmpty {
+      parameters = try tools.parameters(of: found, node: node) + parameters
+    }
+    var invocation = Invocation(
+      agent: agent, program: program, action: words.action, parameters: lastOfEachName(parameters),
+      instance: found?.id ?? resource.map(withoutInstance) ?? agent, timeout: .seconds(timeout ?? 20), interval: nil, depth: depth,
+      membership: promotable ? .promotable : found?.membership ?? .plain, role: found?.role)
+    let role = invocation.isPromotable ? (found?.role == .promoted ? "Promoted" : "Unpromoted") : nil
+    let advice = description?.operation(words.action, depth: depth, role: role)
+    invocation.timeout = .seconds(timeout ?? advice?.timeout ?? 20)
+    if words.action == "monitor", !probe { invocation.interval = .seconds(advice?.interval ?? 10) }
+
+    if !really, let objection = Objection(to: invocation, found, view) {
+      print(json ? objection.json : objection.lines.joined(separator: "\n"))
+      throw ExitCode(77)
+    }
+
+    let start = host.clock.now
+    let command = Command(
+      program, [words.action], environment: invocation.environment(inherited: inherited), outputLimit: 10_485_760)
+    let result = try host.processes.run(command, before: start + invocation.timeout)
+    let report = RunReport(invocation, result, took: host.clock.now - start)
+    print(json ? report.json : report.lines(isVerbose: verbose).joined(separator: "\n"))
     switch result.ending {
     case .exited(let status): throw ExitCode(status)
     case .signalled, .timedOut: throw ExitCode(1)
     }
   }
 
-  /// What the agent's own meta-data advises; nil when it cannot say, which the action itself will show.
-  private func advisedOperation(of program: String) -> AgentDescription.Operation? {
-    do {
-      return try AgentDescription(xml: metaData(of: program)).operation(action, depth: depth, isPromotable: promotable)
-    } catch {
-      return nil
+  /// That of `--resource`; without it, the only one of the agent. Nil where there is none, and without a cluster: then
+  /// `--resource` is a name and no more.
+  private func chosenResource(_ view: ClusterView, _ words: Words) throws -> ClusterResource? {
+    guard let wanted = resource.map(withoutInstance) else {
+      let ofAgent = view.resources.filter { $0.agent == words.agent }
+      return ofAgent.count == 1 ? ofAgent.first : nil
     }
+    switch view {
+    case .known(let resources, _, _):
+      guard let found = resources.first(where: { $0.id == wanted }) else {
+        let known = resources.map(\.id).joined(separator: ", ")
+        throw ValidationError("--resource: the cluster has no \(wanted) with an agent of vpnha\(known.isEmpty ? "" : ", it has \(known)")")
+      }
+      guard words.agent == nil || words.agent == found.agent else {
+        throw ValidationError("--resource: \(wanted) is run by \(found.agent), not by \(words.agent ?? "")")
+      }
+      return found
+    case .unknown(let why):
+      if words.agent == nil { throw ValidationError("--resource: the cluster's configuration cannot be read: \(why)") }
+    case .absent:
+      if words.agent == nil { throw ValidationError("--resource: there is no cluster here: name the agent before the action") }
+    }
+    return nil
+  }
+
+  /// Nil when the agent cannot say, which the action itself will show.
+  private func readDescription(of program: String) -> AgentDescription? {
+    do { return try AgentDescription(xml: metaData(of: program)) } catch { return nil }
   }
 }
 
-extension Invocation.Setting: ExpressibleByArgument {
-  init?(argument: String) { self.init(argument) }
+/// Why an action is not done unasked.
+struct Objection: Equatable {
+  var invocation: Invocation
+  var because: String
+  var would: String
+  var instead: String?
+
+  /// Nil when there is none.
+  init?(to invocation: Invocation, _ resource: ClusterResource?, _ view: ClusterView) {
+    switch Action(rawValue: invocation.action) {
+    case .monitor, .validateAll, .metaData: return nil
+    case .start, .stop, .promote, .demote, .reloadAgent, .notify, nil: break
+    }
+    switch view {
+    case .absent: return nil
+    case .known(_, let node, isRunning: true):
+      let charge = resource.map { "is in charge of \($0.id), which is \($0.role.rawValue) on \(node)" } ?? "may do something else with \(invocation.agent)"
+      because = "Pacemaker runs on this node and \(charge)"
+    case .known(let resources, _, isRunning: false):
+      guard let known = resource ?? resources.first(where: { $0.agent == invocation.agent }) else { return nil }
+      because = "Pacemaker is stopped on this node, and its configuration has \(known.id): another node may serve"
+    case .unknown(let why): because = "Pacemaker may be in charge, and gives no answer: \(why)"
+    }
+    self.invocation = invocation
+    (would, instead) = Explanation.harm(of: invocation.action, resource)
+  }
+
+  var lines: [String] {
+    ["not done: \(because)", "\(invocation.action) would: \(would)"] + (instead.map { ["the cluster's own way: \($0)"] } ?? [])
+      + ["to do it all the same: add --really"]
+  }
+
+  var json: String {
+    let members = [
+      ("done", "false"), ("agent", invocation.agent.jsonQuoted), ("resource", invocation.instance.jsonQuoted),
+      ("action", invocation.action.jsonQuoted), ("because", because.jsonQuoted), ("would", would.jsonQuoted),
+      ("instead", instead?.jsonQuoted ?? "null"),
+    ]
+    return "{\(members.map { "\"\($0)\":\($1)" }.joined(separator: ","))}"
+  }
+}
+
+/// What an agent did, for a person and for a program.
+struct RunReport {
+  var invocation: Invocation
+  var explanation: Explanation
+  var status: Int32?
+  var reason: String?
+  /// What the agent wrote, without its reasons.
+  var log: [String]
+  var took: Duration
+
+  init(_ invocation: Invocation, _ result: CommandResult, took: Duration) {
+    self.invocation = invocation
+    self.took = took
+    if case .exited(let number) = result.ending { status = number }
+    let written = String(decoding: result.output, as: UTF8.self) + String(decoding: result.error, as: UTF8.self)
+    reason = exitReason(in: String(decoding: result.error, as: UTF8.self))
+    log = written.split(whereSeparator: \.isNewline).map(printable).filter { !$0.hasPrefix("ocf-exit-reason:") }
+    explanation = Explanation(invocation, result.ending, hasReason: reason != nil)
+  }
+
+  func lines(isVerbose: Bool) -> [String] {
+    let what = "\(invocation.action) of \(invocation.instance), \(took.milliseconds) ms"
+    return ["\(explanation.status): \(explanation.meaning) (\(what))"] + (reason.map { ["reason: \(printable($0))"] } ?? [])
+      + ["the cluster: \(explanation.consequence)"] + log.map { "  \($0)" } + (isVerbose ? [invocation.shellLine] : [])
+  }
+
+  var json: String {
+    let members = [
+      ("done", "true"), ("agent", invocation.agent.jsonQuoted), ("resource", invocation.instance.jsonQuoted),
+      ("action", invocation.action.jsonQuoted), ("role", invocation.role?.rawValue.jsonQuoted ?? "null"),
+      ("status", status.map { "\($0)" } ?? "null"), ("outcome", explanation.status.jsonQuoted), ("meaning", explanation.meaning.jsonQuoted),
+      ("reason", reason?.jsonQuoted ?? "null"), ("cluster", explanation.consequence.jsonQuoted),
+      ("log", "[\(log.map(\.jsonQuoted).joined(separator: ","))]"), ("milliseconds", "\(took.milliseconds)"),
+    ]
+    return "{\(members.map { "\"\($0)\":\($1)" }.joined(separator: ","))}"
+  }
+}
+
+/// Nothing that moves a terminal's cursor.
+private func printable(_ text: some StringProtocol) -> String {
+  String(decoding: text.utf8.map { $0 < 32 || $0 == 127 ? 32 : $0 }, as: UTF8.self)
+}
+
+/// Each name once, with the value that was given last.
+private func lastOfEachName(_ settings: [Invocation.Setting]) -> [Invocation.Setting] {
+  settings.enumerated().filter { index, setting in !settings[(index + 1)...].contains { $0.name == setting.name } }.map(\.element)
 }
 
 extension AgentFolder {
@@ -107,7 +270,7 @@ private func inheritedParameters(_ environment: [String: String]) -> [Invocation
     .map { Invocation.Setting(String($0.dropFirst(prefix.count)), environment[$0] ?? "") }
 }
 
-private func nodeName() -> String {
+private func hostName() -> String {
   var names = utsname()
   guard uname(&names) == 0 else { return "localhost" }
   return withUnsafeBytes(of: &names.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }

@@ -27,19 +27,19 @@ struct SessionsCommand: ParsableCommand {
       throw SystemError("listing sessions", .notPermitted, detail: "only root sees which programs run")
     }
     let host = Host.silent
-    let report = SessionReport(try SessionInventory(optionFiles: optionFiles(host.files)).sessions(on: host))
+    let report = SessionReport(try SessionInventory(marks(host.files)).sessions(on: host))
     print(json ? report.json : report.table)
   }
 
   /// A file that cannot be read is no reason to show nothing: the sessions of a daemon that runs are known by their parent.
-  private func optionFiles(_ files: any Files) -> [String] {
+  private func marks(_ files: any Files) -> SessionMarks {
     do {
-      guard let bytes = try files.read(config, limit: 1 << 20) else { return [] }
-      return try XL2TPDConfiguration(bytes).pppOptionFiles
+      guard let bytes = try files.read(config, limit: 1 << 20) else { return SessionMarks() }
+      return SessionMarks(try XL2TPDConfiguration(bytes))
     } catch {
       let warning = Array("vpnha: \(config): \(error): sessions whose xl2tpd is gone may be missing\n".utf8)
       _ = write(2, warning, warning.count)
-      return []
+      return SessionMarks()
     }
   }
 }

@@ -178,12 +178,12 @@ final class SyncGateway {
   }
 
   @Test(arguments: [
-    (SyncGateway.program, "/usr/sbin/conntrackd is missing (package conntrackd)"),
-    (SyncGateway.config, "config: /etc/conntrackd/conntrackd.conf is missing"),
-  ]) func whatIsMissingIsNamed(path: String, reason: String) {
+    (SyncGateway.program, Status.notInstalled, "/usr/sbin/conntrackd is missing (package conntrackd)"),
+    (SyncGateway.config, .genericError, "config: /etc/conntrackd/conntrackd.conf is missing"),
+  ]) func whatIsMissingIsNamed(path: String, status: Status, reason: String) {
     let node = SyncGateway()
     node.machine.files.nodes[path] = nil
-    #expect(node.perform("start") == Outcome(.notInstalled, reason))
+    #expect(node.perform("start") == Outcome(status, reason))
     #expect(node.perform("monitor", interval: 0).status == .notRunning)
     #expect(node.perform("stop") == Outcome(.success))
     #expect(node.perform("validate-all", clone: false) == Outcome(.success))
@@ -195,8 +195,8 @@ final class SyncGateway {
   ]) func configurationsThatCannotServe(text: String, reason: String) {
     let node = SyncGateway()
     node.machine.files.put(text, at: SyncGateway.config)
-    #expect(node.perform("start") == Outcome(.invalidHere, reason))
-    #expect(node.perform("validate-all", level: 10) == Outcome(.invalidHere, reason))
+    #expect(node.perform("start") == Outcome(.genericError, reason))
+    #expect(node.perform("validate-all", level: 10) == Outcome(.genericError, reason))
     #expect(node.perform("stop") == Outcome(.success))
     #expect(node.machine.processes.launched.isEmpty)
   }
@@ -274,6 +274,136 @@ final class SyncGateway {
     #expect(node.perform("promote") == Outcome(.success))
     #expect(node.perform("stop") == Outcome(.success))
     #expect(node.perform("monitor").status == .notRunning)
+  }
+
+  /// The file is read by the daemon when it starts; what becomes of it afterwards is the next start's trouble.
+  @Test(arguments: [("Sync {\n", "config: /etc/conntrackd/conntrackd.conf line 1: '{' without '}'"), (nil, "config: /etc/conntrackd/conntrackd.conf is missing")] as [(String?, String)])
+  func aBrokenFileFailsNoRunningDaemon(text: String?, reason: String) {
+    let node = SyncGateway()
+    #expect(node.perform("start") == Outcome(.success))
+    node.machine.files.nodes[SyncGateway.config] = text.map { InMemoryFiles.Node(Array($0.utf8)) }
+    for level in [0, 10] { #expect(node.perform("monitor", level: level) == Outcome(.success, reason)) }
+    for action in ["start", "promote"] { #expect(node.perform(action).status == .success) }
+    #expect(node.perform("monitor") == Outcome(.runningPromoted, reason))
+    #expect(node.perform("demote").status == .success)
+    node.gone(node.machine.processes.table[0])
+    #expect(node.perform("monitor").status == .notRunning)
+    #expect(node.perform("start") == Outcome(.genericError, reason))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.files.nodes[SyncGateway.lock] == nil && node.machine.files.nodes[SyncGateway.socket] == nil)
+    node.machine.files.put(SyncGateway.configuration, at: SyncGateway.config)
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor") == Outcome(.success))
+  }
+
+  /// Another socket in the file is for the next daemon; one that runs is asked where it listens.
+  @Test func aFileForTheNextStartIsNotAboutThisDaemon() {
+    let node = SyncGateway()
+    #expect(node.perform("start") == Outcome(.success))
+    node.machine.files.put(SyncGateway.configuration.replacing(SyncGateway.socket, with: "/run/other.ctl"), at: SyncGateway.config)
+    #expect(node.perform("monitor") == Outcome(.success))
+    // A daemon that somebody else started meanwhile has read that file.
+    node.gone(node.machine.processes.table[0])
+    node.machine.files.nodes[SyncGateway.lock] = nil
+    node.running()
+    node.machine.sockets.unix["/run/other.ctl"] = node.machine.sockets.unix[SyncGateway.socket]
+    node.machine.sockets.unix[SyncGateway.socket] = nil
+    #expect(node.perform("monitor") == Outcome(.success))
+  }
+
+  /// The peer's promotion waits for the demotion, and for the bulk update.
+  @Test(arguments: [false, true]) func aHungDaemonDoesNotHoldUpTheTakeOver(isSuspended: Bool) {
+    let node = SyncGateway()
+    node.running()
+    #expect(node.perform("promote") == Outcome(.success))
+    node.hangs = true
+    if isSuspended { node.machine.processes.table[0].state = "T" }
+    func time(_ action: String, _ status: Status, meta: [String: String] = [:]) -> Duration {
+      let before = node.machine.clock.now
+      #expect(node.perform(action, meta: meta).status == status)
+      return node.machine.clock.now - before
+    }
+    #expect(time("notify", .success, meta: ["type": "pre", "operation": "promote", "promote_uname": "sun"]) <= .seconds(2))
+    #expect(time("demote", .genericError) <= .seconds(2))
+    #expect(time("stop", .success) <= .milliseconds(2500))
+    #expect(node.machine.processes.table.isEmpty)
+  }
+
+  /// Without an external cache the kernel's table is the copy; without an internal one its flush is the kernel's.
+  @Test(arguments: [
+    ("DisableExternalCache On", [.commit, .resyncWithKernel, .sendBulk], [.requestResync]),
+    ("DisableExternalCache On\nDisableInternalCache yes", [.commit, .resyncWithKernel, .sendBulk], [.requestResync]),
+    ("DisableInternalCache On", [.commit, .flushExternal, .resyncWithKernel, .sendBulk], [.resetTimers, .requestResync]),
+    ("", [.commit, .flush, .resyncWithKernel, .sendBulk], [.resetTimers, .requestResync]),
+  ] as [(String, [ConntrackSocket.Request], [ConntrackSocket.Request])])
+  func noStepEmptiesTheCopy(options: String, up: [ConntrackSocket.Request], down: [ConntrackSocket.Request]) {
+    let node = SyncGateway()
+    node.machine.files.put(SyncGateway.configuration.replacing("Mode FTFW { }", with: "Mode NOTRACK { \(options) }"), at: SyncGateway.config)
+    node.hasExternalCache = !options.contains("External")
+    node.running()
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.orders == up)
+    #expect(node.perform("demote") == Outcome(.success))
+    #expect(Array(node.orders.dropFirst(up.count)) == down)
+  }
+
+  /// The kernel's table is what a standby without an external cache has to show.
+  @Test(arguments: [
+    ("DisableExternalCache On", "5", "only 5 of the peer's 5000 flows are replicated here; requested a full resync"),
+    ("DisableExternalCache On", "3000", "only 3000 of the peer's 5000 flows are replicated here; requested a full resync"),
+    ("DisableExternalCache On", "9000", nil),
+    // The peer's number is of everything in its table, replicated or not.
+    ("DisableExternalCache On\nDisableInternalCache On", "5", "only 5 of the peer's 5000 flows are replicated here; requested a full resync"),
+    ("DisableExternalCache On\nDisableInternalCache On", "3000", nil),
+  ] as [(String, String, String?)])
+  func aStandbyWithoutFlowsInItsTable(options: String, tracked: String, trouble: String?) {
+    let node = SyncGateway()
+    node.machine.files.put(SyncGateway.configuration.replacing("Mode FTFW { }", with: "Mode NOTRACK { \(options) }"), at: SyncGateway.config)
+    node.hasExternalCache = false
+    node.running()
+    node.machine.files.kernelParameters["net.netfilter.nf_conntrack_count"] = tracked
+    var outcomes: [Outcome] = []
+    for round in 0..<2 {
+      node.machine.cluster.peers["vpnha-flows-sync"] = ["sun": "5000 \(60 * round)"]
+      node.machine.clock.sleep(until: node.machine.clock.now + .seconds(60))
+      outcomes.append(node.perform("monitor", level: 10))
+    }
+    #expect(outcomes == [Outcome(.success), trouble.map { Outcome(.success, $0) } ?? Outcome(.success)])
+    // A standby that has next to nothing is the last to be promoted.
+    #expect((node.machine.cluster.scoresSet.last == 5) == (tracked == "5"), "\(node.machine.cluster.scoresSet)")
+  }
+
+  /// What another's arguments name may be a device, and is no reason not to start.
+  @Test(arguments: [FileStatus.Kind.fifo, .other, .directory]) func whatOthersNameMayBeNoFile(kind: FileStatus.Kind) {
+    let node = SyncGateway()
+    node.machine.files.nodes["/tmp/theirs"] = InMemoryFiles.Node(Array(SyncGateway.configuration.utf8), kind)
+    node.machine.processes.appear(SyncGateway.program, ["-C", "/tmp/theirs"])
+    node.machine.files.put("", at: SyncGateway.lock)
+    #expect(node.perform("start") == Outcome(.success))
+  }
+
+  @Test func aDirectoryInTheLocksPlace() {
+    let node = SyncGateway()
+    node.machine.files.nodes[SyncGateway.lock] = InMemoryFiles.Node([], .directory)
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("stop") == Outcome(.success))
+    node.machine.files.nodes[SyncGateway.lock] = InMemoryFiles.Node([], .directory)
+    node.machine.files.put("", at: SyncGateway.lock + "/file")
+    node.machine.files.nodes["/run/lock/."] = InMemoryFiles.Node([], .directory, mode: 0o1777)
+    let outcome = node.perform("start")
+    #expect(outcome.status == .genericError)
+    #expect(outcome.reason?.contains("set LockFile to a path such as /run/conntrackd.lock: every user may write to /run/lock") == true, "\(outcome)")
+    #expect(node.perform("stop") == Outcome(.success))
+  }
+
+  /// Notes are hints: that they cannot go is no reason to fence a node.
+  @Test(arguments: ["sample", "settings"]) func aNoteThatCannotGoFailsNoStop(note: String) {
+    let node = SyncGateway()
+    node.running()
+    _ = node.perform("monitor", level: 10)
+    node.machine.calls.fail("files.remove(/run/resource-agents/vpnha-conntrackd-sync.\(note))", with: .readOnly)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.table.isEmpty)
   }
 
   /// Promoted and hung was 8, healthy; and a client without a deadline hung with the daemon.
@@ -431,6 +561,18 @@ final class SyncGateway {
     #expect(node.machine.log.messages(from: .warning).count == 1)
   }
 
+  /// A commit that somebody else asked for is running: a flush is refused, and nobody says so.
+  @Test func aRefusedFlushIsAskedForAgain() {
+    let node = SyncGateway()
+    node.running()
+    node.external = 10
+    node.refusesFlush = true
+    node.machine.clock.after(.milliseconds(700)) { node.refusesFlush = false }
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.external == 0 && node.machine.log.messages(from: .warning) == [])
+    #expect(node.orders.suffix(2) == [.resyncWithKernel, .sendBulk])
+  }
+
   /// Without an external cache there is nothing to commit, but the flush that a demote has scheduled is still called off.
   @Test func withoutAnExternalCache() {
     let node = SyncGateway()
@@ -562,7 +704,7 @@ final class SyncGateway {
     #expect(look() == Outcome(.success))
   }
 
-  @Test(arguments: ["", "1 2 3", "x y z a b c d", "1 2 3 4 5 6 7 8", "1 2 3 4 5 6 7 8 9 10 11", "1 2 3 4 5 6 7 8 9 10 11 -1"]) func damagedNotesAreNone(text: String) {
+  @Test(arguments: ["", "1 2 3", "x y z a b c d", "1 2 3 4 5 6 7 8", "1 2 3 4 5 6 7 8 9 10 11", "1 2 3 4 5 6 7 8 9 10 11 -1", "1001 -9223372036854775808 76 0 0 0 0"]) func damagedNotesAreNone(text: String) {
     let node = SyncGateway()
     node.running()
     node.machine.files.put(text, at: "/run/resource-agents/vpnha-conntrackd-sync.sample")
@@ -582,8 +724,8 @@ final class SyncGateway {
   /// What the two say of each other at two looks, and what comes of it: a standby that was at `held` flows while the peer said
   /// `promised`. Bursts and what is on its way are no mismatch.
   @Test(arguments: [
-    ([(0, 5000), (0, 5000)], "only 0 of the peer's 5000 flows are here: it was asked for all of them"),
-    ([(3900, 5000), (3900, 5000)], "only 3900 of the peer's 5000 flows are here: it was asked for all of them"),
+    ([(0, 5000), (0, 5000)], "only 0 of the peer's 5000 flows are replicated here; requested a full resync"),
+    ([(3900, 5000), (3900, 5000)], "only 3900 of the peer's 5000 flows are replicated here; requested a full resync"),
     ([(6400, 5000), (6400, 5000)], "6400 flows are here for the peer's 5000: conntrackd -f external, then conntrackd -n"),
     ([(4100, 5000), (4100, 5000)], nil), ([(5900, 5000), (5900, 5000)], nil),  // a fifth
     ([(0, 90), (0, 90)], nil), ([(90, 0), (90, 0)], nil),  // on their way

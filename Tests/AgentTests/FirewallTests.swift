@@ -25,8 +25,12 @@ final class FilteringNode {
     let script = String(decoding: command.input, as: UTF8.self)
     scripts.append(script)
     if let refusal { return refusal }
+    let lines = script.split(separator: "\n", omittingEmptySubsequences: false).map { $0.drop { $0 == " " } }
+    // What nft 1.0.6 says of a word that it does not know.
+    if let line = lines.firstIndex(where: { $0.contains("dprt") }) {
+      return CommandResult(.exited(1), error: Array("/dev/stdin:\(line + 1):7-10: Error: syntax error, unexpected string\n  tcp dprt\n".utf8))
+    }
     if command.arguments.contains("--check") { return CommandResult(.exited(0)) }
-    let lines = script.split(separator: "\n").map { $0.drop { $0 == " " } }
     handle += 1
     let name = String(lines[0].dropFirst("table inet ".count))
     let comment = lines.first { $0.hasPrefix("comment ") }.map { String($0.dropFirst(9).dropLast()) } ?? ""
@@ -36,7 +40,7 @@ final class FilteringNode {
         contents.sets.append(FilterSet(name: String(line.split(separator: " ")[1]), properties: Array(line.utf8)))
       } else if line.hasPrefix("chain ") {
         contents.chains.append(FilterChain(name: String(line.split(separator: " ")[1])))
-      } else if line != "}", !contents.chains.isEmpty {
+      } else if line != "}", !line.isEmpty, !contents.chains.isEmpty {
         contents.chains[contents.chains.count - 1].rules.append(Array(line.utf8))
       }
     }
@@ -72,6 +76,15 @@ final class FilteringNode {
     #expect(perform("start", changes) == Outcome(.success))
     return self
   }
+}
+
+/// A file that was good when it was loaded, and what is said when it is bad.
+private enum Last {
+  static let extra = "/etc/vpnha/extra.nft"
+  static let kept = "/var/lib/vpnha/firewall/firewall-firewall.rules"
+  static let good = "chain extra_input {\n  tcp dport 22 accept\n}\n"
+  static let bad = "chain extra_input {\n  tcp dprt 22 accept\n}\n"
+  static let refused = "refused: extra: \(extra):2:7-10: syntax error, unexpected string; the last good rules are in force"
 }
 
 @Suite struct FirewallTests {
@@ -203,7 +216,7 @@ final class FilteringNode {
     let node = FilteringNode().started()
     let changed: [String: String?] = ["address": "203.0.113.51"]
     #expect(
-      node.perform("monitor", changed) == Outcome(.success, "what was loaded is not what parameters say now: reload it"))
+      node.perform("monitor", changed) == Outcome(.success, "loaded rules are out of date: parameters changed; run reload-agent"))
     #expect(node.perform("reload-agent", changed) == Outcome(.success))
     #expect(node.perform("monitor", changed) == Outcome(.success))
     #expect(node.scripts.count == 2)
@@ -223,9 +236,7 @@ final class FilteringNode {
     let node = FilteringNode()
     let path = "/etc/vpnha/extra.nft"
     let parameters: [String: String?] = ["extra": path]
-    #expect(node.perform("start", parameters) == Outcome(.notInstalled, "extra: \(path) is missing"))
-    node.machine.files.put("chain extra_input { }", at: path)
-    #expect(node.perform("start", parameters) == Outcome(.invalidHere, "extra: \(path) does not end with a newline"))
+    #expect(node.perform("start", parameters) == Outcome(.genericError, "extra: \(path) is missing"))
     for text in ["}\nflush ruleset\ntable inet vpnha {\n", "chain extra_input { } }\n", "chain extra_input {\n}\n# \"\n} # {\n", "chain c { log prefix \"x\n\"; }\n}\ntable inet other { chain c { }\n"] {
       node.machine.files.put(text, at: path)
       #expect(node.perform("start", parameters).reason?.contains("would close our table") == true, "\(text)")
@@ -235,15 +246,19 @@ final class FilteringNode {
     node.machine.files.put("chain extra_input { }\n", at: path)
     #expect(node.perform("start", parameters) == Outcome(.success))
     let script = try #require(node.scripts.last)
-    #expect(script.contains("  include \"\(path)\"\n}\n"))
+    #expect(script.hasSuffix("chain extra_input { }\n}\n"), "nothing of it is read later, when it may be another")
     #expect(script.contains("jump extra_forward\n"))
     #expect(node.perform("monitor", parameters) == Outcome(.success))
-    node.machine.files.put("chain extra_input { accept; }\n", at: path)
+    node.machine.files.put("chain extra_input { accept; }", at: path)
     #expect(
       node.perform("monitor", parameters)
-        == Outcome(.success, "what was loaded is not what parameters and \(path) say now: reload it"))
+        == Outcome(.success, "loaded rules are out of date: parameters or \(path) changed; run reload-agent"))
+    #expect(node.perform("reload-agent", parameters) == Outcome(.success))
+    #expect(node.scripts.last?.hasSuffix("chain extra_input { accept; }\n}\n") == true)
     node.machine.files.nodes[path] = nil
-    #expect(node.perform("monitor", parameters) == Outcome(.success, "extra: \(path) is missing"))
+    #expect(
+      node.perform("monitor", parameters)
+        == Outcome(.success, "loaded rules are out of date: extra: \(path) is missing"))
     #expect(node.perform("stop", parameters) == Outcome(.success))
     #expect(node.machine.packetFilter.tables.isEmpty)
   }
@@ -252,16 +267,22 @@ final class FilteringNode {
   func complaints() {
     let node = FilteringNode()
     node.machine.files.put("bla\n", at: "/etc/x.nft")
+    node.refusal = CommandResult(.exited(1))
+    node.perform("start", ["extra": "/etc/x.nft"])
     func reason(_ ending: CommandResult.Ending, _ words: String) -> Outcome {
       node.refusal = CommandResult(ending, error: Array(words.utf8))
       return node.perform("start", ["extra": "/etc/x.nft"])
     }
+    // The file is read behind our own rules, from line 63 of what nft is given.
+    let first = node.scripts.last?.split(separator: "\n", omittingEmptySubsequences: false).firstIndex(of: "bla").map { $0 + 1 } ?? 0
+    func complaint(_ line: Int) -> Outcome { reason(.exited(1), "/dev/stdin:\(line):1-3: Error: syntax error, unexpected string\nbla\n^^^\n") }
+    #expect(complaint(first) == Outcome(.genericError, "extra: /etc/x.nft:1:1-3: syntax error, unexpected string"))
+    #expect(complaint(first + 1) == Outcome(.genericError, "extra: /etc/x.nft:1:1-3: syntax error, unexpected string"), "left open")
+    #expect(complaint(3) == Outcome(.genericError, "loading: line 3:1-3: syntax error, unexpected string"), "ours")
     #expect(
-      reason(.exited(1), "In file included from /dev/stdin:26:3-27:\n/etc/x.nft:1:1-3: Error: syntax error, unexpected string\nbla\n^^^\n")
-        == Outcome(.invalidHere, "extra: /etc/x.nft:1:1-3: Error: syntax error, unexpected string"))
-    #expect(
-      reason(.exited(1), "/dev/stdin:3:1-5: Error: Could not process rule: Operation not supported\n")
-        == Outcome(.genericError, "loading: /dev/stdin:3:1-5: Error: Could not process rule: Operation not supported"))
+      reason(.exited(1), "In file included from /dev/stdin:26:3-27:\n/etc/y.nft:1:1-3: Error: syntax error, unexpected string\nbla\n^^^\n")
+        == Outcome(.genericError, "extra: /etc/y.nft:1:1-3: syntax error, unexpected string"))
+    #expect(reason(.exited(1), "Error: out of memory\n") == Outcome(.genericError, "loading: Error: out of memory"))
     #expect(reason(.exited(3), "netlink: Operation not permitted\n").reason == "loading: /usr/sbin/nft ended with 3: netlink: Operation not permitted")
     #expect(reason(.exited(1), "").reason == "loading: /usr/sbin/nft ended with 1: ")
     #expect(reason(.signalled(11), "").reason == "loading: /usr/sbin/nft died of signal 11")
@@ -295,6 +316,177 @@ final class FilteringNode {
     #expect(node.perform("start") == Outcome(.notInstalled, "/usr/sbin/nft is missing (package nftables)"))
   }
 
+  // MARK: The last good rules
+
+  /// A table of good rules was loaded once, and the file is bad now.
+  private func broken(_ text: String? = Last.bad) -> FilteringNode {
+    let node = FilteringNode()
+    node.machine.files.put(Last.good, at: Last.extra)
+    node.perform("start", ["extra": Last.extra])
+    node.machine.files.nodes[Last.extra] = text.map { InMemoryFiles.Node(Array($0.utf8)) }
+    return node
+  }
+
+  @Test(
+    "Rules that are refused: a start loads the last good ones, and says so until the file is mended",
+    arguments: [
+      (Last.bad, Last.refused),
+      (nil, "refused: extra: \(Last.extra) is missing; the last good rules are in force"),
+      ("}\n", "refused: extra: \(Last.extra):1: '}' without '{' would close our table and reach into others; the last good rules are in force"),
+    ] as [(String?, String)])
+  func lastGood(_ text: String?, _ reason: String) throws {
+    let node = broken(text)
+    let (table, loaded) = (node.machine.packetFilter.tables, node.contents)
+    node.perform("stop")
+    #expect(node.machine.packetFilter.tables.isEmpty)
+    #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success, reason))
+    #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success), "it runs")
+    #expect(node.machine.packetFilter.tables.map(\.comment) == table.map(\.comment) && node.contents == loaded)
+    let runs = node.scripts.count
+    for interval in [10_000, 0] {
+      #expect(node.perform("monitor", ["extra": Last.extra], interval: interval) == Outcome(.success, reason))
+    }
+    #expect(node.scripts.count == runs, "a monitor does not try again what it knows")
+    #expect(node.warnings.contains { $0.hasSuffix("; the last good rules are in force") })
+    // Mended as it was, and as something new.
+    node.machine.files.put(Last.good, at: Last.extra)
+    #expect(node.perform("monitor", ["extra": Last.extra]) == Outcome(.success))
+    #expect(node.scripts.count == runs)
+    node.perform("stop")
+    node.machine.files.nodes[Last.extra] = text.map { InMemoryFiles.Node(Array($0.utf8)) }
+    node.perform("start", ["extra": Last.extra])
+    node.machine.files.put("chain extra_input { accept; }\n", at: Last.extra)
+    for _ in 0..<2 { #expect(node.perform("monitor", ["extra": Last.extra]) == Outcome(.success)) }
+    #expect(node.scripts.last?.hasSuffix("chain extra_input { accept; }\n}\n") == true)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.notes.isEmpty)
+  }
+
+  @Test("A reload that is refused leaves the rules in force; the next monitor or reload of a mended file ends it")
+  func refusedReload() {
+    for mends in ["monitor", "reload-agent"] {
+      let node = broken()
+      let (tables, loaded) = (node.machine.packetFilter.tables, node.contents)
+      let parameters: [String: String?] = ["extra": Last.extra]
+      #expect(node.perform("monitor", parameters).reason?.hasPrefix("loaded rules are out of date") == true)
+      #expect(node.perform("reload-agent", parameters).status == .success)
+      #expect(node.warnings.contains { $0.contains(":7-10: Error: syntax error") }, "all that nft says is in the log")
+      #expect(node.machine.packetFilter.tables == tables && node.contents == loaded)
+      #expect(node.perform("monitor", parameters) == Outcome(.success, Last.refused))
+      node.machine.files.put("chain extra_input { accept; }\n", at: Last.extra)
+      #expect(node.perform(mends, parameters) == Outcome(.success))
+      #expect(node.perform("monitor", parameters) == Outcome(.success))
+      #expect(node.scripts.last?.contains("accept; }") == true)
+    }
+  }
+
+  @Test("Level 10 tries again what was refused for a reason that may have gone")
+  func triedAgain() {
+    let node = FilteringNode().started()
+    let changed: [String: String?] = ["inside": "lan0"]
+    node.refusal = CommandResult(.exited(1), error: Array("/dev/stdin:9:1-5: Error: Could not process rule: Operation not supported\n".utf8))
+    node.perform("reload-agent", changed)
+    node.refusal = nil
+    let words = "refused: loading: line 9:1-5: Could not process rule: Operation not supported; the last good rules are in force"
+    #expect(node.perform("monitor", changed) == Outcome(.success, words))
+    #expect(node.perform("monitor", changed, level: 10) == Outcome(.success))
+    #expect(node.perform("monitor", changed) == Outcome(.success))
+  }
+
+  @Test("A damaged table is replaced by the last good rules when the new ones are refused; draining goes on")
+  func damaged() throws {
+    let node = broken()
+    let loaded = node.contents
+    node.contents.chains[0].rules.removeAll()
+    node.machine.packetFilter.members["vpnha draining"] = [SetMember(try #require(IPAddress("203.0.113.50")))]
+    #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success, Last.refused))
+    #expect(node.contents.chains == loaded.chains)
+    #expect(node.scripts.last?.contains("elements = { 203.0.113.50 }") == true)
+    #expect(node.perform("monitor", ["extra": Last.extra]) == Outcome(.success, Last.refused))
+  }
+
+  @Test("A wrong parameter is named by the monitor, and its default never loaded")
+  func wrongParameter() {
+    let node = broken()
+    node.perform("reload-agent", ["extra": Last.extra])
+    let runs = node.scripts.count
+    let outcome = node.perform("monitor", ["extra": Last.extra, "pool": "10.9.0.1/24"], level: 10)
+    #expect(outcome.status == .success)
+    #expect(outcome.reason?.hasPrefix("loaded rules are out of date: pool: expected") == true)
+    #expect(node.scripts.count == runs)
+  }
+
+  @Test("What is kept is root's alone and whole, or it is not loaded")
+  func keptFile() throws {
+    let node = broken()
+    let file = try #require(node.machine.files.nodes[Last.kept])
+    #expect(file.status.mode == 0o600)
+    #expect(node.machine.files.nodes["/var/lib/vpnha/firewall"]?.status.mode == 0o700)
+    node.perform("stop")
+    let cases: [(String, (InMemoryFiles) -> Void)] = [
+      ("absent", { $0.nodes[Last.kept] = nil }),
+      ("of somebody's", { $0.nodes[Last.kept]?.status.owner = 7 }),
+      ("open to others", { $0.nodes[Last.kept]?.status.mode = 0o660 }),
+      ("a link", { $0.nodes[Last.kept]?.status.kind = .symbolicLink }),
+      ("in an open folder", { $0.nodes["/var/lib/vpnha/firewall"]?.status.mode = 0o777 }),
+      ("cut off", { $0.nodes[Last.kept]?.bytes.removeLast() }),
+      ("changed", { $0.nodes[Last.kept]?.bytes[200] ^= 1 }),
+      ("something else", { $0.nodes[Last.kept]?.bytes = Array("flush ruleset\n".utf8) }),
+    ]
+    for (name, change) in cases {
+      node.machine.files.nodes["/var/lib/vpnha/firewall"]?.status.mode = 0o700
+      node.machine.files.nodes[Last.kept] = file
+      change(node.machine.files)
+      let outcome = node.perform("start", ["extra": Last.extra])
+      #expect(
+        outcome == Outcome(.genericError, "extra: /etc/vpnha/extra.nft:2:7-10: syntax error, unexpected string"), "\(name)")
+      #expect(node.machine.packetFilter.tables.isEmpty, "\(name)")
+      node.perform("stop")
+    }
+    node.machine.files.nodes["/var/lib/vpnha/firewall"]?.status.mode = 0o700
+    node.machine.files.nodes[Last.kept] = file
+    #expect(node.perform("start", ["extra": Last.extra]) == Outcome(.success, Last.refused))
+    // Of another table it would be another table's rules.
+    node.perform("stop")
+    #expect(node.perform("start", ["extra": Last.extra, "table": "other"]).status == .genericError)
+  }
+
+  @Test("Rules that cannot be kept are in force all the same")
+  func unwritable() {
+    let node = FilteringNode()
+    node.machine.files.put("", at: "/var/lib/vpnha/firewall")
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.warnings.count == 1 && node.warnings[0].hasPrefix("keeping the rules for the next start: "))
+  }
+
+  @Test("L2TP on another port: asked for, and what leaves from it, and what other programs must let through")
+  func port() throws {
+    let node = FilteringNode()
+    node.machine.packetFilter.chains = [BaseChain(family: "ip", table: "f", name: "IN", hook: .input, dropsByDefault: true)]
+    #expect(node.perform("start", ["port": "1703"]) == Outcome(.success))
+    let script = try #require(node.scripts.first)
+    #expect(script.contains("udp dport 1703 jump l2tp\n") && script.contains("udp sport 1703 oifname != \"lo\" rt ipsec missing counter drop\n"))
+    #expect(!script.contains("1701"))
+    #expect(node.warnings.last?.contains("UDP 1703") == true)
+    #expect(node.perform("start", ["port": "0"]).status == .genericError)
+  }
+
+  @Test("Another client's source is dropped before any rule that accepts, the operator's included")
+  func sources() throws {
+    let node = FilteringNode()
+    node.machine.files.put(Last.good, at: Last.extra)
+    node.perform("start", ["extra": Last.extra, "pool": "10.9.0.0/24 2001:db8:9::/64"])
+    func rules(_ chain: String) -> [String] {
+      node.contents.chains.first { $0.name == chain }?.rules.map { String(decoding: $0, as: UTF8.self) } ?? []
+    }
+    #expect(rules("from_clients").prefix(2) == ["fib saddr . iif oif missing counter drop", "jump extra_forward"])
+    #expect(
+      rules("input").dropFirst().prefix(2) == [
+        "iifname \"ppp*\" ip saddr @pool fib saddr . iif oif missing counter drop",
+        "iifname \"ppp*\" ip6 saddr @pool6 fib saddr . iif oif missing counter drop",
+      ])
+  }
+
   // MARK: What is not ours
 
   @Test("A table of somebody else's is neither replaced nor removed nor taken for ours")
@@ -304,7 +496,7 @@ final class FilteringNode {
     let named: [String: String?] = ["table": "filter"]
     #expect(
       node.perform("start", named)
-        == Outcome(.invalidHere, "table: inet filter is there already and somebody else's, choose another name"))
+        == Outcome(.genericError, "table inet filter already exists and was not created by this agent; choose another name"))
     #expect(node.perform("monitor", named) == Outcome(.notRunning))
     #expect(node.perform("stop", named) == Outcome(.success))
     #expect(node.machine.packetFilter.tables.map(\.handle) == [3])
@@ -437,7 +629,6 @@ final class FilteringNode {
       (["nat_address": "203.0.113.1 203.0.113.2"], "nat_address: expected at most one address of each family"),
       (["nat_address": "2001:db8::1"], "nat_address: none of the pool's family"),
       (["address": "2001:db8::50"], "nat_address: none of the pool's family"),
-      (["extra": "/etc/\"x"], "extra: expected a path without any of \" \\ * ? [ ] { } ~"),
     ] as [([String: String?], String)])
   func misfits(_ changes: [String: String?], _ reason: String) {
     let node = FilteringNode()

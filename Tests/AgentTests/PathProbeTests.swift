@@ -24,6 +24,10 @@ final class Outlook {
   var dead: Set<IPAddress> = []
   /// Hosts on which nobody listens.
   var refusing: Set<IPAddress> = []
+  /// What anybody's ICMP errors put on a socket before each question, and between it and its answer.
+  var forged: Errno?
+  /// What sending ends with.
+  var unsendable: Errno?
   /// Of a hundred datagrams, in each direction.
   var loss = 0
   var parameters: [String: String]
@@ -59,10 +63,13 @@ final class Outlook {
     var socket: ScriptedDatagrams?
     let made = ScriptedDatagrams(from: Self.node, calls: machine.calls, clock: machine.clock) { [unowned self] bytes in
       if refusing.contains(address) { socket?.isRefused = true }
+      if let forged { socket?.error = forged }
       guard !dead.contains(address), !refusing.contains(address), !isLost(), !isLost() else { return [] }
       return answer(bytes).map { [$0] } ?? []
     }
     socket = made
+    made.error = forged
+    made.unsendable = { [unowned self] in unsendable }
     return made
   }
 
@@ -202,7 +209,7 @@ final class Outlook {
   @Test func aRemoteThatIsDownIsNoPathThatIsDown() {
     let found = verdict([[Self.finding(Outlook.hop, .up), Self.finding(Outlook.second, Self.down)]])
     #expect(found.path == true)
-    #expect(found.troubles == ["203.0.113.2 does not answer ping since 2026-01-01T00:00:00Z"])
+    #expect(found.troubles == ["203.0.113.2 has not answered ping since 2026-01-01T00:00:00Z"])
   }
 
   @Test func allOfAKindAreAPath() {
@@ -211,7 +218,7 @@ final class Outlook {
       [Self.finding(Outlook.remote, Self.down, .ike, port: 4500), Self.finding(Outlook.server, Self.down, .ike, port: 4500)],
     ])
     #expect(found.path == false && found.skew == .seconds(2))
-    #expect(found.troubles == ["path down: 198.51.100.9 does not answer IKE on port 4500 since 2026-01-01T00:00:00Z, nor 1 more"])
+    #expect(found.troubles == ["path down: 198.51.100.9 has not answered IKE on port 4500 since 2026-01-01T00:00:00Z, nor 1 more"])
   }
 
   @Test func nothingIsClaimedBeforeItIsKnown() {
@@ -229,7 +236,7 @@ final class Outlook {
     #expect(verdict([[Self.finding(Outlook.hop, .up)]]).address == nil)
     let seen = verdict([[Self.finding(Outlook.hop, .up)]], watched: dead)
     #expect(seen.address == false && seen.path == true)
-    #expect(seen.troubles == ["seen from here 203.0.113.50 does not answer IKE on port 500 since 2026-01-01T00:00:00Z"])
+    #expect(seen.troubles == ["seen from here 203.0.113.50 has not answered IKE on port 500 since 2026-01-01T00:00:00Z"])
     // Whoever has no path sees nothing; whoever holds the address does not look.
     #expect(verdict([[Self.finding(Outlook.hop, Self.down)]], watched: dead).address == true)
     #expect(verdict([[Self.finding(Outlook.hop, .up)]], watched: dead, holds: true).address == true)
@@ -310,7 +317,7 @@ final class Outlook {
     #expect(world.told == ["vpnha-path=1", "vpnha-path=0"])
     // What the other node finds within a probe's interval and timeout is weighed together with it.
     #expect(world.machine.cluster.attributesSet.last?.dampening == .seconds(3))
-    #expect(world.lastReport?.troubles.first?.hasPrefix("path down: 203.0.113.1 does not answer ping since 2026-01-01T00:00:") == true)
+    #expect(world.lastReport?.troubles.first?.hasPrefix("path down: 203.0.113.1 has not answered ping since 2026-01-01T00:00:") == true)
     for _ in 0..<6 {
       world.dead = []
       try world.pass(20, prober)
@@ -347,11 +354,93 @@ final class Outlook {
     world.refusing = [Outlook.remote]
     try world.pass(60, prober)
     #expect(world.told == ["vpnha-path=1"])
-    #expect(world.lastReport?.troubles.first?.hasPrefix("198.51.100.9 refuses IKE on port 500 since ") == true)
+    #expect(world.lastReport?.troubles.first?.hasPrefix("198.51.100.9 has refused IKE on port 500 since ") == true)
     world.refusing = []
     world.dead = [Outlook.remote]
     try world.pass(30, prober)
     #expect(world.told == ["vpnha-path=1", "vpnha-path=0"])
+  }
+
+  /// A host on the way, or anybody who sends such a packet: the answer comes all the same.
+  @Test(arguments: [Errno.connectionRefused, .hostUnreachable, .accessDenied, Errno(rawValue: 92)])
+  func anICMPErrorEndsNoQuestion(_ forged: Errno) throws {
+    let world = Outlook([
+      "ping": "203.0.113.1", "radius": "198.51.100.20", "radius_secret_file": Outlook.secretFile, "vip": "203.0.113.50", "vip_check": "ping",
+    ])
+    world.forged = forged
+    let prober = try world.makeProber()
+    try world.pass(60, prober)
+    #expect(Set(world.told) == ["vpnha-path=1", "vpnha-path-vip=1"])
+    #expect(world.lastReport?.troubles == [])
+    world.dead = [Outlook.hop]
+    try world.pass(20, prober)
+    #expect(world.told.last == "vpnha-path=0")
+  }
+
+  @Test func aRefusedRADIUSPortIsNamedAndDown() throws {
+    let world = Outlook(["radius": "198.51.100.20", "radius_secret_file": Outlook.secretFile])
+    let prober = try world.makeProber()
+    try world.pass(40, prober)
+    world.refusing = [Outlook.server]
+    try world.pass(12, prober)
+    #expect(world.lastReport?.troubles.first?.hasPrefix("198.51.100.20 has refused RADIUS Status-Server on port 1812 since ") == true)
+    try world.pass(30, prober)
+    #expect(world.told == ["vpnha-path=1", "vpnha-path=0"])
+  }
+
+  @Test(arguments: ["unknown", "up", "down"])
+  func aQuestionThatCannotBePutSaysNothingOfThePath(_ before: String) throws {
+    let world = Outlook(["ping": "203.0.113.1", "vip": "203.0.113.50"])
+    let prober = try world.makeProber()
+    if before == "down" { world.dead = [Outlook.hop, Outlook.vip] }
+    if before != "unknown" { try world.pass(30, prober) }
+    let told = world.told
+    #expect(told.contains("vpnha-path=\(before == "up" ? 1 : 0)") == (before != "unknown"))
+    world.dead = [Outlook.hop, Outlook.vip]
+    world.unsendable = .notPermitted
+    try world.pass(60, prober)
+    #expect(world.told == told)
+    let words = "203.0.113.1 cannot be asked, ping: operation not permitted (EPERM)"
+    if before == "down" {
+      #expect(world.lastReport?.troubles.first?.hasSuffix("(operation not permitted (EPERM))") == true)
+    } else {
+      #expect(world.lastReport?.troubles == [words, "203.0.113.50 cannot be asked, IKE on port 500: operation not permitted (EPERM)"])
+    }
+    // The same target without an answer is one that is down.
+    world.unsendable = .networkUnreachable
+    try world.pass(20, prober)
+    #expect(world.told.contains("vpnha-path=0"))
+    world.unsendable = nil
+    world.dead = []
+    try world.pass(60, prober)
+    #expect(world.told.contains("vpnha-path=1") && world.lastReport?.troubles == [])
+  }
+
+  @Test func withoutAnAddressToSendFromThereIsNoPathUnlessItWasNamed() throws {
+    for (source, told) in [(nil, ["vpnha-path=0"]), ("203.0.113.11", [])] {
+      let world = Outlook()
+      world.parameters["source"] = source
+      world.unsendable = .addressNotAvailable
+      try world.pass(20, try world.makeProber())
+      #expect(world.told == told)
+    }
+  }
+
+  @Test func aLinkLocalAddressIsAskedOnItsLink() throws {
+    let world = Outlook(["ping": "fe80::1 2001:db8::1", "ike": "fe80::2", "nic": "eth0", "vip": "fe80::50", "vip_check": "ping"])
+    world.machine.sockets.icmp = { [unowned world] _ throws(SystemError) in
+      ScriptedDatagrams(from: Outlook.node, calls: world.machine.calls, clock: world.machine.clock) { request in
+        [[129] + Array(request.dropFirst())]
+      }
+    }
+    try world.pass(30, try world.makeProber())
+    #expect(Set(world.told) == ["vpnha-path=1", "vpnha-path-vip=1"])
+    let asked = Set(world.machine.calls.all.map(\.description).filter { $0.hasPrefix("sockets.connect") })
+    #expect(
+      asked.isSuperset(of: [
+        "sockets.connect(toICMP: fe80::1%eth0)", "sockets.connect(toICMP: 2001:db8::1)", "sockets.connect(toICMP: fe80::50%eth0)",
+        "sockets.connect(toUDP: fe80::2%eth0 500)", "sockets.connect(toUDP: fe80::2%eth0 4500)",
+      ]), "\(asked)")
   }
 
   @Test func aRADIUSServerWithAnotherSecretIsDown() throws {
@@ -370,7 +459,7 @@ final class Outlook {
     world.dead = [Outlook.vip]
     try world.pass(20, prober)
     #expect(world.told.last == "vpnha-path-vip=0")
-    #expect(world.lastReport?.troubles.first?.hasPrefix("seen from here 203.0.113.50 does not answer IKE on port 500") == true)
+    #expect(world.lastReport?.troubles.first?.hasPrefix("seen from here 203.0.113.50 has not answered IKE on port 500") == true)
     world.machine.network.addresses = [InterfaceAddress(Outlook.vip, prefixLength: 24, link: 2)]
     try world.pass(5, prober)
     #expect(world.told.last == "vpnha-path-vip=1" && world.lastReport?.troubles == [])
@@ -478,7 +567,7 @@ final class Outlook {
       $0.troubles = ["path down: it is"]
       $0.untold = "no cluster"
     }
-    #expect(world.perform("monitor") == Outcome(.success, "the cluster cannot be told: no cluster"))
+    #expect(world.perform("monitor") == Outcome(.success, "cannot set the node attribute: no cluster"))
   }
 
   @Test func aProberThatHangsIsSuspendedOrDeadIsNoGood() throws {
@@ -498,9 +587,13 @@ final class Outlook {
     #expect(world.perform("monitor").reason == "the prober (pid \(prober.pid)) has not reported anything")
     world.machine.files.put("nonsense", at: Outlook.reportPath)
     #expect(world.perform("monitor").status == .genericError)
+    world.report(by: prober)
     world.machine.processes.vanish(prober.pid)
-    #expect(world.perform("monitor").status == .notRunning)
+    #expect(
+      world.perform("monitor") == Outcome(.notRunning, "the prober (pid \(prober.pid)) is gone, and no stop ended it (journalctl -t 'probe(path)')"))
+    #expect(world.perform("monitor", interval: 0) == Outcome(.notRunning))
     #expect(world.perform("stop") == Outcome(.success))
+    #expect(world.perform("monitor") == Outcome(.notRunning))
   }
 
   @Test func aProbeRestoresWhatTheClusterForgot() throws {
@@ -538,6 +631,18 @@ final class Outlook {
     #expect(world.told.isEmpty)
   }
 
+  @Test(arguments: [
+    (["radius": "198.51.100.20", "radius_secret_file": "/nowhere"], "radius_secret_file: reading /nowhere: no such file or directory (ENOENT)"),
+    (["nic": "eth7"], "nic: there is no interface eth7"),
+  ]) func aReloadThatCannotBeCarriedOutKeepsTheProber(changes: [String: String], reason: String) throws {
+    let world = Outlook()
+    _ = world.perform("start")
+    let before = try world.prober
+    world.parameters.merge(changes) { $1 }
+    #expect(world.perform("reload-agent") == Outcome(.success, reason))
+    #expect(try world.prober == before && world.machine.processes.table.count == 1)
+  }
+
   @Test func aProberThatEndsAtOnceFailsTheStart() {
     let world = Outlook()
     world.machine.processes.whenLaunched("/agent") { [unowned world] command throws(SystemError) in
@@ -555,6 +660,9 @@ final class Outlook {
     ("name", "-n", "name: expected up to 64 letters, digits, and any of . _ -"),
     ("name", "a b", "name: expected up to 64 letters, digits, and any of . _ -"),
     ("arp", "203.0.113.1", "nic: is required with arp"),
+    ("ping", "fe80::1", "nic: is required for a link-local address"),
+    ("ike", "fe80::1", "nic: is required for a link-local address"),
+    ("vip", "fe80::1", "nic: is required for a link-local address"),
     ("radius", "203.0.113.1", "radius_secret_file: is required with radius"),
     ("ping_interval", "0", "ping_interval: expected 1 to 3600 seconds"),
     ("ping_timeout", "2", "ping_timeout: expected 1 to 1 seconds (ping_interval)"),

@@ -35,6 +35,12 @@ final class ScriptedCharon {
   /// Accepts connections and says nothing.
   var isHung = false
   var reloadRefusal: String?
+  /// `uniqueid` of the SAs that another thread works on.
+  var busy: Set<UInt64> = []
+  /// Clients (and ha peers) that were told at its end that their SA is deleted.
+  private(set) var goodbyes: [UInt64] = []
+  /// Nil before the first order.
+  private var hasSegment: Bool?
   /// Bytes it has sent.
   var said = 0
   /// Commands in the order in which they were asked.
@@ -121,7 +127,9 @@ final class ScriptedCharon {
         return .event("list-conn", row)
       } + [.response(Message())]
     case "list-sas":
-      return sas.map { sa in
+      let isNotWaiting = request.flag("noblock")
+      guard isNotWaiting || busy.isEmpty else { return [] }
+      return sas.filter { !busy.contains($0.id) }.map { sa in
         var section = Message()
         section.append("uniqueid", sa.id)
         section.append("version", 1)
@@ -164,10 +172,15 @@ final class ScriptedCharon {
     return [.response(reply)]
   }
 
-  /// The ha plugin's end of its FIFO.
+  /// The ha plugin's end of its FIFO. A segment that is as it should be already is left alone.
   func segment(_ order: [UInt8]) {
-    if order.isEmpty { return }
-    let (from, to) = order.first == UInt8(ascii: "+") ? ("PASSIVE", "ESTABLISHED") : ("ESTABLISHED", "PASSIVE")
+    guard let sign = order.first, sign != UInt8(ascii: "*") else { return }
+    let isTaken = sign == UInt8(ascii: "+")
+    defer { hasSegment = isTaken }
+    guard hasSegment != isTaken else { return }
+    let (from, to) = isTaken ? ("PASSIVE", "ESTABLISHED") : ("ESTABLISHED", "PASSIVE")
     for index in sas.indices where sas[index].state == from && sas[index].connection != "ha" { sas[index].state = to }
   }
+
+  func sayGoodbye() { goodbyes += sas.filter { ["ESTABLISHED", "REKEYING"].contains($0.state) && $0.connection != "ha" }.map(\.id) }
 }

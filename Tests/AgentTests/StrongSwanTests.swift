@@ -48,6 +48,11 @@ import Testing
 
     @discardableResult func appear() -> Process {
       let process = machine.processes.appear(StrongSwanTests.binary)
+      machine.processes.reactions[process.pid] = { [unowned self] signal in
+        guard signal == .terminate else { return }
+        charon.sayGoodbye()
+        machine.processes.vanish(process.pid)
+      }
       machine.sockets.unix["/run/charon.vici"] = { [unowned self] in charon.stream(machine) }
       return process
     }
@@ -606,6 +611,168 @@ import Testing
     #expect(world.machine.clock.now - begin < .seconds(18))
   }
 
+  // MARK: Leaving with the ha plugin
+
+  /// A member with the ha plugin and one client. The clock is not at the beginning, nor is anything recorded.
+  private func member(_ state: String = "ESTABLISHED") throws -> World {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    world.charon.sas = [.init(id: 1, state: state), .init(id: 2, connection: "ha")]
+    return world
+  }
+
+  /// charon ends every SA that is active, and has its peer do the same.
+  @Test(arguments: ["Promoted", "Unpromoted", ""]) func stopGivesTheSegmentUpWhateverTheRecordSays(_ role: String) throws {
+    for state in ["ESTABLISHED", "PASSIVE"] {
+      let world = try member(state)
+      if !role.isEmpty { world.machine.files.put("\(role) 1001 10010\n", at: Self.record) }
+      #expect(world.perform("stop", promotable: true) == Outcome(.success))
+      #expect(world.charon.goodbyes.isEmpty && world.charon.terminated.isEmpty)
+      #expect(world.machine.files.sent.map { String(decoding: $0.bytes, as: UTF8.self) }.filter { !$0.isEmpty } == ["-1\n"])
+      #expect(world.machine.processes.signals.map(\.signal) == [.terminate])
+      #expect(!world.runs)
+    }
+    // A record that cannot be read keeps nobody from anything.
+    let world = try member()
+    world.machine.calls.fail("files.read(\(Self.record)", with: .io)
+    #expect(world.perform("stop", promotable: true).status == .success)
+    #expect(world.charon.goodbyes.isEmpty && !world.runs)
+  }
+
+  @Test(arguments: ["suspended", "hung", "deaf", "without a pipe", "busy", "rekeying"])
+  func charonThatKeepsItsSegmentIsKilledAtOnce(_ fault: String) throws {
+    for role in ["Promoted", "Unpromoted"] {
+      let world = try member()
+      world.machine.files.put("\(role) 1001 10010\n", at: Self.record)
+      switch fault {
+      case "suspended": world.machine.processes.table[0].state = "T"
+      case "hung": world.charon.isHung = true
+      case "deaf": world.machine.files.readers["/run/charon.ha"] = { _ in }
+      case "without a pipe": world.machine.files.nodes["/run/charon.ha"] = nil
+      case "busy": world.charon.busy = [1]
+      default: world.charon.sas[0].state = "REKEYING"
+      }
+      let begin = world.machine.clock.now
+      #expect(world.perform("stop", promotable: true, seconds: 60) == Outcome(.success))
+      #expect(world.machine.processes.signals.map(\.signal) == [.kill])
+      #expect(world.machine.clock.now - begin < .milliseconds(2600))
+      #expect(world.charon.goodbyes.isEmpty)
+      // What is taken for another try could be the serving peer's.
+      #expect(!world.machine.files.sent.contains { $0.bytes.first == UInt8(ascii: "+") })
+      #expect(!world.runs && world.machine.network.quiet.isEmpty)
+      #expect(
+        world.machine.log.messages().last
+          == "stopped: the ha segment could not be given up, so no client was told anything; charon-systemd was killed at once; "
+          + "0 kernel states and policies were removed")
+    }
+  }
+
+  @Test func unitOfAKilledCharonIsStoppedAfterIt() throws {
+    let world = World(systemd: true, ha: true)
+    #expect(world.perform("start", promotable: true) == Outcome(.success))
+    world.charon.isHung = true
+    #expect(world.perform("stop", promotable: true, seconds: 60) == Outcome(.success))
+    #expect(world.machine.processes.signals.map(\.signal) == [.kill])
+    #expect(!world.runs && world.machine.units.overrides.isEmpty)
+  }
+
+  /// Without the plugin nobody else has the sessions: clients are told goodbye.
+  @Test func charonWithoutTheSegmentIsAskedToEnd() throws {
+    let world = World(running: true)
+    world.charon.sas = [.init(id: 1)]
+    world.machine.processes.table[0].state = "T"
+    #expect(world.perform("stop", promotable: true) == Outcome(.success))
+    #expect(world.machine.processes.signals.map(\.signal) == [.terminate])
+    let plain = try member()
+    plain.charon.isHung = true
+    #expect(plain.perform("stop") == Outcome(.success))
+    #expect(plain.machine.processes.signals.map(\.signal) == [.terminate])
+  }
+
+  @Test func startReplacesAHungCharonWithoutAWord() throws {
+    let world = try member()
+    world.charon.isHung = true
+    world.machine.processes.launches[Self.binary] = { [unowned world] _ in
+      world.charon.isHung = false
+      return world.appear()
+    }
+    #expect(world.perform("start", promotable: true, seconds: 60) == Outcome(.success))
+    #expect(world.machine.processes.signals.map(\.signal) == [.kill])
+    #expect(world.charon.goodbyes.isEmpty)
+  }
+
+  /// The record says unpromoted, and charon has what only a promoted member may have.
+  @Test func demoteLooksAtWhatCharonHas() throws {
+    let address = try #require(IPAddress("203.0.113.50"))
+    // The promotion was cut short after the segment was taken; the peer gave its segment up; somebody flushed the rules.
+    for (state, quiet) in [("ESTABLISHED", []), ("ESTABLISHED", [address]), ("PASSIVE", [])] as [(String, [IPAddress])] {
+      let world = try member(state)
+      world.machine.network.quiet = quiet
+      #expect(world.perform("demote", promotable: true) == Outcome(.success))
+      #expect(world.charon.sas.map(\.state) == ["PASSIVE", "ESTABLISHED"])
+      #expect(world.machine.network.quiet == [address])
+      let sent = world.machine.files.sent.count
+      #expect(sent == 1)
+      // Nothing is left to do.
+      #expect(world.perform("demote", promotable: true) == Outcome(.success))
+      #expect(world.machine.files.sent.count == sent)
+    }
+    let world = try member()
+    world.machine.files.readers["/run/charon.ha"] = { _ in }
+    let begin = world.machine.clock.now
+    #expect(
+      world.perform("demote", promotable: true)
+        == Outcome(.genericError, "giving up the ha segment: 1 SAs are still active"))
+    #expect(world.machine.clock.now - begin < .seconds(3))
+  }
+
+  /// An SA that is being rekeyed stays active when the segment goes, and the same order changes nothing more.
+  @Test func saThatWasRekeyedMeanwhileIsHandedOverToo() throws {
+    let world = try member()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    world.charon.sas[0].state = "REKEYING"
+    world.machine.clock.after(.milliseconds(100)) { world.charon.sas[0].state = "ESTABLISHED" }
+    #expect(world.perform("demote", promotable: true) == Outcome(.success))
+    #expect(world.charon.sas.map(\.state) == ["PASSIVE", "ESTABLISHED"])
+  }
+
+  @Test func demoteOfASuspendedCharonFailsAtOnce() throws {
+    let world = try member()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    world.machine.processes.table[0].state = "T"
+    let begin = world.machine.clock.now
+    #expect(
+      world.perform("demote", promotable: true)
+        == Outcome(.genericError, "charon-systemd (pid 1001) is suspended (SIGSTOP)"))
+    #expect(world.machine.clock.now == begin)
+  }
+
+  /// From one call on nothing works any more, as when it is killed or /run is full. What follows loses no session.
+  @Test(arguments: ["promote", "demote"]) func sessionsSurviveAnyActionCutShort(_ action: String) throws {
+    let address = try #require(IPAddress("203.0.113.50"))
+    var position = 0
+    while true {
+      func cutShort() throws -> (World, isCut: Bool) {
+        let world = try member(action == "promote" ? "PASSIVE" : "ESTABLISHED")
+        if action == "promote" { world.machine.network.quiet = [address] } else { _ = world.perform("promote", promotable: true) }
+        world.machine.calls.reset()
+        world.machine.calls.fail("", after: position, with: .io)
+        _ = world.perform(action, promotable: true)
+        defer { world.machine.calls.reset() }
+        return (world, world.machine.calls.forced != nil)
+      }
+      let (demoted, isCut) = try cutShort()
+      guard isCut else { break }
+      #expect(demoted.perform("demote", promotable: true) == Outcome(.success), "\(position)")
+      #expect(demoted.charon.sas[0].state == "PASSIVE" && demoted.machine.network.quiet == [address], "\(position)")
+      let (stopped, _) = try cutShort()
+      #expect(stopped.perform("stop", promotable: true) == Outcome(.success), "\(position)")
+      #expect(stopped.charon.goodbyes.isEmpty && stopped.charon.terminated.isEmpty, "\(position)")
+      position += 1
+    }
+    #expect(position > 8)
+  }
+
   @Test func stopWithAnErrorAtEveryCall() {
     var world = World()
     let count = InMemoryMachine.failingEveryCall {
@@ -936,6 +1103,42 @@ import Testing
       if action == "demote", outcome.status == .success { #expect(machine.network.quiet == [address], "\(failed)") }
     }
     #expect(count > 6)
+  }
+
+  @Test func standbyThatNothingKeepsSilentIsRefused() {
+    let problem = "address: set it: with the ha plugin a standby is kept silent on that address only"
+    let fresh = World(ha: true)
+    #expect(fresh.perform("start", promotable: true, ["connections": "l2tp"]) == Outcome(.invalidHere, problem))
+    #expect(!fresh.runs)
+    #expect(fresh.perform("start", ["connections": "l2tp"]) == Outcome(.success))
+    let running = World(running: true, ha: true)
+    #expect(running.perform("start", promotable: true, ["connections": "l2tp"]) == Outcome(.invalidHere, problem))
+    #expect(running.perform("monitor", promotable: true, ["connections": "l2tp"]) == Outcome(.success, problem))
+    #expect(running.perform("monitor", ["connections": "l2tp"]) == Outcome(.success))
+    #expect(World(running: true).perform("monitor", promotable: true, ["connections": "l2tp"]) == Outcome(.success))
+  }
+
+  /// There is one charon to a node. A second resource does not take the first one's for its own, nor what belongs to it.
+  @Test func charonOfAnotherResourceIsLeftAlone() throws {
+    let address = try #require(IPAddress("203.0.113.50"))
+    let world = World(running: true, ha: true)
+    world.machine.files.put("Unpromoted 1001 10010\n", at: "/run/resource-agents/vpnha-strongswan-other.role")
+    world.machine.network.quiet = [address]
+    world.machine.network.ipsec[address] = 2
+    #expect(world.perform("monitor", probe: true) == Outcome(.notRunning))
+    #expect(
+      world.perform("start")
+        == Outcome(.genericError, "charon-systemd (pid 1001) is resource other's, and there is one charon to a node"))
+    #expect(world.perform("stop") == Outcome(.success))
+    #expect(world.runs && world.machine.processes.signals.isEmpty && world.charon.asked.isEmpty)
+    #expect(world.machine.network.quiet == [address] && world.machine.network.ipsec[address] == 2)
+    #expect(world.machine.files.readers["/run/charon.ha"] != nil)
+    // A record of another process says nothing, and what is recorded as ours is ours.
+    world.machine.files.put("Unpromoted 1001 10011\n", at: "/run/resource-agents/vpnha-strongswan-other.role")
+    #expect(world.perform("monitor", probe: true) == Outcome(.success))
+    world.machine.files.put("Unpromoted 1001 10010\n", at: "/run/resource-agents/vpnha-strongswan-other.role")
+    world.machine.files.put("Unpromoted 1001 10010\n", at: Self.record)
+    #expect(world.perform("monitor") == Outcome(.success))
   }
 
   @Test func haWithoutASecretIsNamed() {

@@ -80,7 +80,7 @@ import Testing
     #expect(node.perform("monitor", clone: true) == Outcome(.success))
     #expect(
       node.perform("monitor", clone: true, level: 10)
-        == Outcome(.success, "unpromoted, and it takes tunnels on 203.0.113.50: who started it?"))
+        == Outcome(.success, "unpromoted but accepting tunnels on 203.0.113.50; something outside the cluster started it"))
     node.loseAddress()
     #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success))
   }

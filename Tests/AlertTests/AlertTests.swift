@@ -25,7 +25,6 @@ import Testing
   final class World {
     let machine = InMemoryMachine()
     var entries: [[String: String]] = []
-    var posted: ScriptedStream?
 
     func deliver(_ environment: [String: String]) {
       Delivery(host: machine.host) { [unowned self] in entries.append(Dictionary($0, uniquingKeysWith: { $1 })) }.deliver(environment)
@@ -33,18 +32,26 @@ import Testing
     func know(_ xml: String) {
       machine.processes.whenRun(ExitReason.program) { _ throws(SystemError) in CommandResult(.exited(0), output: Array(xml.utf8)) }
     }
-    /// A receiver that takes a whole request and then follows the steps.
-    func listen(_ steps: [ScriptedStream.Step]) {
-      machine.sockets.tcp = { [unowned self] _, _ throws(SystemError) in
-        let stream = machine.stream { unread in
-          unread = []
-          return steps
-        }
-        posted = stream
-        return stream
+    /// What curl ends with.
+    func curl(_ result: CommandResult = CommandResult(.exited(0), output: Array("200".utf8))) {
+      machine.processes.whenRun(Webhook.curl) { [unowned self] _ throws(SystemError) in
+        entriesAtPost = entries.count
+        return result
       }
     }
-    var body: String { posted.map { String(decoding: $0.written, as: UTF8.self) } ?? "" }
+    var entriesAtPost = 0
+    /// What curl was to do: the settings by name.
+    var posted: [String: String] {
+      let text = String(decoding: machine.processes.ran.last { $0.path == Webhook.curl }?.input ?? [], as: UTF8.self)
+      return text.split(separator: "\n").reduce(into: [:]) { settings, line in
+        let parts = line.split(separator: "=", maxSplits: 1).map { String($0.drop { $0 == " " }) }
+        guard parts.count == 2 else { return }
+        let quoted = parts[1].hasPrefix("\"") ? parts[1].dropFirst().dropLast() : parts[1][...]
+        settings[String(parts[0].dropLast())] = String(quoted.replacing("\\\"", with: "\"").replacing("\\\\", with: "\\"))
+      }
+    }
+    /// Posts that were made.
+    var posts: Int { machine.processes.ran.count { $0.path == Webhook.curl } }
   }
 
   static let hook = failure.merging(["CRM_alert_recipient": "http://192.0.2.9:9095/alerts"]) { $1 }
@@ -101,6 +108,9 @@ import Testing
     #expect(world.entries.map { $0["PRIORITY"] } == ["6"])
     world.deliver(Self.failure.merging(["CRM_alert_status": "1", "CRM_alert_desc": "Cancelled"]) { $1 })
     world.deliver([:])
+    for name in ["master-vip", "fail-count-vip#monitor_10000", "last-failure-vip#monitor_10000", "#feature-set"] {
+      world.deliver(["CRM_alert_kind": "attribute", "CRM_alert_node": "sun", "CRM_alert_attribute_name": name, "CRM_alert_attribute_value": "100"])
+    }
     #expect(world.entries.count == 1 && world.machine.processes.ran.isEmpty)
   }
 
@@ -131,72 +141,139 @@ import Testing
 
   // MARK: The webhook
 
-  @Test(arguments: ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.0 204 None\r\n", "HTTP/1.1 299 \n"]) func delivered(answer: String) {
+  @Test(arguments: ["200", "204", "299"]) func delivered(answer: String) {
     let world = World()
     world.know(Self.status())
-    world.listen([.says(Array(answer.utf8)), .closes])
+    world.curl(CommandResult(.exited(0), output: Array(answer.utf8)))
     world.deliver(Self.hook)
-    #expect(world.entries.isEmpty)
-    let body = world.body
-    #expect(body.hasPrefix("POST /alerts HTTP/1.1\r\nHost: 192.0.2.9:9095\r\n"))
-    let json = body.split(separator: "\r\n\r\n").last.map(String.init) ?? ""
-    #expect(body.contains("Content-Length: \(json.utf8.count)\r\n"))
+    // A trace of it is there before anything that may not come back.
+    #expect(world.entriesAtPost == 1 && world.entries.count == 1)
+    #expect(world.posted["url"] == "http://192.0.2.9:9095/alerts" && world.posted["proto"] == "=http")
+    let json = world.posted["data-raw"] ?? ""
     #expect(json.hasPrefix("{\"desc\":\"error\"") && json.contains("\"rc\":1,") && json.contains("\"exit_reason\":\"xl2tpd (pid 7) hangs\""))
-    #expect(world.posted?.isClosed == true)
   }
 
-  @Test(arguments: [
-    ("it answered 500", [ScriptedStream.Step.says(Array("HTTP/1.1 500 No\r\n".utf8))]),
-    ("not HTTP", [.says(Array("220 smtp ESMTP\r\n".utf8))]), ("not HTTP", [.closes]),
-    ("not HTTP", [.says([UInt8](repeating: 0xff, count: 10_000_000)), .closes]), ("ETIMEDOUT", [.silence]),
-    ("ETIMEDOUT", [.says(Array("HTTP/1".utf8)), .silence]), ("ECONNRESET", [.fails(.connectionReset)]),
-  ]) func aReceiverThatDoesNotTakeIt(reason: String, steps: [ScriptedStream.Step]) {
-    let world = World()
-    world.know(Self.status())
-    let before = world.machine.clock.now
-    world.listen(steps)
-    world.deliver(Self.hook)
-    #expect(world.entries.count == 2 && world.entries.last?["MESSAGE"]?.contains(reason) == true, "\(world.entries)")
-    #expect(world.machine.clock.now - before <= Webhook.patience)
+  @Test func aRecipientThatIsNoneLeavesTheEntryAndWhy() {
+    for (options, why) in [
+      (["CRM_alert_recipient": "ftp://a/"], "recipient: no http:// or https:// address"),
+      (["format": "teams"], "recipient: format: expected one of json, slack, alertmanager, pagerduty"),
+      (["format": "pagerduty"], "recipient: routing_key_file: is required with format=pagerduty"),
+      (["format": "pagerduty", "routing_key_file": "/etc/key"], "recipient: routing_key_file: reading /etc/key: no such file or directory (ENOENT)"),
+    ] {
+      let world = World()
+      world.curl()
+      world.deliver(Self.hook.merging(options) { $1 })
+      #expect(world.entries.count == 2 && world.entries.last?["MESSAGE"] == "an alert was not delivered: \(why)")
+      #expect(world.posts == 0)
+    }
   }
 
-  @Test func refusedOrUnknown() {
-    let world = World()
-    world.know(Self.status())
-    world.deliver(Self.hook)
-    world.deliver(Self.failure.merging(["CRM_alert_recipient": "http://nowhere.example/"]) { $1 })
-    #expect(world.entries.count == 4)
-  }
-
-  /// A name with an IPv6 address that refuses, or leads nowhere, and then one that takes it.
-  @Test(arguments: [Errno.connectionRefused, .networkUnreachable, .timedOut]) func theNextAddressIsTried(errno: Errno) throws {
-    let world = World()
-    world.know(Self.status())
-    let (dead, alive) = (try #require(IPAddress("2001:db8::9")), try #require(IPAddress("192.0.2.9")))
-    let hook = Self.failure.merging(["CRM_alert_recipient": "http://hooks.example/"]) { $1 }
-    world.machine.sockets.names["hooks.example"] = [dead, alive]
-    let before = world.machine.clock.now
-    var tried: [IPAddress] = []
-    world.machine.sockets.tcp = { [unowned world] address, _ throws(SystemError) in
-      tried.append(address)
-      guard address == alive else {
-        if errno == .timedOut { world.machine.clock.sleep(until: world.machine.clock.now + Webhook.patience / 3) }
-        throw SystemError("connecting to \(address)", errno)
-      }
-      return world.machine.stream { unread in
-        unread = []
-        return [.says(Array("HTTP/1.1 200 OK\r\n".utf8)), .closes]
+  @Test func aTimeFromTheEndOfTheWorldIsNoTrap() {
+    for time in ["9223372036854775807", "-9223372036854775808", "0"] {
+      for format in ["json", "alertmanager"] {
+        let world = World()
+        world.know(Self.status())
+        world.curl()
+        world.deliver(Self.hook.merging(["CRM_alert_timestamp_epoch": time, "CRM_alert_exec_time": "-9223372036854775808", "format": format]) { $1 })
+        #expect(world.entries.count == 1 && world.posts == 1)
       }
     }
-    world.deliver(hook)
-    #expect(world.entries.isEmpty && tried == [dead, alive])
-    #expect(world.machine.clock.now - before <= Webhook.patience)
-    world.machine.sockets.names["hooks.example"] = [dead, dead]
-    world.deliver(hook)
-    #expect(world.entries.count == 2 && world.entries.last?["MESSAGE"]?.contains("\(dead)") == true, "\(world.entries)")
   }
 
-  // MARK: TLS
+  // MARK: What the receivers take
+
+  static let risk = [
+    "CRM_alert_kind": "attribute", "CRM_alert_node": "sun", "CRM_alert_attribute_name": "vpnha-risk-xl2tpd",
+    "CRM_alert_attribute_value": "2026-01-01T00:00:00Z the pool <10.9.0.0/24> & more is nearly used up", "CRM_alert_timestamp_epoch": "1767225600",
+  ]
+
+  @Test(arguments: ["", "(null)", nil] as [String?]) func aRiskIsReadableFromItsBeginningToItsEnd(value: String?) {
+    let world = World()
+    world.deliver(Self.risk)
+    var over = Self.risk
+    over["CRM_alert_attribute_value"] = value
+    world.deliver(over)
+    #expect(
+      world.entries.map { $0["MESSAGE"] } == [
+        "sun: xl2tpd is at risk since 2026-01-01T00:00:00Z: the pool <10.9.0.0/24> & more is nearly used up",
+        "sun: xl2tpd is no longer at risk",
+      ])
+    #expect(world.entries.map { $0["PRIORITY"] } == ["4", "6"])
+  }
+
+  private func body(_ format: String, _ environment: [String: String], _ change: (World) -> Void = { _ in }) -> String? {
+    let world = World()
+    world.know(Self.status())
+    world.curl()
+    change(world)
+    world.deliver(environment.merging(["CRM_alert_recipient": "https://hooks.example/x", "format": format, "routing_key_file": "/etc/key"]) { $1 })
+    return world.posted["data-raw"]
+  }
+
+  @Test func slack() {
+    #expect(body("slack", Self.failure) == #"{"text":"monitor of xl2tpd on moon: error (rc 1): xl2tpd (pid 7) hangs"}"#)
+    #expect(
+      body("slack", Self.risk)
+        == #"{"text":"sun: xl2tpd is at risk since 2026-01-01T00:00:00Z: the pool &lt;10.9.0.0/24&gt; &amp; more is nearly used up"}"#)
+  }
+
+  @Test func alertmanager() {
+    let labels = #""labels":{"alertname":"vpnha","kind":"resource","node":"moon","severity":"critical","resource":"xl2tpd"}"#
+    #expect(
+      body("alertmanager", Self.failure)
+        == "[{\(labels)," + #""annotations":{"summary":"monitor of xl2tpd on moon: error (rc 1): xl2tpd (pid 7) hangs","description":"xl2tpd (pid 7) hangs"},"#
+        + #""startsAt":"2026-01-01T00:00:00Z","endsAt":"2026-01-02T00:00:00Z"}]"#)
+    let started = Self.failure.merging(["CRM_alert_task": "start", "CRM_alert_rc": "0", "CRM_alert_target_rc": "0", "CRM_alert_status": "0", "CRM_alert_desc": "ok"]) { $1 }
+    #expect(
+      body("alertmanager", started)
+        == "[{\(labels)," + #""annotations":{"summary":"start of xl2tpd on moon: ok (rc 0)"},"startsAt":"2026-01-01T00:00:00Z","endsAt":"2026-01-01T00:00:00Z"}]"#)
+    // A stop that succeeds ends no trouble.
+    #expect(body("alertmanager", started.merging(["CRM_alert_task": "stop"]) { $1 }) == nil)
+  }
+
+  @Test func pagerduty() throws {
+    let key: (World) -> Void = { $0.machine.files.put("R0123456789\n", at: "/etc/key", mode: 0o640) }
+    let trigger = try #require(body("pagerduty", Self.risk, key))
+    #expect(
+      trigger.hasPrefix(
+        #"{"routing_key":"R0123456789","event_action":"trigger","dedup_key":"vpnha vpnha-risk-xl2tpd of sun","client":"vpnha","payload":{"summary":"sun: xl2tpd is at risk since "#))
+    #expect(
+      trigger.contains(#","source":"sun","severity":"warning","timestamp":"2026-01-01T00:00:00Z","component":"xl2tpd","custom_details":{"attribute_name":"#))
+    #expect(
+      body("pagerduty", Self.risk.merging(["CRM_alert_attribute_value": ""]) { $1 }, key)
+        == #"{"routing_key":"R0123456789","event_action":"resolve","dedup_key":"vpnha vpnha-risk-xl2tpd of sun"}"#)
+    #expect(body("pagerduty", ["CRM_alert_kind": "attribute", "CRM_alert_node": "sun", "CRM_alert_attribute_name": "vpnha-path", "CRM_alert_attribute_value": "1"], key) == nil)
+    for (mode, kind): (UInt32, FileStatus.Kind) in [(0o644, .regular), (0o600, .symbolicLink)] {
+      #expect(body("pagerduty", Self.risk) { $0.machine.files.nodes["/etc/key"] = InMemoryFiles.Node(Array("R1".utf8), kind, mode: mode) } == nil)
+    }
+  }
+
+  @Test func aNodeIsLostAndComesBackUnderTheSameName() {
+    let lost = body("alertmanager", ["CRM_alert_kind": "node", "CRM_alert_node": "sun", "CRM_alert_desc": "lost"])
+    let member = body("alertmanager", ["CRM_alert_kind": "node", "CRM_alert_node": "sun", "CRM_alert_desc": "member"])
+    func labels(_ body: String?) -> Substring? { body?.prefix { $0 != "}" } }
+    #expect(labels(lost) == #"[{"labels":{"alertname":"vpnha","kind":"node","node":"sun","severity":"critical""#)
+    #expect(labels(lost) == labels(member))
+  }
+
+  @Test func aTestSaysWhatBecameOfIt() throws {
+    let world = World()
+    world.machine.files.kernelParameters["kernel.hostname"] = "moon"
+    world.machine.files.put("R1\n", at: "/etc/key", mode: 0o600)
+    let delivery = Delivery(host: world.machine.host) { _ in }
+    world.curl(CommandResult(.exited(0), output: Array("202".utf8)))
+    for (format, posts) in [("json", 1), ("slack", 2), ("alertmanager", 4), ("pagerduty", 6)] {
+      let said = try delivery.test("https://hooks.example/x", ["format": format, "routing_key_file": "/etc/key"])
+      #expect(said == "hooks.example port 443 answered 202" && world.posts == posts)
+    }
+    #expect(world.posted["data-raw"] == #"{"routing_key":"R1","event_action":"resolve","dedup_key":"vpnha test moon"}"#)
+    world.curl(CommandResult(.exited(0), output: Array("404".utf8)))
+    #expect(throws: Webhook.Problem.failed("posting to hooks.example port 443: it answered 404")) {
+      () throws(Webhook.Problem) in try delivery.test("https://hooks.example/x", [:])
+    }
+  }
+
+  // MARK: curl
 
   static let secure = "https://hooks.example/T0/secret?a=\"b\\"
 
@@ -207,7 +284,7 @@ import Testing
     world.machine.processes.whenRun(Webhook.curl) { _ throws(SystemError) in CommandResult(.exited(0), output: Array("204".utf8)) }
     let hostile = "a\"\nurl = \"file:///etc/passwd\" \\"
     world.deliver(Self.failure.merging(["CRM_alert_recipient": Self.secure, "CRM_alert_desc": hostile]) { $1 })
-    #expect(world.entries.isEmpty)
+    #expect(world.entries.count == 1 && world.posted["proto"] == "=https")
     let command = world.machine.processes.ran.last
     #expect(command?.arguments == ["--disable", "--config", "-"])
     let lines = String(decoding: command?.input ?? [], as: UTF8.self).split(separator: "\n")
@@ -240,12 +317,12 @@ import Testing
   }
 
   @Test(arguments: [
-    ("https://hooks.example/T0", "hooks.example", 443, "/T0"), ("https://[2001:db8::9]:8443/x", "2001:db8::9", 8443, "/x"),
-    ("http://192.0.2.9", "192.0.2.9", 80, "/"), ("http://monitor.example:8080/a?b=c", "monitor.example", 8080, "/a?b=c"),
-    ("http://[2001:db8::9]:9095/x", "2001:db8::9", 9095, "/x"), ("http://m?q", "m", 80, "/?q"),
-  ] as [(String, String, UInt16, String)]) func addresses(url: String, host: String, port: UInt16, path: String) throws {
+    ("https://hooks.example/T0", "hooks.example", 443), ("https://[2001:db8::9]:8443/x", "2001:db8::9", 8443),
+    ("http://192.0.2.9", "192.0.2.9", 80), ("http://monitor.example:8080/a?b=c", "monitor.example", 8080),
+    ("http://[2001:db8::9]:9095/x", "2001:db8::9", 9095), ("http://m?q", "m", 80),
+  ] as [(String, String, UInt16)]) func addresses(url: String, host: String, port: UInt16) throws {
     let hook = try Webhook(url)
-    #expect(hook.host == host && hook.port == port && hook.path == path)
+    #expect(hook.host == host && hook.port == port)
   }
 
   @Test(arguments: [

@@ -22,11 +22,11 @@ struct AlertTests {
       open("/run/ready", "w").close()
       peer, _ = server.accept()
       said = b""
-      while b"}" not in said[said.find(b"\\r\\n\\r\\n") + 1:]:
+      while b"\\r\\n\\r\\n" not in said or len(said.split(b"\\r\\n\\r\\n", 1)[1]) < int(said.lower().split(b"content-length: ")[1].split(b"\\r")[0]):
           said += peer.recv(65536)
       open("/run/said", "wb").write(said)
       if how == "takes":
-          peer.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+          peer.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
       elif how == "refuses":
           peer.sendall(b"HTTP/1.1 500 No\\r\\n\\r\\n")
       elif how == "trickles":
@@ -76,6 +76,77 @@ struct AlertTests {
         kill $receiver 2>/dev/null || true
         wait $receiver 2>/dev/null || true
       done
+      """)
+  }
+
+  /// What each receiver documents, taken by a server that reads it as JSON; `--test` says what became of it.
+  @Test("Slack, Alertmanager and PagerDuty are posted to in their own words, and a test says what became of it") func formats() throws {
+    try play(
+      """
+      (umask 027; printf 'R0123\\n' >/run/key; chgrp haclient /run/key)
+      options=()
+      for format in slack alertmanager pagerduty; do
+        receiver takes
+        timeout 14 bash -c "$(declare -f alert); alert CRM_alert_recipient=http://127.0.0.1:9095/x format=$format routing_key_file=/run/key CRM_alert_desc=\\$'a\\"\\nb\\xff<'"
+        wait $receiver
+        python3 -c '
+      import json, sys
+      told = json.loads(open("/run/said", "rb").read().split(b"\\r\\n\\r\\n", 1)[1])
+      text = "monitor of vip on moon: a\\" b\\ufffd< (rc 1)"
+      if sys.argv[1] == "slack":
+          assert told == {"text": text.replace("<", "&lt;")}, told
+      elif sys.argv[1] == "alertmanager":
+          (told,) = told
+          assert told["labels"]["alertname"] == "vpnha" and told["annotations"]["summary"] == text, told
+      else:
+          assert told["routing_key"] == "R0123" and told["event_action"] == "trigger" and told["payload"]["summary"] == text, told
+      ' $format
+      done
+      receiver takes
+      [ "$(runuser -u hacluster -- /run/vpnha-alert --test http://127.0.0.1:9095/x format=slack)" = "delivered: 127.0.0.1 port 9095 answered 200" ]
+      wait $receiver
+      receiver refuses
+      status=0
+      said=$(echo http://127.0.0.1:9095/x | runuser -u hacluster -- /run/vpnha-alert --test -) || status=$?
+      [ "$status $said" = "1 not delivered: posting to 127.0.0.1 port 9095: it answered 500" ]
+      status=0
+      /run/vpnha-alert --test >/dev/null || status=$?
+      [ $status = 2 ]
+      """)
+  }
+
+  /// Name servers that say nothing: the resolver's patience is longer than ours.
+  @Test("without a name server that answers, it ends in time, and says in the journal what was not delivered") func silentNameServers() throws {
+    try play(
+      """
+      cat >/run/journal.py <<'END'
+      import os, socket
+      os.makedirs("/run/systemd/journal", exist_ok=True)
+      heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+      heard.bind("/run/systemd/journal/socket")
+      os.chmod("/run/systemd/journal/socket", 0o666)
+      open("/run/ready", "w").close()
+      with open("/run/entries", "ab", 0) as file:
+          while True:
+              file.write(heard.recv(65536) + b"\\n")
+      END
+      rm -f /run/ready; python3 /run/journal.py & journal=$!
+      until [ -e /run/ready ]; do sleep 0.02; done
+      # They are there, and say nothing.
+      python3 -c '
+      import socket, time
+      sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+      for number, one in enumerate(sockets): one.bind(("127.0.0.%d" % (2 + number), 53))
+      open("/run/silent", "w").close()
+      time.sleep(60)' & silent=$!
+      until [ -e /run/silent ]; do sleep 0.02; done
+      printf 'nameserver 127.0.0.2\\nnameserver 127.0.0.3\\n' >/run/resolv.conf
+      mount --bind /run/resolv.conf "$(readlink -f /etc/resolv.conf)"
+      timeout 14 bash -c "$(declare -f alert); alert CRM_alert_recipient=http://hooks.example/x CRM_alert_timestamp_epoch=9223372036854775807"
+      for _ in $(seq 200); do grep -q 'was not delivered' /run/entries && break; sleep 0.05; done
+      grep -q 'MESSAGE=monitor of vip on moon' /run/entries
+      grep 'was not delivered: posting to hooks.example port 80: ' /run/entries
+      kill $journal $silent
       """)
   }
 

@@ -53,6 +53,108 @@ struct ProbeTests {
       """)
   }
 
+  @Test("a link-local next hop is asked on its link, by ping and IKE, and without one refused", .needsNamespaces, .needs("/usr/sbin/charon-systemd"))
+  func linkLocal() throws {
+    try play(
+      """
+      charon() { OCF_RESOURCE_INSTANCE=ike OCF_RESKEY_connections=l2tp OCF_RESKEY_drain_timeout=0 ip netns exec hop \(Agent.folder)/strongswan $1; }
+      ip netns add hop
+      ip link add up0 type veth peer name up1 netns hop
+      # The same address on another link is nobody's.
+      ip link add other type veth peer name none; ip link set other up; ip link set none up
+      ip link set up0 up; ip -n hop link set up1 up; ip -n hop link set lo up
+      ip -n hop address add fe80::1/64 dev up1 nodad
+      await ping -c 1 -W 1 fe80::1%up0
+      charon start
+      for check in ping=fe80::1 ike=fe80::1; do
+        export "OCF_RESKEY_$check"
+        OCF_RESKEY_nic= agent validate-all && exit 1
+        export OCF_RESKEY_nic=up0
+        agent start
+        await last vpnha-path '-B 1 -d 2s'
+        monitor 0
+        ! grep trouble /run/resource-agents/*.report
+        ip -n hop link set up1 down
+        await last vpnha-path "-B 0 -d 3s"
+        ip -n hop link set up1 up
+        ip -n hop address replace fe80::1/64 dev up1 nodad
+        await last vpnha-path '-B 1 -d 2s'
+        # Gone with its link it is no inability.
+        ip link set up0 down
+        await last vpnha-path "-B 0 -d 3s"
+        ip link set up0 up
+        await last vpnha-path '-B 1 -d 2s'
+        agent stop
+        unset "OCF_RESKEY_${check%%=*}"
+      done
+      charon stop
+      """)
+  }
+
+  @Test("forged ICMP errors between question and answer prove nothing", .needsNamespaces)
+  func forgery() throws {
+    try play(
+      """
+      ip netns add hop
+      ip link add up0 type veth peer name up1 netns hop
+      ip link set up0 up; ip -n hop link set up1 up
+      ip address add 203.0.113.11/24 dev up0; ip -n hop address add 203.0.113.1/24 dev up1
+      ip address add 2001:db8::11/64 dev up0 nodad; ip -n hop address add 2001:db8::1/64 dev up1 nodad
+      # It answers in place of its kernel: first with what anybody could send, "port unreachable" of a packet that was never sent.
+      ip netns exec hop sh -c 'echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all; echo 1 >/proc/sys/net/ipv6/icmp/echo_ignore_all'
+      cat >/run/forger <<'END'
+      import select, socket, struct, time
+      def summed(message):
+          total = sum(struct.unpack("!%dH" % (len(message) // 2), message))
+          total = (total >> 16) + (total & 0xffff)
+          return message[:2] + struct.pack("!H", ~(total + (total >> 16)) & 0xffff) + message[4:]
+      old = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+      new = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+      while True:
+          for ready in select.select([old, new], [], [])[0]:
+              packet, source = ready.recvfrom(2048)
+              echo = packet[20:] if ready is old else packet
+              if ready is old and echo[0] == 8:
+                  quoted = bytes.fromhex("4500002c0001000040010000") + socket.inet_aton(source[0]) + socket.inet_aton("203.0.113.1")
+                  error = summed(bytes([3, 3, 0, 0, 0, 0, 0, 0]) + quoted + bytes([8, 0, 0, 0, 0, 0, 0, 0]))
+                  answer = summed(bytes([0, 0, 0, 0]) + echo[4:])
+              elif ready is new and echo[0] == 128:
+                  ours, theirs = (socket.inet_pton(socket.AF_INET6, address) for address in ("2001:db8::1", source[0]))
+                  error = bytes([1, 4, 0, 0, 0, 0, 0, 0]) + bytes.fromhex("6000000000103a40") + theirs + ours + bytes([128, 0, 0, 0, 0, 0, 0, 0])
+                  answer = bytes([129, 0, 0, 0]) + echo[4:]
+              else:
+                  continue
+              for _ in range(3):
+                  ready.sendto(error, source)
+                  time.sleep(0.01)
+              ready.sendto(answer, source)
+              ready.sendto(error, source)
+      END
+      ip netns exec hop python3 /run/forger &
+      forger=$!
+      for check in "ping=203.0.113.1" "ping=2001:db8::1"; do
+        export "OCF_RESKEY_$check"
+        agent start
+        await last vpnha-path '-B 1 -d 2s'
+        monitor 0
+        ! grep trouble /run/resource-agents/*.report
+        agent stop
+      done
+      # They do arrive: a socket like the prober's is told of them.
+      python3 -c '
+      import socket
+      asking = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+      asking.connect(("203.0.113.1", 0))
+      asking.settimeout(10)
+      asking.send(bytes.fromhex("0800f7ff00000000"))
+      try:
+          asking.recv(100)
+      except ConnectionRefusedError:
+          print("refused")' | grep -x refused
+      kill $forger
+      """)
+  }
+
   @Test("charon answers on 500 and 4500; stopped, its kernel refuses, which is no path that is down", .needsNamespaces, .needs("/usr/sbin/charon-systemd"))
   func charon() throws {
     try play(
@@ -71,7 +173,7 @@ struct ProbeTests {
       agent start
       await last vpnha-path '-B 1 -d 2s'
       charon stop
-      await grep -q 'trouble 192.0.2.1 refuses IKE on port 500 since' /run/resource-agents/*.report
+      await grep -q 'trouble 192.0.2.1 has refused IKE on port 500 since' /run/resource-agents/*.report
       monitor 0
       last vpnha-path '-B 1 -d 2s'
       agent stop

@@ -114,15 +114,15 @@ struct StrongSwanTests {
       expect 0 start
       cp /etc/swanctl/swanctl.conf /run/whole.conf
       echo 'connections {' >>/etc/swanctl/swanctl.conf
-      expect 2 reload-agent
+      expect 0 reload-agent
       expect 0 monitor OCF_CHECK_LEVEL=10
       : >/etc/swanctl/swanctl.conf
-      expect 1 reload-agent
+      expect 0 reload-agent
       [ "$reason" = "connections: l2tp is not in /etc/swanctl/swanctl.conf" ] || fail "$reason"
       expect 0 monitor OCF_CHECK_LEVEL=10
       mkfifo /run/pipe.conf
       (cat /run/whole.conf; echo 'include /run/pipe.conf') >/etc/swanctl/swanctl.conf
-      expect 2 reload-agent
+      expect 0 reload-agent
       case $reason in *"/run/pipe.conf is not a regular file") ;; *) fail "$reason" ;; esac
       rm /run/pipe.conf
       expect 0 monitor OCF_CHECK_LEVEL=10
@@ -277,6 +277,11 @@ struct StrongSwanTests {
       END
       mount --bind /run/strongswan.conf /etc/strongswan.conf
       export OCF_RESKEY_CRM_meta_promoted_max=1
+      expect 2 start
+      [ "$reason" = "address: set it: with the ha plugin a standby is kept silent on that address only" ] || fail "$reason"
+      rm -f /run/charon.log
+      nothingLeft
+      export OCF_RESKEY_address=192.0.2.1
       logged() { for wait in $(seq 50); do grep -q "$1" /run/charon.log && return; sleep 0.1; done; fail "charon did not say: $1"; }
       expect 0 start
       expect 0 monitor
@@ -288,6 +293,22 @@ struct StrongSwanTests {
       expect 0 stop
       [ $took -lt 8000 ] || fail "$took ms"
       rm /run/charon.log
+      nothingLeft
+      """)
+  }
+
+  @Test("a second resource leaves the first one's charon alone") func second() throws {
+    try script(
+      """
+      expect 0 start
+      pid=$(pidof charon-systemd)
+      expect 7 monitor OCF_RESOURCE_INSTANCE=s2 OCF_RESKEY_CRM_meta_interval=0
+      expect 1 start OCF_RESOURCE_INSTANCE=s2
+      [ "$reason" = "charon-systemd (pid $pid) is resource strongswan's, and there is one charon to a node" ] || fail "$reason"
+      expect 0 stop OCF_RESOURCE_INSTANCE=s2
+      expect 0 monitor OCF_CHECK_LEVEL=10
+      [ "$(pidof charon-systemd)" = "$pid" ] || fail "another daemon"
+      expect 0 stop
       nothingLeft
       """)
   }

@@ -33,6 +33,28 @@ import Testing
     #expect(Explanation(invocation("monitor"), .exited(1)).consequence.contains("active and broken"))
   }
 
+  /// With the role known there is no "if" left.
+  @Test func aMonitorIsJudgedByTheRoleThatTheClusterHasItFor() {
+    func consequence(_ status: Status, _ role: ClusterResource.Role) -> String {
+      Explanation(invocation("monitor", interval: .seconds(10), .promotable, role: role), .exited(status.rawValue)).consequence
+    }
+    #expect(consequence(.success, .unpromoted) == "content")
+    #expect(consequence(.success, .started) == "content")
+    #expect(consequence(.runningPromoted, .promoted) == "content")
+    #expect(consequence(.success, .promoted).hasPrefix("counts a failure"))
+    #expect(consequence(.runningPromoted, .unpromoted).hasPrefix("counts a failure"))
+    #expect(consequence(.notRunning, .promoted).hasPrefix("counts a failure"))
+    #expect(consequence(.notRunning, .stopped).hasPrefix("content"))
+    #expect(consequence(.success, .stopped).contains("should be stopped"))
+  }
+
+  @Test func aReasonWithAHealthyResultIsARisk() {
+    let call = invocation("monitor", interval: .seconds(10))
+    #expect(Explanation(call, .exited(0), hasReason: true).meaning == "running, but at risk")
+    #expect(Explanation(call, .exited(0)).meaning == "running")
+    #expect(Explanation(call, .exited(1), hasReason: true).meaning == "broken, or in doubt")
+  }
+
   @Test func promotedIsAFailureOfPromote() {
     #expect(Explanation(invocation("promote"), .exited(8)).consequence.contains("failed promotion"))
     #expect(Explanation(invocation("promote"), .exited(0)).consequence == "counts this node as promoted")

@@ -4,12 +4,13 @@ import Testing
 @testable import vpnha
 
 func invocation(
-  _ action: String = "start", _ parameters: [String] = [], interval: Duration? = nil, promotable: Bool = false
+  _ action: String = "start", _ parameters: [String] = [], interval: Duration? = nil, _ membership: ClusterResource.Membership = .plain,
+  role: ClusterResource.Role? = nil
 ) -> Invocation {
   Invocation(
     agent: "vip", program: "/usr/lib/ocf/resource.d/vpnha/vip", action: action,
     parameters: parameters.compactMap { Invocation.Setting($0) }, instance: "vip", timeout: .seconds(20), interval: interval,
-    depth: 0, isPromotable: promotable, node: "moon")
+    depth: 0, membership: membership, role: role)
 }
 
 @Suite struct InvocationTests {
@@ -40,8 +41,34 @@ func invocation(
     #expect(invocation("start").environment(inherited: [:])["OCF_RESKEY_CRM_meta_interval"] == nil)
   }
 
+  /// Only the cluster's own calls name the node; the agents change attributes and scores for no other.
+  @Test func itIsACallByHand() {
+    for action in ["start", "monitor", "promote"] {
+      let environment = invocation(action, interval: .seconds(10), .promotable, role: .promoted).environment(inherited: [:])
+      #expect(environment["OCF_RESKEY_CRM_meta_on_node"] == nil)
+      #expect(environment["VPNHA_RUN"] == "1")
+    }
+  }
+
+  @Test func aMonitorIsThatOfTheRoleHere() {
+    func role(_ role: ClusterResource.Role?, interval: Duration? = .seconds(10)) -> String? {
+      invocation("monitor", interval: interval, .promotable, role: role).environment(inherited: [:])["OCF_RESKEY_CRM_meta_role"]
+    }
+    #expect(role(.promoted) == "Promoted")
+    #expect(role(.unpromoted) == "Unpromoted")
+    #expect(role(.stopped) == nil)
+    #expect(role(nil) == nil)
+    #expect(role(.promoted, interval: nil) == nil, "a probe has none")
+  }
+
+  @Test func aMemberOfAPlainCloneIsNotPromotable() {
+    let environment = invocation("start", [], .clone).environment(inherited: [:])
+    #expect(environment["OCF_RESKEY_CRM_meta_clone"] == "0")
+    #expect(environment["OCF_RESKEY_CRM_meta_promoted_max"] == nil)
+  }
+
   @Test func aPromotableMemberSeesBothNames() {
-    let environment = invocation("promote", promotable: true).environment(inherited: [:])
+    let environment = invocation("promote", [], .promotable).environment(inherited: [:])
     #expect(environment["OCF_RESKEY_CRM_meta_promoted_max"] == "1")
     #expect(environment["OCF_RESKEY_CRM_meta_master_max"] == "1")
   }
@@ -49,7 +76,7 @@ func invocation(
   @Test func nothingOfAnotherCallLeaksIn() {
     let inherited = [
       "PATH": "/bin", "OCF_RESKEY_CRM_meta_promoted_max": "1", "OCF_CHECK_LEVEL": "20", "OCF_RESOURCE_INSTANCE": "other",
-      "OCF_TRACE_RA": "1",
+      "OCF_TRACE_RA": "1", "OCF_RESKEY_CRM_meta_on_node": "moon",
     ]
     let environment = invocation().environment(inherited: inherited)
     #expect(environment["PATH"] == "/bin")
@@ -57,6 +84,7 @@ func invocation(
     #expect(environment["OCF_RESKEY_CRM_meta_promoted_max"] == nil)
     #expect(environment["OCF_CHECK_LEVEL"] == nil)
     #expect(environment["OCF_RESOURCE_INSTANCE"] == "vip")
+    #expect(environment["OCF_RESKEY_CRM_meta_on_node"] == nil)
   }
 
   @Test(arguments: ["test_password=open sesame", "Passwd=open sesame", "ha_secret=open sesame", "psk=open sesame"])

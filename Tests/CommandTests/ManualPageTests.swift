@@ -7,10 +7,10 @@ import Testing
     name: "vip", short: "Floating IPv4 or IPv6 address", long: "Adds an address.\n\n.Announces it - to all.",
     parameters: [
       .init(
-        name: "ip", short: "Address", long: "An IPv4 or IPv6 literal.", type: "string", defaultValue: nil, isRequired: true,
+        name: "ip", short: "Address", long: "Address. An IPv4 or IPv6 literal.", type: "string", defaultValue: nil, isRequired: true,
         isReloadable: false, deprecation: nil),
       .init(
-        name: "netmask", short: "Old name", long: "Default: 24.", type: "string", defaultValue: "24", isRequired: false, isReloadable: true,
+        name: "netmask", short: "Old name", long: "Old name. Default: 24.", type: "string", defaultValue: "24", isRequired: false, isReloadable: true,
         deprecation: "cidr_netmask"),
     ],
     operations: [
@@ -27,16 +27,39 @@ import Testing
     #expect(page.contains("(string, changes without a restart, deprecated, use cidr_netmask)\n.br\nOld name. Default: 24.\n"))
     #expect(page.contains(".RB [ start | monitor ]\n"))
     #expect(page.contains("Advised: timeout 15 s, every 10 s, role Promoted.\n"))
-    #expect(page.contains("pcs resource create p_vip ocf:vpnha:vip ip=...\n"))
+    #expect(page.contains(".SH EXAMPLE PCS\n.EX\npcs resource create vip ocf:vpnha:vip ip=203.0.113.50 cidr_netmask=24 nic=eth0 \\e\n"))
+  }
+
+  /// Those of a promotable clone when the agent is promotable, else those of a plain one; each with its level.
+  @Test func anExampleHasEveryMonitorOfAMember() {
+    var agent = Self.agent
+    #expect(
+      Example(agent: agent).pcs == """
+        pcs resource create vip ocf:vpnha:vip ip=203.0.113.50 cidr_netmask=24 nic=eth0 \\
+            op monitor interval=12s timeout=17s \\
+               monitor interval=60s timeout=30s OCF_CHECK_LEVEL=10 \\
+            clone interleave=true
+        """)
+    agent.operations.append(.init(name: "promote", timeout: 21))
+    #expect(
+      Example(agent: agent).crm == """
+        primitive vip ocf:vpnha:vip params ip=203.0.113.50 cidr_netmask=24 nic=eth0 \\
+            op start interval=0 timeout=20s \\
+            op promote interval=0 timeout=21s \\
+            op monitor interval=10s role=Promoted timeout=15s \\
+            op monitor interval=11s role=Unpromoted timeout=16s
+        clone vip-clone vip meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false
+        """)
   }
 
   @Test func theAdviceIsThatForTheSituation() {
     let agent = Self.agent
-    #expect(agent.operation("start", depth: 0, isPromotable: true)?.timeout == 20)
-    #expect(agent.operation("monitor", depth: 0, isPromotable: false)?.interval == 12)
-    #expect(agent.operation("monitor", depth: 0, isPromotable: true)?.interval == 11)
-    #expect(agent.operation("monitor", depth: 10, isPromotable: false)?.interval == 60)
-    #expect(agent.operation("promote", depth: 0, isPromotable: true) == nil)
+    #expect(agent.operation("start", depth: 0, role: "Unpromoted")?.timeout == 20)
+    #expect(agent.operation("monitor", depth: 0, role: nil)?.interval == 12)
+    #expect(agent.operation("monitor", depth: 0, role: "Unpromoted")?.interval == 11)
+    #expect(agent.operation("monitor", depth: 0, role: "Promoted")?.interval == 10)
+    #expect(agent.operation("monitor", depth: 10, role: nil)?.interval == 60)
+    #expect(agent.operation("promote", depth: 0, role: nil) == nil)
   }
 
   @Test(arguments: [("20s", 20), ("20", 20), ("20000ms", 20), ("5min", 300), ("5m", 300), ("x", nil), ("", nil), ("3h", nil)])

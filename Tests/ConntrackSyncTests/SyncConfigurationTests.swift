@@ -46,6 +46,15 @@ import Testing
     #expect(configuration.purgeTimeout == .seconds(60) && configuration.mode == "NOTRACK")
   }
 
+  @Test(arguments: [
+    "", "Sync { Mode FTFW { DisableExternalCache On\n PurgeTimeout 5 } } General { LockFile \"/run/a b.lock\" UNIX { Path /run/{x}.ctl } }",
+    "Sync { Mode NOTRACK { DisableInternalCache On } }", "Sync { }", "Stats { LogFile on } General { HashSize 7 }", "Helper { }",
+  ]) func whatItSaysOfItselfReadsBack(text: String) throws {
+    let configuration = try parse(text)
+    #expect(try parse(configuration.text) == configuration)
+    #expect(configuration.disablesInternalCache == text.contains("Internal"))
+  }
+
   @Test func wordsInCommentsAndElsewhereMeanNothing() throws {
     let configuration = try parse(
       "# Sync { UNIX { Path /no } }\nStats { LogFile on }\nGeneral { LockFile \"/run/a b.lock\"\n UNIX { Path \"/run/q.sock\" } }\nHelper { Path /no }")

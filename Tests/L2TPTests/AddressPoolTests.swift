@@ -1,3 +1,4 @@
+import Host
 import Testing
 
 @testable import L2TP
@@ -29,6 +30,35 @@ struct AddressPoolTests {
   ])
   func forms(text: String, pool: String) throws {
     #expect(try XL2TPDConfiguration(Array("[lns default]\n\(text)\n".utf8)).pool.description == pool)
+  }
+
+  /// As the daemon decides: of the ranges that have an address the last one counts. Address by address, in random order.
+  @Test("any order of ranges is what the daemon makes of it")
+  func order() {
+    for _ in 0..<300 {
+      let settings: [(range: AddressPool.Range, isGiven: Bool)] = (0..<Int.random(in: 0...12)).map { _ in
+        let low = UInt32.random(in: 1...60)
+        return (low...(low + UInt32.random(in: 0...20)), .random())
+      }
+      let pool = AddressPool(settings)
+      let given = (UInt32(0)...90).filter { number in settings.last { $0.range.contains(number) }?.isGiven ?? false }
+      #expect(pool.ranges.flatMap { Array($0) } == given, "\(settings)")
+      #expect(zip(pool.ranges, pool.ranges.dropFirst()).allSatisfy { $0.upperBound + 1 < $1.lowerBound }, "\(settings)")
+      #expect((UInt32(0)...90).allSatisfy { pool.contains(IPAddress(bytes: [0, 0, 0, UInt8($0)])!) == given.contains($0) }, "\(settings)")
+    }
+  }
+
+  /// With the square of its lines the largest file that is read took 22 s.
+  @Test("a file of tens of thousands of ranges", arguments: [false, true])
+  func large(alternating: Bool) throws {
+    let lines = (0..<20_000).map { number in
+      "\(alternating && number % 2 == 1 ? "no " : "")ip range = 10.\(number / 32_768).\(number / 128 % 256).\(number % 128 * 2)"
+    }
+    let configuration = try XL2TPDConfiguration(Array(("[lns default]\n" + lines.joined(separator: "\n")).utf8))
+    #expect(configuration.pool.ranges.count == (alternating ? 10_000 : 20_000))
+    #expect(configuration.pool.overlap(with: configuration.pool) != nil)
+    let files = (0..<20_000).map { "[lns n\($0)]\npppoptfile = /o\($0)" }.joined(separator: "\n")
+    #expect(try XL2TPDConfiguration(Array(files.utf8)).pppOptionFiles.count == 20_000)
   }
 
   @Test("only a server's section gives out addresses")

@@ -9,6 +9,7 @@ private final class Server {
   enum Fault {
     case none, refusesTunnel, refusesCall, silentTunnel, silentLink, wrongPassword, silentRADIUS, unknownOption, eap
     case noPool, rejectsAddress, endsLink, silentEcho, wantsCompression, liesAboutPassword, rejectsMagic, naksMagic
+    case accessControl, shutsDown, tunnelSecret, onlyEAP, deafEAP, endsUnauthorized, refusedOptions
   }
   var fault = Fault.none
   var method: [UInt8]? = [0xc2, 0x23, 0x81]
@@ -46,6 +47,7 @@ private final class Server {
       guard data.tunnel == tunnel, data.session == session, let frame = PPPFrame(data.frame[...]),
         let packet = PPPPacket(frame.payload[...])
       else { return [] }
+      if fault == .endsUnauthorized, frame.proto == PPPProtocol.chap { return [hangUp] }
       return ppp(frame.proto, packet).filter { _ in
         frames += 1
         return losesFrames == 0 || frames != losesFrames
@@ -64,6 +66,14 @@ private final class Server {
       if fault == .silentTunnel { return [] }
       if fault == .refusesTunnel {
         return [control(.stop, 0, [.number(.assignedTunnel, tunnel), Attribute(.resultCode, [0, 4, 0, 0] + "No Authorization".utf8)])]
+      }
+      if fault == .accessControl {
+        return [control(.stop, 0, [.number(.assignedTunnel, tunnel), Attribute(.resultCode, [0, 2, 0, 6] + "No Authorization".utf8)])]
+      }
+      if fault == .shutsDown { return [control(.stop, 0, [.number(.assignedTunnel, tunnel), Attribute(.resultCode, [0, 6])])] }
+      if fault == .tunnelSecret {
+        tunnels += 1
+        return [control(.startReply, 0, [.number(.assignedTunnel, tunnel), Attribute(.challenge, challenge)])]
       }
       if unnumberedTunnels > 0 {
         unnumberedTunnels -= 1
@@ -84,6 +94,8 @@ private final class Server {
       }
       return [control(.incomingCallReply, clientSession, [.number(.assignedSession, session)])]
     case .incomingCallConnected:
+      // A pppd that does not take its options is gone before it has said a word.
+      if fault == .refusedOptions { return [acknowledgement, hangUp] }
       // pppd speaks first.
       return [acknowledgement] + (isBornLate ? [] : linkRequest().map { wrap($0) })
     case .stop:
@@ -97,6 +109,9 @@ private final class Server {
     defer { sent &+= 1 }
     return ControlMessage(kind, tunnel: clientTunnel, session: session, number: sent, expected: expected, attributes).bytes
   }
+  private var hangUp: [UInt8] {
+    control(.callDisconnect, clientSession, [Attribute(.resultCode, [0, 1, 0, 0]), .number(.assignedSession, session)])
+  }
   private var acknowledgement: [UInt8] { ControlMessage(tunnel: clientTunnel, number: sent, expected: expected).bytes }
   private func wrap(_ frame: PPPFrame) -> [UInt8] {
     let bytes = compresses ? Array(frame.bytes.dropFirst(2)) : frame.bytes
@@ -106,7 +121,7 @@ private final class Server {
   private func linkRequest() -> [PPPFrame] {
     if fault == .silentLink { return [] }
     var options: [PPPOption] = [PPPOption(type: 1, value: [5, 0x78]), PPPOption(type: 5, value: [9, 9, 9, 9])]
-    if let method { options.append(PPPOption(type: 3, value: fault == .eap ? [0xc2, 0x27] : method)) }
+    if let method { options.append(PPPOption(type: 3, value: [.eap, .onlyEAP, .deafEAP].contains(fault) ? [0xc2, 0x27] : method)) }
     if fault == .unknownOption { options.append(PPPOption(type: 13, value: [6])) }
     return [PPPFrame(PPPProtocol.lcp, PPPPacket(1, 7, options.flatMap(\.bytes)).bytes)]
   }
@@ -129,6 +144,9 @@ private final class Server {
     case (PPPProtocol.lcp, 2):
       isAcknowledged = true
       return isAsked ? opened() : []
+    case (PPPProtocol.lcp, 3) where fault == .deafEAP: return []
+    case (PPPProtocol.lcp, 3) where fault == .onlyEAP:
+      return [frame(PPPPacket(5, 9, Array("peer refused to authenticate".utf8)))]
     case (PPPProtocol.lcp, 3), (PPPProtocol.lcp, 4):
       fault = .none
       return linkRequest()
@@ -218,9 +236,9 @@ private final class Server {
   }
 
   @Test(arguments: [
-    (Server.Fault.refusesTunnel, "tunnel: the server ends the tunnel, result 4, error 0: No Authorization"),
+    (Server.Fault.refusesTunnel, "tunnel: the server ends the tunnel: not authorized (result 4): No Authorization"),
     (.silentTunnel, "tunnel: no answer to SCCRQ in time"),
-    (.refusesCall, "call: the server ends the call, result 2, error 4: No available IP address"),
+    (.refusesCall, "call: the server ends the call: insufficient resources (result 2, error 4): No available IP address"),
     (.silentLink, "link: the server does not agree on the link in time"),
     (.wrongPassword, "authentication: the server refuses user probe by MS-CHAPv2: Access denied (691)"),
     (.silentRADIUS, "authentication: the server does not decide in time: is RADIUS silent?"),
@@ -228,6 +246,13 @@ private final class Server {
     (.endsLink, "address: the server ends the link: No network protocols running"),
     (.noPool, "address: the server gives no address in time: is the pool exhausted?"),
     (.rejectsAddress, "address: the server gives no address"), (.silentEcho, "echo: the server does not answer an echo in time"),
+    (.accessControl, "tunnel: the server ends the tunnel: refused by the server (result 2, error 6): No Authorization"),
+    (.shutsDown, "tunnel: the server ends the tunnel: the server is shutting down (result 6)"),
+    (.tunnelSecret, "tunnel: the server wants tunnel authentication, for which the test has no secret"),
+    (.onlyEAP, "link: the server ends the link: peer refused to authenticate"),
+    (.deafEAP, "link: the server does not agree on the link in time"),
+    (.endsUnauthorized, "authentication: the server ends the call: the session lost its carrier (result 1)"),
+    (.refusedOptions, "link: the server ends the call: the session lost its carrier (result 1)"),
   ]) fileprivate func everyPhaseFailsWithItsReason(fault: Server.Fault, reason: String) {
     let server = Server()
     server.fault = fault
@@ -238,6 +263,9 @@ private final class Server {
       return
     }
     #expect("\(failure)" == reason)
+    // Whether other clients would meet the same.
+    let inabilities: [Server.Fault] = [.refusesTunnel, .accessControl, .tunnelSecret, .onlyEAP, .deafEAP, .wrongPassword, .silentRADIUS, .liesAboutPassword, .endsUnauthorized]
+    #expect(failure.isInability == inabilities.contains(fault))
     #expect(clock.now - before <= .seconds(20))
     #expect(server.tunnels == 0)
   }
@@ -311,6 +339,31 @@ private final class Server {
     }
   }
 
+  /// A server that goes on sending what nobody asked for, one frame after the other and a hundred milliseconds each.
+  @Test func aServerThatTalksWithoutEnd() {
+    for (pause, fault) in [(Duration.milliseconds(100), Server.Fault.silentLink), (.zero, .silentLink), (.milliseconds(100), .none)] {
+      let server = Server()
+      server.fault = fault
+      var numbers: (tunnel: UInt16, session: UInt16) = (0, 0)
+      let socket = ChatteringDatagrams(clock: clock, pause: pause) { datagram in
+        if let message = try? ControlMessage(datagram) {
+          numbers.tunnel = message[.assignedTunnel]?.number ?? numbers.tunnel
+          if message.kind == .incomingCallRequest { numbers.session = message[.assignedSession]?.number ?? 0 }
+          // It acknowledges no farewell.
+          if message.kind == .callDisconnect || message.kind == .stop { return [] }
+        }
+        return server.answer(datagram)
+      } noise: {
+        numbers.session == 0 ? nil : DataMessage(tunnel: numbers.tunnel, session: numbers.session, frame: [0xff, 3, 0, 0x21, 0x45, 0]).bytes
+      }
+      let end = clock.now + .seconds(5)
+      _ = Result { () throws(SessionProbe.Failure) in
+        try SessionProbe(Credentials(user: "probe", password: "secret")).run(over: socket, clock: clock, before: end)
+      }
+      #expect(clock.now <= end + .milliseconds(200) && socket.heard < 10_000, "\(pause) \(fault): \(clock.now - end) \(socket.heard)")
+    }
+  }
+
   /// Frames cut anywhere, and with every byte changed, are read or dropped.
   @Test func hostileFrames() {
     let frame = PPPFrame(PPPProtocol.lcp, PPPPacket(1, 7, PPPOption(type: 5, value: [1, 2, 3, 4]).bytes).bytes)
@@ -350,4 +403,34 @@ private final class Server {
       }
     }
   }
+}
+
+/// A peer whose every silence is filled with noise.
+private final class ChatteringDatagrams: DatagramSocket {
+  let localAddress = IPAddress("192.0.2.1")!
+  let localPort: UInt16 = 1701
+  private(set) var heard = 0
+  private var queue: [[UInt8]] = []
+  private let clock: ManualClock
+  private let pause: Duration
+  private let answer: ([UInt8]) -> [[UInt8]]
+  private let noise: () -> [UInt8]?
+
+  init(clock: ManualClock, pause: Duration, answer: @escaping ([UInt8]) -> [[UInt8]], noise: @escaping () -> [UInt8]?) {
+    (self.clock, self.pause, self.answer, self.noise) = (clock, pause, answer, noise)
+  }
+
+  func send(_ bytes: [UInt8]) throws(SystemError) { queue += answer(bytes) }
+  func receive(limit: Int, before deadline: Instant) throws(SystemError) -> [UInt8]? {
+    heard += 1
+    if heard > 20_000 { throw SystemError("hearing more than can be true", .noBufferSpace) }
+    if !queue.isEmpty { return queue.removeFirst() }
+    guard let noise = noise() else {
+      clock.sleep(until: deadline)
+      return nil
+    }
+    clock.sleep(until: clock.now + pause)
+    return noise
+  }
+  func close() {}
 }

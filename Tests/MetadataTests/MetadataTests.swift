@@ -79,11 +79,38 @@ import Testing
     #expect(!monitors.contains { $0.depth == .client }, "level 20 is documented, not advertised")
   }
 
-  @Test(arguments: subjects) func everyParameterIsExplained(_ subject: Subject) {
-    for parameter in subject.agent.parameterDescriptions {
-      #expect(!parameter.shortDescription.isEmpty)
-      #expect(parameter.longDescription.utf8.count >= parameter.shortDescription.utf8.count, "\(parameter.name)")
+  /// pcs shows nothing of a parameter but its name and the long description: that begins with a sentence of its own, which
+  /// names what the parameter is.
+  @Test(arguments: subjects) func everyParameterIsExplained(_ subject: Subject) throws {
+    let document = try #require(try XMLDocument(Array(subject.xml.utf8))?.root)
+    let parameters = document.all(named: "parameter")
+    #expect(parameters.count == subject.agent.parameterDescriptions.count + ParameterDescription.tracing.count)
+    for parameter in parameters {
+      let (short, long) = (parameter.text(of: "shortdesc"), parameter.text(of: "longdesc"))
+      #expect(!short.isEmpty && long.hasPrefix("\(short).") && long.hasSuffix("."), "\(parameter["name"] ?? ""): \(long)")
+      // Not twice.
+      #expect(!long.dropFirst(short.count + 1).contains("\(short)."), "\(parameter["name"] ?? ""): \(long)")
     }
+  }
+
+  @Test(arguments: [
+    ("Metric", "", "Metric."), ("Metric", "The kernel's by default", "Metric. The kernel's by default."),
+    ("Metric", "Metric. Of the route.", "Metric. Of the route."), ("Metric of it", "Metric of its", "Metric of it. Metric of its."),
+  ])
+  func theShortDescriptionComesFirst(_ short: String, _ long: String, _ both: String) { #expect(sentences(short, long) == both) }
+
+  /// The package, the agents and the pages that are written by hand.
+  @Test func thereIsOneVersion() throws {
+    let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    func firstLine(_ path: String) throws -> String {
+      let bytes = try #require(try LinuxFiles().read("\(root)/\(path)", limit: 1 << 20))
+      return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+    }
+    #expect(try firstLine("Packaging/debian/changelog").hasPrefix("vpnha (\(agentVersion)) "))
+    for page in ["vpnha", "vpnha-alert"] {
+      #expect(try firstLine("Packaging/man/\(page).8").contains(" \"vpnha \(agentVersion)\" "), "\(page)")
+    }
+    for subject in Self.subjects { #expect(try subject.xml.contains(" version=\"\(agentVersion)\">")) }
   }
 
   @Test func textIsEscaped() throws {

@@ -14,6 +14,7 @@ struct FirewallTests {
   private static let prelude = """
     set -euo pipefail
     mount -t tmpfs none /run
+    mount -t tmpfs none /var/lib
     export OCF_RESOURCE_INSTANCE=firewall OCF_RESKEY_CRM_meta_timeout=20000 OCF_RESKEY_CRM_meta_interval=10000
     export OCF_RESKEY_address="203.0.113.50 2001:db8::50" OCF_RESKEY_outside=near
     agent() { "$FIREWALL" "$@" 2>>/run/said; }
@@ -113,7 +114,7 @@ struct FirewallTests {
       """)
     #expect(
       lines == [
-        "7", "0", "0", "1 chain l2tp: rule 2 is missing", "0", "1 chain input: rule 3 was added", "0",
+        "7", "0", "0", "1 chain l2tp: rule 2 is missing", "0", "1 chain input: rule 5 was added", "0",
         "1 set address: an element is missing", "0", "1 chain input is not what was loaded", "0",
         "1 object mine was added", "0", "1 table inet vpnha is dormant: no packet is looked at", "0", "0",
         "1 chain input: rule 1 is missing", "1 table inet vpnha is gone: flushed by another program", "0", "0", "0", "0",
@@ -134,15 +135,155 @@ struct FirewallTests {
       try reload-agent
       OCF_CHECK_LEVEL=10 try validate-all
       [ "$before" = "$(nft list table inet vpnha)" ] && echo same
+      try monitor
+      echo again
+      try stop
+      [ -z "$(nft list tables)" ] && echo removed
+      try start
+      [ "$before" = "$(nft list table inet vpnha)" ] && echo same
+      try monitor
+      echo damaged
+      nft flush chain inet vpnha l2tp
+      agent monitor || echo seen
+      try start
+      [ "$before" = "$(nft list table inet vpnha)" ] && echo same
+      echo missing
+      rm /run/more.nft
+      try stop
+      try start
+      try monitor
+      echo mended
+      printf 'chain extra_input {\n  tcp dport 23 accept\n}\n' >/run/more.nft
+      try monitor
+      nft list table inet vpnha | grep -o 'tcp dport 23'
+      find /var/lib/vpnha/firewall -type f -printf '%m %p\n'
+      echo first
+      try stop
+      rm -r /var/lib/vpnha
+      printf 'chain extra_input {\n' >/run/more.nft
+      try start
+      nft list tables
       try stop
       """)
+    let refused = "refused: extra: /run/more.nft:2:7-10: syntax error, unexpected string; the last good rules are in force"
+    let missing = "refused: extra: /run/more.nft is missing; the last good rules are in force"
     #expect(
       lines == [
-        "0", "0 what was loaded is not what parameters and /run/more.nft say now: reload it",
-        "0 extra: /run/more.nft:2:7-10: Error: syntax error, unexpected string",
-        "2 extra: /run/more.nft:2:7-10: Error: syntax error, unexpected string",
-        "same", "0",
+        "0", "\(atRisk)loaded rules are out of date: parameters or /run/more.nft changed; run reload-agent",
+        "0 extra: /run/more.nft:2:7-10: syntax error, unexpected string",
+        "1 extra: /run/more.nft:2:7-10: syntax error, unexpected string", "same", "\(atRisk)\(refused)",
+        "again", "0", "removed", "\(atRisk)\(refused)", "same", "\(atRisk)\(refused)",
+        "damaged", "seen", "\(atRisk)\(refused)", "same",
+        "missing", "0", "\(atRisk)\(missing)", "\(atRisk)\(missing)",
+        "mended", "0", "tcp dport 23", "600 /var/lib/vpnha/firewall/firewall-firewall.rules",
+        "first", "0", "1 extra: /run/more.nft:1:1-1: syntax error, unexpected end of file", "0",
       ])
+  }
+
+  /// How an action says that something is at risk.
+  private let atRisk = "0 "
+
+  @Test("stop removes the table wherever its notes and the lock of launches cannot be written or read", arguments: [
+    "mount -o remount,ro /run", "rm /run/resource-agents/*; mkdir /run/resource-agents/vpnha-{launches.lock,firewall-firewall.ruleset}",
+    "rm -f /run/resource-agents/*; ln -s /dev/null /run/resource-agents/vpnha-launches.lock",
+    "rm -r /run/resource-agents; echo >/run/resource-agents",
+  ])
+  func stop(_ what: String) throws {
+    let lines = try story(
+      """
+      try start
+      \(what)
+      "$FIREWALL" stop 2>/var/lib/answer && echo stopped || cat /var/lib/answer
+      nft list tables
+      """)
+    #expect(lines == ["0", "stopped"])
+  }
+
+  @Test("A client does not send as another one, neither through the gateway nor to it")
+  func anotherClient() throws {
+    let lines = try story(
+      """
+      echo 1 >/proc/sys/net/ipv4/ip_forward
+      echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+      # What systemd sets on Debian.
+      echo 2 >/proc/sys/net/ipv4/conf/all/rp_filter
+      for number in 0 1; do
+        there CLIENT$number
+        client=CLIENT$number
+        ip link add ppp$number type veth peer name far0
+        ip link set far0 netns ${!client}
+        echo 2 >/proc/sys/net/ipv4/conf/ppp$number/rp_filter
+        ip link set ppp$number up
+        at ${!client} sh -ec "
+          echo 0 >/proc/sys/net/ipv6/conf/far0/accept_dad
+          ip link set far0 up
+          ip address add 10.9.0.1$number/32 dev far0
+          ip address add 2001:db8:9::1$number/128 dev far0 nodad
+          ip route add 10.9.0.1 dev far0
+          ip route add default via 10.9.0.1
+          ip route add 2001:db8:9::1 dev far0
+          ip route add default via 2001:db8:9::1"
+        ip address add 10.9.0.1 peer 10.9.0.1$number dev ppp$number
+        ip address add 2001:db8:9::1 peer 2001:db8:9::1$number dev ppp$number nodad
+      done
+      at $THERE ip route add default via 203.0.113.50
+      at $THERE ip route add default via 2001:db8::50
+      # The first one lies.
+      at $CLIENT0 ip address add 10.9.0.11/32 dev far0
+      at $CLIENT0 ip address add 2001:db8:9::11/128 dev far0 nodad
+      export OCF_RESKEY_pool="10.9.0.0/24 2001:db8:9::/64"
+      hears() {
+        local heard=()
+        for source in 10.9.0.10 10.9.0.11; do
+          at $CLIENT0 ping -q -c 1 -W 1 -I $source 203.0.113.9 >/dev/null || true
+          at $CLIENT0 ping -q -c 1 -W 1 -I $source 203.0.113.50 >/dev/null || true
+        done
+        for source in 2001:db8:9::10 2001:db8:9::11; do
+          at $CLIENT0 ping -6 -q -c 1 -W 1 -I $source 2001:db8::9 >/dev/null || true
+          at $CLIENT0 ping -6 -q -c 1 -W 1 -I $source 2001:db8::50 >/dev/null || true
+        done
+        nft list table inet seen | sed -n 's/.*saddr \\(.*\\) counter packets \\([0-9]*\\) .*/\\1 \\2/p'
+      }
+      # Behind the agent's chains.
+      nft -f - <<'END'
+      table inet seen {
+        chain seen { ip saddr 10.9.0.10 counter; ip saddr 10.9.0.11 counter; ip6 saddr 2001:db8:9::10 icmpv6 type echo-request counter; ip6 saddr 2001:db8:9::11 icmpv6 type echo-request counter; }
+        chain forward { type filter hook forward priority 10; iifname "ppp0" jump seen; }
+        chain input { type filter hook input priority 10; iifname "ppp0" icmp type echo-request jump seen; iifname "ppp0" icmpv6 type echo-request jump seen; }
+      }
+      END
+      hears
+      try start
+      nft reset counters >/dev/null
+      nft flush table inet seen
+      nft -f - <<'END'
+      table inet seen {
+        chain seen { ip saddr 10.9.0.10 counter; ip saddr 10.9.0.11 counter; ip6 saddr 2001:db8:9::10 icmpv6 type echo-request counter; ip6 saddr 2001:db8:9::11 icmpv6 type echo-request counter; }
+        chain forward { iifname "ppp0" jump seen; }
+        chain input { iifname "ppp0" icmp type echo-request jump seen; iifname "ppp0" icmpv6 type echo-request jump seen; }
+      }
+      END
+      hears
+      """)
+    let sources = ["10.9.0.10", "10.9.0.11", "2001:db8:9::10 icmpv6 type echo-request", "2001:db8:9::11 icmpv6 type echo-request"]
+    #expect(lines == sources.map { "\($0) 2" } + ["0"] + zip(sources, [2, 0, 2, 0]).map { "\($0) \($1)" })
+  }
+
+  @Test("L2TP on another port is filtered as on its own")
+  func anotherPort() throws {
+    let lines = try story(
+      """
+      export OCF_RESKEY_port=1703
+      try start
+      echo in
+      "$ARRIVING" $THERE 203.0.113.50 1703 1703 \(Self.newTunnel)
+      echo other
+      "$ARRIVING" $THERE 203.0.113.50 1701 1701 aa
+      echo out
+      nft insert rule inet vpnha l2tp accept
+      "$ARRIVING" $THERE 203.0.113.50 1703 1703 \(Self.oldTunnel)
+      """)
+    #expect(lines == ["0", "in", "other", "aa from 203.0.113.9", "out", "\(Self.oldTunnel) from 203.0.113.9 answer refused"])
   }
 
   @Test("L2TP in the clear is dropped, in and out; from this node it is let in; other packets are not ours")
@@ -291,7 +432,7 @@ struct FirewallTests {
           echo foreign source
           # The end of this one comes from the right source.
           at $CLIENT ping -q -c 1 -W 1 -I 10.66.0.1 203.0.113.9 >/dev/null || echo silence
-          nft list chain inet vpnha from_clients | sed -n 's/.*\\tcounter packets \\([0-9]*\\) .* drop/\\1 dropped/p'
+          nft list chain inet vpnha from_clients | sed -n 's/.*missing counter packets \\([0-9]*\\) .* drop/\\1 dropped/p'
           echo from outside
           at $THERE ip route add 10.9.0.0/24 via 203.0.113.50
           at $THERE ping -q -c 1 -W 1 10.9.0.10 >/dev/null || echo silence

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 /// conntrackd's members compare their caches through a real cluster's attribute daemons: what the standby lost is told as
-/// degraded, fetched, and well again; the numbers never reach the CIB, and go when the daemon stops.
+/// a risk, fetched, and well again; the numbers never reach the CIB, and go when the daemon stops.
 @Suite(.enabled(if: geteuid() == 0, "namespaces need root")) struct SyncClusterTests {
   @Test(.enabled(if: Story.hasCluster && Story.isHere("/usr/sbin/conntrackd"), "corosync, pacemaker, pcs, nft or conntrackd is missing"))
   func lostFlows() throws {
@@ -49,7 +49,7 @@ import Testing
       told() { on moon attrd_updater -Q -n vpnha-flows-conntrackd -A | grep "host=\\"$here\\"" | grep 'value="2[0-9][0-9][0-9] '; }
       await 20 told
       on $there conntrackd -C /run/sync.conf -f external
-      noticed() { on moon crm_mon -1 | grep 'flows are here'; }
+      noticed() { on moon crm_mon -1 | grep 'flows are replicated here'; }
       await 30 noticed
       noticed | sed 's/^/NOTICED /'
       await 20 full && echo FETCHED

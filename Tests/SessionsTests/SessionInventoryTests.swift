@@ -1,5 +1,6 @@
 import Host
 import HostTestKit
+import L2TP
 import Testing
 
 @testable import Sessions
@@ -33,7 +34,7 @@ final class Gateway {
 
   func sessions(_ optionFiles: [String] = ["/etc/ppp/options.xl2tpd"]) throws(SystemError) -> [Session] {
     machine.files.nodes["/run/pppd2.tdb"] = InMemoryFiles.Node(database(records))
-    return try SessionInventory(optionFiles: optionFiles).sessions(on: machine.host)
+    return try SessionInventory(SessionMarks(optionFiles: optionFiles)).sessions(on: machine.host)
   }
 }
 
@@ -94,6 +95,27 @@ final class Gateway {
     #expect(try node.sessions([]).map(\.user) == ["alice"])
   }
 
+  /// By the ends of the session, where a server of the configuration gives them.
+  @Test func orphansWithoutAnOptionFileAreKnownByTheirAddresses() throws {
+    let configuration = try XL2TPDConfiguration(
+      Array("[lns default]\nlocal ip = 10.9.0.1\nip range = 10.9.0.10-10.9.0.99\n[lns far]\nassign ip = no\nlocal ip = 10.9.9.1\n".utf8))
+    let node = Gateway()
+    func pppd(_ arguments: String..., parent: Int32 = 1) -> Int32 { node.machine.processes.appear("/usr/sbin/pppd", arguments, parent: parent).pid }
+    let ours = [
+      pppd("/dev/pts/0", "passive", "nodetach", "10.9.0.1:10.9.0.99"),
+      pppd("plugin", "pppol2tp.so", "pppol2tp", "8", "passive", "nodetach", "10.9.0.1:10.9.0.10"),
+      pppd("plugin", "pppol2tp.so", "pppol2tp", "8", "pppol2tp_lns_mode", "passive", "nodetach", "10.9.9.1:"),
+    ]
+    _ = [
+      pppd("/dev/pts/0", "passive", "nodetach", "10.9.0.1:10.9.0.100"), pppd("/dev/pts/0", "passive", "nodetach", "10.9.0.2:10.9.0.10"),
+      pppd("/dev/pts/0", "passive", "nodetach", "10.9.0.1:10.9.0.99", parent: 77), pppd("/dev/pts/0", "nodetach", "10.9.0.1:10.9.0.99"),
+      pppd("plugin", "pppol2tp.so", "pppol2tp", "8", "pppol2tp_lns_mode", "passive", "nodetach", "10.8.0.1:10.8.0.10"),
+      pppd("plugin", "rp-pppoe.so", "eth1", "10.9.0.1:10.9.0.99"),
+    ]
+    let sessions = try SessionInventory(SessionMarks(configuration)).sessions(on: node.machine.host)
+    #expect(sessions.map(\.pid) == ours && sessions.allSatisfy(\.isOrphan))
+  }
+
   @Test func withoutADatabaseTheInterfaceIsFoundByItsFile() throws {
     let node = Gateway()
     let session = node.session("alice", interface: "ppp0")
@@ -132,7 +154,7 @@ final class Gateway {
       _ = try? node.sessions()
       return node.machine
     } _: { machine in
-      Result { try SessionInventory(optionFiles: []).sessions(on: machine.host) }
+      Result { try SessionInventory().sessions(on: machine.host) }
     } check: { failed, outcome, _ in
       if case .success(let sessions) = outcome { #expect(sessions.count == 2, "\(failed)") }
     }

@@ -15,6 +15,9 @@ struct Alert: Equatable {
   /// Bytes kept of one value.
   static let limit = 4096
 
+  /// What `--test` sends.
+  init(testFrom node: String) { values = ["kind": "test", "node": node, "desc": "a test of vpnha-alert, nothing is wrong"] }
+
   init(environment: [String: String]) {
     for name in Self.names {
       guard let value = environment["CRM_alert_\(name)"], !value.isEmpty else { continue }
@@ -34,17 +37,34 @@ struct Alert: Equatable {
   func number(_ name: String) -> Int? { values[name].flatMap { Int($0) } }
 
   var isResource: Bool { self["kind"] == "resource" }
-  /// A recurring monitor that was called off is told as an operation that ended, and is none.
-  var isNoise: Bool { isResource && self["status"] == "1" }
+  /// A recurring monitor that was called off is reported as an operation that ended, and is none. Pacemaker's own attributes
+  /// follow what it reports of resources.
+  var isNoise: Bool {
+    isResource && self["status"] == "1"
+      || self["kind"] == "attribute" && ["master-", "fail-count-", "last-failure-", "#"].contains { self["attribute_name"].hasPrefix($0) }
+  }
   /// Whether something ended otherwise than it should have, degraded states included.
   var isFailure: Bool {
     switch self["kind"] {
     case "resource": self["rc"] != self["target_rc"] || (number("status") ?? 0) > 1
     case "fencing": self["rc"] != "0"
     case "node": self["desc"] == "lost"
+    case "attribute": risk?.text.isEmpty == false
     default: false
     }
   }
+
+  /// What an agent says by the attribute `vpnha-risk-RESOURCE`: `SINCE REASON`, nothing when the risk is over. Nil for anything else.
+  var risk: (resource: String, text: String)? {
+    let prefix = "vpnha-risk-"
+    guard self["kind"] == "attribute", self["attribute_name"].hasPrefix(prefix) else { return nil }
+    // A value that was deleted is not there, or the word that Pacemaker has for it.
+    let text = self["attribute_value"]
+    return (String(self["attribute_name"].dropFirst(prefix.count)), text == "(null)" ? "" : text)
+  }
+
+  /// The resource that it is about.
+  var resource: String? { isResource ? self["rsc"] : risk?.resource }
 
   /// One line for people.
   var summary: String {
@@ -55,7 +75,14 @@ struct Alert: Equatable {
       text = "\(self["task"]) of \(self["rsc"]) on \(self["node"]): \(self["desc"]) (rc \(self["rc"]))\(reason)"
     case "node": text = "node \(self["node"]) is \(self["desc"])"
     case "fencing": text = "fencing of \(self["node"]): \(self["desc"]) (rc \(self["rc"]))"
+    case "attribute" where risk != nil:
+      let (resource, words) = risk ?? ("", "")
+      let parts = words.split(separator: " ", maxSplits: 1)
+      text =
+        "\(self["node"]): \(resource) "
+        + (parts.count == 2 ? "is at risk since \(parts[0]): \(parts[1])" : words.isEmpty ? "is no longer at risk" : "is at risk: \(words)")
     case "attribute": text = "\(self["attribute_name"]) of \(self["node"]) is \(self["attribute_value"])"
+    case "test": text = "\(self["node"]): \(self["desc"])"
     default: text = "\(self["kind"]) on \(self["node"]): \(self["desc"])"
     }
     return String(decoding: text.utf8.map { $0 < 32 || $0 == 127 ? 32 : $0 }, as: UTF8.self)

@@ -38,7 +38,7 @@ struct ExitReason {
       guard operation["operation"] == alert["task"], operation["rc-code"] == alert["rc"] else { return false }
       guard let moment, let changed = operation["last-rc-change"].flatMap({ Int($0) }) else { return moment == nil }
       // An action may have begun as long before as it took.
-      return changed <= moment + 1 && changed >= moment - 5 - (alert.number("exec_time") ?? 0) / 1000
+      return changed <= moment &+ 1 && changed >= moment &- 5 &- (alert.number("exec_time") ?? 0) / 1000
     }
     return matching.map { $0["exit-reason"] ?? "" }.max { $0.utf8.count < $1.utf8.count }
   }

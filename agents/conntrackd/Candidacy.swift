@@ -7,7 +7,7 @@ extension Conntrackd {
   /// What is wrong with the replication, nil when nothing is. Keeps the counters for the next look.
   func trouble(
     _ configuration: SyncConfiguration, _ statistics: SyncStatistics, _ process: Process, isPromoted: Bool, _ call: Call
-  ) throws(OCFError) -> String? {
+  ) throws(OCFError) -> (text: String, isUnfit: Bool)? {
     let socket = ConntrackSocket(configuration.socketPath)
     let links: [SyncLink]
     let waiting: UInt64
@@ -20,25 +20,39 @@ extension Conntrackd {
     var sample = SyncSample(of: statistics, waiting: waiting, daemon: process.pid, at: call.host.clock.now)
     var earlier = sampleBefore(call)
     if earlier?.daemon != sample.daemon { earlier = nil }
+    // Without a cache the kernel's table holds the flows.
+    let tracked = statistics.internal.active != nil && statistics.external.active != nil ? nil : try trackedFlows(call)
+    let measure: Comparison.Measure =
+      configuration.disablesInternalCache ? .table : configuration.disablesExternalCache ? .copy : .cache
     let judgement = comparison(
-      of: statistics.internal.active, holding: statistics.external.active, isServing: isPromoted, since: earlier, call
-    )?.judged(after: earlier?.comparison, gap: Self.gap(call.request))
+      of: statistics.internal.active ?? tracked, holding: statistics.external.active ?? tracked, isServing: isPromoted,
+      since: earlier, call
+    )?.judged(after: earlier?.comparison, gap: Self.gap(call.request), measure)
     sample.comparison = judgement?.kept
     keep(sample, call)
     if let link = links.first(where: { $0.isActive && $0.status != "RUNNING" }) {
-      return "the link to the peer over \(link.device) is \(link.status)"
+      return ("the link to the peer over \(link.device) is \(link.status)", false)
     }
     // The daemon has others for the day when this one fails. Whatever is wrong already is worse.
     let spare = links.first { !$0.isActive && $0.status != "RUNNING" }
-      .map { "the spare link to the peer over \($0.device) is \($0.status)" }
+      .map { (text: "the spare link to the peer over \($0.device) is \($0.status)", isUnfit: false) }
     guard let earlier else { return spare }
-    if let trouble = sample.trouble(since: earlier, isAlwaysHeard: configuration.mode == "FTFW") { return trouble }
+    if let trouble = sample.trouble(since: earlier, isAlwaysHeard: configuration.mode == "FTFW") {
+      return (trouble, false)
+    }
     guard let mismatch = judgement?.mismatch else { return spare }
     // What the operator would do; the next look tells whether it helped.
     if mismatch.isLack {
       do { try socket.ask(.requestResync, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) }
     }
-    return mismatch.text
+    return (mismatch.text, mismatch.isBare)
+  }
+
+  /// Connections in the kernel's table; nil when the kernel does not tell.
+  private func trackedFlows(_ call: Call) throws(OCFError) -> UInt64? {
+    try attempt("counting connections") { () throws(SystemError) in
+      try call.host.files.kernelParameter("net.netfilter.nf_conntrack_count").flatMap { UInt64($0) }
+    }
   }
 
   private func sampleBefore(_ call: Call) -> SyncSample? {

@@ -13,8 +13,10 @@ struct Conntrackd: ResourceAgent {
     """
     Keeps conntrackd running in Sync mode and moves the replicated connections into the kernel of the node that is promoted. \
     A drop-in replacement for ocf:heartbeat:conntrackd with the same parameters. Requests go over the daemon's own socket, \
-    with a deadline, and a commit counts when the daemon's counters show it. At check level 10 a broken link, loss, lag and a \
-    standby that does not hold the peer's flows are reported as degraded.
+    with a deadline, and a commit counts when the daemon's counters show it. What the configuration file says counts at start: \
+    a file that is broken afterwards fails no running daemon, and is shown as a risk. At check level 10 a broken link, loss, \
+    lag and a standby that does not hold the peer's flows are shown as risks. LockFile belongs into a directory that only root \
+    may write to, such as /run: in /run/lock every user can make the file that keeps conntrackd from starting.
     """)
 
   static let operations: [Operation] = [
@@ -34,6 +36,14 @@ struct Conntrackd: ResourceAgent {
     "Who starts conntrackd", "auto: the unit where systemd runs and has it, else the agent itself.", reloadable: true)
   var launcher = Launcher.auto
 
+  @Parameter(
+    "Seconds that a monitor waits for events",
+    """
+    The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when conntrackd ends. With an interval \
+    of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
+    """, reloadable: true)
+  var watch: WatchTime = 0
+
   func checkParameters() throws(OCFError) {
     guard !binary.contains("/") || binary.hasPrefix("/") else {
       throw .misconfigured("binary: expected an absolute path or a name, got \(binary)")
@@ -42,14 +52,14 @@ struct Conntrackd: ResourceAgent {
 
   func checkNode(_ call: Call) throws(OCFError) {
     try daemon(call).checkInstalled(call)
-    guard let configuration = try readConfiguration(call) else { throw .notInstalled("config: \(config) is missing") }
+    let configuration = try presentConfiguration(call)
     switch configuration.purpose {
     case .sync: break
     case .statistics, .helper, .nothing:
-      throw .wrongHere("config: \(config) has no Sync block, so conntrackd would replicate nothing")
+      throw .failed("config: \(config) has no Sync block, so conntrackd would replicate nothing")
     }
     guard configuration.socketPath.utf8.count < 108 else {
-      throw .wrongHere("config: \(config) has a socket path that is too long: \(configuration.socketPath)")
+      throw .failed("config: \(config) has a socket path that is too long: \(configuration.socketPath)")
     }
   }
 
@@ -62,27 +72,36 @@ struct Conntrackd: ResourceAgent {
     }
     let isPromoted = try isPromoted(process, call)
     do throws(OCFError) {
-      if process.isStopped { throw .failed("conntrackd (pid \(process.pid)) is suspended (SIGSTOP)") }
-      guard let configuration = try readConfiguration(call) else { throw .failed("config: \(config) has gone") }
+      try checkAwake(process)
+      let settings = try settings(of: process, call)
+      let configuration = settings.configuration
       let socket = ConntrackSocket(configuration.socketPath)
-      let statistics = try answer(call.within(Self.patience), process) { call throws(ConntrackError) in
+      let patience = call.request.action == .demote ? Self.haste : Self.patience
+      let statistics = try answer(call.within(patience), process) { call throws(ConntrackError) in
         try socket.statistics(on: call.host, before: call.deadline)
       }
-      guard call.depth >= .service, let trouble = try trouble(configuration, statistics, process, isPromoted: isPromoted && call.isPromotable, call) else {
-        return isPromoted ? .promoted : .running
+      if call.depth >= .service, let trouble = try trouble(configuration, statistics, process, isPromoted: isPromoted && call.isPromotable, call) {
+        return .degraded(trouble.text, promoted: isPromoted, unfit: trouble.isUnfit)
       }
-      return .degraded(trouble, promoted: isPromoted)
+      if let trouble = settings.trouble { return .degraded(trouble, promoted: isPromoted) }
+      return isPromoted ? .promoted : .running
     } catch {
       return .failed(error.reason, promoted: isPromoted)
     }
   }
 
+  func checkAwake(_ process: Process) throws(OCFError) {
+    if process.isStopped { throw .failed("conntrackd (pid \(process.pid)) is suspended") }
+  }
+
   /// How long the daemon may take for its counters. Its one loop also receives the peer's bulk updates.
   static let patience = Duration.seconds(4)
+  /// The same where a take-over waits for it: twice in a demote, which a stop follows.
+  static let haste = Duration.seconds(1)
 
   /// A daemon that answers on our socket and is not ours must not be taken for none.
   private func checkNobodyAnswers(_ call: Call) throws(OCFError) {
-    guard let configuration = try configurationIfReadable(call) else { return }
+    guard let configuration = configurationIfReadable(call) else { return }
     let path = configuration.socketPath
     let status = try attempt("looking for \(path)") { () throws(SystemError) in try call.host.files.status(path) }
     guard status != nil else { return }
@@ -145,27 +164,16 @@ extension Conntrackd {
     return directories.map { "\($0)/\(binary)" }.first { call.host.files.isExecutable($0) } ?? "/usr/sbin/\(binary)"
   }
 
-  /// Nil when the file is missing.
-  func readConfiguration(_ call: Call) throws(OCFError) -> SyncConfiguration? {
-    let bytes = try attempt("config") { () throws(SystemError) in
-      try call.host.files.read(config.description, limit: 1 << 20)
-    }
-    guard let bytes else { return nil }
-    do { return try SyncConfiguration(bytes) } catch { throw .wrongHere("config: \(config) \(error)") }
-  }
-
-  /// Nil also when it cannot be read: what it would have named is then not known to be ours.
-  func configurationIfReadable(_ call: Call) throws(OCFError) -> SyncConfiguration? {
-    do throws(OCFError) { return try readConfiguration(call) } catch {
-      call.log.warning(error.reason)
-      return nil
-    }
-  }
-
   /// `/run/resource-agents/vpnha-TYPE-INSTANCE.NAME`, beside the role record.
   func notePath(_ name: String, _ call: Call) -> String { DaemonRole.path(for: call.request, name) }
 }
 
 extension Conntrackd {
   func obituary(_ call: Call) -> String? { call.obituary(of: binaryPath(call), loggedAs: "conntrack-tools") }
+}
+
+extension Conntrackd: WatchingAgent {
+  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
+    try found(call).map { [.process($0)] } ?? []
+  }
 }

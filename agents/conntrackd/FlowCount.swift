@@ -47,6 +47,23 @@ struct Comparison: Equatable {
   /// The same clock at this look.
   var taken: Int64
 
+  /// What was counted on the two nodes.
+  enum Measure {
+    /// Caches: both numbers are of replicated flows alone.
+    case cache
+    /// The standby has the flows in its kernel's table, beside some of its own.
+    case copy
+    /// The node that serves has no cache either, and its table holds what is not replicated: only next to nothing is too little.
+    case table
+  }
+
+  struct Mismatch: Equatable {
+    var text: String
+    var isLack: Bool
+    /// Next to nothing is here: to promote this node is to lose the connections.
+    var isBare: Bool
+  }
+
   /// Flows that come and go between two looks, and are on their way.
   static let inFlight: UInt64 = 100
   /// What was not told anew for so long is not believed, in milliseconds.
@@ -56,15 +73,20 @@ struct Comparison: Equatable {
   ///
   /// The two numbers are not of one moment, and flows come in bursts. What lies between the last two looks agrees with
   /// everything in between: only what was wrong at both of them, and by more than a fifth, is wrong.
-  func trouble(since earlier: Comparison, at now: Int64) -> (text: String, isLack: Bool)? {
+  func trouble(since earlier: Comparison, at now: Int64, _ measure: Measure) -> Mismatch? {
     guard now - since < Self.staleness else { return nil }
     let held = (low: min(held, earlier.held), high: max(held, earlier.held))
     let promised = (low: min(promised, earlier.promised), high: max(promised, earlier.promised))
-    if promised.low > held.high, promised.low - held.high > max(Self.inFlight, promised.low / 5) {
-      return ("only \(self.held) of the peer's \(self.promised) flows are here: it was asked for all of them", true)
+    let isBare = held.high < promised.low / 20
+    if promised.low > held.high, promised.low - held.high > max(Self.inFlight, promised.low / 5), measure != .table || isBare {
+      return Mismatch(
+        text: "only \(self.held) of the peer's \(self.promised) flows are replicated here; requested a full resync", isLack: true,
+        isBare: isBare)
     }
-    if held.low > promised.high, held.low - promised.high > max(Self.inFlight, held.low / 5) {
-      return ("\(self.held) flows are here for the peer's \(self.promised): conntrackd -f external, then conntrackd -n", false)
+    if measure == .cache, held.low > promised.high, held.low - promised.high > max(Self.inFlight, held.low / 5) {
+      return Mismatch(
+        text: "\(self.held) flows are here for the peer's \(self.promised): conntrackd -f external, then conntrackd -n", isLack: false,
+        isBare: false)
     }
     return nil
   }
@@ -74,8 +96,8 @@ extension Comparison {
   /// What does not agree, and what the next look is compared with: the first of those that disagreed in this way.
   ///
   /// - Parameter gap: milliseconds that lie between two looks which prove something.
-  func judged(after earlier: Comparison?, gap: Int64) -> (mismatch: (text: String, isLack: Bool)?, kept: Comparison) {
-    guard let earlier, let mismatch = trouble(since: earlier, at: taken) else { return (nil, self) }
+  func judged(after earlier: Comparison?, gap: Int64, _ measure: Measure) -> (mismatch: Mismatch?, kept: Comparison) {
+    guard let earlier, let mismatch = trouble(since: earlier, at: taken, measure) else { return (nil, self) }
     var first = self
     (first.held, first.promised, first.taken) = (earlier.held, earlier.promised, earlier.taken)
     return (taken - first.taken >= gap ? mismatch : nil, first)
@@ -116,14 +138,11 @@ extension Conntrackd {
   }
 
   /// What was told of flows that have gone with the daemon.
-  func withdrawFlowCount(_ call: Call) throws(OCFError) {
+  func withdrawFlowCount(_ call: Call) {
     guard call.request.nodeName != nil else { return }
-    let sample = try attempt("looking for the counters") { () throws(SystemError) in
-      try call.host.files.status(notePath("sample", call))
-    }
-    // Nothing was told before the first look.
-    guard sample != nil else { return }
     do throws(SystemError) {
+      // Nothing was told before the first look.
+      guard try call.host.files.status(notePath("sample", call)) != nil else { return }
       try call.host.cluster.setNodeAttribute(FlowCount.name(for: call.request), to: nil, dampening: .zero)
     } catch { call.log.warning("\(error)") }
   }

@@ -26,11 +26,11 @@ struct SyncSample: Equatable {
     self.waiting = waiting
   }
 
-  /// Seven numbers on one line, twelve with a comparison, nil for anything else.
+  /// Seven numbers on one line, twelve with a comparison, none negative but the pid; nil for anything else.
   init?(_ bytes: [UInt8]) {
     let words = String(decoding: bytes, as: UTF8.self).split { $0 == " " || $0 == "\n" }
     let numbers = words.dropFirst(2).compactMap { UInt64($0) }
-    guard [7, 12].contains(words.count), numbers.count == words.count - 2, let daemon = Int32(words[0]), let taken = Int64(words[1]) else { return nil }
+    guard [7, 12].contains(words.count), numbers.count == words.count - 2, let daemon = Int32(words[0]), let taken = Int64(words[1]), taken >= 0 else { return nil }
     self.daemon = daemon
     self.taken = taken
     packetsReceived = numbers[0]

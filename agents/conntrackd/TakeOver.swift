@@ -3,13 +3,21 @@ import Daemon
 import Host
 import OCF
 
-/// Makes the peer's flows ours, and gives ours away.
+/// Promotes and demotes the replicated connection table.
 ///
 /// The order is conntrack-tools' `primary-backup.sh`; each step is one request to the daemon, and what the daemon says it did
-/// is not believed: the commit is read off its counters.
+/// is not believed: the commit is read off its counters. Where a cache is switched off, the kernel's table stands for it:
+/// steps that are about the cache would then empty the table of the node, and are left out.
 struct TakeOver {
-  let socket: ConntrackSocket
-  let call: Call
+  private let configuration: SyncConfiguration
+  private let socket: ConntrackSocket
+  private let call: Call
+
+  init(_ configuration: SyncConfiguration, _ call: Call) {
+    self.configuration = configuration
+    socket = ConntrackSocket(configuration.socketPath)
+    self.call = call
+  }
 
   /// How long the peer's last updates may keep arriving before the commit.
   static let settling = Duration.milliseconds(500)
@@ -19,6 +27,8 @@ struct TakeOver {
   static let standstill = Duration.milliseconds(60)
   /// How long the kernel's events may take to come back after the commit, and caches to be empty after a flush.
   static let verification = Duration.milliseconds(500)
+  /// How long a flush that is refused is asked for again.
+  static let insistence = Duration.seconds(2)
 
   /// Commits the external cache and announces the result to the peer.
   ///
@@ -29,23 +39,39 @@ struct TakeOver {
     // Also without an external cache: any commit calls off the flush that an earlier demote has scheduled.
     try ask(.commit)
     if let entries = before.external.active, entries > 0 { try verify(entries, since: before, tracked) }
-    try ask(.flush)
-    let isFlushed = try call.within(Self.verification).until { () throws(OCFError) in
-      try statistics().external.active ?? 0 == 0
-    }
-    if !isFlushed { call.log.warning("flushing the external cache: it is not empty (is HashSize more than CommitSteps?)") }
+    if !configuration.disablesExternalCache { try flush(before.external.active ?? 0) }
     try ask(.resyncWithKernel)
     try ask(.sendBulk)
     call.log.info("committed \(before.external.active ?? 0) flows of the peer")
   }
 
+  /// Empties the external cache, whose entries are in the kernel now.
+  ///
+  /// While a commit runs, whoever asked for it, conntrackd refuses, and says so in its log only: then the cache is as full as
+  /// it was. (The flush of both caches, without an internal one, is a flush of the kernel's table.)
+  private func flush(_ entries: UInt64) throws(OCFError) {
+    let request = configuration.disablesInternalCache ? ConntrackSocket.Request.flushExternal : .flush
+    try ask(request)
+    let isFlushed = try call.within(Self.insistence).until { () throws(OCFError) in
+      let left = try statistics().external.active ?? 0
+      if left == 0 || left < entries { return true }
+      if entries > 0 { try ask(request) }
+      return false
+    }
+    if !isFlushed { call.log.warning("flushing the external cache: conntrackd refuses (a commit is still running)") }
+  }
+
   /// Schedules the end of flows that live on the other node from now on, and asks it for them.
   ///
-  /// Equivalent to: `conntrackd -t; conntrackd -n`. A commit within `PurgeTimeout` calls the flush off.
+  /// Equivalent to: `conntrackd -t; conntrackd -n`. A commit within `PurgeTimeout` calls the flush off. Without an external
+  /// cache the kernel's table is the copy of the peer's flows, and stays.
   func yield() throws(OCFError) {
-    try ask(.resetTimers)
+    if !configuration.disablesExternalCache { try ask(.resetTimers) }
     try ask(.requestResync)
-    call.log.info("stepped back: the kernel's connections are flushed after PurgeTimeout, and the peer was asked for its own")
+    let table =
+      configuration.disablesExternalCache
+      ? "the kernel's connections stay, as the copy of the peer's" : "the kernel's connections are flushed after PurgeTimeout"
+    call.log.info("stepped back: \(table), and the peer was asked for its own")
   }
 
   /// The counters, as soon as the external cache has been the same for a moment.

@@ -5,13 +5,13 @@ import OCF
 
 extension Conntrackd {
   func start(_ call: Call) throws(OCFError) {
-    guard let configuration = try readConfiguration(call) else { throw .notInstalled("config: \(config) is missing") }
+    let configuration = try presentConfiguration(call)
     let daemon = daemon(call)
     // What is there cannot be used, or it would not be started.
     if try found(call) != nil { try daemon.stop(call.within(.seconds(5)), grace: .seconds(1)) }
     try removeLeftovers(of: configuration, call)
     let socket = ConntrackSocket(configuration.socketPath)
-    try daemon.start(call) { process throws(OCFError) in
+    let process = try daemon.start(call) { process throws(OCFError) in
       do throws(ConntrackError) {
         _ = try socket.statistics(on: call.host, before: call.within(.seconds(1)).deadline)
         return true
@@ -22,30 +22,28 @@ extension Conntrackd {
         }
       }
     }
+    keep(configuration, of: process, call)
     // A node that was away knows nothing. The answer is a bulk update from whoever serves; without a peer it is lost.
     do { try socket.ask(.requestResync, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) }
   }
 
   func stop(_ call: Call) throws(OCFError) {
     var problem: OCFError?
+    let known = keptConfiguration(of: nil, call)
     do throws(OCFError) {
-      let ending = try daemon(call).stop(call, grace: .seconds(3))
+      let ending = try daemon(call).stop(call, grace: .seconds(2))
       // With the daemon goes a flush of the kernel's table that a demote has scheduled.
       if ending != .wasGone { call.log.info("stopped: conntrackd \(ending.rawValue); the kernel's connections stay as they are") }
     } catch { problem = error }
-    // Notes say nothing without the daemon.
-    do throws(OCFError) {
-      try withdrawFlowCount(call)
-      try attempt("cleaning up after conntrackd") { () throws(SystemError) in
-        try call.host.files.remove(notePath("sample", call))
-      }
-    } catch { call.log.warning(error.reason) }
+    withdrawFlowCount(call)
+    for note in ["sample", "settings"] {
+      // Hints for the next call: one that cannot go misleads nobody, and is no reason to fence the node.
+      do throws(SystemError) { try call.host.files.remove(notePath(note, call)) } catch { call.log.warning("\(error)") }
+    }
     // What is left when nothing of ours runs, or is somebody else's, can only stand in the way of a start, which says so. To fence
     // the node for it would help nobody.
-    if problem == nil {
-      do throws(OCFError) {
-        if let configuration = try configurationIfReadable(call) { try removeLeftovers(of: configuration, call) }
-      } catch { call.log.warning(error.reason) }
+    if problem == nil, let configuration = known ?? configurationIfReadable(call) {
+      do throws(OCFError) { try removeLeftovers(of: configuration, call) } catch { call.log.warning(error.reason) }
     }
     if let problem { throw problem }
   }
@@ -60,22 +58,34 @@ extension Conntrackd {
       let socket = try files.status(configuration.socketPath)
       guard lock != nil || socket != nil else { return }
       for other in try call.host.processes.running(binaryPath(call)) {
-        guard let theirs = try self.configuration(of: other, call) else { continue }
+        guard let theirs = self.configuration(of: other, call) else { continue }
         if theirs.lockPath == configuration.lockPath || theirs.socketPath == configuration.socketPath {
           throw SystemError("removing \(configuration.lockPath)", .exists, detail: "another conntrackd (pid \(other.pid)) has it")
         }
       }
-      try files.remove(configuration.lockPath)
+      do throws(SystemError) { try files.remove(configuration.lockPath) } catch {
+        let directory = configuration.lockPath.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" }
+        guard let status = try files.status("\(directory)/."), status.mode & 0o002 != 0 else { throw error }
+        throw SystemError(
+          "set LockFile to a path such as /run/conntrackd.lock: every user may write to \(directory); \(error.operation)", error.errno)
+      }
       try files.remove(configuration.socketPath)
     }
   }
 
-  /// What another daemon was told; nil when that cannot be read any more.
-  private func configuration(of process: Process, _ call: Call) throws(SystemError) -> SyncConfiguration? {
+  /// What another daemon was told; nil when that cannot be read any more, or is no regular file: its arguments may name anything.
+  private func configuration(of process: Process, _ call: Call) -> SyncConfiguration? {
     let words = process.arguments
     let option = words.lastIndex(of: "-C").flatMap { $0 + 1 < words.count ? words[$0 + 1] : nil }
-    guard let bytes = try call.host.files.read(option ?? "/etc/conntrackd/conntrackd.conf", limit: 1 << 20) else { return nil }
-    do { return try SyncConfiguration(bytes) } catch { return nil }
+    let path = option ?? "/etc/conntrackd/conntrackd.conf"
+    let place = path.hasPrefix("/") ? path : "/proc/\(process.pid)/cwd/\(path)"
+    do throws(SystemError) {
+      guard let bytes = try call.host.files.read(place, limit: 1 << 20) else { return nil }
+      do { return try SyncConfiguration(bytes) } catch { return nil }
+    } catch {
+      call.log.debug("\(error)")
+      return nil
+    }
   }
 }
 
@@ -83,16 +93,17 @@ extension Conntrackd {
 
 extension Conntrackd: PromotableAgent {
   func promote(_ call: Call) throws(OCFError) {
-    let (process, socket) = try running(call)
-    try TakeOver(socket: socket, call: call).commit()
+    let (process, settings) = try running(call)
+    try TakeOver(settings.configuration, call).commit()
     try record(.promoted, of: process, call)
   }
 
   func demote(_ call: Call) throws(OCFError) {
     // Outside a clone a resource that does not run may be demoted.
     if !call.isPromotable, try found(call) == nil { return }
-    let (process, socket) = try running(call)
-    try TakeOver(socket: socket, call: call).yield()
+    let (process, settings) = try running(call)
+    try checkAwake(process)
+    try TakeOver(settings.configuration, call.within(Self.haste)).yield()
     try record(.unpromoted, of: process, call)
   }
 
@@ -100,10 +111,9 @@ extension Conntrackd: PromotableAgent {
     try attempt("recording the role") { () throws(SystemError) in try daemon(call).record(role, of: process, call) }
   }
 
-  private func running(_ call: Call) throws(OCFError) -> (Process, ConntrackSocket) {
+  private func running(_ call: Call) throws(OCFError) -> (process: Process, settings: Settings) {
     guard let process = try found(call) else { throw .failed("conntrackd does not run") }
-    guard let configuration = try readConfiguration(call) else { throw .failed("config: \(config) is missing") }
-    return (process, ConntrackSocket(configuration.socketPath))
+    return (process, try settings(of: process, call))
   }
 }
 
@@ -117,9 +127,11 @@ extension Conntrackd: NotifiableAgent {
     default: return
     }
     guard concerned.contains(where: { $0 != call.request.nodeName }) else { return }
-    let (process, socket) = try running(call)
+    let (process, settings) = try running(call)
     guard try isPromoted(process, call) else { return }
-    do { try socket.ask(.sendBulk, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) }
+    let socket = ConntrackSocket(settings.configuration.socketPath)
+    // The peer's promotion waits for this.
+    do { try socket.ask(.sendBulk, on: call.host, before: call.within(Self.haste).deadline) } catch { throw .failed(error.reason) }
     call.log.info("sent a bulk update to \(concerned.joined(separator: " "))")
   }
 }

@@ -2,30 +2,46 @@ import Daemon
 import Host
 import OCF
 
-/// The rules as the parameters ask for them, in nft's language (nft(8)).
-struct Definition {
-  let table: TableName
-  /// Everything inside the table that is the same on every node.
-  let body: [String]
-  /// Of the rules and of the file they include; 16 hexadecimal digits.
-  let digest: String
+/// The rules as the parameters ask for them, in nft's language (nft(8)). Complete: a file of more rules is part of them.
+struct Definition: Equatable {
+  let table: String
+  /// Everything inside the table that is the same on every node; whole lines.
+  let body: [UInt8]
+  /// The lines of `script` that come from the file of more rules.
+  let extra: Range<Int>?
+
+  init(table: String, body: [UInt8], extra: Range<Int>? = nil) {
+    self.table = table
+    self.body = body
+    self.extra = extra
+  }
+
+  /// Of the table's name and all its rules; 16 hexadecimal digits.
+  var digest: String {
+    var digest = ContentDigest()
+    digest.add(table.utf8)
+    digest.add(body)
+    return digest.text
+  }
+
+  /// Lines of `script` in front of `body`.
+  static let head = 6
 
   /// The whole replacement: one transaction, in which the table is there before and after and never in between.
   ///
   /// The empty table in front makes the removal work where there was none.
-  func script(draining: [SetMember]) -> String {
+  func script(draining: [SetMember]) -> [UInt8] {
     func elements(isIPv6: Bool) -> String {
       let members = draining.filter { $0.address.isIPv6 == isIPv6 }.map(\.element)
       return members.isEmpty ? "" : " elements = { \(members.joined(separator: ", ")) };"
     }
-    let lines =
-      [
-        "table inet \(table)", "delete table inet \(table)", "table inet \(table) {",
-        "  comment \"\(Mark.comment(digest))\"",
-        "  set draining { type ipv4_addr; flags timeout;\(elements(isIPv6: false)) }",
-        "  set draining6 { type ipv6_addr; flags timeout;\(elements(isIPv6: true)) }",
-      ] + body + ["}", ""]
-    return lines.joined(separator: "\n")
+    let head = [
+      "table inet \(table)", "delete table inet \(table)", "table inet \(table) {",
+      "  comment \"\(Mark.comment(digest))\"",
+      "  set draining { type ipv4_addr; flags timeout;\(elements(isIPv6: false)) }",
+      "  set draining6 { type ipv6_addr; flags timeout;\(elements(isIPv6: true)) }",
+    ]
+    return Array(head.map { $0 + "\n" }.joined().utf8) + body + Array("}\n".utf8)
   }
 }
 
@@ -51,25 +67,22 @@ struct ContentDigest {
 }
 
 extension Firewall {
-  /// `ENOENT` of the file becomes a reason: without it the rules are not what was asked for.
+  /// A file that is absent becomes a reason: without it the rules are not what was asked for.
   func definition(_ call: Call) throws(OCFError) -> Definition {
-    var digest = ContentDigest()
-    let body = rules
-    digest.add(table.description.utf8)
-    for line in body { digest.add(Array(line.utf8) + [UInt8(ascii: "\n")]) }
-    if let extra {
-      let text = try attempt("extra") { () throws(SystemError) in
-        try call.host.files.read(extra.description, limit: 1 << 20)
-      }
-      guard let text else { throw .notInstalled("extra: \(extra) is missing") }
-      // nft would take what comes behind it for part of the line, and complain of that.
-      guard text.isEmpty || text.last == UInt8(ascii: "\n") else { throw .wrongHere("extra: \(extra) does not end with a newline") }
-      if let line = Self.lineThatClosesTheTable(text) {
-        throw .wrongHere("extra: \(extra) line \(line): '}' without '{' would close our table and reach into others")
-      }
-      digest.add(text)
+    let lines = rules
+    let body = Array(lines.map { $0 + "\n" }.joined().utf8)
+    guard let extra else { return Definition(table: table.description, body: body) }
+    let read = try attempt("extra") { () throws(SystemError) in
+      try call.host.files.read(extra.description, limit: 1 << 20)
     }
-    return Definition(table: table, body: body, digest: digest.text)
+    guard var text = read else { throw .failed("extra: \(extra) is missing") }
+    if text.last != UInt8(ascii: "\n") { text.append(UInt8(ascii: "\n")) }
+    if let line = Self.lineThatClosesTheTable(text) {
+      throw .failed("extra: \(extra):\(line): '}' without '{' would close our table and reach into others")
+    }
+    let first = Definition.head + lines.count + 1
+    let count = text.count { $0 == UInt8(ascii: "\n") }
+    return Definition(table: table.description, body: body + text, extra: first..<first + count)
   }
 
   /// The line of a `}` that has no `{` before it in the text. It is read inside our table: what came behind would be outside.
@@ -113,7 +126,9 @@ extension Firewall {
       if !networks.isEmpty { lines.append(family.set("pool", networks.map(\.description), " flags interval; auto-merge;")) }
       return lines
     }
-    return sets + reception + (pool.isEmpty ? [] : forwarding) + (nat ? translation : []) + inclusion
+    // The chains that the file of more rules fills.
+    let open = extra == nil ? [] : ["input", "forward", "postrouting"].flatMap { chain("extra_\($0)", nil, []) }
+    return sets + reception + (pool.isEmpty ? [] : forwarding) + (nat ? translation : []) + open
   }
 
   private var served: [Family] { Family.allCases.filter { family in address.contains(where: family.has) } }
@@ -121,11 +136,15 @@ extension Firewall {
 
   /// What is sent to the gateway itself, and what it must not send.
   private var reception: [String] {
-    chain("input", "type filter hook input priority filter; policy accept;", served.map { "\($0.word) daddr @address\($0.suffix) jump gateway" })
+    chain(
+      "input", "type filter hook input priority filter; policy accept;",
+      pooled.flatMap { family in
+        ppp.map { "iifname \"\($0.text)\" \(family.word) saddr @pool\(family.suffix) \(Self.ofAnotherClient)" }
+      } + served.map { "\($0.word) daddr @address\($0.suffix) jump gateway" })
       + chain(
         "gateway", nil,
         jumpToExtra("input") + [
-          "udp dport { 500, 4500 } counter accept", "meta l4proto esp counter accept", "udp dport 1701 jump l2tp",
+          "udp dport { 500, 4500 } counter accept", "meta l4proto esp counter accept", "udp dport \(port.number) jump l2tp",
         ])
       + chain(
         "l2tp", nil,
@@ -137,8 +156,12 @@ extension Firewall {
       + chain(
         // When an SA has gone before the session that it carried, the daemon goes on sending.
         "output", "type filter hook output priority filter; policy accept;",
-        served.map { "\($0.word) saddr @address\($0.suffix) udp sport 1701 oifname != \"lo\" rt ipsec missing counter drop" })
+        served.map { "\($0.word) saddr @address\($0.suffix) udp sport \(port.number) oifname != \"lo\" rt ipsec missing counter drop" })
   }
+
+  /// A source to which no route leads through the session that the packet came from. The kernel's reverse path filter
+  /// lets it pass in loose mode, which is Debian's, and has no IPv6.
+  private static let ofAnotherClient = "fib saddr . iif oif missing counter drop"
 
   private var forwarding: [String] {
     let beyond = inside.isEmpty ? [""] : (inside + outside).map { "oifname \"\($0.text)\" " }
@@ -151,8 +174,8 @@ extension Firewall {
     return chain(
       "forward", "type filter hook forward priority filter; policy accept;",
       clamping + sessions.map { "iifname \($0) jump from_clients" } + sessions.map { "oifname \($0) jump to_clients" })
-      // Whatever else a client sends has a source that is not its own.
-      + chain("from_clients", nil, jumpToExtra("forward") + fromClients + ["counter drop"])
+      // Rules of the operator's must not let in what a client sends in the name of another.
+      + chain("from_clients", nil, [Self.ofAnotherClient] + jumpToExtra("forward") + fromClients + ["counter drop"])
       + chain("to_clients", nil, ["ct state established,related accept"] + jumpToExtra("forward") + refused + toClients + ["counter drop"])
   }
 
@@ -167,11 +190,6 @@ extension Firewall {
             "\(family.word) saddr @pool\(family.suffix) oifname \"\($0.text)\" counter snat \(family.word) to \(source)"
           }
         })
-  }
-
-  private var inclusion: [String] {
-    guard let extra else { return [] }
-    return ["input", "forward", "postrouting"].flatMap { chain("extra_\($0)", nil, []) } + ["  include \"\(extra)\""]
   }
 
   private func jumpToExtra(_ chain: String) -> [String] { extra == nil ? [] : ["jump extra_\(chain)"] }

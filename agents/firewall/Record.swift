@@ -51,6 +51,7 @@ struct Record: Equatable {
     try attempt("forgetting what was loaded") { () throws(SystemError) in
       try call.host.files.remove(path(call))
       try call.host.files.remove(DaemonRole.path(for: call.request, "conflicts"))
+      try call.host.files.remove(Refusal.path(call))
     }
   }
 

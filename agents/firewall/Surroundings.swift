@@ -88,7 +88,7 @@ extension Firewall {
     var lines = others.filter { $0.dropsByDefault && (!pool.isEmpty || $0.hook != .forward) }.prefix(8).map { chain in
       let wants =
         switch chain.hook {
-        case .input, .prerouting: "UDP 500 and 4500, ESP and (out of IPsec) UDP 1701 to the gateway's addresses"
+        case .input, .prerouting: "UDP 500 and 4500, ESP and (out of IPsec) UDP \(port.number) to the gateway's addresses"
         case .forward: "the clients' packets"
         case .output, .postrouting: "what the gateway sends"
         }

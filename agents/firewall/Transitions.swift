@@ -4,11 +4,7 @@ import OCF
 
 extension Firewall {
   func start(_ call: Call) throws(OCFError) {
-    do throws(OCFError) { try load(call) } catch {
-      // Rules that nothing is known of are not left in force. What cannot be removed now is found by stop.
-      do throws(OCFError) { try remove(table.description, call) } catch { call.log.warning(error.reason) }
-      throw error
-    }
+    do throws(OCFError) { try load(call) } catch { try fallBack(after: error, call) }
     warnOfForwarding(call)
     warnOfConflicts(call, always: true)
   }
@@ -65,20 +61,53 @@ extension Firewall {
     call.log.info("table inet \(name) removed")
   }
 
-  /// Puts the rules in force in place of those that are, and keeps what the kernel made of them.
-  private func load(_ call: Call) throws(OCFError) {
+  /// Puts the rules that the parameters ask for in force in place of those that are. What nft refuses is noted, and what
+  /// it took is kept for a start that finds no better.
+  func load(_ call: Call) throws(OCFError) {
+    do throws(OCFError) {
+      let definition = try definition(call)
+      try load(definition, call)
+      keep(definition, call)
+      do throws(SystemError) {
+        if try call.host.files.status(Refusal.path(call)) != nil { try call.host.files.remove(Refusal.path(call)) }
+      } catch { call.log.warning("\(error)") }
+    } catch {
+      Refusal(of: wanted(call), error.reason).write(call)
+      throw error
+    }
+  }
+
+  /// Loads a definition, and records what the kernel made of it.
+  private func load(_ definition: Definition, _ call: Call) throws(OCFError) {
     let before = try anyTable(table.description, call)
     if let before, !Mark.isOurs(before.comment) {
-      throw .wrongHere("table: inet \(table) is there already and somebody else's, choose another name")
+      throw .failed("table inet \(table) already exists and was not created by this agent; choose another name")
     }
-    let definition = try definition(call)
-    try run(definition.script(draining: before == nil ? [] : try draining(call)), [], call)
+    try run(definition, draining: before == nil ? [] : try draining(call), [], call)
     guard let loaded = try ourTable(call), Mark.digest(in: loaded.comment) == definition.digest else {
       throw .failed("loading: nft said that it loaded table inet \(table), and the kernel does not have it")
     }
     try Record(loaded, try contents(of: loaded, call)).write(call)
     call.log.info("table inet \(table) loaded", ("VPNHA_DIGEST", definition.digest))
     if before.map({ Mark.digest(in: $0.comment) }) != definition.digest { publish(definition.digest, call) }
+  }
+
+  /// Leaves the rules in force that are, if they are whole, else loads the last good ones. Throws `refusal` when there are none.
+  private func fallBack(after refusal: OCFError, _ call: Call) throws(OCFError) {
+    do throws(OCFError) {
+      if let found = try ourTable(call), try difference(found, call) == nil {
+      } else if let kept = try kept(call) {
+        try load(kept, call)
+      } else {
+        throw refusal
+      }
+    } catch {
+      if error != refusal { call.log.warning(error.reason) }
+      // Never leave a half-verified rule set loaded. What cannot be removed now is found by stop.
+      do throws(OCFError) { try remove(table.description, call) } catch { call.log.warning(error.reason) }
+      throw refusal
+    }
+    call.log.error("\(refusal.reason); the last good rules are in force")
   }
 
   private func draining(_ call: Call) throws(OCFError) -> [SetMember] {
@@ -91,9 +120,11 @@ extension Firewall {
     return members
   }
 
-  /// Has nft read `script` from its standard input.
-  func run(_ script: String, _ options: [String], _ call: Call) throws(OCFError) {
-    let command = Command(binary.description, options + ["--define", Self.owner(of: table.description), "--file", "-"], input: Array(script.utf8), outputLimit: 16_384)
+  /// Has nft read a definition from its standard input.
+  func run(_ definition: Definition, draining: [SetMember] = [], _ options: [String], _ call: Call) throws(OCFError) {
+    let command = Command(
+      binary.description, options + ["--define", Self.owner(of: definition.table), "--file", "-"],
+      input: definition.script(draining: draining), outputLimit: 16_384)
     let result: CommandResult
     do throws(SystemError) {
       result = try call.host.processes.run(command, before: call.deadline)
@@ -109,16 +140,22 @@ extension Firewall {
     case .exited(let status):
       let words = String(decoding: result.error, as: UTF8.self)
       call.log.warning("\(binary): \(words.split(separator: "\n").prefix(8).joined(separator: " | "))")
-      throw refusal(words, status)
+      throw .failed(complaint(words, status, about: definition))
     }
   }
 
-  /// nft's first complaint: `/etc/vpnha/extra.nft:3:5-9: Error: syntax error, unexpected accept`.
-  private func refusal(_ words: String, _ status: Int32) -> OCFError {
+  /// nft's first complaint, with the place in the operator's file: `extra: /etc/vpnha/extra.nft:3:5-9: syntax error, unexpected accept`.
+  private func complaint(_ words: String, _ status: Int32, about definition: Definition) -> String {
     guard let line = words.split(separator: "\n").first(where: { $0.contains(" Error: ") || $0.hasPrefix("Error: ") }) else {
-      return .failed("loading: \(binary) ended with \(status): \(words.prefix { $0 != "\n" })")
+      return "loading: \(binary) ended with \(status): \(words.prefix { $0 != "\n" })"
     }
-    if let extra, line.hasPrefix("\(extra):") { return .wrongHere("extra: \(line)") }
-    return .failed("loading: \(line)")
+    // FILE:LINE:COLUMNS: Error: WORDS
+    let parts = line.split(separator: ":", maxSplits: 4, omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 5, parts[3] == " Error", let number = Int(parts[1]) else { return "loading: \(line)" }
+    guard parts[0] == "/dev/stdin" else { return "extra: \(parts[0]):\(number):\(parts[2]):\(parts[4])" }
+    guard let extra, let lines = definition.extra, number >= lines.lowerBound else { return "loading: line \(number):\(parts[2]):\(parts[4])" }
+    // What is left open in the file is missed behind it.
+    let place = min(number, max(lines.upperBound - 1, lines.lowerBound)) - lines.lowerBound + 1
+    return "extra: \(extra):\(place):\(parts[2]):\(parts[4])"
   }
 }

@@ -17,7 +17,7 @@ struct PathProbe: ResourceAgent {
     probe was answered for a while.
 
     Targets of one kind stand in for each other: the path is down when all next hops, all IKE responders or all RADIUS servers \
-    are, and a single one of several is only reported as degraded. The node attribute (vpnha-path) is 1 while the path is up and \
+    are, and a single one of several is only a risk. The node attribute (vpnha-path) is 1 while the path is up and \
     0 while it is down, and is not defined before enough probes were made, nor while the resource is stopped. Use it in a rule \
     that prefers a node for the promoted role unless it is 0, so that what is down for both nodes moves nothing and what is not \
     defined counts for neither:
@@ -26,6 +26,9 @@ struct PathProbe: ResourceAgent {
 
     With vip set, a second attribute (vpnha-path-vip) is 0 while this node does not hold the address, has a path, and gets no \
     answer from the address.
+
+    A question that this node cannot put (a local filter, a source that is not here) says nothing of the path: it is a risk, and \
+    the attribute stays as it is.
     """)
 
   static let startsWithDefaults = false
@@ -47,7 +50,10 @@ struct PathProbe: ResourceAgent {
     "Next hops to ask by ARP", "For IPv6 addresses by neighbour solicitation. Answered also by hosts that do not answer pings.",
     reloadable: true)
   var arp: [IPAddress] = []
-  @Parameter("The interface for ARP", "The one the neighbours are on. Required with arp.", reloadable: true) var nic = ""
+  @Parameter(
+    "The interface for ARP and link-local addresses", "The one the neighbours are on. Required with arp and for fe80:: addresses.",
+    reloadable: true)
+  var nic = ""
   @Parameter("Seconds between two ARP questions", reloadable: true) var arpInterval = 1
   @Parameter("Seconds an ARP question waits", "It is repeated twice within that time.", reloadable: true) var arpTimeout = 1
   @Parameter("When a neighbour is down", "So many of the last so many probes failed.", reloadable: true)
@@ -106,6 +112,9 @@ struct PathProbe: ResourceAgent {
     }
     guard groups.joined().count <= 64 else { throw .misconfigured("ping: more than 64 targets") }
     if !arp.isEmpty, nic.isEmpty { throw .misconfigured("nic: is required with arp") }
+    if nic.isEmpty, (groups.joined() + [watchedAddress].compactMap(\.self)).contains(where: \.isOnALink) {
+      throw .misconfigured("nic: is required for a link-local address")
+    }
     if !radius.isEmpty, radiusSecretFile == nil { throw .misconfigured("radius_secret_file: is required with radius") }
     if !ike.isEmpty, ikePorts.isEmpty { throw .misconfigured("ike_ports: expected at least one port") }
     for (kind, interval, timeout) in [
@@ -130,7 +139,7 @@ struct PathProbe: ResourceAgent {
 
   func checkNode(_ call: Call) throws(OCFError) {
     try prober(call).checkInstalled(call)
-    if !arp.isEmpty {
+    if !nic.isEmpty {
       let link = try attempt("nic") { () throws(SystemError) in try call.host.network.link(named: nic) }
       guard link != nil else { throw .wrongHere("nic: there is no interface \(nic)") }
     }
@@ -154,8 +163,15 @@ struct PathProbe: ResourceAgent {
     // The cluster forgets attributes when it restarts around a running resource, and then probes.
     if call.request.isProbe, call.request.action == .monitor { publish(report, call) }
     // Outside a cluster nobody has to be told.
-    if let untold = report.untold, call.request.nodeName != nil { return .degraded("the cluster cannot be told: \(untold)") }
+    if let untold = report.untold, call.request.nodeName != nil { return .degraded("cannot set the node attribute: \(untold)") }
     return report.troubles.first.map { .degraded($0) } ?? .running
+  }
+
+  func obituary(_ call: Call) -> String? {
+    do throws(SystemError) {
+      let report = try call.host.files.read(Report.path(for: call.request), limit: Report.limit).flatMap(Report.init)
+      return report.map { "the prober (pid \($0.pid)) is gone, and no stop ended it (journalctl -t '\(call.request.type)(\(call.request.instance))')" }
+    } catch { return nil }
   }
 
   /// The last report of exactly this prober.
@@ -217,7 +233,11 @@ struct PathProbe: ResourceAgent {
 
 extension PathProbe: ReloadableAgent {
   /// The prober begins anew with the changed parameters. Its attribute stays as it is until the new one knows.
-  func reload(_ call: Call) throws(OCFError) { try start(call) }
+  func reload(_ call: Call) throws(OCFError) {
+    // The old one goes on where the new one could not.
+    try checkNode(call)
+    try start(call)
+  }
 }
 
 // MARK: - The secret

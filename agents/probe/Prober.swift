@@ -147,11 +147,31 @@ struct Asker {
 
   func connect(to target: Target, on host: Host) throws(SystemError) -> any DatagramSocket {
     switch (target.kind, target.port) {
-    case (.ping, _), (.vip, 0): return try host.sockets.connect(toICMP: target.address, from: agent.source)
+    case (.ping, _), (.vip, 0):
+      return try host.sockets.connect(toICMP: target.address, from: agent.source, on: target.isOnALink ? try link(host) : nil)
     case (.arp, _):
-      guard let link = try host.network.link(named: agent.nic) else { throw SystemError("looking for \(agent.nic)", .noSuchDevice) }
-      return try host.sockets.connect(toNeighbour: target.address, on: link, from: try sender(to: target.address, on: host))
-    default: return try host.sockets.connect(toUDP: target.address, port: target.port, from: agent.source)
+      return try host.sockets.connect(toNeighbour: target.address, on: try link(host), from: try sender(to: target.address, on: host))
+    default:
+      return try host.sockets.connect(
+        toUDP: target.address, port: target.port, from: agent.source, on: target.isOnALink ? try link(host) : nil)
+    }
+  }
+
+  private func link(_ host: Host) throws(SystemError) -> Link {
+    guard let link = try host.network.link(named: agent.nic) else { throw SystemError("looking for \(agent.nic)", .noSuchDevice) }
+    return link
+  }
+
+  /// Whether an error says that there is no way to the target, and not that this node cannot put the question.
+  func isOfThePath(_ errno: Errno) -> Bool {
+    switch errno {
+    // The route, the link or its carrier has gone; or a host on the way said so.
+    case .networkUnreachable, .hostUnreachable, .networkDown, .noSuchDevice, .noSuchDeviceOrAddress, .timedOut, .connectionRefused,
+      Errno(rawValue: 112) /* EHOSTDOWN */:
+      true
+    // With no address left to send from there is no way either.
+    case .addressNotAvailable: agent.source == nil
+    default: false
     }
   }
 
@@ -172,11 +192,16 @@ final class Inquiry {
     var question: Question
     var began: Instant
     var sent = 0
+    /// Whether a question has left this node.
+    var hasLeft = false
+    var isRefused = false
   }
 
   static let repetitions = 3
   /// Datagrams that are read at once; the rest waits for the next round.
   static let noiseLimit = 64
+  /// Sending is tried again so often in place of what a socket says of earlier datagrams.
+  static let errorLimit = 3
 
   let target: Target
   private(set) var socket: (any DatagramSocket)?
@@ -190,6 +215,7 @@ final class Inquiry {
   private var next: Instant?
   private var refusedSince: Timestamp?
   private var obstacle: String?
+  private var inability: String?
 
   init(_ target: Target, _ asker: Asker) {
     self.target = target
@@ -198,7 +224,7 @@ final class Inquiry {
     history = History(schedule.threshold, recovery: .seconds(asker.agent.recovery))
   }
 
-  var finding: Finding { Finding(target: target, state: history.state, refusedSince: refusedSince, obstacle: obstacle) }
+  var finding: Finding { Finding(target: target, state: history.state, refusedSince: refusedSince, obstacle: obstacle, inability: inability) }
 
   /// When `step` has something to do again.
   var due: Instant {
@@ -210,7 +236,10 @@ final class Inquiry {
   /// Judges a probe whose time is over, begins one that is due, repeats one that was not answered yet.
   func step(_ host: Host) {
     let now = host.clock.now
-    if let probe, now >= probe.began + schedule.timeout { settle(answered: false, host) }
+    if let probe, now >= probe.began + schedule.timeout {
+      // A question that this node could not put says nothing of the path.
+      if probe.hasLeft || inability == nil { settle(answered: false, host) } else { giveUp() }
+    }
     if probe == nil, next.map({ now >= $0 }) ?? true { begin(host) }
     guard let probe, now >= due else { return }
     send(probe.question, host)
@@ -223,10 +252,9 @@ final class Inquiry {
       do throws(SystemError) {
         guard let datagram = try socket.receive(limit: Question.answerLimit, before: host.clock.now) else { return }
         if probe.question.isAnswered(by: datagram) { settle(answered: true, host) }
-      } catch where error.errno == .connectionRefused {
-        refused(host)
       } catch {
-        obstacle = error.errno.description
+        // Taken off the socket: an answer may still be under way.
+        note(error, host)
       }
     }
   }
@@ -263,31 +291,51 @@ final class Inquiry {
     do throws(SystemError) {
       let socket = if let socket { socket } else { try asker.connect(to: target, on: host) }
       self.socket = socket
-      try socket.send(question.bytes)
+      for attempt in 1...Self.errorLimit {
+        do throws(SystemError) {
+          try socket.send(question.bytes)
+          break
+        } catch {
+          // Of earlier datagrams, or of somebody who forges such words: it hides whether this one can be sent.
+          guard attempt < Self.errorLimit else { throw error }
+          note(error, host)
+          if probe == nil { return }
+        }
+      }
+      probe?.hasLeft = true
       obstacle = nil
-    } catch where error.errno == .connectionRefused {
-      refused(host)
+      inability = nil
     } catch {
-      obstacle = error.errno.description
+      note(error, host)
+      inability = asker.isOfThePath(error.errno) ? nil : error.errno.description
       disconnect()
     }
   }
 
-  /// The host itself says that nobody listens on the port. Of an IKE responder that proves the path.
-  private func refused(_ host: Host) {
-    guard probe != nil else { return }
+  /// What a socket says is a hint: any host can send an ICMP error, and an answer proves it wrong. A ping has no port to be
+  /// refused on. An IKE responder's refusal proves the path, and ends the probe.
+  private func note(_ error: SystemError, _ host: Host) {
+    guard error.errno == .connectionRefused else { return obstacle = error.errno.description }
+    if case .echo = probe?.question { return }
+    probe?.isRefused = true
+    guard target.kind == .ike, probe != nil else { return }
     let since = refusedSince ?? host.clock.timestamp
-    settle(answered: target.kind == .ike, host)
+    settle(answered: true, host)
     refusedSince = since
   }
 
   private func settle(answered: Bool, _ host: Host) {
+    refusedSince = !answered && probe?.isRefused == true ? refusedSince ?? host.clock.timestamp : nil
     probe = nil
-    refusedSince = nil
     if answered { obstacle = nil }
     history.add(answered: answered, at: host.clock.now, host.clock.timestamp)
     // The kernel chose address and route when the socket was made; they may not be right any more.
     if !answered { disconnect() }
+  }
+
+  private func giveUp() {
+    probe = nil
+    disconnect()
   }
 
   /// Answers that come too late.

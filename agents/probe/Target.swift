@@ -9,6 +9,9 @@ struct Target: Hashable {
   /// 0 where there are no ports.
   var port: UInt16 = 0
 
+  /// Whether the address is another host's on every link.
+  var isOnALink: Bool { address.isIPv6 && address.isLinkLocal }
+
   /// What it does not answer, when it does not.
   var question: String {
     switch kind {

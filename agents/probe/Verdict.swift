@@ -18,18 +18,21 @@ struct Finding: Equatable {
   var state: History.State
   /// Since when the host says that nobody listens there.
   var refusedSince: Timestamp?
-  /// Why it could not even be asked, the last time.
+  /// What the network said instead of an answer, the last time.
   var obstacle: String?
+  /// Why this node cannot put the question, and so knows nothing of the answer.
+  var inability: String?
 
-  private var isDown: Bool { if case .down = state { true } else { false } }
+  fileprivate var isDown: Bool { if case .down = state { true } else { false } }
 
   fileprivate var complaint: String? {
     if case .down(let since) = state {
-      let why = obstacle.map { " (\($0))" } ?? ""
-      return "\(target.address) does not answer \(target.question) since \(since)\(why)"
+      let why = (inability ?? obstacle).map { " (\($0))" } ?? ""
+      return "\(target.address) has not answered \(target.question) since \(since)\(why)"
     }
+    if let inability { return "\(target.address) cannot be asked, \(target.question): \(inability)" }
     // The host said so itself, so the path to it is up. What is dead there is not ours to move away from.
-    return refusedSince.map { "\(target.address) refuses \(target.question) since \($0)" }
+    return refusedSince.map { "\(target.address) has refused \(target.question) since \($0)" }
   }
 
   /// Nil while it is not known.
@@ -65,5 +68,6 @@ extension Verdict {
       }
     }
     for (group, isUp) in zip(groups, states) where isUp != false { troubles += group.compactMap(\.complaint) }
+    if let seen, seen.inability != nil, !seen.isDown { troubles += [seen.complaint].compactMap(\.self) }
   }
 }

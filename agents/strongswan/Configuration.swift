@@ -102,7 +102,7 @@ extension StrongSwan: ReloadableAgent {
     // The address may be another one now.
     guard call.isPromotable, try hasHA(call) else { return }
     let isPromoted = try attempt("reading the role") { () throws(SystemError) in
-      try daemon.find(call).map { (process) throws(SystemError) in try daemon.isPromoted(process, call) } ?? false
+      try daemon(call).find(call).map { (process) throws(SystemError) in try daemon(call).isPromoted(process, call) } ?? false
     }
     try keepSilent(!isPromoted, call)
   }

@@ -22,7 +22,7 @@ extension StrongSwan: PromotableAgent {
     } else {
       call.log.notice("promoted without the ha plugin: clients find out by their own timers and connect again")
     }
-    try attempt("recording the role") { () throws(SystemError) in try daemon.record(.promoted, of: process, call) }
+    try attempt("recording the role") { () throws(SystemError) in try daemon(call).record(.promoted, of: process, call) }
     if hasHA { Rekeying.launch(call, in: epoch) }
   }
 
@@ -30,16 +30,19 @@ extension StrongSwan: PromotableAgent {
   func demote(_ call: Call) throws(OCFError) {
     let process = try promotable(call)
     let hasHA = try hasHA(call)
-    let farewell = hasHA ? try handOver(call) : try ask { () throws(VICIError) in try drain(call) }
+    // The peer of a member that is not promoted may serve: from it nothing is taken.
+    let isPromoted = isPromoted(process, call)
+    let farewell = hasHA ? try handOver(call.within(.seconds(2)), undoing: isPromoted ? .take : nil) : try ask { () throws(VICIError) in try drain(call) }
     if hasHA { try keepSilent(true, call) }
-    try attempt("recording the role") { () throws(SystemError) in try daemon.record(.unpromoted, of: process, call) }
+    try attempt("recording the role") { () throws(SystemError) in try daemon(call).record(.unpromoted, of: process, call) }
     call.log.info("demoted: \(farewell)")
   }
 
   private func promotable(_ call: Call) throws(OCFError) -> Process {
-    guard let process = try attempt("looking for \(daemon.name)", { () throws(SystemError) in try daemon.find(call) }) else {
-      throw .failed("\(daemon.name) does not run")
+    guard let process = try attempt("looking for \(daemon(call).name)", { () throws(SystemError) in try daemon(call).find(call) }) else {
+      throw .failed("\(daemon(call).name) does not run")
     }
+    guard !process.isStopped else { throw .failed("\(daemon(call).name) (pid \(process.pid)) is suspended (SIGSTOP)") }
     return process
   }
 
@@ -86,12 +89,20 @@ extension StrongSwan: PromotableAgent {
   /// Gives an order until it shows, at most for `limit`; whether it did.
   ///
   /// charon reads one order at a time. What is written while it carries out another, such as the one to send its peer
-  /// everything, it closes the pipe over.
+  /// everything, it closes the pipe over. And an order changes only the SAs that are not being rekeyed just then, and nothing
+  /// where the segment is already as it says.
+  /// - Parameter inverse: is given before the order is given once more, so that it changes something.
   private func give(
-    _ order: SegmentOrder, within limit: Duration, _ call: Call, until isDone: (Call) throws(VICIError) -> Bool
+    _ order: SegmentOrder, undoing inverse: SegmentOrder? = nil, within limit: Duration, _ call: Call, until isDone: (Call) throws(VICIError) -> Bool
   ) throws(OCFError) -> Bool {
     let within = call.within(limit)
+    var again = false
     repeat {
+      if again, let inverse {
+        try send(inverse, call)
+        call.host.clock.sleep(until: call.host.clock.now + .milliseconds(50))
+      }
+      again = true
       try send(order, call)
       let pause = within.within(.milliseconds(250))
       if try ask({ () throws(VICIError) in try pause.until { () throws(VICIError) in try isDone(within) } }) { return true }
@@ -118,26 +129,86 @@ extension StrongSwan: PromotableAgent {
   /// What a daemon that has just come up is to the clients. A plain resource has no peer that could hold the segment; a standby
   /// whose peer holds it keeps silent.
   func takePlace(_ call: Call) throws(OCFError) {
-    let hasHA = try hasHA(call)
+    let statistics = try ask { () throws(VICIError) in try connect(call, within: patience(for: call)).statistics() }
+    if let problem = standsUnguarded(statistics, call) { throw .wrongHere(problem) }
+    let hasHA = statistics.hasPlugin("ha")
     try keepSilent(hasHA && call.isPromotable, call)
     if hasHA, !call.isPromotable { try send(.take, call) }
   }
 
-  /// Gives the segment up and waits until our SAs are passive: then nothing is said to a client any more.
-  private func handOver(_ call: Call) throws(OCFError) -> Farewell {
-    var active = 0
-    var passive = 0
-    let isPassive = try give(.drop, within: .seconds(2), call) { within throws(VICIError) in
-      active = 0
-      passive = 0
-      try connect(within, within: .seconds(2)).sas {
-        if isOurs($0), $0.isEstablished { active += 1 }
-        if isOurs($0), $0.isPassive { passive += 1 }
+  /// Whether this charon has what only a promoted member may have, whatever the role record says: a promotion that was cut short
+  /// left it so, or the peer gave its segment up.
+  func hasTheSegment(_ call: Call) throws(VICIError) -> Bool {
+    if let address {
+      do throws(SystemError) { if try !call.host.network.hushed().contains(address) { return true } } catch {
+        throw VICIError(.unreachable, "looking at routing rules", "\(error.errno)", errno: error.errno)
       }
-      return active == 0
     }
-    if !isPassive { call.log.warning("charon has still active SAs after it gave up the ha segment") }
-    return .handedOver(passive, kept: active)
+    return try counted(call).active > 0
+  }
+
+  /// How many SAs of ours charon speaks for, and how many it holds for its peer. An SA that is busy is waited for.
+  private func counted(_ call: Call) throws(VICIError) -> (active: Int, passive: Int) {
+    var counts = (active: 0, passive: 0)
+    try connect(call, within: .seconds(2)).sas(waiting: true) {
+      guard isOurs($0) else { return }
+      if $0.isActive { counts.active += 1 }
+      if $0.isPassive { counts.passive += 1 }
+    }
+    return counts
+  }
+
+  /// Why a standby with the ha plugin would speak on its peer's SAs; nil when it would not.
+  func standsUnguarded(_ statistics: Statistics, _ call: Call) -> String? {
+    guard address == nil, call.isPromotable, statistics.hasPlugin("ha") else { return nil }
+    return "address: set it: with the ha plugin a standby is kept silent on that address only"
+  }
+
+  /// Gives the segment up and waits until none of our SAs is active: then nothing is said to a client any more.
+  private func handOver(_ call: Call, undoing inverse: SegmentOrder? = nil) throws(OCFError) -> Farewell {
+    var counts = (active: 0, passive: 0)
+    let isPassive = try give(.drop, undoing: inverse, within: .seconds(2), call) { within throws(VICIError) in
+      counts = try counted(within)
+      return counts.active == 0
+    }
+    guard isPassive else { throw .failed("giving up the ha segment: \(counts.active) SAs are still active") }
+    return .handedOver(counts.passive)
+  }
+
+  /// What clients are told before charon is ended. It must not keep charon from being ended: nothing is thrown.
+  ///
+  /// Of SAs that are active charon tells clients *and its peer* that they are deleted when it is asked to end. So a member with the
+  /// ha plugin gives its segment up first, whatever its record says; where that cannot be had in two seconds, charon must not
+  /// be asked: its peer has everything.
+  func leave(_ process: Process, _ call: Call) -> Farewell {
+    var hasSegment: Bool?
+    do throws(OCFError) {
+      guard !process.isStopped else { throw .failed("it is suspended (SIGSTOP)") }
+      let within = call.within(.seconds(2))
+      hasSegment = call.isPromotable ? try hasHA(within) : false
+      if hasSegment == true { return try handOver(within) }
+      // An unpromoted member holds nobody's sessions but its peer's.
+      guard !call.isPromotable || isPromoted(process, call) else { return .nobody }
+      return try ask { () throws(VICIError) in try drain(call) }
+    } catch {
+      call.log.warning("leaving \(daemon(call).name): \(error.reason)")
+      return hasSegment ?? (call.isPromotable && hasSegmentPipe(call)) ? .withheld : .failed
+    }
+  }
+
+  private func isPromoted(_ process: Process, _ call: Call) -> Bool {
+    do throws(SystemError) { return try daemon(call).isPromoted(process, call) } catch {
+      call.log.warning("reading the role: \(error)")
+      return false
+    }
+  }
+
+  /// Whether the ha plugin's pipe is there: how a charon that does not answer is known to have the plugin.
+  private func hasSegmentPipe(_ call: Call) -> Bool {
+    do throws(SystemError) { return try call.host.files.status(haFifo.description)?.kind == .fifo } catch {
+      call.log.warning("looking at \(haFifo): \(error)")
+      return true
+    }
   }
 
   /// Has charon negotiate the SA between the two nodes at once.
@@ -213,17 +284,6 @@ extension StrongSwan: PromotableAgent {
     return IPAddress(sa.localHost) == address
   }
 
-  /// The goodbye of a stop: with all that can go wrong it must not keep the daemon from being ended.
-  func farewell(_ call: Call, isPromoted: Bool) -> Farewell {
-    do throws(OCFError) {
-      if isPromoted, try hasHA(call) { return try handOver(call) }
-      return try ask { () throws(VICIError) in try drain(call) }
-    } catch {
-      call.log.warning("saying goodbye to clients: \(error.reason)")
-      return .failed
-    }
-  }
-
   /// Tells every client goodbye and waits until it has confirmed, at most `drain_timeout` seconds.
   ///
   /// By identity and without waiting for each: charon would take SAs one after the other, each with the whole timeout.
@@ -260,18 +320,21 @@ extension StrongSwan: PromotableAgent {
 }
 
 /// What clients were told when this node stepped back, as it is logged.
-enum Farewell: CustomStringConvertible {
+enum Farewell: Equatable, CustomStringConvertible {
   /// Nobody's sessions were here but the peer's, or no charon that could be asked.
   case nobody
   case told(Int, unconfirmed: Int)
-  case handedOver(Int, kept: Int)
+  case handedOver(Int)
+  /// charon may still be the one that speaks to clients, and whatever it says now would end the sessions that its peer has.
+  case withheld
   case failed
 
   var description: String {
     switch self {
     case .nobody: "no client was to be told"
     case .told(let count, let unconfirmed): "\(count) clients were told goodbye, \(unconfirmed) did not confirm"
-    case .handedOver(let count, let kept): "\(count) SAs were handed over\(kept > 0 ? ", \(kept) were not" : "")"
+    case .handedOver(let count): "\(count) SAs were handed over"
+    case .withheld: "the ha segment could not be given up, so no client was told anything"
     case .failed: "clients could not be told"
     }
   }

@@ -66,8 +66,8 @@ struct Rekeying {
 
   private func isPromoted() throws(OCFError) -> Bool {
     try attempt("reading the role") { () throws(SystemError) in
-      guard let process = try agent.daemon.find(call) else { return false }
-      return try agent.daemon.isPromoted(process, call)
+      guard let process = try agent.daemon(call).find(call) else { return false }
+      return try agent.daemon(call).isPromoted(process, call)
     }
   }
 }

@@ -23,7 +23,8 @@ struct StrongSwan: ResourceAgent {
   ]
 
   @Parameter(
-    "Unit that starts charon", "Used where the launcher says so. While it runs, a runtime drop-in keeps systemd from restarting it.")
+    "Unit that starts charon", "Used where the launcher says so. While it runs, a runtime drop-in keeps systemd from restarting it.",
+    uniqueGroup: "unit")
   var unit = "strongswan.service"
   @Parameter(
     "Who starts charon",
@@ -37,7 +38,7 @@ struct StrongSwan: ResourceAgent {
     is told with file and line and changes nothing.
     """, reloadable: true)
   var config: AbsolutePath = "/etc/swanctl/swanctl.conf"
-  @Parameter("charon's control socket") var vici: AbsolutePath = "/run/charon.vici"
+  @Parameter("charon's control socket", uniqueGroup: "vici") var vici: AbsolutePath = "/run/charon.vici"
   @Parameter(
     "Connections that must be loaded", "Their names in swanctl.conf. Empty: none is looked for.", reloadable: true)
   var connections: [String] = []
@@ -57,10 +58,44 @@ struct StrongSwan: ResourceAgent {
   @Parameter("Control pipe of the ha plugin", "Used when charon has that plugin loaded.", reloadable: true)
   var haFifo: AbsolutePath = "/run/charon.ha"
 
-  /// charon, whoever started it: its arguments name no configuration.
-  var daemon: Daemon { Daemon(binary.description, package: "charon-systemd", unit: unit, launcher: launcher) }
+  /// charon, whoever started it: its arguments name no configuration. What another resource's record names is that one's.
+  func daemon(_ call: Call) -> Daemon {
+    Daemon(binary.description, package: "charon-systemd", unit: unit, launcher: launcher) { owner(of: $0, call) == nil }
+  }
+
+  /// The other strongswan resource whose charon that is; nil when it is nobody else's, or that cannot be told.
+  private func owner(of process: Process, _ call: Call) -> String? {
+    let own = DaemonRole.path(for: call.request)
+    let prefix = "vpnha-\(call.request.type)-", suffix = ".role"
+    func names(_ path: String) throws(SystemError) -> Bool {
+      let words = String(decoding: try call.host.files.read(path, limit: 256) ?? [], as: UTF8.self).split(whereSeparator: \.isWhitespace)
+      return words.count == 3 && Int32(words[1]) == process.pid && UInt64(words[2]) == process.startTime
+    }
+    do throws(SystemError) {
+      if try names(own) { return nil }
+      for name in try call.host.files.entries(of: DaemonRole.directory) ?? [] where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
+        let path = "\(DaemonRole.directory)/\(name)"
+        if path != own, try names(path) { return String(name.dropFirst(prefix.count).dropLast(suffix.count)) }
+      }
+    } catch { call.log.warning("looking for whose \(binary) that is: \(error)") }
+    return nil
+  }
+
+  /// A charon that another resource of this node keeps: there is one to a node.
+  private func foreign(_ call: Call) throws(OCFError) -> (process: Process, owner: String)? {
+    let running = try attempt("looking for \(binary)") { () throws(SystemError) in try call.host.processes.running(binary.description) }
+    return running.lazy.compactMap { process in owner(of: process, call).map { (process, $0) } }.first
+  }
 
   // MARK: What is there
+
+  @Parameter(
+    "Seconds that a monitor waits for events",
+    """
+    The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when charon ends or an address changes. With an interval \
+    of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
+    """, reloadable: true)
+  var watch: WatchTime = 0
 
   func checkParameters() throws(OCFError) {
     guard unit.hasSuffix(".service"), !unit.contains("/") else {
@@ -69,17 +104,17 @@ struct StrongSwan: ResourceAgent {
   }
 
   func checkNode(_ call: Call) throws(OCFError) {
-    try daemon.checkInstalled(call)
+    try daemon(call).checkInstalled(call)
     guard call.host.files.isExecutable(Swanctl.binary) else { throw .missing(Swanctl.binary, package: "strongswan-swanctl") }
     try checkSettings(call)
   }
 
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
-    guard let process = try attempt("looking for \(daemon.name)", { () throws(SystemError) in try daemon.find(call) })
-    else { return daemon.revival(call).map { .failed($0) } ?? .stopped }
-    let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
+    guard let process = try attempt("looking for \(daemon(call).name)", { () throws(SystemError) in try daemon(call).find(call) })
+    else { return daemon(call).revival(call).map { .failed($0) } ?? .stopped }
+    let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon(call).isPromoted(process, call) }
     if process.isStopped {
-      return .failed("\(daemon.name) (pid \(process.pid)) is suspended (SIGSTOP)", promoted: isPromoted)
+      return .failed("\(daemon(call).name) (pid \(process.pid)) is suspended (SIGSTOP)", promoted: isPromoted)
     }
     do throws(VICIError) {
       let charon = try connect(call, within: patience(for: call))
@@ -89,6 +124,11 @@ struct StrongSwan: ResourceAgent {
       }
       if let problem = try silence(isPromoted: isPromoted, hasHA: statistics.hasPlugin("ha"), call) {
         return .failed(problem, promoted: isPromoted)
+      }
+      if call.request.action == .demote, !isPromoted, statistics.hasPlugin("ha"), try hasTheSegment(call) { return .promoted }
+      if let problem = standsUnguarded(statistics, call) {
+        if call.request.action == .start { return .failed(problem, promoted: isPromoted) }
+        if call.request.action == .monitor { return .degraded(problem, promoted: isPromoted) }
       }
       // A start is done when the connections are there, not when the daemon answers.
       if call.depth >= .service || call.request.action == .start {
@@ -107,7 +147,7 @@ struct StrongSwan: ResourceAgent {
       }
       return isPromoted ? .promoted : .running
     } catch {
-      return .failed("\(daemon.name) (pid \(process.pid)): \(error)", promoted: isPromoted)
+      return .failed("\(daemon(call).name) (pid \(process.pid)): \(error)", promoted: isPromoted)
     }
   }
 
@@ -131,14 +171,17 @@ struct StrongSwan: ResourceAgent {
   // MARK: Start and stop
 
   func start(_ call: Call) throws(OCFError) {
-    if let process = try attempt("looking for \(daemon.name)", { () throws(SystemError) in try daemon.find(call) }) {
+    if let process = try attempt("looking for \(daemon(call).name)", { () throws(SystemError) in try daemon(call).find(call) }) {
       // It runs, and an observation was not content. One that answers only lacks its connections.
       if refusal(call) == nil {
         try load(call)
-        try attempt("recording \(daemon.name)") { () throws(SystemError) in try daemon.record(.unpromoted, of: process, call) }
+        try attempt("recording \(daemon(call).name)") { () throws(SystemError) in try daemon(call).record(.unpromoted, of: process, call) }
         return try takePlace(call)
       }
-      try end(call)
+      try end(call, atOnce: leave(process, call) == .withheld)
+    }
+    if let (process, owner) = try foreign(call) {
+      throw .failed("\(daemon(call).name) (pid \(process.pid)) is resource \(owner)'s, and there is one charon to a node")
     }
     try checkPorts(call)
     // A charon that was killed leaves its states in the kernel, and does not look for them when it starts again.
@@ -146,7 +189,7 @@ struct StrongSwan: ResourceAgent {
     if removed > 0 { call.log.info("removed \(removed) kernel states and policies that an earlier charon left") }
     var silence: VICIError?
     do throws(OCFError) {
-      try daemon.start(call) { (_) throws(OCFError) in
+      try daemon(call).start(call) { (_) throws(OCFError) in
         silence = refusal(call)
         guard silence == nil else { return false }
         reachPeer(call)
@@ -165,28 +208,26 @@ struct StrongSwan: ResourceAgent {
   }
 
   func stop(_ call: Call) throws(OCFError) {
-    let process = try attempt("looking for \(daemon.name)") { () throws(SystemError) in try daemon.find(call) }
-    var farewell = Farewell.nobody
-    if let process, !process.isStopped {
-      let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
-      // An unpromoted member holds nobody's sessions but its peer's.
-      if isPromoted || !call.isPromotable { farewell = self.farewell(call, isPromoted: isPromoted) }
-    }
-    let (ending, removed) = try end(call)
+    let process = try attempt("looking for \(daemon(call).name)") { () throws(SystemError) in try daemon(call).find(call) }
+    let farewell = process.map { leave($0, call) } ?? .nobody
+    let (ending, removed) = try end(call, atOnce: farewell == .withheld)
     guard process != nil || removed > 0 else { return }
-    call.log.info("stopped: \(farewell); \(daemon.name) \(ending.rawValue); \(removed) kernel states and policies were removed")
+    call.log.info("stopped: \(farewell); \(daemon(call).name) \(ending); \(removed) kernel states and policies were removed")
   }
 
   /// Ends the daemon and removes what it left behind, its kernel states among it: their number is returned.
+  /// - Parameter atOnce: whether it must not hear of it. charon says goodbye to clients on every other signal.
   @discardableResult
-  private func end(_ call: Call) throws(OCFError) -> (Daemon.Ending, removed: Int) {
+  private func end(_ call: Call, atOnce: Bool = false) throws(OCFError) -> (ending: String, removed: Int) {
     // With the ha plugin and its secret charon 5.9.8 never comes to its end: it has said its goodbyes and closed its
     // sockets, and waits for a lock that nobody gives back (trap_manager.c, uninstall after flush).
-    let ending = try daemon.stop(call, grace: .seconds(15)) { hasClosed(call) }
+    let ending = try daemon(call).stop(call, signal: atOnce ? .kill : .terminate, grace: .seconds(15)) { !atOnce && hasClosed(call) }
+    // What the kernel holds and what lies under /run may be that one's.
+    if try foreign(call) != nil { return (ending.rawValue, 0) }
     let removed = try removeKernelState(call)
     try keepSilent(false, call)
     tidy(call)
-    return (ending, removed)
+    return (atOnce ? "was killed at once" : ending.rawValue, removed)
   }
 
   /// Removes the files that a daemon which has gone leaves under `/run`.
@@ -195,7 +236,7 @@ struct StrongSwan: ResourceAgent {
       try removeSockets(call)
       try call.host.files.remove(ProbeRecord.path(for: call.request))
       try call.host.files.remove(Self.resyncRecord(for: call.request))
-    } catch { call.log.warning("cleaning up after \(daemon.name): \(error)") }
+    } catch { call.log.warning("cleaning up after \(daemon(call).name): \(error)") }
   }
 
   /// Whether charon has closed its control socket, which is after everything it has to tell anybody.
@@ -295,4 +336,10 @@ func explain(_ error: VICIError) -> OCFError {
 
 extension StrongSwan {
   func obituary(_ call: Call) -> String? { call.obituary(of: binary.description) }
+}
+
+extension StrongSwan: WatchingAgent {
+  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
+    (try attempt("looking for charon") { () throws(SystemError) in try daemon(call).find(call) }).map { [.process($0), .addresses] } ?? []
+  }
 }

@@ -111,6 +111,14 @@ struct VirtualIP: ResourceAgent {
     deprecated: Deprecation(note: "Make a resource for each address."))
   var uniqueCloneAddress = false
 
+  @Parameter(
+    "Seconds that a monitor waits for events",
+    """
+    The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when the address or a link changes. With an interval \
+    of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
+    """, reloadable: true)
+  var watch: WatchTime = 0
+
   func checkParameters() throws(OCFError) {
     guard !ip.isMulticast, !ip.isUnspecified else { throw .misconfigured("ip: \(ip) is no address of a host") }
     if let bits = cidrNetmask?.bits, bits > ip.bits {
@@ -256,4 +264,9 @@ func explained<Value>(_ body: () throws(SystemError) -> Value) throws(OCFError) 
     default: throw .failed("\(error)")
     }
   }
+}
+
+extension VirtualIP: WatchingAgent {
+  /// Those of this network namespace.
+  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { networkNamespace.isEmpty ? [.links, .addresses] : [] }
 }

@@ -91,8 +91,9 @@ extension XL2TPD {
   /// What clients answer from now on; nil where nobody may listen.
   private func answers(_ call: Call) -> PeerAnswers? {
     do throws(OCFError) {
-      let configuration = try readConfiguration(call)
-      guard let port = configuration.port, let address = served(configuration) else { return nil }
+      guard let process = try found(call) else { return nil }
+      let terms = terms(of: process, call)
+      guard let port = terms.port, let address = terms.address else { return nil }
       return try attempt("hearing who was told") { () throws(SystemError) in
         PeerAnswers(over: try call.host.sockets.overhear(udpTo: address, port: port))
       }
@@ -108,7 +109,10 @@ extension XL2TPD {
   ) throws(OCFError) {
     let ours = try attempt("looking for xl2tpd") { () throws(SystemError) in try daemon.all(call) }
     guard !ours.isEmpty else { return }
-    for process in ours { shutGate(of: process, call) }
+    for process in ours {
+      let terms = terms(of: process, call)
+      if let address = terms.address, let port = terms.port { shutGate(of: process, on: address, port, call) }
+    }
     var patience = Self.impatience
     // A suspended daemon takes its signal when it goes on, and could not take part in anything else.
     if let process = ours.first, !process.isStopped {

@@ -1,31 +1,20 @@
 import Daemon
 import Host
 import OCF
+import Sessions
 
-/// The pppd processes that carry our daemon's sessions.
-///
-/// A pppd is ours when our daemon is its parent, or when its command line takes one of the option files that our
-/// configuration hands out and no other living xl2tpd is its parent. A pppd of PPPoE or of a modem is neither.
+/// The pppds that carry our daemon's sessions, and their end.
 struct PPPSessions {
-  static let program = "/usr/sbin/pppd"
-
-  let daemon: Daemon
-  let optionFiles: [String]
+  let processes: SessionProcesses
 
   /// Every pppd of ours.
   func all(_ call: Call) throws(OCFError) -> [Process] {
-    let (ours, others) = try daemons(call)
-    return try pppds(call).filter { pppd in
-      ours.contains(pppd.parent) || (takesOurOptions(pppd) && !others.contains(pppd.parent))
-    }
+    try attempt("looking for pppd") { () throws(SystemError) in try processes.all(on: call.host) }
   }
 
-  /// Those whose daemon is gone: they answer nobody and hold interfaces, routes and addresses.
+  /// Those whose daemon is gone.
   func orphans(_ call: Call) throws(OCFError) -> [Process] {
-    let (ours, others) = try daemons(call)
-    return try pppds(call).filter { pppd in
-      takesOurOptions(pppd) && !ours.contains(pppd.parent) && !others.contains(pppd.parent)
-    }
+    try attempt("looking for pppd") { () throws(SystemError) in try processes.orphans(on: call.host) }
   }
 
   /// Asks `sessions` to end, waits for it, and returns those that did.
@@ -120,23 +109,5 @@ struct PPPSessions {
     try attempt("sending \(signal) to pppd") { () throws(SystemError) in
       for pppd in sessions { try call.host.processes.signal(signal, to: pppd) }
     }
-  }
-
-  /// Every pppd, without the children it forks to run its scripts.
-  private func pppds(_ call: Call) throws(OCFError) -> [Process] {
-    let all = try attempt("looking for pppd") { () throws(SystemError) in try call.host.processes.running(Self.program) }
-    let pids = Set(all.map(\.pid))
-    return all.filter { !pids.contains($0.parent) }
-  }
-
-  private func daemons(_ call: Call) throws(OCFError) -> (ours: Set<Int32>, others: Set<Int32>) {
-    let all = try attempt("looking for xl2tpd") { () throws(SystemError) in
-      try call.host.processes.running(daemon.binary)
-    }
-    return (Set(all.filter(daemon.isOurs).map(\.pid)), Set(all.filter { !daemon.isOurs($0) }.map(\.pid)))
-  }
-
-  private func takesOurOptions(_ pppd: Process) -> Bool {
-    zip(pppd.arguments, pppd.arguments.dropFirst()).contains { $0 == "file" && optionFiles.contains($1) }
   }
 }

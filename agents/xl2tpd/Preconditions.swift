@@ -2,57 +2,65 @@ import Daemon
 import Host
 import L2TP
 import OCF
+import Sessions
 
 extension XL2TPD {
   /// Programs, the kernel's PPP, the configuration and what it names. Changes nothing.
   func checkNode(_ call: Call) throws(OCFError) {
     try daemon.checkInstalled(call)
-    guard call.host.files.isExecutable(PPPSessions.program) else {
-      throw .missing(PPPSessions.program, package: "ppp")
+    guard call.host.files.isExecutable(SessionProcesses.program) else {
+      throw .missing(SessionProcesses.program, package: "ppp")
     }
-    let configuration = try readConfiguration(call)
-    guard configuration.port != nil else {
-      throw .wrongHere("config: \(config) has port \(configuration.global("port")?.value ?? ""), which is none")
-    }
-    try checkListenAddress(of: configuration)
-    guard configuration.hasServer else {
-      throw .wrongHere("config: \(config) has no [lns default], and no other lns that names a lac: nobody gets in")
-    }
+    let configuration = try usableConfiguration(call).configuration
     try checkFiles(configuration.pppOptionFiles, call)
     if !radius.isEmpty { _ = try accountingSecret(call) }
+    if call.request.action == .validateAll {
+      // No reason to start nothing.
+      if try testAccount(call) == nil, call.depth >= .client { call.log.info(Self.nobodyDialled) }
+    }
     let device = try attempt("looking for /dev/ppp") { () throws(SystemError) in try call.host.files.status("/dev/ppp") }
-    guard device != nil else { throw .notInstalled("/dev/ppp is missing: the kernel has no PPP (module ppp_generic)") }
+    guard device != nil else { throw .notInstalled("/dev/ppp is missing: modprobe ppp_generic (the kernel has no PPP)") }
   }
 
-  private func checkListenAddress(of configuration: XL2TPDConfiguration) throws(OCFError) {
+  /// The configuration, if a daemon that is started with it can serve. What stands in a file is mended in that file, so that
+  /// nothing here is a reason to bar the node until somebody cleans up.
+  func usableConfiguration(_ call: Call) throws(OCFError) -> (bytes: [UInt8], configuration: XL2TPDConfiguration) {
+    let bytes = try readFile(call)
+    let configuration = try parsed(bytes)
+    guard configuration.port != nil else {
+      let setting = configuration.global("port")
+      throw .failed("config: \(config) line \(setting?.line ?? 0): invalid port \(setting?.value ?? "")")
+    }
     guard let setting = configuration.listenAddress else {
-      guard let address else { throw .wrongHere("address: is not set, and \(config) has no listen-addr") }
-      throw .wrongHere("config: \(config) has no listen-addr, so xl2tpd would answer from another address than \(address)")
+      let wanted = address.map { "\($0)" } ?? "ADDRESS"
+      throw .failed(
+        "config: add \"listen-addr = \(wanted)\" to [global] of \(config): bound to every address, xl2tpd answers from the wrong one")
     }
     guard let listen = IPAddress(setting.value), !listen.isIPv6 else {
-      throw .wrongHere("config: \(config) line \(setting.line): listen-addr \(setting.value) is no IPv4 address")
+      throw .failed("config: \(config) line \(setting.line): listen-addr \(setting.value) is no IPv4 address")
     }
     if listen.isUnspecified {
-      throw .wrongHere("config: \(config) line \(setting.line): bound to \(listen), xl2tpd answers from another address")
+      let wanted = address.map { " \($0)" } ?? ""
+      throw .failed("config: set listen-addr\(wanted) in \(config) line \(setting.line): bound to \(listen), xl2tpd answers from the wrong address")
     }
     if let address, address != listen {
-      throw .wrongHere("address: is \(address), but \(config) line \(setting.line) has listen-addr \(listen)")
+      throw .failed("address: is \(address), but \(config) line \(setting.line) has listen-addr \(listen)")
     }
+    guard configuration.hasServer else {
+      throw .failed("config: \(config) has no [lns default], and no other lns that names a lac: nobody gets in")
+    }
+    return (bytes, configuration)
   }
 
   private func checkFiles(_ files: [String], _ call: Call) throws(OCFError) {
     for file in files {
       let status = try attempt("looking for \(file)") { () throws(SystemError) in try call.host.files.status(file) }
-      guard status != nil else { throw .wrongHere("config: \(config) has pppoptfile \(file), which is missing") }
+      guard status != nil else { throw .failed("config: \(config) has pppoptfile \(file), which is missing") }
     }
   }
 
   /// What must hold at the moment of a launch: the address can be bound, the port is free, nothing is in the daemon's way.
-  func prepare(_ call: Call) throws(OCFError) {
-    let configuration = try readConfiguration(call)
-    guard let port = configuration.port, let address = served(configuration) else {
-      throw .wrongHere("address: is not set, and \(config) has no listen-addr")
-    }
+  func prepare(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) {
     try prepareBinding(address, call)
     if let holder = try call.holder(ofUDP: port, where: { $0.address == address || $0.address.isUnspecified }) {
       guard let owner = holder.owner else {

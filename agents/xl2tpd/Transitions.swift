@@ -18,6 +18,7 @@ extension XL2TPD {
         call.log.warning("stopping with a farewell, in doubt: \(error.reason)")
       }
     }
+    defer { StartRecord.remove(call) }
     try clear(call, farewell: serves)
   }
 
@@ -27,20 +28,41 @@ extension XL2TPD {
   /// - Returns: what it had taken in before the gate was shut.
   @discardableResult
   func launch(_ call: Call) throws(OCFError) -> TunnelInventory {
-    try prepare(call)
-    let configuration = try readConfiguration(call)
+    let (bytes, configuration) = try usableConfiguration(call)
+    return try launch(daemon, bytes, configuration, call)
+  }
+
+  /// A fresh daemon in place of one that ran. Where the file has become one that no daemon starts with, it is started with what
+  /// the last one was: a standby that is behind its file is better than none.
+  private func launchAgain(_ call: Call) throws(OCFError) -> TunnelInventory {
+    let record = StartRecord.read(call)
+    do throws(OCFError) { return try launch(call) } catch {
+      guard let record else { throw error }
+      call.log.error("xl2tpd is started with the configuration that it had before: \(error.reason)")
+      var earlier = daemon
+      earlier.launcher = .direct
+      // Who the daemon is stands in front, what it reads behind: the last one counts.
+      earlier.arguments.insert(contentsOf: ["-c", StartRecord.path(call)], at: 4)
+      return try launch(earlier, record.bytes, record.configuration, call)
+    }
+  }
+
+  private func launch(
+    _ daemon: Daemon, _ bytes: [UInt8], _ configuration: XL2TPDConfiguration, _ call: Call
+  ) throws(OCFError) -> TunnelInventory {
+    guard let port = configuration.port, let address = served(configuration) else {
+      throw .failed("address: is not set, and \(config) has no listen-addr")
+    }
+    try prepare(address, port, call)
     var missing = ""
     var taken = TunnelInventory()
     do throws(OCFError) {
-      try daemon.start(call) { process throws(OCFError) in
+      let process = try daemon.start(call) { process throws(OCFError) in
         do throws(OCFError) {
-          if let port = configuration.port, let address = served(configuration) {
-            try checkBound(to: address, port, call)
-            // As soon as there is a socket: the address may be here, and clients that were just told dial again at once.
-            if call.isPromotable { shutGate(of: process, call) }
-          }
+          try checkBound(to: address, port, call)
+          // As soon as there is a socket: the address may be here, and clients that were just told dial again at once.
+          if call.isPromotable { shutGate(of: process, on: address, port, call) }
           taken = try inventory(call.within(.seconds(1)))
-          guard let port = configuration.port, let address = served(configuration) else { return true }
           if !call.isPromotable { try probe(address, port, call.within(.milliseconds(1500))) }
           return true
         } catch {
@@ -48,6 +70,7 @@ extension XL2TPD {
           return false
         }
       }
+      StartRecord.write(bytes, of: process, call)
     } catch {
       guard !missing.isEmpty, error.status == .genericError else { throw error }
       throw .failed("\(error.reason) (\(missing))")
@@ -62,18 +85,18 @@ extension XL2TPD {
 extension XL2TPD: PromotableAgent {
   func promote(_ call: Call) throws(OCFError) {
     guard let process = try found(call) else { throw .failed("promoting: xl2tpd does not run") }
-    let configuration = try readConfiguration(call)
-    guard let port = configuration.port, let address = served(configuration) else {
-      throw .wrongHere("address: is not set, and \(config) has no listen-addr")
+    let terms = terms(of: process, call)
+    guard let port = terms.port, let address = terms.address else {
+      throw .failed("promoting: set address; \(config) cannot be read, and nothing else says where xl2tpd serves")
     }
     let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
       try call.host.network.holds(address)
     }
     guard isHere else { throw .failed("promoting: \(address) is not on this node") }
     closeOldAccounts(at: address, call)
-    openGate(of: process, call)
+    openGate(of: process, on: address, port, call)
     do throws(OCFError) { try probe(address, port, call) } catch {
-      shutGate(of: process, call)
+      shutGate(of: process, on: address, port, call)
       throw error
     }
     try attempt("recording the role") { () throws(SystemError) in try daemon.record(.promoted, of: process, call) }
@@ -86,11 +109,11 @@ extension XL2TPD: PromotableAgent {
     // Outside a clone a resource that does not run may be demoted.
     if try found(call) == nil, !call.isPromotable { return }
     try clear(call, farewell: true, reserve: relaunch(call))
-    let taken = try launch(call)
+    let taken = try launchAgain(call)
     guard call.isPromotable, !taken.tunnels.isEmpty else { return }
     // Somebody came in between the daemon's first moment and the shutting of the gate.
     try clear(call, farewell: true, reserve: relaunch(call))
-    try launch(call)
+    _ = try launchAgain(call)
   }
 
   /// What is kept of the time for a fresh daemon. It is ready in a fraction of a second where a hundred pppds that are killed do

@@ -2,6 +2,7 @@ import Daemon
 import Host
 import L2TP
 import OCF
+import Sessions
 
 /// xl2tpd, the server of L2TP tunnels and their PPP sessions.
 ///
@@ -57,10 +58,23 @@ struct XL2TPD: ResourceAgent {
   var nonlocalBind = true
 
   @Parameter(
-    "User of the test account", "Check level 20 dials in as this user. It wants a fixed address and no accounting.",
+    "User of the test account",
+    """
+    A monitor with check level 20 dials in as this user. The account wants a fixed address and no accounting. Where the server \
+    does not answer, or gives no session though it took the account, the monitor fails. A refused account, tunnel secrets, access \
+    lists, EAP and a silent RADIUS server say nothing about other clients and are reported as a risk. To add such a monitor: pcs \
+    resource op add xl2tpd monitor interval=5min role=Promoted timeout=40s OCF_CHECK_LEVEL=20
+    """,
     reloadable: true)
   var testUser: String? = nil
-  @Parameter("Password of the test account", reloadable: true) var testPassword: Secret? = nil
+  @Parameter(
+    "Password of the test account", "Everybody who may read the cluster's configuration sees it: test_password_file keeps it secret.",
+    reloadable: true)
+  var testPassword: Secret? = nil
+  @Parameter(
+    "File with the password of the test account",
+    "Its first line is the password; only root may read it (mode 0600). Counts more than test_password.", reloadable: true)
+  var testPasswordFile: AbsolutePath? = nil
 
   @Parameter(
     "RADIUS accounting servers",
@@ -79,10 +93,20 @@ struct XL2TPD: ResourceAgent {
     "Name of the gateway in accounting", "As nas_identifier says in the file that pppd's radius plugin reads.", reloadable: true)
   var radiusNasIdentifier: String? = nil
 
+  @Parameter(
+    "Seconds that a monitor waits for events",
+    """
+    The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when xl2tpd ends or an address changes. With an interval \
+    of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
+    """, reloadable: true)
+  var watch: WatchTime = 0
+
   func checkParameters() throws(OCFError) {
     if !radius.isEmpty, radiusSecretFile == nil { throw .misconfigured("radius_secret_file: is required with radius") }
     if let address, address.isIPv6 { throw .misconfigured("address: xl2tpd knows only IPv4, got \(address)") }
-    if testUser != nil, testPassword == nil { throw .misconfigured("test_password: is required with test_user") }
+    if testUser != nil, testPassword == nil, testPasswordFile == nil {
+      throw .misconfigured("test_password_file: it or test_password is required with test_user")
+    }
   }
 
   // MARK: - Observing
@@ -104,12 +128,13 @@ struct XL2TPD: ResourceAgent {
   /// How a process that is ours is doing; throws what is wrong with it.
   private func health(of process: Process, isPromoted: Bool, _ call: Call) throws(OCFError) -> ResourceState {
     try checkLoop(of: process, call)
-    let configuration = try readConfiguration(call)
-    guard let port = configuration.port, let address = served(configuration) else { return isPromoted ? .promoted : .running }
-    let listener = try ownSocket(of: process, on: address, port, call)
-    let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
-      try call.host.network.holds(address)
+    let terms = terms(of: process, call)
+    guard let address = terms.address, let port = terms.port else {
+      if isPromoted, let address = terms.address, try !isHere(address, call) { throw .failed("promoted, and \(address) is not on this node") }
+      return .degraded("set address: \(config) cannot be read, and nothing else says where xl2tpd serves", promoted: isPromoted)
     }
+    let listener = try ownSocket(of: process, on: address, port, call)
+    let isHere = try isHere(address, call)
     if isPromoted, !isHere { throw .failed("promoted, and \(address) is not on this node") }
     let isShut = try isShut(process, listener, call)
     if isShut == true, isPromoted || !call.isPromotable {
@@ -119,11 +144,12 @@ struct XL2TPD: ResourceAgent {
     guard call.depth >= .service else { return state }
     try checkBound(to: address, port, call)
     if isHere, isShut == false, !isPromoted, call.isPromotable {
-      return .degraded("unpromoted, and it takes tunnels on \(address): who started it?")
+      return .degraded("unpromoted but accepting tunnels on \(address); something outside the cluster started it")
     }
+    var inability: String?
     if isHere, isPromoted || !call.isPromotable {
       try probe(address, port, call.within(.seconds(5)))
-      if call.depth >= .client { try dialIn(address, port, call.within(.seconds(15))) }
+      if call.depth >= .client { inability = try dialIn(address, port, call.within(.seconds(15))) }
     }
     let orphans = try sessions(call).orphans(call)
     if !orphans.isEmpty {
@@ -131,13 +157,20 @@ struct XL2TPD: ResourceAgent {
     }
     let inventory = try inventory(call.within(Self.patience))
     // xl2tpd 1.3.18 aborts at 1024: two descriptors a tunnel in kernel mode, one a call in userspace mode.
-    let descriptors = configuration.forcesUserspace ? inventory.calls : 2 * inventory.tunnels.count
+    let descriptors = terms.configuration?.forcesUserspace == true ? inventory.calls : 2 * inventory.tunnels.count
     if descriptors > 900 {
       return .degraded(
         "\(inventory.tunnels.count) tunnels with \(inventory.calls) calls: xl2tpd aborts at 1024 descriptors", promoted: isPromoted)
     }
-    if let overlap = sharedPool(configuration, call) { return .degraded(overlap, promoted: isPromoted) }
+    if let overlap = terms.configuration.flatMap({ sharedPool($0, call) }) { return .degraded(overlap, promoted: isPromoted) }
+    // Of what a start would refuse nothing matters to a daemon that runs. The next one would not.
+    do throws(OCFError) { try checkNode(call) } catch { return .degraded(error.reason, promoted: isPromoted) }
+    if let inability { return .degraded(inability, promoted: isPromoted) }
     return state
+  }
+
+  private func isHere(_ address: IPAddress, _ call: Call) throws(OCFError) -> Bool {
+    try attempt("looking for \(address)") { () throws(SystemError) in try call.host.network.holds(address) }
   }
 
   /// That the daemon's loop turns. A monitor of one that is suspended waits for it all the same: a tracer or a debugger stops a
@@ -238,9 +271,17 @@ struct XL2TPD: ResourceAgent {
 
 extension XL2TPD {
   /// Dials in with the test account, as far as an address and an echo; nothing happens without an account.
-  private func dialIn(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) {
-    guard let testUser, let testPassword else { return }
-    let credentials = testPassword.reveal { Credentials(user: testUser, password: $0) }
+  ///
+  /// - Returns: why the test could not be made. Throws what other clients would meet.
+  private func dialIn(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) -> String? {
+    let credentials: Credentials
+    do throws(OCFError) {
+      guard let account = try testAccount(call) else {
+        call.log.info(Self.nobodyDialled)
+        return nil
+      }
+      credentials = account
+    } catch { return error.reason }
     let socket = try attempt("dialling in") { () throws(SystemError) in
       try call.host.sockets.connect(toUDP: address, port: port, from: address)
     }
@@ -248,9 +289,24 @@ extension XL2TPD {
     do throws(SessionProbe.Failure) {
       let session = try SessionProbe(credentials).run(over: socket, clock: call.host.clock, before: call.deadline)
       call.log.debug("dialled in by \(session.authentication), given \(session.address)")
+      return nil
     } catch {
-      throw .failed("dialling in as test_user, \(error)")
+      let reason = "dialling in as test_user, \(error); see journalctl -t pppd -t xl2tpd"
+      guard error.isInability else { throw .failed(reason) }
+      return reason
     }
+  }
+
+  static let nobodyDialled = "check level 20 dialled nobody: test_user is not set"
+
+  /// Nil when there is none.
+  func testAccount(_ call: Call) throws(OCFError) -> Credentials? {
+    guard let testUser else { return nil }
+    if let path = testPasswordFile?.description {
+      let line = try attempt("test_password_file") { () throws(SystemError) in try call.host.files.secretLine(of: path) }
+      return Credentials(user: testUser, password: String(decoding: line, as: UTF8.self))
+    }
+    return testPassword?.reveal { Credentials(user: testUser, password: $0) }
   }
 }
 
@@ -271,23 +327,17 @@ extension XL2TPD {
 
   /// Whether its arguments name our configuration, or name none and ours is the one it takes then.
   func isOurs(_ process: Process) -> Bool {
-    guard let option = process.arguments.lastIndex(of: "-c"), option + 1 < process.arguments.count else {
-      return config.description == "/etc/xl2tpd/xl2tpd.conf"
-    }
-    return process.arguments[option + 1] == config.description
+    let named = zip(process.arguments, process.arguments.dropFirst()).filter { $0.0 == "-c" }.map(\.1)
+    return named.isEmpty ? config.description == "/etc/xl2tpd/xl2tpd.conf" : named.contains(config.description)
   }
 
   func found(_ call: Call) throws(OCFError) -> Process? {
     try attempt("looking for xl2tpd") { () throws(SystemError) in try daemon.find(call) }
   }
 
-  /// The sessions' pppds. Without a readable configuration only the daemon's children are known to be ours.
+  /// The sessions' pppds.
   func sessions(_ call: Call) throws(OCFError) -> PPPSessions {
-    var files: [String] = []
-    do throws(OCFError) { files = try readConfiguration(call).pppOptionFiles } catch {
-      call.log.debug("looking for pppd without its option files: \(error.reason)")
-    }
-    return PPPSessions(daemon: daemon, optionFiles: files)
+    PPPSessions(processes: SessionProcesses(of: binary.description, marks: marks(call), isOurs: isOurs))
   }
 
   /// The address clients reach; nil when nothing says it.
@@ -295,12 +345,26 @@ extension XL2TPD {
     address ?? configuration.listenAddress.flatMap { IPAddress($0.value) }
   }
 
-  func readConfiguration(_ call: Call) throws(OCFError) -> XL2TPDConfiguration {
+  static let longestFile = 1 << 20
+
+  func readFile(_ call: Call) throws(OCFError) -> [UInt8] {
     let bytes = try attempt("config") { () throws(SystemError) in
-      try call.host.files.read(config.description, limit: 1 << 20)
+      try call.host.files.read(config.description, limit: Self.longestFile)
     }
-    guard let bytes else { throw .notInstalled("config: \(config) is missing") }
-    do { return try XL2TPDConfiguration(bytes) } catch { throw .wrongHere("config: \(config) \(error)") }
+    guard let bytes else { throw .failed("config: \(config) is missing") }
+    return bytes
+  }
+
+  func parsed(_ bytes: [UInt8]) throws(OCFError) -> XL2TPDConfiguration {
+    do { return try XL2TPDConfiguration(bytes) } catch { throw .failed("config: \(config) \(error)") }
+  }
+
+  func readConfiguration(_ call: Call) throws(OCFError) -> XL2TPDConfiguration { try parsed(try readFile(call)) }
+}
+
+extension XL2TPD: WatchingAgent {
+  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
+    try found(call).map { [.process($0), .addresses] } ?? []
   }
 }
 

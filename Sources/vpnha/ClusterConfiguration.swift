@@ -1,0 +1,206 @@
+import Host
+import OCFMetadata
+
+/// What Pacemaker was told to do: the CIB's configuration, and each node's history in it.
+struct ClusterConfiguration {
+  var cib: XMLElement
+
+  /// - Throws: `EBADMSG` when it is no CIB.
+  init(_ xml: [UInt8]) throws(SystemError) {
+    guard let root = try XMLDocument(xml)?.root, root.name == "cib" else {
+      throw SystemError("reading the cluster's configuration", .badMessage, detail: "it is not a CIB")
+    }
+    cib = root
+    configuration = root.first("configuration") ?? root
+    let templates = configuration.first("resources")?.children(named: "template") ?? []
+    func read(_ element: XMLElement, around: [XMLElement]) -> [Primitive] {
+      element.children.flatMap { child -> [Primitive] in
+        switch child.name {
+        case "group", "clone", "master": return read(child, around: [child] + around)
+        case "primitive":
+          let template = child["template"].flatMap { name in templates.first { $0["id"] == name } }
+          return [Primitive(element: child, template: template, around: around)]
+        default: return []
+        }
+      }
+    }
+    primitives = configuration.first("resources").map { read($0, around: []) } ?? []
+  }
+
+  var configuration: XMLElement
+  var primitives: [Primitive]
+
+  struct Primitive {
+    var element: XMLElement
+    var template: XMLElement?
+    /// What it is in, innermost first.
+    var around: [XMLElement]
+
+    var id: String { element["id"] ?? "" }
+    /// `ocf:vpnha:vip`
+    var agent: String {
+      let source = element["type"] == nil ? template ?? element : element
+      return [source["class"], source["provider"], source["type"]].compactMap { $0 }.joined(separator: ":")
+    }
+    /// Our agent's name; nil when it is somebody else's.
+    var own: String? { agent.hasPrefix("ocf:vpnha:") ? String(agent.dropFirst(10)) : nil }
+    var isFence: Bool { agent.hasPrefix("stonith:") }
+
+    /// The outermost thing it belongs to, which constraints and pcs name.
+    var top: String { around.last?["id"] ?? id }
+    var clone: XMLElement? { around.first { $0.name == "clone" || $0.name == "master" } }
+    var isPromotable: Bool { clone.map { $0.name == "master" || isTrue(value("promotable", in: [$0], "meta_attributes")) } ?? false }
+    /// Every name under which a constraint may mean it.
+    var names: [String] { [id] + around.compactMap { $0["id"] } }
+
+    func parameter(_ name: String) -> String? {
+      value(name, in: [element, template].compactMap { $0 }, "instance_attributes")
+    }
+    /// The nearest setting: its own, its group's, its clone's.
+    func ownMeta(_ name: String) -> String? { value(name, in: [element, template].compactMap { $0 } + around, "meta_attributes") }
+
+    var monitors: [Monitor] {
+      [element, template].compactMap { $0?.first("operations") }.flatMap { $0.children(named: "op") }
+        .filter { $0["name"] == "monitor" && !isFalse($0["enabled"]) }.map(Monitor.init)
+    }
+  }
+
+  struct Monitor {
+    var element: XMLElement
+    /// Seconds; 0 is a probe.
+    var interval: Int { element["interval"].flatMap(seconds) ?? 0 }
+    /// Promoted, Unpromoted, Started, …; nil when there is none.
+    var role: String? {
+      switch element["role"] {
+      case "Master": "Promoted"
+      case "Slave": "Unpromoted"
+      case let other: other
+      }
+    }
+    var level: Int { Int(value("OCF_CHECK_LEVEL", in: [element], "instance_attributes") ?? element["OCF_CHECK_LEVEL"] ?? "") ?? 0 }
+  }
+
+  // MARK: Settings
+
+  func property(_ name: String) -> String? {
+    value(name, in: configuration.first("crm_config").map { [$0] } ?? [], "cluster_property_set")
+  }
+  /// What applies to a resource, with the defaults for all.
+  func meta(_ name: String, of primitive: Primitive) -> String? {
+    primitive.ownMeta(name) ?? configuration.first("rsc_defaults").flatMap { value(name, in: [$0], "meta_attributes") }
+  }
+  var isFencingEnabled: Bool { !isFalse(property("stonith-enabled")) }
+  var isInMaintenance: Bool { isTrue(property("maintenance-mode")) }
+  var nodes: [String] { configuration.first("nodes")?.children(named: "node").compactMap { $0["uname"] } ?? [] }
+
+  // MARK: Resources
+
+  func own(_ agent: String) -> [Primitive] { primitives.filter { $0.own == agent } }
+
+  /// What has to be in one place for the VPN to be served: the address, and the daemons that go with it.
+  var service: [Primitive] {
+    let members = primitives.filter { ["vip", "strongswan", "xl2tpd"].contains($0.own) }
+    // Several addresses: the one that stands beside most daemons.
+    let tops = own("vip").map(\.top)
+    guard let top = tops.max(by: { a, b in members.count { $0.top == a } < members.count { $0.top == b } }) else { return members }
+    let together = members.filter { $0.top == top }
+    return together.contains { $0.own != "vip" } ? together : members
+  }
+
+  /// Fence devices that end `node`, as far as the configuration says.
+  func fences(_ node: String) -> [Primitive] {
+    primitives.filter { device in
+      guard device.isFence else { return false }
+      let list = device.parameter("pcmk_host_list")
+      let map = device.parameter("pcmk_host_map")
+      // Without either the device itself is asked.
+      guard list != nil || map != nil else { return true }
+      let separators: (Character) -> Bool = { $0 == " " || $0 == "," || $0 == ";" }
+      return (list ?? "").split(whereSeparator: separators).contains { $0 == node }
+        || (map ?? "").split(whereSeparator: separators).contains { $0.split(separator: ":").first.map { $0 == node } ?? false }
+    }
+  }
+
+  func constraints(_ kind: String) -> [XMLElement] { configuration.first("constraints")?.children(named: kind) ?? [] }
+
+  // MARK: History
+
+  private func state(of node: String) -> XMLElement? {
+    cib.first("status")?.children(named: "node_state").first { $0["uname"] == node }
+  }
+
+  /// The attributes that agents and the cluster keep for a node until it restarts.
+  func attributes(of node: String) -> [String: String] {
+    let pairs = state(of: node)?.first("transient_attributes")?.children(named: "instance_attributes").flatMap { $0.children(named: "nvpair") } ?? []
+    return Dictionary(pairs.map { ($0["name"] ?? "", $0["value"] ?? "") }) { first, _ in first }
+  }
+
+  struct Failures: Equatable {
+    var count: Int
+    var last: Timestamp?
+  }
+  /// What counts against a resource on a node.
+  func failures(of resource: String, on node: String) -> Failures {
+    var result = Failures(count: 0, last: nil)
+    for (name, value) in attributes(of: node) {
+      if isAbout(name, "fail-count-", resource) {
+        let count = value == "INFINITY" ? 1_000_000 : Int(value) ?? 0
+        result.count = min(1_000_000, result.count + count)
+      } else if isAbout(name, "last-failure-", resource), let moment = Int64(value) {
+        result.last = Timestamp(seconds: max(moment, result.last?.seconds ?? 0))
+      }
+    }
+    return result
+  }
+
+  private func isAbout(_ name: String, _ prefix: String, _ resource: String) -> Bool {
+    guard name.hasPrefix(prefix) else { return false }
+    return withoutInstance(String(name.dropFirst(prefix.count).prefix { $0 != "#" })) == resource
+  }
+
+  struct Operation {
+    var node: String
+    var resource: String
+    var task: String
+    var interval: Int
+    var status: Int
+    var since: Timestamp?
+    var reason: String
+    var isFailure: Bool
+  }
+  /// What was done with a resource on a node and is still remembered.
+  func operations(on node: String) -> [Operation] {
+    let resources = state(of: node)?.first("lrm")?.first("lrm_resources")?.children(named: "lrm_resource") ?? []
+    return resources.flatMap { resource -> [Operation] in
+      let id = withoutInstance(resource["id"] ?? "")
+      return resource.children(named: "lrm_rsc_op").map { op in
+        Operation(
+          node: node, resource: id, task: op["operation"] ?? "", interval: Int(op["interval"] ?? "") ?? 0, status: Int(op["rc-code"] ?? "") ?? -1,
+          since: op["last-rc-change"].flatMap { Int64($0) }.map { Timestamp(seconds: $0) }, reason: op["exit-reason"] ?? "",
+          isFailure: (op["id"] ?? "").hasSuffix("_last_failure_0"))
+      }
+    }
+  }
+}
+
+/// The first setting of that name in the sets of the first element that has one.
+private func value(_ name: String, in elements: [XMLElement], _ sets: String) -> String? {
+  for element in elements {
+    for set in element.children(named: sets) {
+      if let pair = set.children(named: "nvpair").first(where: { $0["name"] == name }) { return pair["value"] ?? "" }
+    }
+  }
+  return nil
+}
+
+/// As Pacemaker reads a boolean (`crm_str_to_boolean`).
+func isTrue(_ text: String?) -> Bool { ["true", "on", "yes", "y", "1"].contains(text?.lowercased() ?? "") }
+func isFalse(_ text: String?) -> Bool { ["false", "off", "no", "n", "0"].contains(text?.lowercased() ?? "") }
+/// A score of Pacemaker's; nil for anything else.
+func score(_ text: String?) -> Int? {
+  switch text?.uppercased() {
+  case "INFINITY", "+INFINITY": 1_000_000
+  case "-INFINITY": -1_000_000
+  case let other: other.flatMap { Int($0) }.map { min(1_000_000, max(-1_000_000, $0)) }
+  }
+}

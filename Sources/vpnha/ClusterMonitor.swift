@@ -1,0 +1,86 @@
+import Host
+import OCFMetadata
+
+/// Where everything is at one moment: what `crm_mon --output-as=xml` prints, or the last part of what `crm_simulate` does.
+struct ClusterMonitor: Equatable {
+  struct Node: Equatable {
+    var name: String
+    var isOnline = false
+    var isStandby = false
+    var isInMaintenance = false
+    var isPending = false
+    var isUnclean = false
+    var isShuttingDown = false
+  }
+
+  struct Instance: Equatable {
+    var id: String
+    var node: String?
+    var role: ClusterResource.Role
+    var isFailed: Bool
+    var isBlocked: Bool
+    var isManaged: Bool
+  }
+
+  var nodes: [Node]
+  var instances: [Instance]
+  /// Bans in force: constraint, resource, node.
+  var bans: [Ban]
+  var hasQuorum: Bool
+  var dc: String?
+
+  struct Ban: Equatable {
+    var id: String
+    var resource: String
+    var node: String
+    var isPromotedOnly: Bool
+  }
+
+  /// - Parameter section: the element with the nodes and the resources; nil: the outermost one.
+  /// - Throws: `EBADMSG` when it is not what those programs print.
+  init(_ xml: [UInt8], section: String? = nil) throws(SystemError) {
+    let root = try XMLDocument(xml)?.root
+    let found = section.map { name in root?.all(named: name).first } ?? root
+    guard let element = found, let nodes = element.first("nodes"), let resources = element.first("resources") else {
+      throw SystemError("reading the cluster's state", .badMessage, detail: "it is not what crm_mon prints")
+    }
+    self.nodes = nodes.children(named: "node").filter { $0["type"] != "remote" || $0["online"] == "true" }.map { node in
+      Node(
+        name: node["name"] ?? "", isOnline: node["online"] == "true", isStandby: node["standby"] == "true",
+        isInMaintenance: node["maintenance"] == "true", isPending: node["pending"] == "true", isUnclean: node["unclean"] == "true",
+        isShuttingDown: node["shutdown"] == "true")
+    }
+    instances = resources.all(named: "resource").flatMap { resource -> [Instance] in
+      func instance(on node: String?) -> Instance {
+        Instance(
+          id: withoutInstance(resource["id"] ?? ""), node: node,
+          role: node == nil ? .stopped : ClusterResource.Role(pacemaker: resource["role"] ?? ""), isFailed: resource["failed"] == "true",
+          isBlocked: resource["blocked"] == "true", isManaged: resource["managed"] != "false")
+      }
+      let places = resource.children(named: "node").compactMap { $0["name"] }
+      return places.isEmpty ? [instance(on: nil)] : places.map(instance)
+    }
+    bans = element.first("bans")?.children(named: "ban").map { ban in
+      Ban(
+        id: ban["id"] ?? "", resource: ban["resource"] ?? "", node: ban["node"] ?? "",
+        isPromotedOnly: ban["promoted-only"] == "true" || ban["master_only"] == "true")
+    } ?? []
+    let dc = root?.first("summary")?.first("current_dc")
+    hasQuorum = dc?["with_quorum"] != "false"
+    self.dc = dc?["name"]
+  }
+
+  func node(_ name: String) -> Node? { nodes.first { $0.name == name } }
+  func instance(_ resource: String, on node: String) -> Instance? { instances.first { $0.id == resource && $0.node == node } }
+  func role(_ resource: String, on node: String) -> ClusterResource.Role { instance(resource, on: node)?.role ?? .stopped }
+
+  /// The node on which all of `members` do what serving takes; nil when there is none.
+  func serving(_ members: [ClusterConfiguration.Primitive]) -> String? {
+    guard !members.isEmpty else { return nil }
+    return nodes.map(\.name).first { node in members.allSatisfy { role($0.id, on: node) == $0.servingRole } }
+  }
+}
+
+extension ClusterConfiguration.Primitive {
+  var servingRole: ClusterResource.Role { isPromotable ? .promoted : .started }
+}

@@ -1,0 +1,430 @@
+import Host
+
+/// Who serves, and whether another node would, judged from what Pacemaker says.
+struct ClusterStatus {
+  struct Node: Equatable {
+    var name: String
+    /// serves, standby, stopped, offline.
+    var role: String
+    var path: String?
+    /// The sum of what the members told; nil: nothing.
+    var score: Int?
+    var risks: [Finding]
+    var barredUntil: Timestamp?
+  }
+
+  /// What happened, and is over or counts no more than its fail count says.
+  struct Past: Equatable {
+    var node: String
+    var resource: String
+    var task: String
+    var reason: String
+    var since: Timestamp?
+  }
+
+  var serving: String?
+  var since: Timestamp?
+  /// Nil: it could not be found out.
+  var wouldSucceed: Bool?
+  /// The node that Pacemaker would choose.
+  var successor: String?
+  /// What stands in the way of a failover, or may.
+  var reasons: [Finding] = []
+  /// What is wrong with the service itself.
+  var complaints: [Finding] = []
+  var nodes: [Node] = []
+  var past: [Past] = []
+
+  var findings: [Finding] {
+    // The same in two places: the worse one.
+    Finding.ordered(complaints + reasons + nodes.flatMap(\.risks)).reduce(into: []) { all, one in
+      if !all.contains(where: { $0.id == one.id && $0.summary == one.summary }) { all.append(one) }
+    }
+  }
+
+  var verdict: Verdict {
+    // That nobody could take over is no outage yet.
+    guard serving != nil, !complaints.contains(where: { $0.severity == .bad }) else { return .bad }
+    return wouldSucceed == true ? Verdict(findings.filter { $0.severity != .bad }) : .risk
+  }
+
+  /// - Parameters:
+  ///   - simulated: the state after the loss of the serving node, as Pacemaker's own scheduler sees it; nil: not known.
+  ///   - votes: corosync.conf of this node; nil: it cannot be read.
+  init(
+    _ configuration: ClusterConfiguration, _ now: ClusterMonitor, losingServing simulated: ClusterMonitor?, votes: CorosyncConfiguration?,
+    at time: Timestamp
+  ) {
+    let members = configuration.service
+    serving = now.serving(members)
+    // Where the address is, if nothing serves as a whole.
+    let address = members.first { $0.own == "vip" }
+    let home = serving ?? address.flatMap { vip in now.nodes.map(\.name).first { now.role(vip.id, on: $0) == vip.servingRole } }
+    since = serving.flatMap { Self.servingSince(members, on: $0, configuration) }
+    successor = simulated?.serving(members)
+    let judge = Judge(configuration: configuration, now: now, members: members, home: home, time: time)
+    complaints = judge.complaints(serving: serving)
+    nodes = now.nodes.map { node in
+      let isHome = node.name == serving
+      var risks = judge.risks(of: node.name)
+      let barred = judge.barred(node.name)
+      risks += barred.map { $0.finding }
+      return Node(
+        name: node.name,
+        role: !node.isOnline ? "offline" : isHome ? "serves" : members.contains { now.role($0.id, on: node.name) != .stopped } ? "standby" : "stopped",
+        path: judge.path(of: node.name), score: judge.score(of: node.name), risks: risks, barredUntil: barred.compactMap(\.until).max { $0.seconds < $1.seconds })
+    }
+    past = now.nodes.flatMap { judge.past(of: $0.name) }
+    guard let serving else { return }
+
+    let others = now.nodes.map(\.name).filter { $0 != serving }
+    let inTheWay = judge.fencing(of: serving) + (votes?.findings ?? [])
+    // What Pacemaker's scheduler does not know of the one that it would choose.
+    let unfit = successor.map { judge.unfit($0) } ?? []
+    let explains = others.flatMap { judge.obstacles(on: $0) } + judge.maintenance
+    let blocks = (inTheWay + unfit).contains { $0.severity == .bad }
+    if simulated == nil {
+      reasons = explains + inTheWay + others.flatMap { judge.unfit($0) }
+      wouldSucceed = blocks || reasons.contains { $0.severity == .bad } ? false : nil
+      reasons.append(
+        Finding(.SIM1, .risk, "it is not known what Pacemaker would do: crm_simulate gave no answer", fix: ["crm_simulate -SL --node-fail \(serving)"]))
+    } else if successor == nil {
+      wouldSucceed = false
+      reasons = explains.map { raised($0, to: .bad) } + inTheWay
+      if others.isEmpty {
+        reasons.append(Finding(.NODE1, .bad, "there is no other node", fix: ["pcs cluster node add NODE"]))
+      } else if !reasons.contains(where: { $0.severity == .bad }) {
+        reasons.append(
+          Finding(.SIM2, .bad, "Pacemaker would start the VPN nowhere else", fix: ["crm_simulate -SL --node-fail \(serving)"], at: others.first))
+      }
+    } else {
+      wouldSucceed = !blocks
+      // What Pacemaker gets over by itself costs time.
+      reasons = explains.map { lowered($0, to: .risk) } + inTheWay + unfit
+    }
+    reasons = Finding.ordered(reasons)
+  }
+
+  private func raised(_ finding: Finding, to severity: Finding.Severity) -> Finding {
+    var finding = finding
+    finding.severity = max(severity, finding.severity)
+    return finding
+  }
+  private func lowered(_ finding: Finding, to severity: Finding.Severity) -> Finding {
+    var finding = finding
+    finding.severity = min(severity, finding.severity)
+    return finding
+  }
+
+  /// The last of its members to begin; nil when nothing of it is remembered.
+  private static func servingSince(
+    _ members: [ClusterConfiguration.Primitive], on node: String, _ configuration: ClusterConfiguration
+  ) -> Timestamp? {
+    let operations = configuration.operations(on: node)
+    return members.compactMap { member -> Timestamp? in
+      let task = member.isPromotable ? "promote" : "start"
+      let its = operations.filter { $0.resource == member.id && !$0.isFailure }
+      // A probe found it serving, when Pacemaker was started around it.
+      let began = its.first { $0.task == task && $0.status == 0 } ?? its.first { $0.task == "monitor" && $0.interval == 0 && [0, 8].contains($0.status) }
+      return began?.since
+    }.max { $0.seconds < $1.seconds }
+  }
+}
+
+/// The single questions.
+private struct Judge {
+  var configuration: ClusterConfiguration
+  var now: ClusterMonitor
+  var members: [ClusterConfiguration.Primitive]
+  /// Where the service is, or the address alone.
+  var home: String?
+  var time: Timestamp
+
+  private var ours: [ClusterConfiguration.Primitive] { configuration.primitives.filter { $0.own != nil } }
+  private func attribute(_ name: String, of node: String) -> String? {
+    configuration.attributes(of: node)[name].flatMap { $0.isEmpty ? nil : $0 }
+  }
+
+  // MARK: The service
+
+  func complaints(serving: String?) -> [Finding] {
+    var found: [Finding] = []
+    if members.isEmpty {
+      found.append(Finding(.SERV0, .bad, "no VPN is configured: there is no resource of the agents vip, strongswan and xl2tpd", fix: ["man ocf_vpnha_vip"]))
+      return found
+    }
+    if !now.hasQuorum, (configuration.property("no-quorum-policy") ?? "stop") != "ignore" {
+      found.append(Finding(.QUOR1, .bad, "this part of the cluster has no quorum", fix: ["corosync-quorumtool -s"]))
+    }
+    if let serving {
+      for member in members {
+        guard let instance = now.instance(member.id, on: serving) else { continue }
+        if instance.isFailed || instance.isBlocked {
+          let failure = lastFailure(of: member.id, on: serving)
+          found.append(
+            Finding(
+              .DOWN1, .bad, "\(member.id) \(instance.isBlocked ? "is blocked" : "has failed") on \(serving)\(failure?.reason.isEmpty == false ? ": \(failure?.reason ?? "")" : "")",
+              fix: ["pcs resource cleanup \(member.id)"], at: serving, since: failure?.since))
+        }
+      }
+    } else if let home {
+      let missing = members.filter { now.role($0.id, on: home) != $0.servingRole }
+      found.append(
+        Finding(
+          .HALF1, .bad, "the address is on \(home), and \(missing.map(\.id).joined(separator: ", ")) \(missing.count == 1 ? "does" : "do") not serve there",
+          fix: missing.prefix(3).map { "pcs resource cleanup \($0.id)" }, at: home))
+    } else {
+      found.append(
+        Finding(.SERV1, .bad, "nobody serves", fix: ["pcs resource cleanup \(members.first?.top ?? "")", "crm_mon -1rf"]))
+    }
+    // Why nobody serves is what would keep another node from it as well.
+    if serving == nil {
+      found += now.nodes.flatMap { obstacles(on: $0.name) }
+      found += fencing(of: now.nodes.first { $0.isUnclean }?.name)
+    }
+    found += now.nodes.filter { $0.isUnclean }.map { node in
+      Finding(.FENCE4, .bad, "\(node.name) is lost and not fenced yet: nothing of it can be taken over", fix: ["stonith_admin --history \(node.name)", "pcs stonith confirm \(node.name)"], at: node.name)
+    }
+    found += maintenance
+    if !configuration.isFencingEnabled {
+      found.append(
+        Finding(
+          .FENCE1, .risk, "fencing is switched off: after a split both nodes hold the address",
+          fix: ["pcs stonith create fence-NODE AGENT … pcmk_host_list=NODE", "pcs property set stonith-enabled=true"]))
+    }
+    return found + split + drift
+  }
+
+  var maintenance: [Finding] {
+    if configuration.isInMaintenance {
+      return [Finding(.MAINT1, .risk, "maintenance mode: Pacemaker watches nothing and moves nothing", fix: ["pcs property set maintenance-mode=false"])]
+    }
+    let nodes = now.nodes.filter(\.isInMaintenance).map {
+      Finding(.MAINT1, .risk, "\($0.name) is in maintenance mode: nothing is watched or moved there", fix: ["pcs node unmaintenance \($0.name)"], at: $0.name)
+    }
+    guard nodes.isEmpty else { return nodes }
+    let unmanaged = ours.filter { primitive in now.instances.contains { $0.id == primitive.id && !$0.isManaged } }
+    return unmanaged.map { Finding(.MAINT1, .risk, "\($0.id) is not managed: Pacemaker leaves it as it is", fix: ["pcs resource manage \($0.id)"], at: $0.id) }
+  }
+
+  /// conntrackd has to be promoted where the VPN is: only a promotion commits the peer's flows.
+  private var split: [Finding] {
+    guard let home else { return [] }
+    return configuration.own("conntrackd").filter(\.isPromotable).compactMap { member in
+      let place = now.nodes.map(\.name).first { now.role(member.id, on: $0) == .promoted }
+      guard place != home else { return nil }
+      let fix = place == nil ? ["pcs resource cleanup \(member.id)"] : ["pcs resource move \(member.top) \(home) --promoted", "vpnha doctor --only COLO1"]
+      return Finding(
+        .SPLT1, .risk, place.map { "\(member.id) is promoted on \($0), the VPN on \(home): a take-over commits no flows" } ?? "\(member.id) is promoted nowhere: a take-over commits no flows",
+        fix: fix, at: place)
+    }
+  }
+
+  /// Each firewall says what is in force on its node.
+  private var drift: [Finding] {
+    configuration.own("firewall").compactMap { firewall in
+      let digests = now.nodes.filter(\.isOnline).compactMap { node in attribute("\(firewall.id)-digest", of: node.name).map { (node.name, $0) } }
+      guard let first = digests.first, let other = digests.first(where: { $0.1 != first.1 }) else { return nil }
+      return Finding(
+        .DRIFT1, .risk, "\(first.0) and \(other.0) have different rules in force (\(firewall.id))", fix: ["nft list table inet vpnha", "vpnha run firewall monitor --depth 10 --resource \(firewall.id)"],
+        at: other.0)
+    }
+  }
+
+  // MARK: A node
+
+  func path(of node: String) -> String? {
+    configuration.own("probe").first.flatMap { attribute($0.parameter("name") ?? "vpnha-path", of: node) }
+  }
+
+  func score(of node: String) -> Int? {
+    let scores = members.compactMap { OCFScore.read(attribute("master-\($0.id)", of: node)) }
+    return scores.isEmpty ? nil : scores.reduce(0, +)
+  }
+
+  /// What the agents say of themselves: `SINCE REASON`.
+  private func risk(_ resource: ClusterConfiguration.Primitive, on node: String) -> (since: Timestamp?, reason: String)? {
+    guard let text = attribute("vpnha-risk-\(resource.id)", of: node) else { return nil }
+    let words = text.split(separator: " ", maxSplits: 1)
+    guard words.count == 2, let since = Timestamp(String(words[0])) else { return (nil, text) }
+    return (since, String(words[1]))
+  }
+
+  func risks(of node: String) -> [Finding] {
+    guard now.node(node)?.isOnline == true else { return [] }
+    var found = ours.compactMap { resource -> Finding? in
+      // What makes it unfit is said there.
+      guard !isUnfit(resource, on: node), let (since, reason) = risk(resource, on: node) else { return nil }
+      return Finding(.RISK1, .risk, "\(resource.id) on \(node): \(reason)", fix: look(at: resource), at: node, since: since)
+    }
+    // The services around the VPN that every node should have.
+    for resource in ours where !members.contains(where: { $0.id == resource.id }) && resource.clone != nil {
+      guard now.role(resource.id, on: node) == .stopped, isAllowed(node) else { continue }
+      let failure = lastFailure(of: resource.id, on: node)
+      found.append(
+        Finding(
+          resource.own == "firewall" ? .WALL1 : .SIDE1, .risk, "\(resource.id) does not run on \(node)\(failure.map { ": \($0.task) failed\($0.reason.isEmpty ? "" : ", \($0.reason)")" } ?? "")",
+          fix: ["pcs resource cleanup \(resource.id) node=\(node)"], at: node, since: failure?.since))
+    }
+    return found
+  }
+
+  private func look(at resource: ClusterConfiguration.Primitive) -> [String] {
+    ["vpnha run \(resource.own ?? "") monitor --depth 10 --resource \(resource.id)"]
+  }
+
+  private func isAllowed(_ node: String) -> Bool {
+    now.node(node).map { $0.isOnline && !$0.isStandby && !$0.isPending } ?? false
+  }
+
+  private func isUnfit(_ resource: ClusterConfiguration.Primitive, on node: String) -> Bool {
+    guard resource.isPromotable, now.role(resource.id, on: node) != .promoted, let score = OCFScore.read(attribute("master-\(resource.id)", of: node)) else { return false }
+    return score <= OCFScore.unfit
+  }
+
+  /// What the agents and the probe of a node say against it, of which Pacemaker's scheduler makes a smaller number only.
+  func unfit(_ node: String) -> [Finding] {
+    var found = members.filter { isUnfit($0, on: node) }.map { member -> Finding in
+      let said = risk(member, on: node)
+      return Finding(
+        .UNFIT1, .bad, "\(member.id) on \(node) could not serve\(said.map { ": \($0.reason)" } ?? "")", fix: look(at: member), at: node, since: said?.since)
+    }
+    if path(of: node) == "0" {
+      let probe = configuration.own("probe").first?.id ?? ""
+      found.append(
+        Finding(.PATH1, .bad, "\(node) has no way to the world (\(probe))", fix: ["vpnha run probe monitor --resource \(probe)", "ip route get 192.0.2.1"], at: node))
+    }
+    for member in members where member.isPromotable && OCFScore.read(attribute("master-\(member.id)", of: node)) == OCFScore.failedLately {
+      found.append(
+        Finding(
+          .LATELY1, .note, "\(member.id) failed on \(node) a short while ago", fix: [], at: node, since: lastFailure(of: member.id, on: node)?.since))
+    }
+    return found
+  }
+
+  /// What keeps Pacemaker from promoting or starting the members on a node.
+  func obstacles(on name: String) -> [Finding] {
+    guard let node = now.node(name) else { return [] }
+    if !node.isOnline { return [Finding(.NODE1, .bad, "\(name) is offline", fix: ["pcs cluster start \(name)"], at: name)] }
+    if node.isPending || node.isShuttingDown {
+      return [Finding(.NODE1, .bad, "\(name) is \(node.isPending ? "joining" : "shutting down")", fix: ["crm_mon -1"], at: name)]
+    }
+    if node.isStandby { return [Finding(.NODE2, .bad, "\(name) is in standby", fix: ["pcs node unstandby \(name)"], at: name)] }
+    let barred = barred(name).filter { one in members.contains { $0.id == one.resource } }.map(\.finding)
+    let bans = bans(on: name)
+    if !(barred + bans).isEmpty { return barred + bans }
+    return members.compactMap { member in
+      guard member.isPromotable else { return nil }
+      if let instance = now.instance(member.id, on: name), instance.role != .stopped, !instance.isFailed {
+        guard attribute("master-\(member.id)", of: name) == nil else { return nil }
+        return Finding(.SCORE1, .bad, "\(member.id) has no promotion score on \(name)", fix: ["pcs resource refresh \(member.id) node=\(name)"], at: name)
+      }
+      let failure = lastFailure(of: member.id, on: name)
+      return Finding(
+        .MEMB1, .bad, "\(member.id) does not run on \(name)\(failure.map { ": \($0.task) failed\($0.reason.isEmpty ? "" : ", \($0.reason)")" } ?? "")",
+        fix: ["pcs resource cleanup \(member.id) node=\(name)"], at: name, since: failure?.since)
+    }
+  }
+
+  private func bans(on node: String) -> [Finding] {
+    let names = Set(members.flatMap(\.names))
+    return now.bans.filter { $0.node == node && names.contains($0.resource) }.map { ban in
+      let isMove = ban.id.hasPrefix("cli-ban-") || ban.id.hasPrefix("cli-prefer-")
+      return Finding(
+        .BAN1, .bad, "the constraint \(ban.id) keeps \(ban.resource) off \(node)", fix: [isMove ? "pcs resource clear \(ban.resource)" : "pcs constraint delete \(ban.id)"], at: node)
+    }
+  }
+
+  struct Barred {
+    var resource: String
+    var finding: Finding
+    var until: Timestamp?
+  }
+
+  func barred(_ node: String) -> [Barred] {
+    ours.compactMap { resource in
+      let failures = configuration.failures(of: resource.id, on: node)
+      let threshold = OCFScore.read(configuration.meta("migration-threshold", of: resource)) ?? 1_000_000
+      guard failures.count >= (threshold > 0 ? threshold : 1_000_000) else { return nil }
+      let timeout = configuration.meta("failure-timeout", of: resource).flatMap(seconds) ?? 0
+      let until = timeout > 0 ? failures.last.map { Timestamp(seconds: $0.seconds + Int64(timeout)) } : nil
+      let reason = lastFailure(of: resource.id, on: node)?.reason ?? ""
+      let how = until.map { $0.seconds > time.seconds ? "for \(spoken($0.seconds - time.seconds)) more" : "until the cluster looks again" } ?? "until it is cleaned up"
+      return Barred(
+        resource: resource.id,
+        finding: Finding(
+          .BARRED1, .risk, "\(resource.id) failed on \(node), which is barred from it \(how)\(reason.isEmpty ? "" : ": \(reason)")",
+          fix: ["pcs resource cleanup \(resource.id) node=\(node)"], at: node, since: failures.last), until: until)
+    }
+  }
+
+  private func lastFailure(of resource: String, on node: String) -> ClusterConfiguration.Operation? {
+    configuration.operations(on: node).filter { $0.resource == resource && $0.isFailure }.max { ($0.since?.seconds ?? 0) < ($1.since?.seconds ?? 0) }
+  }
+
+  func past(of node: String) -> [ClusterStatus.Past] {
+    configuration.operations(on: node).filter { operation in
+      guard operation.isFailure, let instance = now.instance(operation.resource, on: node) else { return false }
+      return !instance.isFailed && instance.role != .stopped
+    }.map { ClusterStatus.Past(node: node, resource: $0.resource, task: $0.task, reason: $0.reason, since: $0.since) }
+  }
+
+  // MARK: Fencing and quorum
+
+  /// What keeps the loss of a node from being confirmed, without which nothing of it is taken over.
+  func fencing(of node: String?) -> [Finding] {
+    guard let node, configuration.isFencingEnabled else { return [] }
+    let devices = configuration.fences(node)
+    guard !devices.isEmpty else {
+      return [
+        Finding(
+          .FENCE2, .bad, "no fence device ends \(node): its loss would never be confirmed", fix: ["pcs stonith create fence-\(node) AGENT … pcmk_host_list=\(node)"], at: node)
+      ]
+    }
+    let working = devices.contains { device in
+      now.instances.contains { $0.id == device.id && $0.role == .started && !$0.isFailed && $0.node.map { now.node($0)?.isOnline ?? false } ?? false }
+    }
+    if working { return [] }
+    let name = devices.first?.id ?? ""
+    let failure = now.nodes.compactMap { lastFailure(of: name, on: $0.name) }.first
+    // It stopped with the last node that could run it; that node is the complaint.
+    if failure == nil, !now.nodes.contains(where: { $0.name != node && isAllowed($0.name) }) { return [] }
+    return [
+      Finding(
+        .FENCE3, .bad, "\(name), which fences \(node), does not work\(failure.map { ": \($0.reason.isEmpty ? "\($0.task) failed" : $0.reason)" } ?? "")",
+        fix: ["pcs stonith cleanup \(name)", "pcs stonith config \(name)"], at: name, since: failure?.since)
+    ]
+  }
+}
+
+/// Promotion scores, as they are kept.
+enum OCFScore {
+  static let unfit = 5
+  static let failedLately = 20
+  static func read(_ text: String?) -> Int? { score(text) }
+}
+
+/// `3 min 41 s`; roughly: `3 min`.
+func spoken(_ seconds: Int64, isRough: Bool = false) -> String {
+  func two(_ whole: String, _ rest: Int64, _ unit: String) -> String { rest == 0 || isRough ? whole : "\(whole) \(rest) \(unit)" }
+  switch max(0, seconds) {
+  case let short where short < 60: return "\(short) s"
+  case let minutes where minutes < 3600: return two("\(minutes / 60) min", minutes % 60, "s")
+  case let hours where hours < 172_800: return two("\(hours / 3600) h", hours % 3600 / 60, "min")
+  case let days: return "\(days / 86_400) days"
+  }
+}
+
+extension Timestamp {
+  /// `2026-11-24T14:03:22Z`; nil for anything else.
+  init?(_ text: String) {
+    let letters = Array(text.utf8)
+    guard letters.count == 20, letters[10] == UInt8(ascii: "T"), letters[19] == UInt8(ascii: "Z") else { return nil }
+    let parts = text.dropLast().split { "-T:".contains($0) }.compactMap { Int64($0) }
+    guard parts.count == 6, (1...12).contains(parts[1]), (1...31).contains(parts[2]) else { return nil }
+    // Days since 1970, with years that begin in March.
+    let (year, month) = parts[1] > 2 ? (parts[0], parts[1] - 3) : (parts[0] - 1, parts[1] + 9)
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + parts[2] - 1 - 719_468
+    self.init(seconds: days * 86_400 + parts[3] * 3600 + parts[4] * 60 + parts[5])
+  }
+}

@@ -1,0 +1,182 @@
+/// The name of a kind of complaint: the same in status, doctor and documents, for ever.
+enum FindingID: String, CaseIterable {
+  // Status
+  case PCMK1, SERV0, SERV1, HALF1, DOWN1, MAINT1, NODE1, NODE2, MEMB1, SCORE1, BARRED1, BAN1, UNFIT1, LATELY1, RISK1, PATH1, WALL1, SIDE1
+  case SPLT1, DRIFT1, SIM1, SIM2, QUOR1
+  // Status and doctor
+  case FENCE1, FENCE2, FENCE3, FENCE4, QUOR2
+  // Doctor: the cluster
+  case CIB1, COLO1, COLO2, COLO3, BAR1, BAR2, BAR3, MON1, MON2, MON3, RACE1, DELAY1, DELAY2, QUOR3, RING1, CLEAR1, CLONE1, CLONE2, NOTIFY1, PASS1
+  case ALERT1, MOVED1, ADDR1, PROBE1
+  // Doctor: the node
+  case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, CERT1
+  case RESTART1, UPGRADE1
+
+  /// One sentence: what it does to the service.
+  var why: String { page.why }
+  /// What to do about it, beyond the command.
+  var remedy: String { page.remedy }
+
+  private var page: (why: String, remedy: String) {
+    switch self {
+    case .PCMK1:
+      ("Only Pacemaker knows who serves; without its answer nothing can be said about the service.",
+       "Start the cluster on this node, or ask on another node. A node without Pacemaker takes nothing over.")
+    case .SERV0:
+      ("Nothing keeps a VPN alive here.", "Create the resources as the README's recipe does.")
+    case .SERV1:
+      ("No client can connect.", "Read the findings below this one: they say what keeps each node from serving. Mend those, then clean up.")
+    case .HALF1:
+      ("Clients reach the address and get no VPN from it.", "The member that does not serve failed, or something it follows is missing. crm_mon -1rf shows its last failure.")
+    case .DOWN1:
+      ("Part of the service is broken where it is served.", "Pacemaker recovers a failed member by itself. One that is blocked waits for you: mend the cause, then clean up.")
+    case .MAINT1:
+      ("Nothing that dies now is noticed, restarted or taken over.", "End it when the work is done.")
+    case .NODE1:
+      ("One node alone has nobody to take over from it.", "Bring the node back: power, network, then Pacemaker.")
+    case .NODE2:
+      ("A node in standby runs nothing, so it takes nothing over.", "End the standby when the work on it is done.")
+    case .MEMB1:
+      ("A node takes over only with every member of the group.", "The last failure says why it does not run. Mend that, then clean up.")
+    case .SCORE1:
+      ("Pacemaker promotes no member without a promotion score.", "The agent tells it at its next monitor. If the finding stays for a minute, let Pacemaker look again.")
+    case .BARRED1:
+      ("A barred node does not take the service over.", "It ends by itself when failure-timeout is over. If the cause is mended, a cleanup ends it now.")
+    case .BAN1:
+      ("A constraint of -INFINITY holds until somebody removes it.", "Names that begin with cli- were left by a move or a ban: clear them.")
+    case .UNFIT1:
+      ("The cluster would choose this node, and clients would get no service from it.", "The agent says what is missing. The next deep monitor, within about a minute, sees that it is mended.")
+    case .LATELY1:
+      ("A member that failed within the last minute is a worse candidate.", "Nothing to do. It is as good as before after a minute of health.")
+    case .RISK1:
+      ("It works now and may not for long.", "The agent says what to mend. The finding goes when the next monitor of that depth sees it mended.")
+    case .PATH1:
+      ("A node that reaches nobody serves nobody.", "Look at the node's uplink, its next hop and the targets of the probe.")
+    case .WALL1:
+      ("Without its rules a node may not serve, or serves in clear text.", "The last failure says why it does not run. Mend that, then clean up.")
+    case .SIDE1:
+      ("What it does for the VPN is missing on that node.", "The last failure says why it does not run. Mend that, then clean up.")
+    case .SPLT1:
+      ("The flows of the other node are committed in a promotion only; one that is promoted already commits nothing.",
+       "Move conntrackd to the VPN's node, and let doctor look at the colocation that should have done it.")
+    case .DRIFT1:
+      ("After a take-over other rules would hold.", "Compare the parameters, the extra file and the version of vpnha on both nodes.")
+    case .SIM1:
+      ("Without Pacemaker's scheduler the answer would be a guess.", "Install pacemaker-cli-utils, or run the command by hand and read what it says.")
+    case .SIM2:
+      ("Pacemaker's scheduler, asked about this very loss, leaves the service stopped.", "Run the command; with -s it also shows the scores. Look at constraints and at what the group depends on.")
+    case .QUOR1:
+      ("A part of the cluster without quorum stops its resources.", "Bring back enough nodes, or the quorum device.")
+    case .FENCE1:
+      ("Without fencing two nodes that lose sight of each other both serve, with the same address.", "Configure a fence device for each node, test it, then switch fencing on.")
+    case .FENCE2:
+      ("Pacemaker takes nothing over from a node until it is fenced, so with no device it waits for ever.", "Create a device that ends that node, and test it: pcs stonith fence NODE, in a maintenance window.")
+    case .FENCE3:
+      ("A device that cannot be reached now will hardly end a node later, and nothing is taken over until it has.", "Look at its address, its account and the network to it.")
+    case .FENCE4:
+      ("Nothing of a lost node is taken over until it is fenced.", "Look why the fence device does not answer. Only if you are certain that the node is off, confirm it by hand.")
+    case .QUOR2:
+      ("With two votes and no special rule a majority is two: the loss of one node stops the other.", "Add two_node: 1, or better a quorum device, to the quorum section of corosync.conf.")
+    case .CIB1:
+      ("Without the cluster's configuration only this node can be looked at.", "Run doctor on a node of the cluster, as root.")
+    case .COLO1:
+      ("Between two promoted roles a finite score counts as a millionth of itself, so 1000 is worth one point and conntrackd stays where it is.",
+       "Use INFINITY with influence=false: conntrackd follows the VPN and never drags it.")
+    case .COLO2:
+      ("With INFINITY alone a conntrackd that fails takes the VPN with it to the other node.", "Add influence=false.")
+    case .COLO3:
+      ("conntrackd is promoted anywhere, and a take-over commits the peer's flows only where it is promoted.", "Bind conntrackd's promoted role to the VPN's.")
+    case .BAR1:
+      ("One failure bars a node until somebody cleans up, and the second one leaves nobody to serve.", "Set failure-timeout to 30s.")
+    case .BAR2:
+      ("Two failures within that time, one on each node, leave nobody to serve until it is over.", "Set failure-timeout to 30s; a daemon that crashes again and again then moves at most twice a minute.")
+    case .BAR3:
+      ("A failed start keeps it off that node until somebody cleans up, long after the cause is mended.", "Set failure-timeout to 30s.")
+    case .MON1:
+      ("Pacemaker notices a failure only through a monitor, and each role of a promotable clone needs its own.", "Add the missing monitor, with an interval that no other one of the resource has.")
+    case .MON2:
+      ("Pacemaker keeps one operation for each name and interval: one of the two does not run.", "Give one of them another interval.")
+    case .MON3:
+      ("A deep look finds what a quick one cannot: missing keys, a daemon that answers nobody, a peer that is not in step.", "Add a monitor with OCF_CHECK_LEVEL=10.")
+    case .RACE1:
+      ("When the link between the nodes breaks, both fence at the same moment and may both lose.", "Give the serving node a head start: priority-fencing-delay, and a priority for the VPN.")
+    case .DELAY1:
+      ("The delay is waited for at every real death of the serving node as well.", "It is the price of the serving node winning a split. 2 or 3 s do where both sides notice within a second.")
+    case .DELAY2:
+      ("priority-fencing-delay weighs the priorities of what runs on a node; without any it does nothing.", "Give the VPN a priority.")
+    case .QUOR3:
+      ("Without a third vote a split is decided by who fences first.", "A quorum device on a third machine decides it by votes.")
+    case .RING1:
+      ("With one link between the nodes a single cable decides that a node is dead.", "Add a second link (ring1_addr).")
+    case .CLEAR1:
+      ("Nothing keeps L2TP to IPsec, so the gateway answers it in clear text as well.", "Add the firewall resource of the README. With rules of your own, check that UDP 1701 is dropped outside IPsec, and use --skip CLEAR1.")
+    case .CLONE1:
+      ("A node without its own instance has no rules, or knows nothing of its path, when it is needed.", "Make it a clone.")
+    case .CLONE2:
+      ("Without interleave an instance waits for those on other nodes, and what happens to one node stops the other.", "Set interleave=true.")
+    case .NOTIFY1:
+      ("Each notification is one more action before and after every promotion; these agents do not use it.", "Set notify=false.")
+    case .PASS1:
+      ("Whoever may read the cluster's configuration reads the password.", "Use an account that may do nothing else, and change its password when somebody leaves.")
+    case .ALERT1:
+      ("Nobody is told when the service moves.", "Add the alert agent of the README.")
+    case .MOVED1:
+      ("A constraint that a move left behind decides where the service goes after the next failure.", "Clear it.")
+    case .ADDR1:
+      ("A daemon that is bound to another address answers nobody at the one that moves.", "Give it the address of the vip resource.")
+    case .PROBE1:
+      ("The probe's verdict moves nothing unless a rule uses its attribute.", "Add the location rule of the README.")
+    case .UNIT1:
+      ("At boot the unit starts before the cluster does, and the cluster's own daemon finds its ports taken.", "Disable it, and leave the daemon to the cluster.")
+    case .UNIT2:
+      ("A daemon that the cluster did not start keeps the ports from the one that it will start.", "Stop it.")
+    case .ROTA1:
+      ("A restart empties conntrackd's tables, on both nodes in the same night.", "Take the restart out of the file.")
+    case .FORWARD1:
+      ("Clients log in and reach nothing.", "Set net.ipv4.ip_forward to 1 in /etc/sysctl.d.")
+    case .RPF1:
+      ("Strict reverse path filtering drops packets of clients whose way back is another one.", "Use 2 (loose) where paths may differ.")
+    case .PPP1:
+      ("xl2tpd cannot open a session without the kernel's PPP.", "Load ppp_generic, now and at boot.")
+    case .L2TP1:
+      ("Without the kernel's L2TP every packet passes through the daemon.", "Load l2tp_ppp, now and at boot, if sessions are many.")
+    case .XL1:
+      ("xl2tpd does not start with a file that it cannot read.", "The line is given.")
+    case .XL2:
+      ("Bound to every address, xl2tpd answers from another one than the client asked, and the client hears nothing.", "Set listen-addr to the address that moves.")
+    case .SWAN1:
+      ("charon loads nothing from a file with a mistake in it.", "The line is given.")
+    case .SWAN2:
+      ("What the cluster expects to be loaded is not in the file, so strongswan does not start here.", "Add the connection, or take it out of the parameter.")
+    case .PSK1:
+      ("Everything is green, and no client can log in.", "Add a secret for the address to the secrets section, then load it.")
+    case .LOCAL1:
+      ("The connection answers at another address than the one that moves.", "Put the address of the vip resource into local_addrs.")
+    case .MODE1:
+      ("Every user of the machine can read the keys in it.", "Let root alone read it.")
+    case .TRACK1:
+      ("conntrackd does not start with a file that it cannot read.", "The line is given.")
+    case .TRACK2:
+      ("Debian's own file counts connections and sends nothing to the peer.", "Take the example in /usr/share/doc/vpnha/examples/conntrackd.")
+    case .LOCK1:
+      ("Any local user can make the file first, and then conntrackd does not start.", "Put LockFile into a folder that is root's, such as /run.")
+    case .HA1:
+      ("charon's ha plugin sends keys to the peer, in clear text without a secret.", "Give both nodes the same long secret.")
+    case .HA2:
+      ("With monitor = yes the plugin takes segments over by itself, beside the cluster.", "Set monitor = no.")
+    case .CERT1:
+      ("No client accepts a gateway whose certificate has ended.", "Renew it, then load it on both nodes.")
+    case .RESTART1:
+      ("needrestart restarts daemons after an upgrade, behind the cluster's back.", "Install the package's /etc/needrestart/conf.d/vpnha.conf.")
+    case .UPGRADE1:
+      ("An unattended upgrade restarts daemons whenever it likes, perhaps on both nodes in the same hour.", "Let it leave these packages alone, and upgrade one node at a time, in standby.")
+    }
+  }
+
+  /// A paragraph for a reader.
+  var explanation: String {
+    var screen = Screen()
+    screen.add("\(rawValue): \(why) \(remedy)")
+    return screen.lines.joined(separator: "\n")
+  }
+}

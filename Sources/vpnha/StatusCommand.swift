@@ -1,0 +1,107 @@
+import ArgumentParser
+import Glibc
+import Host
+import LinuxHost
+
+struct StatusCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "status",
+    abstract: "Say who serves, whether the other node would take over right now, and why not.",
+    discussion: """
+      Asks Pacemaker on this node, and has its scheduler work out the loss of the serving node; nothing is changed. Exits \
+      with 0 when all is well, 1 at risk, 2 when nobody serves or the service is broken, 3 when that could not be found out.
+      """)
+
+  @Flag(help: "One JSON object.")
+  var json = false
+  @Flag(help: "One line.")
+  var brief = false
+  @Flag(help: "Again every two seconds, until it is interrupted.")
+  var watch = false
+  @Option(help: ArgumentHelp("Only what concerns this node.", valueName: "name"))
+  var node: String?
+
+  func run() throws {
+    while true {
+      let (text, verdict) = answer()
+      // The screen is cleared on a terminal only.
+      let clear = watch && isatty(1) == 1 ? "\u{1B}[H\u{1B}[2J" : ""
+      print(clear + text)
+      fflush(nil)
+      guard watch else { throw ExitCode(verdict.rawValue) }
+      sleep(2)
+    }
+  }
+
+  private func answer() -> (String, Verdict) {
+    let host = Host.silent
+    do throws(SystemError) {
+      let status = try PacemakerTools(processes: host.processes, files: host.files, clock: host.clock).status()
+      if let node, !status.nodes.contains(where: { $0.name == node }) {
+        throw SystemError("looking for \(node)", .noSuchFile, detail: "the nodes are \(status.nodes.map(\.name).joined(separator: ", "))")
+      }
+      let report = StatusReport(status: status, now: host.clock.timestamp, node: node)
+      return (json ? report.json : brief ? report.brief : report.text, status.verdict)
+    } catch {
+      let finding = Finding(.PCMK1, .bad, "the cluster cannot be asked here: \(error)", fix: ["pcs cluster start", "pcs status"])
+      let said = StatusReport.unknown(finding)
+      var screen = Screen()
+      screen.add(said.brief, indent: 9)
+      if !brief { for command in finding.fix { screen.add(verbatim: "         " + command) } }
+      return (json ? said.json : screen.text(more: ""), .unknown)
+    }
+  }
+}
+
+/// Pacemaker's tools, each with little time.
+struct PacemakerTools {
+  var processes: any Processes
+  var files: any Files
+  var clock: any Clock
+  /// `CIB_file` in place of the cluster.
+  var environment: [String: String] = [:]
+
+  private static let patience = Duration.seconds(5)
+  private static let limit = 64 << 20
+
+  func configuration() throws(SystemError) -> [UInt8] { try ask("/usr/sbin/cibadmin", ["--query"]) }
+
+  func status() throws(SystemError) -> ClusterStatus {
+    let cib = try configuration()
+    let configuration = try ClusterConfiguration(cib)
+    let monitor = try ClusterMonitor(ask("/usr/sbin/crm_mon", ["--one-shot", "--inactive", "--output-as=xml"]))
+    let serving = monitor.serving(configuration.service)
+    return ClusterStatus(
+      configuration, monitor, losingServing: serving.flatMap { simulated(loss: $0, in: cib) }, votes: votes(), at: clock.timestamp)
+  }
+
+  /// What Pacemaker's own scheduler makes of the loss of a node; nil when it gives no answer.
+  private func simulated(loss node: String, in cib: [UInt8]) -> ClusterMonitor? {
+    do throws(SystemError) {
+      let said = try ask("/usr/sbin/crm_simulate", ["--xml-pipe", "--simulate", "--node-fail", node, "--output-as=xml"], input: cib)
+      return try ClusterMonitor(said, section: "revised_cluster_status")
+    } catch {
+      return nil
+    }
+  }
+
+  private func votes() -> CorosyncConfiguration? {
+    do throws(SystemError) {
+      return try files.read(CorosyncConfiguration.path, limit: 1 << 20).map { CorosyncConfiguration(String(decoding: $0, as: UTF8.self)) }
+    } catch {
+      return nil
+    }
+  }
+
+  private func ask(_ program: String, _ arguments: [String], input: [UInt8] = []) throws(SystemError) -> [UInt8] {
+    let command = Command(program, arguments, environment: environment, input: input, outputLimit: Self.limit)
+    let result = try processes.run(command, before: clock.now + Self.patience)
+    switch result.ending {
+    case .exited(0): return result.output
+    case .timedOut: throw SystemError("asking \(program)", .timedOut)
+    case .exited, .signalled:
+      let words = String(decoding: result.error, as: UTF8.self).split(whereSeparator: \.isNewline).first
+      throw SystemError("asking \(program)", .io, detail: words.map(String.init) ?? "\(result.ending)")
+    }
+  }
+}

@@ -1,0 +1,218 @@
+import Glibc
+import Host
+import LinuxHost
+import Testing
+
+@testable import vpnha
+
+/// The recorded configuration of a healthy pair, changed in one place, judged with Pacemaker's own crm_mon and crm_simulate.
+@Suite struct StatusTests {
+  static func status(_ changes: [(String, String)], _ edit: (String) -> String = { $0 }) throws -> ClusterStatus {
+    let file = "/tmp/vpnha-status-\(getpid())-\(UInt32.random(in: 0 ... .max)).xml"
+    defer { unlink(file) }
+    try LinuxFiles().replace(file, with: Array(edit(try Pair.cib(changes)).utf8), mode: 0o644)
+    return try PacemakerTools(
+      processes: LinuxProcesses(), files: LinuxFiles(), clock: LinuxClock(), environment: ["CIB_file": file]
+    ).status()
+  }
+
+  @Test func aHealthyPairIsGood() throws {
+    let status = try Self.status([])
+    #expect(status.verdict == .good)
+    #expect(status.serving == "moon" && status.successor == "sun" && status.wouldSucceed == true)
+    #expect(status.since == Timestamp(seconds: 1_795_867_513))
+    #expect(status.findings == [] && status.past == [])
+    #expect(status.nodes.map(\.role) == ["serves", "standby"] && status.nodes.map(\.score) == [300, 300] && status.nodes.map(\.path) == ["1", "1"])
+  }
+
+  struct Case: CustomTestStringConvertible {
+    var name: String
+    var changes: [(String, String)]
+    var would: Bool
+    var verdict: Verdict = .risk
+    var id: FindingID
+    var fix: String
+    var testDescription: String { name }
+  }
+
+  static let now = Int64(time(nil))
+
+  static let cases = [
+    Case(
+      name: "the standby is in standby", changes: [(#"<node id="2" uname="sun"/>"#, #"<node id="2" uname="sun"><instance_attributes id="n2"><nvpair id="n2-s" name="standby" value="on"/></instance_attributes></node>"#)],
+      would: false, id: .NODE2, fix: "pcs node unstandby sun"),
+    Case(name: "a ban", changes: [Pair.constraint(#"<rsc_location id="cli-ban-vpn-clone-on-sun" rsc="vpn-clone" node="sun" role="Promoted" score="-INFINITY"/>"#)], would: false, id: .BAN1, fix: "pcs resource clear vpn-clone"),
+    Case(name: "a ban of a member", changes: [Pair.constraint(#"<rsc_location id="never" rsc="vpn-clone" node="sun" score="-INFINITY"/>"#)], would: false, id: .BAN1, fix: "pcs constraint delete never"),
+    Case(name: "maintenance", changes: [Pair.property("maintenance-mode", "true")], would: false, id: .MAINT1, fix: "pcs property set maintenance-mode=false"),
+    Case(name: "no path", changes: [Pair.attribute("sun", "vpnha-path", "0")], would: false, id: .PATH1, fix: "vpnha run probe monitor --resource path"),
+    Case(
+      name: "barred", changes: [Pair.attribute("sun", "fail-count-strongswan#start_0", "INFINITY"), Pair.attribute("sun", "last-failure-strongswan#start_0", "\(now - 5)")],
+      would: false, id: .BARRED1, fix: "pcs resource cleanup strongswan node=sun"),
+    Case(name: "unfit", changes: [Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key")], would: false, id: .UNFIT1, fix: "vpnha run strongswan monitor --depth 10 --resource strongswan"),
+    Case(name: "no score of one member", changes: [(#"id="status-2-master-xl2tpd" name="master-xl2tpd""#, #"id="status-2-gone" name="gone""#)], would: true, id: .SCORE1, fix: "pcs resource refresh xl2tpd node=sun"),
+    Case(name: "no fence device for the serving node", changes: [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_list" value="mars""#)], would: false, id: .FENCE2, fix: "pcs stonith create fence-moon AGENT … pcmk_host_list=moon"),
+    Case(name: "at risk only", changes: [Pair.attribute("sun", "master-xl2tpd", "50"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z the pools overlap")], would: true, id: .RISK1, fix: "vpnha run xl2tpd monitor --depth 10 --resource xl2tpd"),
+    Case(name: "other rules", changes: [Pair.attribute("sun", "firewall-digest", "0123456789abcdef")], would: true, id: .DRIFT1, fix: "nft list table inet vpnha"),
+    Case(name: "fencing off", changes: [(#"name="stonith-enabled" value="true""#, #"name="stonith-enabled" value="false""#)], would: true, id: .FENCE1, fix: "pcs property set stonith-enabled=true"),
+  ]
+
+  @Test(arguments: cases) func whatStandsInTheWay(_ one: Case) throws {
+    let status = try Self.status(one.changes)
+    #expect(status.serving == "moon")
+    #expect(status.wouldSucceed == one.would)
+    #expect(status.verdict == one.verdict)
+    let finding = status.findings.first { $0.id == one.id }
+    #expect(finding?.fix.contains(one.fix) == true, "\(status.findings)")
+    // In the way, or merely a risk.
+    #expect(status.reasons.contains { $0.severity == .bad } == !one.would, "\(status.reasons)")
+    #expect(status.findings.filter { $0.severity != .note }.map(\.id).allSatisfy { $0 == one.id }, "\(status.findings)")
+  }
+
+  /// As after the death of a node's attribute daemon.
+  @Test func withoutAnyScoreNothingIsPromoted() throws {
+    // A location rule for the promoted role would be a score as well.
+    let status = try Self.status([(#"role="Promoted" score="1000""#, #"role="Promoted" score="0""#)] + ["vip", "strongswan", "xl2tpd"].map { ("id=\"status-2-master-\($0)\" name=\"master-\($0)\"", "id=\"status-2-no-\($0)\" name=\"no-\($0)\"") })
+    #expect(status.wouldSucceed == false)
+    #expect(status.reasons.map(\.id) == [.SCORE1, .SCORE1, .SCORE1] && status.reasons.allSatisfy { $0.severity == .bad })
+  }
+
+  @Test func conntrackdElsewhereIsARisk() throws {
+    let status = try Self.status([], Pair.withConntrackdOnSun)
+    #expect(status.findings.first { $0.id == .SPLT1 }?.fix.first == "pcs resource move conntrackd-clone moon --promoted")
+    #expect(status.wouldSucceed == true && status.verdict == .risk)
+  }
+
+  @Test func aBarEndsWithFailureTimeout() throws {
+    let status = try Self.status([
+      Pair.attribute("sun", "fail-count-strongswan#start_0", "INFINITY"), Pair.attribute("sun", "last-failure-strongswan#start_0", "\(Self.now - 5)"),
+    ])
+    #expect(status.nodes.last?.barredUntil == Timestamp(seconds: Self.now + 25))
+  }
+
+  @Test func oneVoteOfTwoIsNoQuorum() throws {
+    let two = "totem {\n}\nnodelist {\n  node {\n    ring0_addr: 10.0.0.1\n  }\n  node {\n    ring0_addr: 10.0.0.2\n  }\n}\n"
+    #expect(CorosyncConfiguration(two + "quorum {\n  provider: corosync_votequorum\n}\n").findings.map(\.id) == [.QUOR2])
+    #expect(CorosyncConfiguration(two + "quorum {\n  two_node: 1\n}\n").findings == [])
+    #expect(CorosyncConfiguration(two + "quorum {\n  device {\n    model: net\n  }\n}\n").findings == [])
+  }
+
+  @Test func nobodyServing() throws {
+    // The cluster has only just been configured.
+    let status = try Self.status([]) { cib in
+      guard let start = cib.firstRange(of: "<status>"), let end = cib.firstRange(of: "</status>") else { return cib }
+      return cib[..<start.lowerBound] + "<status/>" + cib[end.upperBound...]
+    }
+    #expect(status.serving == nil && status.verdict == .bad && status.wouldSucceed == nil)
+    #expect(status.findings.first?.id == .SERV1)
+    #expect(StatusReport(status: status, now: Timestamp(seconds: 0)).brief == "BAD      nobody serves")
+  }
+
+  // MARK: What is printed
+
+  @Test func theVerdictIsTheFirstLine() throws {
+    let healthy = StatusReport(status: try Self.status([]), now: Timestamp(seconds: 1_795_867_513 + 3700))
+    #expect(healthy.brief == "GOOD     moon serves, for 1 h; sun would take over now")
+    #expect(healthy.text.split(separator: "\n").first.map(String.init) == healthy.brief)
+    #expect(
+      healthy.json
+        == #"{"verdict":"good","serving":"moon","since":"2026-11-28T12:05:13Z","failover":{"would_succeed":true,"to":"sun","reasons":[]},"nodes":{"moon":{"role":"serves","path":"up","sessions":null,"sas":null,"flows":null,"score":300,"risks":[],"barred_until":null},"sun":{"role":"standby","path":"up","sessions":null,"sas":null,"flows":null,"score":300,"risks":[],"barred_until":null}},"findings":[],"was":[]}"#)
+  }
+
+  @Test func anUnfitStandbyInWords() throws {
+    let status = try Self.status([
+      Pair.attribute("sun", "master-strongswan", "5"),
+      Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T12:05:13Z connections: l2tp has no pre-shared key for 203.0.113.50 in /etc/swanctl/swanctl.conf"),
+    ])
+    let text = StatusReport(status: status, now: Timestamp(seconds: 1_795_867_513 + 60)).text
+    #expect(text.hasPrefix("AT RISK  moon serves, for 1 min; sun would NOT take over\n"))
+    #expect(text.contains("UNFIT1   bad   strongswan on sun could not serve: connections: l2tp has no"))
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    #expect(lines.count <= 24 && lines.allSatisfy { $0.count <= 80 })
+  }
+
+  @Test func aScreenHoldsWhatFits() {
+    var screen = Screen()
+    for number in 0..<40 { screen.add("finding \(number)") }
+    let lines = screen.text(more: "vpnha status --json").split(separator: "\n")
+    #expect(lines.count == 24 && lines.last == "... 17 more lines: vpnha status --json")
+    var wrapped = Screen()
+    wrapped.add(String(repeating: "word ", count: 40).trimmed, indent: 9)
+    #expect(wrapped.lines.count == 3 && wrapped.lines.allSatisfy { $0.count <= 80 } && wrapped.lines[1].hasPrefix("         word"))
+    // A command is one word to whoever copies it.
+    var long = Screen()
+    long.add("x " + String(repeating: "y", count: 100))
+    #expect(long.lines == ["x", String(repeating: "y", count: 100)])
+  }
+
+  @Test func withoutPacemakerTheAnswerIsUnknown() throws {
+    let tools = PacemakerTools(processes: LinuxProcesses(), files: LinuxFiles(), clock: LinuxClock(), environment: ["CIB_file": "/nowhere/cib.xml"])
+    #expect(throws: SystemError.self) { try tools.status() }
+    let said = StatusReport.unknown(Finding(.PCMK1, .bad, "the cluster cannot be asked here"))
+    #expect(said.brief == "UNKNOWN  the cluster cannot be asked here")
+    #expect(said.json.hasPrefix(#"{"verdict":"unknown","serving":null,"since":null,"failover":{"would_succeed":null,"#))
+  }
+
+  @Test(arguments: [(0, "1970-01-01T00:00:00Z"), (951_782_400, "2000-02-29T00:00:00Z"), (1_795_867_513, "2026-11-28T12:05:13Z")])
+  func timestampsAreRead(_ seconds: Int64, _ text: String) {
+    #expect(Timestamp(text) == Timestamp(seconds: seconds) && Timestamp(seconds: seconds).description == text)
+    #expect(Timestamp(text + "x") == nil && Timestamp("2026-13-28T12:05:13Z") == nil)
+  }
+
+  // MARK: IDs
+
+  @Test func everyIDIsExplained() {
+    for id in FindingID.allCases {
+      #expect(id.why.hasSuffix(".") && id.remedy.hasSuffix("."), "\(id)")
+      #expect(id.explanation.hasPrefix("\(id.rawValue): "))
+    }
+  }
+}
+
+/// The recorded pair: moon serves, sun stands by.
+enum Pair {
+  static func cib(_ changes: [(String, String)]) throws -> String {
+    let path = #filePath.split(separator: "/").dropLast().joined(separator: "/")
+    var text = String(decoding: try #require(try LinuxFiles().read("/\(path)/pair-cib.xml", limit: 1 << 20)), as: UTF8.self)
+    for (old, new) in changes {
+      try #require(text.contains(old), "\(old)")
+      text = text.replacingAll(old, new)
+    }
+    return text
+  }
+
+  static func constraint(_ element: String) -> (String, String) { ("<constraints>", "<constraints>\(element)") }
+  static func property(_ name: String, _ value: String) -> (String, String) {
+    ("<cluster_property_set id=\"cib-bootstrap-options\">", "<cluster_property_set id=\"cib-bootstrap-options\"><nvpair id=\"p-\(name)\" name=\"\(name)\" value=\"\(value)\"/>")
+  }
+  /// In front of what the node has under that name; the first one counts.
+  static func attribute(_ node: String, _ name: String, _ value: String) -> (String, String) {
+    let set = "<instance_attributes id=\"status-\(node == "moon" ? 1 : 2)\">"
+    let id = "a-" + String(name.map { $0 == "#" ? "." : $0 })
+    return (set, "\(set)<nvpair id=\"\(id)\" name=\"\(name)\" value=\"\(value)\"/>")
+  }
+  /// Its history as if it had been promoted there.
+  static func withConntrackdOnSun(_ cib: String) -> String {
+    cib.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+      guard line.contains("<lrm_rsc_op"), line.contains("operation_key=\"conntrackd_") else { return String(line) }
+      let isMoon = line.contains("on_node=\"moon\"")
+      let (old, new) = isMoon ? ("promote", "start") : ("start", "promote")
+      let isMonitor = line.contains("operation=\"monitor\"")
+      let (status, now) = isMoon ? ("8", "0") : ("0", "8")
+      var text = String(line).replacingAll("conntrackd_\(old)_0", "conntrackd_\(new)_0").replacingAll("operation=\"\(old)\"", "operation=\"\(new)\"")
+      if isMonitor { text = text.replacingAll("rc-code=\"\(status)\"", "rc-code=\"\(now)\"").replacingAll("transition-magic=\"0:\(status);", "transition-magic=\"0:\(now);") }
+      return text
+    }.joined(separator: "\n")
+  }
+}
+
+extension String {
+  fileprivate func replacingAll(_ old: String, _ new: String) -> String {
+    var result = ""
+    var rest = self[...]
+    while let range = rest.firstRange(of: old) {
+      result += rest[..<range.lowerBound] + new
+      rest = rest[range.upperBound...]
+    }
+    return result + rest
+  }
+}
