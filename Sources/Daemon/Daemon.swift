@@ -76,15 +76,8 @@ extension Daemon {
     try call.host.processes.running(binary).filter(isOurs).sorted { $0.startTime < $1.startTime }
   }
 
-  /// Why a daemon that ran here does not run, for the recurring monitor that finds it gone: it ended by itself, or by somebody's hand.
-  /// Nil where nobody expected it to run; every stop of ours removes the record.
-  public func obituary(_ call: Call) -> String? {
-    guard call.request.action == .monitor, !call.request.isProbe, let record = recorded(call) else { return nil }
-    do throws(SystemError) {
-      if let process = try call.host.processes.process(record.pid), record.isAbout(process), process.state != "Z" { return nil }
-    } catch { return nil }
-    return "\(name) (pid \(record.pid)) is gone, and the cluster did not stop it: see journalctl -t \(identifier)"
-  }
+  /// Why it does not run (see `Call.obituary`).
+  public func obituary(_ call: Call) -> String? { call.obituary(of: binary, loggedAs: identifier) }
 
   /// How systemd is about to bring a daemon up that does not run now, whoever asked it to; nil when it is not.
   ///

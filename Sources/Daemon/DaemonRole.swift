@@ -51,3 +51,18 @@ public struct DaemonRole: Equatable, Sendable {
     self.startTime = startTime
   }
 }
+
+extension Call {
+  /// Why a daemon that ran here does not run, for the recurring monitor that finds it gone: it ended by itself, or by somebody's hand.
+  /// Nil where nobody expected it to run; every stop of ours removes the record.
+  /// - Parameter identifier: what its entries in the log are marked with; the program's name where nothing is said.
+  public func obituary(of program: String, loggedAs identifier: String? = nil) -> String? {
+    let name = program.split(separator: "/").last.map(String.init) ?? program
+    guard request.action == .monitor, !request.isProbe else { return nil }
+    do throws(SystemError) {
+      guard let record = try DaemonRole.read(self) else { return nil }
+      if let process = try host.processes.process(record.pid), record.isAbout(process), process.state != "Z" { return nil }
+      return "\(name) (pid \(record.pid)) is gone, and the cluster did not stop it: see journalctl -t \(identifier ?? name)"
+    } catch { return nil }
+  }
+}

@@ -65,6 +65,23 @@ public struct Request {
     pretendsNothingInstalled = environment["OCF_TESTER_FAIL_HAVE_BINARY"] != nil
   }
 
+  /// `TYPE-INSTANCE` as a file name. An id that is too long for one, or has characters that are kept out of it, is cut or changed, and
+  /// told apart from others by a digest (FNV-1a) of the whole.
+  public var recordName: String {
+    let whole = "\(type)-\(instance)"
+    let name = String(whole.map { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.:".contains($0)) ? $0 : "_" })
+    if name == whole, name.utf8.count <= Self.longestName { return name }
+    let digest = whole.utf8.reduce(14_695_981_039_346_656_037 as UInt64) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
+    let digits = String(digest, radix: 16)
+    return "\(name.prefix(Self.longestName - 20))-\(String(repeating: "0", count: 16 - digits.count))\(digits)"
+  }
+  /// In bytes. A file's name has 255 at most, and what is written beside it before it takes the name is some thirty longer.
+  private static let longestName = 200
+  /// Where resource agents keep what does not survive a reboot.
+  public static let recordDirectory = "/run/resource-agents"
+  /// `/run/resource-agents/vpnha-TYPE-INSTANCE.KIND`
+  public func recordPath(_ kind: String) -> String { "\(Self.recordDirectory)/vpnha-\(recordName).\(kind)" }
+
   /// The text of a parameter, nil when it is unset or empty.
   func parameter(_ name: String) -> String? {
     guard let text = environment["OCF_RESKEY_\(name)"], !text.isEmpty else { return nil }

@@ -65,8 +65,6 @@ struct Conntrackd: ResourceAgent {
 
   // MARK: - Observing
 
-  func obituary(_ call: Call) -> String? { daemon(call).obituary(call) }
-
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let process = try found(call) else {
       if call.request.action == .monitor || call.request.action == .start { try checkNobodyAnswers(call) }
@@ -168,6 +166,10 @@ extension Conntrackd {
 
   /// `/run/resource-agents/vpnha-TYPE-INSTANCE.NAME`, beside the role record.
   func notePath(_ name: String, _ call: Call) -> String { DaemonRole.path(for: call.request, name) }
+}
+
+extension Conntrackd {
+  func obituary(_ call: Call) -> String? { call.obituary(of: binaryPath(call), loggedAs: "conntrack-tools") }
 }
 
 extension Conntrackd: WatchingAgent {

@@ -109,8 +109,6 @@ struct StrongSwan: ResourceAgent {
     try checkSettings(call)
   }
 
-  func obituary(_ call: Call) -> String? { daemon(call).obituary(call) }
-
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let process = try attempt("looking for \(daemon(call).name)", { () throws(SystemError) in try daemon(call).find(call) })
     else { return daemon(call).revival(call).map { .failed($0) } ?? .stopped }
@@ -334,6 +332,10 @@ func explain(_ error: VICIError) -> OCFError {
   case .closed, .malformed, .refused, .timedOut: .failed("\(error)")
   case .notSupported: .notInstalled("\(error)")
   }
+}
+
+extension StrongSwan {
+  func obituary(_ call: Call) -> String? { call.obituary(of: binary.description) }
 }
 
 extension StrongSwan: WatchingAgent {

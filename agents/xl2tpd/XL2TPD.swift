@@ -111,8 +111,6 @@ struct XL2TPD: ResourceAgent {
 
   // MARK: - Observing
 
-  func obituary(_ call: Call) -> String? { daemon.obituary(call) }
-
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let process = try found(call) else {
       let orphans = try sessions(call).orphans(call)
@@ -368,4 +366,8 @@ extension XL2TPD: WatchingAgent {
   func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
     try found(call).map { [.process($0), .addresses] } ?? []
   }
+}
+
+extension XL2TPD {
+  func obituary(_ call: Call) -> String? { call.obituary(of: binary.description) }
 }
