@@ -59,7 +59,7 @@ let package = Package(
 
     agent("vip"),
     agent("strongswan", ["Daemon", "VICI", "IKEProbe"]),
-    agent("xl2tpd", ["Daemon", "L2TP", "RADIUS", "Sessions"]),
+    agent("xl2tpd", ["Daemon", "Digests", "L2TP", "RADIUS", "Sessions"]),
     agent("conntrackd", ["ConntrackSync", "Daemon"]),
     agent("probe", ["Daemon", "IKEProbe", "RADIUS"]),
     agent("firewall", ["Daemon"]),
