@@ -313,6 +313,63 @@ struct StrongSwanTests {
       """)
   }
 
+  @Test("a gateway that has no key for its clients runs, and says so") func keys() throws {
+    try script(
+      """
+      export OCF_RESKEY_address=192.0.2.1
+      file=/etc/swanctl/swanctl.conf
+      sed -i /^secrets/d $file
+      cp $file /run/whole.conf
+      printf 'include conf.d/secrets.conf\\n' >/run/1
+      printf 'secrets { ike-1 { secret = 0sab\\n} }\\n' >/run/2
+      printf 'secrets { ike-1 { secret = good\\n id = 203.0.113.99\\n} }\\n' >/run/3
+      none="connections: l2tp has no pre-shared key for 192.0.2.1 in $file"
+      refused="connections: l2tp has no pre-shared key for 192.0.2.1: secret ike-1 in $file was not accepted"
+      for each in 1 2 3; do
+        cat /run/whole.conf /run/$each >$file
+        wanted=$none
+        [ $each != 2 ] || wanted=$refused
+        expect 1 validate-all OCF_CHECK_LEVEL=10
+        [ "$reason" = "$wanted" ] || fail "$reason"
+        expect 0 start
+        expect 0 monitor
+        expect 0 monitor OCF_CHECK_LEVEL=10
+        [ "$reason" = "$wanted" ] || fail "$reason"
+        expect 0 stop
+      done
+      printf 'secrets { ike-1 { secret = good\\n id = 192.0.2.1\\n} }\\n' | cat /run/whole.conf - >$file
+      expect 0 validate-all OCF_CHECK_LEVEL=10
+      expect 0 start
+      expect 0 monitor OCF_CHECK_LEVEL=10
+      [ -z "$reason" ] || fail "$reason"
+      rm /run/whole.conf /run/1 /run/2 /run/3
+      expect 0 stop
+      nothingLeft
+      """)
+  }
+
+  @Test("a certificate without its key, or near its end, is a risk", .needs("/usr/bin/openssl")) func certificates() throws {
+    try script(
+      """
+      mkdir /etc/swanctl/x509 /etc/swanctl/private
+      printf 'connections { l2tp { local { auth = pubkey\\n certs = gw.pem\\n }\\n remote { auth = eap-mschapv2\\n } } }\\n' >/etc/swanctl/swanctl.conf
+      certificate() { openssl req -x509 -newkey rsa:2048 -nodes -keyout $1 -out /etc/swanctl/x509/gw.pem -days $2 -subj /CN=gw.example.org 2>/dev/null; }
+      for row in "/etc/swanctl/private/gw.pem 100 -" "/etc/swanctl/private/gw.pem 5 *ends.at*" "/run/gw.pem 100 *no.private.key*"; do
+        set -f
+        set -- $row
+        set +f
+        rm -f /etc/swanctl/private/gw.pem
+        certificate $1 $2
+        expect 0 start
+        expect 0 monitor OCF_CHECK_LEVEL=10
+        case "${reason:--}" in ${3//./?}) ;; *) fail "$row: $reason" ;; esac
+        expect 0 stop
+      done
+      rm /run/gw.pem
+      nothingLeft
+      """)
+  }
+
   @Test("a healthy monitor starts no process", .needs("/usr/bin/strace")) func noFork() throws {
     try script(
       """
