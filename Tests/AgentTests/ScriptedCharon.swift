@@ -13,6 +13,7 @@ final class ScriptedCharon {
     var child: UInt64 = 0
     var age = 0
     var childAge = 0
+    var isInitiator = false
     /// Whether it goes when it is told to.
     var confirms = true
   }
@@ -58,6 +59,8 @@ final class ScriptedCharon {
   private(set) var asked: [String] = []
   /// `child` of every initiate.
   private(set) var initiated: [String] = []
+  /// `child` of every trap that is installed.
+  private(set) var trapped: [String] = []
   /// `child-id` of every rekey.
   private(set) var rekeyed: [UInt64] = []
   /// `ike-id` of every terminate.
@@ -163,6 +166,7 @@ final class ScriptedCharon {
         section.append("version", 1)
         section.append("state", sa.state)
         section.append("local-host", sa.localHost)
+        if sa.isInitiator { section.append("initiator", true) }
         section.append("established", sa.age)
         if sa.child > 0 {
           var child = Message()
@@ -187,6 +191,9 @@ final class ScriptedCharon {
       reply.append("matches", matches)
     case "initiate":
       initiated.append(request.text("child") ?? "")
+      reply.append("success", true)
+    case "install", "uninstall":
+      trapped = command == "install" ? trapped + [request.text("child") ?? ""] : []
       reply.append("success", true)
     case "rekey":
       rekeyed.append(request.number("child-id") ?? 0)

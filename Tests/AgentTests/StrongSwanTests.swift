@@ -3,6 +3,7 @@ import Host
 import HostTestKit
 import OCF
 import Testing
+import VICI
 
 @testable import strongswan
 
@@ -214,7 +215,7 @@ import Testing
   @Test func connectionWithoutAKeyIsARisk() throws {
     typealias Row = ScriptedCharon.Connection
     let none = "connections: l2tp has no pre-shared key for 203.0.113.50 in /etc/swanctl/swanctl.conf"
-    let refused = "connections: l2tp has no pre-shared key for 203.0.113.50: secret ike-1 in /etc/swanctl/swanctl.conf was not accepted"
+    let refused = "connections: l2tp has no pre-shared key for 203.0.113.50: secret ike-1 was refused"
     let l2tp = Row(rounds: Self.psk)
     let ikev2 = Row(version: "IKEv2", rounds: Self.psk)
     let table: [(secrets: String, keys: [String], connection: Row, risk: String?)] = [
@@ -290,7 +291,7 @@ import Testing
   @Test func validationSaysWhatClientsWouldLack() {
     let connection = "connections { l2tp {\n version = 1\n local_addrs = 203.0.113.50\n local {\n auth = psk\n }\n remote {\n auth = psk\n }\n } }\n"
     let none = "connections: l2tp has no pre-shared key for 203.0.113.50 in /etc/swanctl/swanctl.conf"
-    let refused = "connections: l2tp has no pre-shared key for 203.0.113.50: secret ike-1 in /etc/swanctl/swanctl.conf was not accepted"
+    let refused = "connections: l2tp has no pre-shared key for 203.0.113.50: secret ike-1 was refused"
     let table: [(String, String?)] = [
       (connection + "secrets { ike-1 { secret = x\n } }", nil),
       (connection + "secrets { ike-1 { secret = 0sYWJj\n } }", nil),
@@ -337,6 +338,58 @@ import Testing
       world.charon.certificates = row.certificates
       #expect(world.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.success, row.risk), "\(row)")
       #expect(world.machine.cluster.scores["ipsec"] == row.score, "\(row)")
+    }
+  }
+
+  // MARK: What charon would initiate
+
+  private static let branch = "connections { l2tp { }\n branch { children {\n net {\n start_action = start\n }\n lan {\n start_action = trap\n }\n other { }\n } } }\n"
+
+  /// A standby loads it without start_action, a promotion does what it says, a demotion takes it back.
+  @Test func standbyInitiatesNothing() throws {
+    let world = World()
+    world.machine.files.put(Self.branch, at: "/etc/swanctl/swanctl.conf")
+    var given: SettingsFile?
+    world.machine.processes.whenRun(Swanctl.binary) { [unowned world] command throws(SystemError) in
+      world.charon.loaded = ["l2tp", "branch"]
+      do throws(SettingsError) { given = try SettingsFile(reading: command.arguments[3], from: world.machine.files) } catch { given = nil }
+      return CommandResult(.exited(0))
+    }
+    #expect(world.perform("start", promotable: true) == Outcome(.success))
+    let children = try #require(given?.root.section(at: "connections.branch.children"))
+    #expect(children.section("net")?.value("start_action") == "none" && children.section("lan")?.value("start_action") == "none")
+    #expect(children.sections.count == 3 && given?.root.section(at: "connections.l2tp") != nil)
+    #expect(!world.machine.files.nodes.keys.contains { $0.hasSuffix(".conf") && $0.hasPrefix("/run") })
+    #expect(world.charon.initiated.isEmpty && world.charon.trapped.isEmpty)
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.charon.initiated == ["net"] && world.charon.trapped == ["lan"])
+    world.charon.sas = [.init(id: 1), .init(id: 7, connection: "branch", localHost: "192.0.2.9", isInitiator: true)]
+    // It is there already.
+    #expect(world.perform("reload-agent", promotable: true) == Outcome(.success))
+    #expect(world.charon.initiated == ["net"])
+    #expect(world.perform("demote", promotable: true) == Outcome(.success))
+    #expect(world.charon.terminated == [7, 1] && world.charon.trapped.isEmpty)
+    // A plain resource is the only one, and charon does as the file says.
+    #expect(world.perform("reload-agent") == Outcome(.success))
+    #expect(given?.root.value(at: "connections.branch.children.net.start_action") == "start")
+  }
+
+  @Test func whatAStandbyInitiatedIsARisk() throws {
+    let world = World(running: true)
+    let risk = "connections: this standby has initiated branch, which only the promoted member should"
+    world.charon.sas = [.init(id: 7, connection: "branch", localHost: "192.0.2.9", isInitiator: true)]
+    #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.success, risk))
+    #expect(world.perform("monitor", promotable: true) == Outcome(.success))
+    #expect(world.perform("monitor", level: 10) == Outcome(.success))
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+    // What the ha plugin holds for the peer, and the SA between the two.
+    let standby = World(running: true, ha: true)
+    for state in ["PASSIVE", "ESTABLISHED"] {
+      standby.charon.sas = [.init(id: 7, connection: "branch", state: state, isInitiator: true), .init(id: 8, connection: "ha", isInitiator: true)]
+      #expect(standby.perform("monitor", level: 10, promotable: true) == Outcome(.success))
     }
   }
 

@@ -324,7 +324,7 @@ struct StrongSwanTests {
       printf 'secrets { ike-1 { secret = 0sab\\n} }\\n' >/run/2
       printf 'secrets { ike-1 { secret = good\\n id = 203.0.113.99\\n} }\\n' >/run/3
       none="connections: l2tp has no pre-shared key for 192.0.2.1 in $file"
-      refused="connections: l2tp has no pre-shared key for 192.0.2.1: secret ike-1 in $file was not accepted"
+      refused="connections: l2tp has no pre-shared key for 192.0.2.1: secret ike-1 was refused"
       for each in 1 2 3; do
         cat /run/whole.conf /run/$each >$file
         wanted=$none

@@ -24,12 +24,14 @@ extension StrongSwan: PromotableAgent {
     }
     try attempt("recording the role") { () throws(SystemError) in try daemon(call).record(.promoted, of: process, call) }
     if hasHA { Rekeying.launch(call, in: epoch) }
+    if call.isPromotable { initiate(call) }
   }
 
   /// Steps back to warm standby. A daemon that hangs is given up after about two seconds.
   func demote(_ call: Call) throws(OCFError) {
     let process = try promotable(call)
     let hasHA = try hasHA(call)
+    if call.isPromotable { withdraw(call) }
     // The peer of a member that is not promoted may serve: from it nothing is taken.
     let isPromoted = isPromoted(process, call)
     let farewell = hasHA ? try handOver(call.within(.seconds(2)), undoing: isPromoted ? .take : nil) : try ask { () throws(VICIError) in try drain(call) }

@@ -39,7 +39,7 @@ struct Readiness {
         if fitting.contains(where: { keys.contains($0.name) }) { continue }
         let place = address.map { " for \($0)" } ?? ""
         guard let refused = fitting.first else { return "connections: \(connection.name) has no pre-shared key\(place) in \(config)" }
-        return "connections: \(connection.name) has no pre-shared key\(place): secret \(refused.name) in \(config) was not accepted"
+        return "connections: \(connection.name) has no pre-shared key\(place): secret \(refused.name) was refused"
       }
     }
     return nil

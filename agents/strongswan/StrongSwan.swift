@@ -156,6 +156,11 @@ struct StrongSwan: ResourceAgent {
       if call.depth >= .service || call.request.action == .start, let lack = lack(statistics, call) {
         return .degraded(lack.reason, promoted: isPromoted, unfit: lack.isUnfit && !isPromoted)
       }
+      if call.depth >= .service, call.request.action == .monitor, call.isPromotable, !isPromoted,
+        let name = try initiatedByStandby(hasHA: statistics.hasPlugin("ha"), call)
+      {
+        return .degraded("connections: this standby has initiated \(name), which only the promoted member should")
+      }
       return isPromoted ? .promoted : .running
     } catch {
       return .failed("\(daemon(call).name) (pid \(process.pid)): \(error)", promoted: isPromoted)
