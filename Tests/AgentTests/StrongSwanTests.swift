@@ -608,7 +608,7 @@ import VICI
     world.machine.files.nodes["/etc/swanctl/swanctl.conf"] = nil
     #expect(
       world.perform("start")
-        == Outcome(.invalidHere, "config: /etc/swanctl/swanctl.conf: no such file or directory (ENOENT)"))
+        == Outcome(.notInstalled, "config: /etc/swanctl/swanctl.conf is missing"))
     #expect(!world.runs)
   }
 
@@ -1102,6 +1102,37 @@ import VICI
     world.charon.sas[0].childAge = 58
     #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
     #expect(orders() == ["*1"])
+  }
+
+  /// Nobody acknowledges what is sent. It is sent until it shows, ever more rarely.
+  @Test func peerIsSentEverythingUntilItShows() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    func orders() -> Int { world.machine.files.sent.filter { $0.bytes.first == UInt8(ascii: "*") }.count }
+    world.charon.sas = (1...4).map { .init(id: $0, child: 100 + $0, age: 90_000, childAge: 90_000) }
+    world.charon.sas.append(.init(id: 9, connection: "ha", child: 109, age: 20, childAge: 20))
+    var counts: [Int] = []
+    for _ in 0...8 {
+      #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+      counts.append(orders())
+      world.machine.clock.advance(by: .seconds(60))
+    }
+    #expect(counts == [1, 2, 2, 3, 3, 3, 3, 4, 4])
+    world.machine.clock.advance(by: .seconds(10_000))
+    // Two of the four clients are away.
+    world.charon.sas[0].childAge = 1
+    world.charon.sas[1].childAge = 1
+    #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+    #expect(orders() == 4)
+    world.charon.sas[1].childAge = 90_000
+    #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+    #expect(orders() == 5)
+    // Whatever the record holds.
+    for record in ["", "9", "9 0 0", "9 18446744073709551615 18446744073709551615"] {
+      world.machine.files.put(record, at: StrongSwan.resyncRecord(for: Request(arguments: ["strongswan", "monitor"], environment: ["OCF_RESOURCE_INSTANCE": "ipsec", "OCF_RESOURCE_TYPE": "strongswan"])))
+      #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+    }
   }
 
   @Test func promoteWithoutHASaysWhatClientsExperience() throws {

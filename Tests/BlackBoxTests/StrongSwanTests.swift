@@ -370,6 +370,30 @@ struct StrongSwanTests {
       """)
   }
 
+  @Test("a standby initiates nothing, a promotion what start_action says") func initiating() throws {
+    try script(
+      """
+      export OCF_RESKEY_CRM_meta_promoted_max=1 OCF_RESKEY_address=192.0.2.1
+      printf 'connections { branch { remote_addrs = 192.0.2.99\\n local { auth = psk\\n }\\n remote { auth = psk\\n }\\n children { net {\\n' >>/etc/swanctl/swanctl.conf
+      printf 'local_ts = 10.1.0.0/24\\n remote_ts = 10.2.0.0/24\\n start_action = start\\n } } } }\\n' >>/etc/swanctl/swanctl.conf
+      states() { swanctl --list-sas --raw | sed -n 's/^list-sa event {branch {.*[ {]state=\\([A-Z]*\\) .*/\\1/p'; }
+      # A member of no clone: charon does as the file says, which shows that the next part shows something.
+      expect 0 start -u OCF_RESKEY_CRM_meta_promoted_max
+      for wait in $(seq 50); do [ -z "$(states)" ] || break; sleep 0.1; done
+      [ "$(states)" = CONNECTING ] || fail "nothing is initiated: $(states)"
+      expect 0 stop
+      expect 0 start
+      swanctl --list-conns | grep '^branch' >/dev/null || fail "branch is not loaded"
+      sleep 1
+      [ -z "$(states)" ] || fail "a standby initiates: $(states)"
+      expect 0 promote
+      for wait in $(seq 50); do [ -z "$(states)" ] || break; sleep 0.1; done
+      [ "$(states)" = CONNECTING ] || fail "nothing is initiated: $(states)"
+      expect 0 stop
+      nothingLeft
+      """)
+  }
+
   @Test("a healthy monitor starts no process", .needs("/usr/bin/strace")) func noFork() throws {
     try script(
       """

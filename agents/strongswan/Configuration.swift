@@ -47,7 +47,7 @@ extension StrongSwan {
     do throws(SettingsError) { return try SettingsFile(reading: path, from: call.host.files) } catch {
       let reason = "\(parameter.map { "\($0): " } ?? "")\(error)"
       switch error.kind {
-      case .absent: throw parameter == nil ? .failed(reason) : .wrongHere(reason)
+      case .absent: throw parameter == nil ? .failed(reason) : .notInstalled("config: \(path) is missing")
       case .unreadable, .tooLarge, .syntax: throw .wrongHere(reason)
       }
     }
