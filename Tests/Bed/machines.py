@@ -202,8 +202,8 @@ class Power(threading.Thread):
 class Bed:
     """Both nodes, what is around them, and whoever watches."""
 
-    def __init__(self, package=None, build=None):
-        self.package, self.warm, self.died = package, True, {}
+    def __init__(self, package, build, log):
+        self.package, self.log, self.warm, self.died = package, log, True, {}
         self.began = time.monotonic()
         os.makedirs(SHARE)
         os.chmod(SHARE, 0o777)
@@ -298,10 +298,14 @@ class Bed:
         return missing + [f"blocked: {name}" for name in view.blocked] + [f"ban: {name}" for name in view.bans]
 
     def await_recovery(self, node, daemon):
-        """Waits until the death of a daemon was noticed: another process of it runs, and is not suspended."""
+        """Waits until the death of a daemon was noticed: another process of it runs. A group may start it on the other node."""
         before = self.died.pop((node.name, daemon))
-        until(f"{daemon} runs again on {node.name}", 60,
-              lambda: (now := node.run(f"pgrep -x {PROCESS[daemon]}", check=False).split()) and not set(now) & set(before))
+        places = (node,) if self.warm else self.nodes.values()
+
+        def runs():
+            now = [pid for place in places for pid in place.run(f"pgrep -x {PROCESS[daemon]}", check=False).split()]
+            return now and not set(now) & set(before)
+        until(f"{daemon} runs again after it ended on {node.name}", 60, runs)
 
     def move(self, node):
         """A planned move, and the constraint that it leaves is taken away."""
@@ -320,12 +324,20 @@ class Bed:
     def unblock(self):
         subprocess.run(["nft", "delete table inet bed"], check=True)
 
-    def describe(self, lines=60):
-        for node in self.nodes.values():
-            print(f"== {node.name}, {'on' if node.on else 'off'}")
-            if node.on:
-                print(node.run("crm_mon -1rfA 2>&1; ip -4 address show dev eth0; pcs constraint location 2>&1", check=False))
-            print(node.log(lines))
+    def await_alone(self, node):
+        """Waits until the cluster knows that the other node is off: that takes a fence."""
+        until(f"{node.name} is alone", 30, lambda: not self.peer(node).on and (view := self.view()) and view.online == {node.name}
+              and not view.unclean)
+
+    def describe(self, headline):
+        """To the log: what each node says, and the last that its Pacemaker did."""
+        with open(self.log, "a") as log:
+            print(f"==== {headline}", file=log)
+            for node in self.nodes.values():
+                print(f"== {node.name}, {'on' if node.on else 'off'}", file=log)
+                if node.on:
+                    print(node.run("crm_mon -1rfA 2>&1; ip -4 address show dev eth0", check=False), file=log)
+                print(node.log(150), file=log)
 
 
 class View:
@@ -335,6 +347,7 @@ class View:
         root = ElementTree.fromstring(text)
         nodes = list(root.iterfind("nodes/node"))
         self.online = {node.get("name") for node in nodes if node.get("online") == "true" and node.get("pending") == "false"}
+        self.unclean = [node.get("name") for node in nodes if node.get("unclean") == "true"]
         dc = root.find("summary/current_dc")
         self.dc = dc.get("name") if dc is not None else None
         self.roles = {}  # resource -> {node: role}

@@ -14,8 +14,8 @@ from config import OUTSIDE, VIP  # noqa: E402
 from probes import L2TP  # noqa: E402
 
 # Seconds between questions, and how long a silence of each kind is none yet.
-EVERY = {"ARP": 0.02, "IKE": 0.1, "L2TP": 0.5}
-PATIENCE = {"ARP": 0.4, "IKE": 0.6, "L2TP": 1.6}
+EVERY = {"ARP": 0.02, "IKE": 0.1, "L2TP": 0.4}
+PATIENCE = {"ARP": 0.15, "IKE": 0.4, "L2TP": 1.2}
 
 
 def main_mode():
