@@ -11,7 +11,8 @@ from machines import Failure, subprocess, until
 from config import VIP
 
 EVENTS = {}
-EVERYWHERE, WARM = ("promotable", "crm", "group"), ("promotable", "crm")
+# promotable and crm make the same pair, but for the path's probe; typing the former takes longer.
+EVERYWHERE, WARM, WATCHED = ("promotable", "crm", "group"), ("crm",), ("promotable",)
 
 
 class Event:
@@ -20,7 +21,7 @@ class Event:
         self.recipes, self.tolerated, self.listed, self.fresh = recipes, tolerated, listed, fresh
 
 
-def event(serves, seconds, fenced=(), recipes=("promotable",), tolerated=(), listed=True, fresh=False, names=None):
+def event(serves, seconds, fenced=(), recipes=WARM, tolerated=(), listed=True, fresh=False, names=None):
     """`serves`: same, peer or any; `seconds` without service at most; `fenced`: who may lose power. With `names`, the
     function is an event for each of them. What the event does by itself is tolerated. What is not
     listed runs by its name only. `fresh`: what failed before the event has earned
@@ -106,7 +107,7 @@ for _signal, _word in (("KILL", "kill"), ("STOP", "suspend")):
     for _daemon in DAEMONS:
         for _serving, _place in ((True, "serving"), (False, "standby")):
             moves = _serving and _daemon != "conntrackd"
-            event("peer" if moves else "same", 20 if moves else 1, fresh=moves and _daemon == "charon", recipes=("promotable", "crm") if _signal == "KILL" else ("promotable",),
+            event("peer" if moves else "same", 20 if moves else 1, fresh=moves and _daemon == "charon",
                   names={f"{_word}-{_daemon}-{_place}": (_daemon,)})(_dies(_signal, _serving))
 
 
@@ -130,7 +131,7 @@ def two_crashes(bed):
     yield
 
 
-@event("any", 20, recipes=WARM)
+@event("any", 20, recipes=("promotable", "crm"))
 def two_crashes_at_once(bed):
     here, there = yield bed.places()
     there.signal("xl2tpd", "KILL")
@@ -141,7 +142,7 @@ def two_crashes_at_once(bed):
 
 # The way to the world, and to each other
 
-@event("peer", 5)
+@event("peer", 5, recipes=WATCHED)
 def path_lost(bed):
     until("both paths are up", 60, lambda: bed.attributes("vpnha-path") == ["1", "1"])
     here, there = yield bed.places()
@@ -175,7 +176,7 @@ def partition(bed):
     bed.peer(survivor).boot()
 
 
-@event("peer", 15, fenced=["here"])
+@event("peer", 15, fenced=["here"], recipes=WATCHED)
 def risk_then_dc_lost(bed):
     """The standby was at risk of not being able to serve for a while: that must not delay the take-over."""
     here, there = bed.places()
@@ -331,7 +332,7 @@ def package_upgraded(bed):
     yield
 
 
-@event("same", 1, recipes=("promotable",))
+@event("same", 1)
 def package_removed(bed):
     """Refused while a resource runs here."""
     if not bed.package:
