@@ -46,7 +46,9 @@ public struct Request {
     type = environment["OCF_RESOURCE_TYPE"] ?? program
     let instance = environment["OCF_RESOURCE_INSTANCE"] ?? "default"
     let isUnique = meta("globally_unique") == "true"
-    self.instance = isUnique ? instance : String(instance.prefix { $0 != ":" })
+    let name = instance.prefix { $0 != ":" }
+    let isNumbered = instance.dropFirst(name.count + 1).utf8.allSatisfy { (0x30...0x39).contains($0) }
+    self.instance = isNumbered && !isUnique ? String(name) : instance
     actionName = arguments.dropFirst().first ?? ""
     action = Action(rawValue: actionName)
     depth = CheckLevel(Int(environment["OCF_CHECK_LEVEL"] ?? environment["OCF_RESKEY_OCF_CHECK_LEVEL"] ?? "") ?? 0)
