@@ -59,9 +59,10 @@ bench: root swift deps-build-bench release
 bench-failover: root swift deps-build-deb-lab $(DEB)
 	Tests/Lab/lab bench-failover --deb $(DEB)
 
-# Fifty times and more the mutations of make test, too; a failure names its seed.
+# Fifty times and more the mutations of make test, too, and events by chance on a live cluster; a failure names its seed.
 lab-long: root swift deps-build-deb-lab $(DEB)
 	VPNHA_MUTATIONS=1000000 swift test --disable-xctest --filter survivesMutations </dev/null
+	Tests/Bed/bed --deb $(DEB) --seed $${VPNHA_SEED:-$$RANDOM} --minutes 30
 	Tests/Lab/lab long --deb $(DEB)
 
 clean:

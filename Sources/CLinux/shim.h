@@ -58,6 +58,7 @@
 #include <linux/filter.h>
 #include <linux/inet_diag.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/neighbour.h>
 #include <linux/netconf.h>
 #include <linux/netfilter.h>

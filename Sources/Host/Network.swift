@@ -31,6 +31,8 @@ public struct Link: Hashable, Sendable {
   public var routingTable: UInt32?
   /// Its own `promote_secondaries`: when an IPv4 address goes, the later ones of its network stay.
   public var promotesSecondaries = true
+  /// Its own `disable_ipv6`.
+  public var disablesIPv6 = false
 
   public init(
     index: Int32, name: String, alternativeNames: [String] = [], hardwareAddress: [UInt8] = [], isUp: Bool = true,
@@ -195,8 +197,8 @@ public protocol Network: AnyObject {
   func pppLinks() throws(SystemError) -> [PPPLink]
   /// Equivalent to: `ip link set … up`. Carrier may take a few seconds longer.
   func bringUp(_ link: Link) throws(SystemError)
-  /// Equivalent to: `sysctl net.ipv4.conf.LINK.promote_secondaries=1`.
-  func promoteSecondaries(on link: Link) throws(SystemError)
+  /// Equivalent to: `sysctl net.ipv4.conf.LINK.promote_secondaries=0|1`.
+  func promoteSecondaries(_ isOn: Bool, on link: Link) throws(SystemError)
   /// Every interface's copy of `address`; empty when the node does not hold it.
   ///
   /// Equivalent to: `ip address show to ADDRESS`.

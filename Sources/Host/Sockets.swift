@@ -43,8 +43,8 @@ public protocol Sockets: AnyObject {
   /// ICMP messages (ICMPv6 with an IPv6 address) to `address` and whatever of them comes from it, without IP headers. The
   /// kernel fills in the checksum of IPv6 only. `link` as for UDP.
   func connect(toICMP address: IPAddress, from source: IPAddress?, on link: Link?) throws(SystemError) -> any DatagramSocket
-  /// A neighbour on `link`: sending, whatever it is, asks who has `address` (ARP, or a neighbour solicitation), and what is
-  /// received is the hardware address of who answers.
+  /// A neighbour on `link`: every send asks who has `address` by an ARP request or a neighbour solicitation, and ignores the
+  /// bytes. What is received is the hardware address of the host that answers.
   func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError) -> any DatagramSocket
   /// Waits until something can be received from one of `sockets`.
   ///

@@ -68,9 +68,9 @@ public final class InMemoryNetwork: Network {
     }
     return network
   }
-  public func promoteSecondaries(on link: Link) throws(SystemError) {
-    try calls.changes("network.promoteSecondaries(on: \(link.name))")
-    for index in all.indices where all[index].index == link.index { all[index].promotesSecondaries = true }
+  public func promoteSecondaries(_ isOn: Bool, on link: Link) throws(SystemError) {
+    try calls.changes("network.promoteSecondaries(\(isOn), on: \(link.name))")
+    for index in all.indices where all[index].index == link.index { all[index].promotesSecondaries = isOn }
   }
   public func setPolicyLabel(_ label: UInt32?, of address: IPAddress) throws(SystemError) {
     try calls.changes("network.setPolicyLabel(\(label.map(String.init) ?? "nil") of \(address))")

@@ -56,7 +56,7 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   public func inside(namespace name: String) throws(SystemError) -> any Network {
     try refuse("network.inside(namespace: \(name))")
   }
-  public func promoteSecondaries(on link: Link) throws(SystemError) {
+  public func promoteSecondaries(_ isOn: Bool, on link: Link) throws(SystemError) {
     try refuse("network.promoteSecondaries(on: \(link.name))")
   }
   public func setPolicyLabel(_ label: UInt32?, of address: IPAddress) throws(SystemError) {

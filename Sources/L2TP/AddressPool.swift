@@ -124,9 +124,14 @@ extension XL2TPDConfiguration {
     public var pool: AddressPool
     /// Whether it gives out `pool`; else RADIUS or the secrets file decide (`assign ip = no`).
     public var assigns: Bool
+    /// Whether pppd is told to have the client name itself, whatever its own options say.
+    public var asksForUser: Bool
 
     init(_ section: Section) {
       local = section["local ip"].flatMap { IPAddress($0.value) }
+      asksForUser = ["require authentication", "require chap", "require pap"].contains { word in
+        section[word].map { XL2TPDConfiguration.isYes($0.value) } ?? false
+      }
       assigns = section["assign ip"].map { XL2TPDConfiguration.isYes($0.value) } ?? true
       pool = AddressPool(
         section.settings.compactMap { setting in

@@ -76,8 +76,9 @@ public final class LinuxNetwork: Network {
     try routes().perform(.bringUp(link: link.index), "bringing \(link.name) up")
   }
 
-  public func promoteSecondaries(on link: Link) throws(SystemError) {
-    try routes().perform(.promoteSecondaries(link: link.index), "switching promote_secondaries on for \(link.name)")
+  public func promoteSecondaries(_ isOn: Bool, on link: Link) throws(SystemError) {
+    try routes().perform(
+      .promoteSecondaries(isOn, link: link.index), "switching promote_secondaries \(isOn ? "on" : "off") for \(link.name)")
   }
 
   private func link(_ request: Message, _ what: String) throws(SystemError) -> Link? {
@@ -343,7 +344,8 @@ public final class LinuxNetwork: Network {
     for round in 1...3 {
       try wire.send(question, type: type, to: destination, operation)
       let end = round == 3 ? deadline : start + (deadline - start) / 3 * round
-      while let frame = try wire.receive(before: end, operation) {
+      // What is there already is heard after the end, but a wire that is never silent must not keep anybody for ever.
+      while LinuxClock.now < end + .milliseconds(50), let frame = try wire.receive(before: end, operation) {
         let claimant =
           address.isIPv6
           ? NeighbourDiscovery.claim(in: frame.bytes, to: address).map { $0.isEmpty ? frame.sender : $0 }

@@ -44,9 +44,9 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
   func bringUp(_ link: Link) throws(SystemError) {
     try done("bring link \(link.index) \(link.name) up") { () throws(SystemError) in try host.network.bringUp(link) }
   }
-  func promoteSecondaries(on link: Link) throws(SystemError) {
-    try done("switch promote_secondaries on for link \(link.index) \(link.name)") {
-      () throws(SystemError) in try host.network.promoteSecondaries(on: link)
+  func promoteSecondaries(_ isOn: Bool, on link: Link) throws(SystemError) {
+    try done("switch promote_secondaries \(isOn ? "on" : "off") for link \(link.index) \(link.name)") {
+      () throws(SystemError) in try host.network.promoteSecondaries(isOn, on: link)
     }
   }
   func setPolicyLabel(_ label: UInt32?, of address: IPAddress) throws(SystemError) {

@@ -56,7 +56,7 @@ public func runDetached<Agent: ResourceAgent>(_: Agent.Type, for limit: Duration
   exit(0)
 }
 
-/// Runs what must never fail: it ends with 0 however `body` ends, and after `seconds` wherever it is.
+/// Runs `body` and always exits 0, after `seconds` at the latest.
 public func runUnfailing(within seconds: UInt32, _ body: (Host, [String: String]) -> Void) -> Never {
   openStandardStreams()
   var action = sigaction()

@@ -24,11 +24,11 @@ extension Message {
   }
 
   /// Sets `promote_secondaries` of one link.
-  public static func promoteSecondaries(link index: Int32) -> Message {
+  public static func promoteSecondaries(_ isOn: Bool, link index: Int32) -> Message {
     var message = link(RTM_SETLINK, index: index)
     message.nested(UInt16(IFLA_AF_SPEC)) { families in
       families.nested(UInt16(AF_INET)) { settings in
-        settings.nested(UInt16(IFLA_INET_CONF)) { $0.attribute(UInt16(IPV4_DEVCONF_PROMOTE_SECONDARIES), UInt32(1)) }
+        settings.nested(UInt16(IFLA_INET_CONF)) { $0.attribute(UInt16(IPV4_DEVCONF_PROMOTE_SECONDARIES), UInt32(isOn ? 1 : 0)) }
       }
     }
     return message
@@ -89,9 +89,13 @@ extension Link {
       case Int(IFLA_AF_SPEC):
         var families = Attributes(value)
         while let (family, value) = try families.next() {
-          guard family == UInt16(AF_INET) else { continue }
           var details = Attributes(value)
           while let (type, value) = try details.next() {
+            // Another array, numbered from zero.
+            if family == UInt16(AF_INET6), type == UInt16(IFLA_INET6_CONF) {
+              disablesIPv6 = value.field(UInt32.self, at: 4 * Int(DEVCONF_DISABLE_IPV6)) ?? 0 != 0
+            }
+            guard family == UInt16(AF_INET) else { continue }
             // An array of the settings, numbered from one.
             if type == UInt16(IFLA_INET_CONF) {
               promotesSecondaries = value.field(UInt32.self, at: 4 * (Int(IPV4_DEVCONF_PROMOTE_SECONDARIES) - 1)) != 0

@@ -87,16 +87,11 @@ extension Standing {
       risks.removeAll { over.contains($0.reason) }
       return
     }
-    let reason = Self.oneLine(risk.reason)
+    let reason = String(risk.reason.plain.prefix(400))
     let known = before.first { $0.reason == reason }
     // A less deep check that sees it too can tell when it is over.
     let origin = known.map { isCovered($0.origin) ? $0.origin : origin } ?? origin
     risks.insert(Risk(origin: origin, isUnfit: risk.isUnfit, since: known?.since ?? now, reason: reason), at: 0)
-  }
-
-  /// What fits into an attribute and a line of the record.
-  private static func oneLine(_ text: String) -> String {
-    String(String(decoding: text.utf8.prefix(400), as: UTF8.self).unicodeScalars.map { $0.value < 32 ? " " : Character($0) })
   }
 }
 

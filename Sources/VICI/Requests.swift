@@ -89,9 +89,34 @@ public struct Connection: Hashable, Sendable {
   public var localAddresses: [String]
   /// The same of its clients.
   public var remoteAddresses: [String]
-  public var children: [String]
+  public var children: [String] = []
   /// Whether a child of it is for transport mode, as L2TP's are.
-  public var hasTransport: Bool
+  public var hasTransport = false
+  /// How both ends prove who they are, round by round.
+  public var rounds: [Authentication] = []
+
+  public struct Authentication: Hashable, Sendable {
+    public enum Method: Hashable, Sendable { case sharedKey, publicKey, other }
+    public var isLocal: Bool
+    public var method: Method
+    public var identity: String?
+    /// Subjects of the certificates that it names.
+    public var certificates: [String] = []
+
+    public init(isLocal: Bool, method: Method, identity: String?, certificates: [String] = []) {
+      self.isLocal = isLocal
+      self.method = method
+      self.identity = identity
+      self.certificates = certificates
+    }
+  }
+
+  public init(name: String, version: String, localAddresses: [String], remoteAddresses: [String]) {
+    self.name = name
+    self.version = version
+    self.localAddresses = localAddresses
+    self.remoteAddresses = remoteAddresses
+  }
 
   /// Whether a client may come from anywhere.
   public var isForEverybody: Bool {
@@ -160,13 +185,41 @@ extension Charon {
     try stream("list-conns", "list-conn") { (row) throws(VICIError) in
       for (name, section) in row.sections {
         let children = section.section("children")?.sections ?? []
-        try each(
-          Connection(
-            name: name, version: section.text("version") ?? "", localAddresses: section.list("local_addrs") ?? [],
-            remoteAddresses: section.list("remote_addrs") ?? [], children: children.map(\.name),
-            hasTransport: children.contains { $0.message.text("mode") == "TRANSPORT" }))
+        var connection = Connection(
+          name: name, version: section.text("version") ?? "", localAddresses: section.list("local_addrs") ?? [],
+          remoteAddresses: section.list("remote_addrs") ?? [])
+        connection.children = children.map(\.name)
+        connection.hasTransport = children.contains { $0.message.text("mode") == "TRANSPORT" }
+        connection.rounds = section.sections.compactMap { name, round in
+          guard name.hasPrefix("local-") || name.hasPrefix("remote-") else { return nil }
+          let method: Connection.Authentication.Method =
+            switch round.text("class") {
+            case "pre-shared key": .sharedKey
+            case "public key": .publicKey
+            default: .other
+            }
+          return .init(
+            isLocal: name.hasPrefix("local-"), method: method, identity: round.text("id"), certificates: round.list("certs") ?? [])
+        }
+        try each(connection)
       }
     }
+  }
+
+  /// Names under which shared secrets of any kind were loaded over VICI; swanctl's are the names of their sections.
+  public func sharedKeys() throws(VICIError) -> [String] { try ask("get-shared").list("keys") ?? [] }
+
+  /// The X.509 certificates of that subject, or all.
+  public func certificates(of subject: String? = nil) throws(VICIError) -> [Certificate] {
+    var request = Message()
+    request.append("type", "X509")
+    if let subject { request.append("subject", subject) }
+    var found: [Certificate] = []
+    try stream("list-certs", "list-cert", request) { row in
+      guard case .text(let encoding)? = row["data"] else { return }
+      found.append(Certificate(hasPrivateKey: row.flag("has_privkey"), encoding: encoding))
+    }
+    return found
   }
 
   /// Queues a DELETE for what is selected and returns at once (`timeout` -1, which installs no log callback).
@@ -189,6 +242,16 @@ extension Charon {
     if let ike { request.append("ike", ike) }
     request.append("timeout", -1)
     try order("initiate", request)
+  }
+
+  /// Installs the policies that have `child` negotiated when there is something to send.
+  public func install(child: String, of ike: String) throws(VICIError) {
+    try order("install", Message([.init("child", .text(Array(child.utf8))), .init("ike", .text(Array(ike.utf8)))]))
+  }
+
+  /// Takes such policies away.
+  public func uninstall(child: String, of ike: String) throws(VICIError) {
+    try order("uninstall", Message([.init("child", .text(Array(child.utf8))), .init("ike", .text(Array(ike.utf8)))]))
   }
 
   /// Queues a rekeying of what is selected; returns how many SAs that were, 0 when there was none.

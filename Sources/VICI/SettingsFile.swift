@@ -44,11 +44,30 @@ extension SettingsFile {
     /// `name : reference, … { … }`: sections whose content this one has as well.
     public var references: [String] = []
     public var settings: [Setting] = []
-    public var sections: [Section] = []
+    public private(set) var sections: [Section] = []
+    /// Where in `sections` the one of a name is: a file may have a hundred thousand.
+    private var places: [String: Int] = [:]
+
+    init(name: String, place: Place) {
+      self.name = name
+      self.place = place
+    }
+
+    /// Adds what `other` has to the section of its name, as repeated sections do.
+    mutating func merge(_ other: Section) {
+      guard let index = places[other.name] else {
+        places[other.name] = sections.count
+        sections.append(other)
+        return
+      }
+      sections[index].references += other.references
+      sections[index].settings += other.settings
+      for section in other.sections { sections[index].merge(section) }
+    }
 
     /// The last value given to `key` here; nil when it is absent or was given none.
     public func value(_ key: String) -> String? { settings.last { $0.key == key }?.value }
-    public func section(_ name: String) -> Section? { sections.first { $0.name == name } }
+    public func section(_ name: String) -> Section? { places[name].map { sections[$0] } }
     /// The section at `charon.plugins.ha` …
     public func section(at path: String) -> Section? {
       path.split(separator: ".").reduce(Optional(self)) { $0?.section(String($1)) }
@@ -73,6 +92,34 @@ extension SettingsFile {
     public var file: String
     public var line: Int
     public var description: String { "\(file):\(line)" }
+  }
+}
+
+extension SettingsFile {
+  /// The section at `path` with what its references hold, and theirs; nil when there is none, or they are too many to follow.
+  ///
+  /// What stands in a section itself counts more than what it refers to, and an earlier reference more than a later one.
+  public func resolved(_ path: String) -> Section? {
+    var left = 20_000
+    return root.section(at: path).flatMap { resolve($0, &left, depth: 0) }
+  }
+
+  private func resolve(_ section: Section, _ left: inout Int, depth: Int) -> Section? {
+    left -= 1
+    guard left > 0, depth < 32 else { return nil }
+    var whole = Section(name: section.name, place: section.place)
+    for reference in section.references.reversed() {
+      guard let other = root.section(at: reference) else { continue }
+      guard let other = resolve(other, &left, depth: depth + 1) else { return nil }
+      whole.settings += other.settings
+      for child in other.sections { whole.merge(child) }
+    }
+    whole.settings += section.settings
+    for child in section.sections {
+      guard let child = resolve(child, &left, depth: depth + 1) else { return nil }
+      whole.merge(child)
+    }
+    return whole
   }
 }
 
@@ -442,18 +489,5 @@ private struct SettingsParser {
       read.append(path)
       sources.append(Source(name: path, bytes: bytes, depth: depth))
     }
-  }
-}
-
-extension SettingsFile.Section {
-  /// Adds what `other` has to the section of its name, as repeated sections do.
-  fileprivate mutating func merge(_ other: SettingsFile.Section) {
-    guard let index = sections.firstIndex(where: { $0.name == other.name }) else {
-      sections.append(other)
-      return
-    }
-    sections[index].references += other.references
-    sections[index].settings += other.settings
-    for section in other.sections { sections[index].merge(section) }
   }
 }

@@ -10,7 +10,9 @@ struct MetadataCommand: ParsableCommand {
     discussion: """
       The files are what people review and what the agents are held to. --write records what the agents say, and fails \
       when that changed something, so that nothing is blessed unseen.
-      """)
+      """,
+    // For those who change an agent.
+    shouldDisplay: false)
 
   enum Mode: String, EnumerableFlag {
     case check, write, man

@@ -13,6 +13,7 @@ final class ScriptedCharon {
     var child: UInt64 = 0
     var age = 0
     var childAge = 0
+    var isInitiator = false
     /// Whether it goes when it is told to.
     var confirms = true
   }
@@ -23,10 +24,21 @@ final class ScriptedCharon {
     var local = ["203.0.113.50"]
     var remote = ["%any"]
     var mode = "TRANSPORT"
+    /// `local-1`, `remote-1` … and what they hold.
+    var rounds: [(name: String, class: String, id: String, certs: [String])] = []
+  }
+  struct Certificate {
+    var subject: String
+    var hasKey = true
+    /// `YYMMDDhhmmssZ`
+    var end = "300101000000Z"
   }
 
   var loaded: [String] = []
   var connection = Connection()
+  /// Names of shared secrets.
+  var keys: [String] = []
+  var certificates: [Certificate] = []
   var halfOpen = 0
   var plugins = ["vici", "kernel-netlink"]
   var sas: [SA] = []
@@ -47,6 +59,8 @@ final class ScriptedCharon {
   private(set) var asked: [String] = []
   /// `child` of every initiate.
   private(set) var initiated: [String] = []
+  /// `child` of every trap that is installed.
+  private(set) var trapped: [String] = []
   /// `child-id` of every rekey.
   private(set) var rekeyed: [UInt64] = []
   /// `ike-id` of every terminate.
@@ -122,9 +136,26 @@ final class ScriptedCharon {
         told.append("local_addrs", connection.local)
         told.append("remote_addrs", connection.remote)
         told.append("children", children)
+        for round in connection.rounds {
+          var section = Message()
+          section.append("class", round.class)
+          if !round.id.isEmpty { section.append("id", round.id) }
+          section.append("certs", round.certs)
+          told.append(round.name, section)
+        }
         var row = Message()
         row.append(name, told)
         return .event("list-conn", row)
+      } + [.response(Message())]
+    case "get-shared": reply.append("keys", keys)
+    case "list-certs":
+      let subject = request.text("subject")
+      return certificates.filter { subject == nil || $0.subject == subject }.map { certificate in
+        var row = Message()
+        row.append("type", "X509")
+        if certificate.hasKey { row.append("has_privkey", true) }
+        row.entries.append(.init("data", .text(Self.encoded(until: certificate.end))))
+        return .event("list-cert", row)
       } + [.response(Message())]
     case "list-sas":
       let isNotWaiting = request.flag("noblock")
@@ -135,6 +166,7 @@ final class ScriptedCharon {
         section.append("version", 1)
         section.append("state", sa.state)
         section.append("local-host", sa.localHost)
+        if sa.isInitiator { section.append("initiator", true) }
         section.append("established", sa.age)
         if sa.child > 0 {
           var child = Message()
@@ -160,6 +192,9 @@ final class ScriptedCharon {
     case "initiate":
       initiated.append(request.text("child") ?? "")
       reply.append("success", true)
+    case "install", "uninstall":
+      trapped = command == "install" ? trapped + [request.text("child") ?? ""] : []
+      reply.append("success", true)
     case "rekey":
       rekeyed.append(request.number("child-id") ?? 0)
       reply.append("success", true)
@@ -180,6 +215,14 @@ final class ScriptedCharon {
     guard hasSegment != isTaken else { return }
     let (from, to) = isTaken ? ("PASSIVE", "ESTABLISHED") : ("ESTABLISHED", "PASSIVE")
     for index in sas.indices where sas[index].state == from && sas[index].connection != "ha" { sas[index].state = to }
+  }
+
+  /// As much of a certificate as has its dates.
+  static func encoded(until end: String) -> [UInt8] {
+    func element(_ tag: UInt8, _ content: [UInt8]) -> [UInt8] { [tag, UInt8(content.count)] + content }
+    func time(_ text: String) -> [UInt8] { element(text.count > 13 ? 0x18 : 0x17, Array(text.utf8)) }
+    let validity = element(0x30, time("200101000000Z") + time(end))
+    return element(0x30, element(0x30, element(0xa0, [2, 1, 2]) + [2, 1, 7] + element(0x30, []) + element(0x30, [5, 0]) + validity))
   }
 
   func sayGoodbye() { goodbyes += sas.filter { ["ESTABLISHED", "REKEYING"].contains($0.state) && $0.connection != "ha" }.map(\.id) }

@@ -3,6 +3,7 @@ import Host
 import HostTestKit
 import OCF
 import Testing
+import VICI
 
 @testable import strongswan
 
@@ -206,6 +207,192 @@ import Testing
     #expect(!one.calls.contains { $0.description.hasPrefix("network.holders") || $0.description.hasPrefix("processes.run") })
   }
 
+  // MARK: What clients need
+
+  private static let psk = [(name: "local-1", class: "pre-shared key", id: "", certs: [String]()), ("remote-1", "pre-shared key", "", [])]
+
+  /// What is loaded, what the file says about it, and the risk; nil for none. On doubt nothing is said.
+  @Test func connectionWithoutAKeyIsARisk() throws {
+    typealias Row = ScriptedCharon.Connection
+    let none = "connections: l2tp has no pre-shared key for 203.0.113.50 in /etc/swanctl/swanctl.conf"
+    let refused = "connections: l2tp has no pre-shared key for 203.0.113.50: secret ike-1 was refused"
+    let l2tp = Row(rounds: Self.psk)
+    let ikev2 = Row(version: "IKEv2", rounds: Self.psk)
+    let table: [(secrets: String, keys: [String], connection: Row, risk: String?)] = [
+      ("secrets { ike-1 { secret = x\n } }", ["ike-1"], l2tp, nil),
+      // An include that is not on this node; a secret that was refused; one whose owner is somebody else.
+      ("include conf.d/secrets.conf", [], l2tp, none),
+      ("secrets { }", [], l2tp, none),
+      ("secrets { eap-carol { id = carol\n secret = x\n } }", ["eap-carol"], l2tp, none),
+      ("secrets { ike-1 { secret = 0sab\n } }", [], l2tp, refused),
+      ("secrets { ike-1 { secret = x\n id = 203.0.113.99\n } }", ["ike-1"], l2tp, none),
+      ("secrets { ike-1 { secret = x\n id = vpn.example.org\n } }", ["ike-1"], l2tp, none),
+      // The address, anybody, both, a range, another way of writing it.
+      ("secrets { ike-1 { secret = x\n id = 203.0.113.50\n } }", ["ike-1"], l2tp, nil),
+      ("secrets { ike-1 { secret = x\n id-gw = ipv4:203.0.113.50\n id-all = %any\n } }", ["ike-1"], l2tp, nil),
+      ("secrets { ike-1 { secret = x\n id-gw = 203.0.113.99\n id-all = %any\n } }", ["ike-1"], l2tp, nil),
+      ("secrets { ike-1 { secret = x\n id = 0.0.0.0/0\n } }", ["ike-1"], l2tp, nil),
+      ("secrets { ike-1 { secret = x\n id = 10.0.0.1-10.0.0.9\n } }", ["ike-1"], l2tp, nil),
+      ("base { secret = x\n id = 203.0.113.50\n }\nsecrets { ike-1 : base { } }", ["ike-1"], l2tp, nil),
+      // Several: one will do; clients with addresses of their own.
+      ("secrets { ike-1 { secret = x\n id = 198.51.100.7\n }\n ike-2 { secret = y\n } }", ["ike-1", "ike-2"], l2tp, nil),
+      ("secrets { ike-1 { secret = x\n id = 198.51.100.7\n }\n ike-2 { secret = y\n id = 198.51.100.8\n } }", ["ike-1", "ike-2"], l2tp, nil),
+      // An identity that the connection gives.
+      ("secrets { ike-1 { secret = x\n id = @GW.example.org\n } }", ["ike-1"],
+        Row(rounds: [("local-1", "pre-shared key", "gw.example.org", []), ("remote-1", "pre-shared key", "", [])]), nil),
+      ("secrets { ike-1 { secret = x\n id = 198.51.100.7\n } }", ["ike-1"], Row(remote: ["198.51.100.7"], rounds: Self.psk), nil),
+      ("secrets { ike-1 { secret = x\n id = 198.51.100.7\n } }", ["ike-1"], Row(remote: ["198.51.100.0/24"], rounds: Self.psk), nil),
+      // A client that names itself.
+      ("secrets { ike-1 { secret = x\n id = carol@example.org\n } }", ["ike-1"], ikev2, nil),
+      // It came another way.
+      ("", ["by-hand"], l2tp, nil),
+      // Nobody needs one.
+      ("", [], Row(rounds: [("local-1", "public key", "", []), ("remote-1", "EAP", "", [])]), nil),
+    ]
+    for row in table {
+      let world = World(running: true)
+      world.charon.connection = row.connection
+      world.charon.keys = row.keys
+      world.machine.files.put("connections { l2tp { version = 1 } }\n\(row.secrets)", at: "/etc/swanctl/swanctl.conf")
+      #expect(world.perform("monitor", level: 10) == Outcome(.success, row.risk), "\(row.secrets)")
+      #expect(world.perform("monitor") == Outcome(.success))
+      world.charon.plugins.append("sql")
+      #expect(world.perform("monitor", level: 10) == Outcome(.success), "another plugin may have it")
+    }
+    // A file that cannot be read fails nobody.
+    let world = World(running: true)
+    world.charon.connection = l2tp
+    world.machine.files.put("connections {", at: "/etc/swanctl/swanctl.conf")
+    #expect(world.perform("monitor", level: 10) == Outcome(.success))
+  }
+
+  /// It is started all the same, as the last choice for a promotion, and where it serves the risk is shown.
+  /// A call of the cluster, which is told scores.
+  private static let told = ["connections": "l2tp", "address": "203.0.113.50", "CRM_meta_on_node": "moon"]
+
+  @Test func memberWithoutAKeyRunsAndIsTheLastChoice() throws {
+    let risk = "connections: l2tp has no pre-shared key for 203.0.113.50 in /etc/swanctl/swanctl.conf"
+    let world = World()
+    world.charon.connection.rounds = Self.psk
+    #expect(world.perform("start", promotable: true, Self.told).status == .success)
+    #expect(world.machine.cluster.scores["ipsec"] == 5)
+    #expect(world.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.success, risk))
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true, Self.told) == Outcome(.success))
+    #expect(world.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.runningPromoted, risk))
+    world.machine.files.put(
+      "connections { l2tp { } }\nsecrets { ike { secret = x\n } }", at: "/etc/swanctl/swanctl.conf")
+    world.charon.keys = ["ike"]
+    #expect(world.perform("reload-agent", promotable: true, Self.told) == Outcome(.success))
+    #expect(world.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.runningPromoted))
+    #expect(world.machine.cluster.scores["ipsec"] == 100)
+  }
+
+  @Test func validationSaysWhatClientsWouldLack() {
+    let connection = "connections { l2tp {\n version = 1\n local_addrs = 203.0.113.50\n local {\n auth = psk\n }\n remote {\n auth = psk\n }\n } }\n"
+    let none = "connections: l2tp has no pre-shared key for 203.0.113.50 in /etc/swanctl/swanctl.conf"
+    let refused = "connections: l2tp has no pre-shared key for 203.0.113.50: secret ike-1 was refused"
+    let table: [(String, String?)] = [
+      (connection + "secrets { ike-1 { secret = x\n } }", nil),
+      (connection + "secrets { ike-1 { secret = 0sYWJj\n } }", nil),
+      (connection + "include absent.conf", none),
+      (connection + "secrets { ike-1 { secret = 0sab\n } }", refused),
+      (connection + "secrets { ike-1 { secret = 0x\n } }", refused),
+      (connection + "secrets { ike-1 { secret = x\n id = 203.0.113.99\n } }", none),
+      ("connections { l2tp {\n local_addrs = 203.0.113.51, 203.0.113.52\n } }", "connections: local_addrs of l2tp is not 203.0.113.50"),
+      ("connections { l2tp {\n local_addrs = %any\n } }", nil), ("connections { l2tp {\n local_addrs = 203.0.113.0/24\n } }", nil),
+    ]
+    for (text, problem) in table {
+      let world = World()
+      world.machine.files.put(text, at: "/etc/swanctl/swanctl.conf")
+      #expect(world.perform("validate-all", level: 10) == (problem.map { Outcome(.genericError, $0) } ?? Outcome(.success)), "\(text)")
+      #expect(world.perform("validate-all") == Outcome(.success))
+    }
+    let world = World()
+    world.machine.files.put("", at: "/etc/swanctl/swanctl.conf")
+    let empty = "config: /etc/swanctl/swanctl.conf holds no connections, so nobody can connect"
+    #expect(world.perform("validate-all", level: 10, [:]) == Outcome(.genericError, empty))
+    world.inFile = []
+    #expect(world.perform("start", [:]) == Outcome(.success, empty))
+    #expect(world.perform("monitor", level: 10, [:]) == Outcome(.success, empty))
+  }
+
+  @Test func certificateThatEndsIsARisk() throws {
+    let subject = "CN=gw.example.org"
+    // The clock begins with 2026.
+    let table: [(certificates: [ScriptedCharon.Certificate], named: [String], risk: String?, score: Int)] = [
+      ([.init(subject: subject)], [subject], nil, 100),
+      ([.init(subject: subject, hasKey: false)], [subject], "connections: l2tp has no private key for its certificate", 5),
+      ([.init(subject: subject, end: "251231235959Z")], [subject], "connections: the certificate of l2tp ended at 2025-12-31T23:59:59Z", 5),
+      ([.init(subject: subject, end: "20260114120000Z")], [subject], "connections: the certificate of l2tp ends at 2026-01-14T12:00:00Z", 50),
+      ([.init(subject: subject, end: "260116000000Z")], [subject], nil, 100),
+      // It was renewed; another one is not judged; without a name charon chooses.
+      ([.init(subject: subject, end: "251231235959Z"), .init(subject: subject)], [subject], nil, 100),
+      ([.init(subject: subject), .init(subject: "CN=other", end: "251231235959Z")], [subject], nil, 100),
+      ([.init(subject: subject, hasKey: false)], [], nil, 100),
+      ([.init(subject: subject, end: "nonsense")], [subject], nil, 100),
+    ]
+    for row in table {
+      let world = World(running: true)
+      world.charon.connection.rounds = [("local-1", "public key", "", row.named), ("remote-1", "EAP", "", [])]
+      world.charon.certificates = row.certificates
+      #expect(world.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.success, row.risk), "\(row)")
+      #expect(world.machine.cluster.scores["ipsec"] == row.score, "\(row)")
+    }
+  }
+
+  // MARK: What charon would initiate
+
+  private static let branch = "connections { l2tp { }\n branch { children {\n net {\n start_action = start\n }\n lan {\n start_action = trap\n }\n other { }\n } } }\n"
+
+  /// A standby loads it without start_action, a promotion does what it says, a demotion takes it back.
+  @Test func standbyInitiatesNothing() throws {
+    let world = World()
+    world.machine.files.put(Self.branch, at: "/etc/swanctl/swanctl.conf")
+    var given: SettingsFile?
+    world.machine.processes.whenRun(Swanctl.binary) { [unowned world] command throws(SystemError) in
+      world.charon.loaded = ["l2tp", "branch"]
+      do throws(SettingsError) { given = try SettingsFile(reading: command.arguments[3], from: world.machine.files) } catch { given = nil }
+      return CommandResult(.exited(0))
+    }
+    #expect(world.perform("start", promotable: true) == Outcome(.success))
+    let children = try #require(given?.root.section(at: "connections.branch.children"))
+    #expect(children.section("net")?.value("start_action") == "none" && children.section("lan")?.value("start_action") == "none")
+    #expect(children.sections.count == 3 && given?.root.section(at: "connections.l2tp") != nil)
+    #expect(!world.machine.files.nodes.keys.contains { $0.hasSuffix(".conf") && $0.hasPrefix("/run") })
+    #expect(world.charon.initiated.isEmpty && world.charon.trapped.isEmpty)
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.charon.initiated == ["net"] && world.charon.trapped == ["lan"])
+    world.charon.sas = [.init(id: 1), .init(id: 7, connection: "branch", localHost: "192.0.2.9", isInitiator: true)]
+    // It is there already.
+    #expect(world.perform("reload-agent", promotable: true) == Outcome(.success))
+    #expect(world.charon.initiated == ["net"])
+    #expect(world.perform("demote", promotable: true) == Outcome(.success))
+    #expect(world.charon.terminated == [7, 1] && world.charon.trapped.isEmpty)
+    // A plain resource is the only one, and charon does as the file says.
+    #expect(world.perform("reload-agent") == Outcome(.success))
+    #expect(given?.root.value(at: "connections.branch.children.net.start_action") == "start")
+  }
+
+  @Test func whatAStandbyInitiatedIsARisk() throws {
+    let world = World(running: true)
+    let risk = "connections: this standby has initiated branch, which only the promoted member should"
+    world.charon.sas = [.init(id: 7, connection: "branch", localHost: "192.0.2.9", isInitiator: true)]
+    #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.success, risk))
+    #expect(world.perform("monitor", promotable: true) == Outcome(.success))
+    #expect(world.perform("monitor", level: 10) == Outcome(.success))
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+    // What the ha plugin holds for the peer, and the SA between the two.
+    let standby = World(running: true, ha: true)
+    for state in ["PASSIVE", "ESTABLISHED"] {
+      standby.charon.sas = [.init(id: 7, connection: "branch", state: state, isInitiator: true), .init(id: 8, connection: "ha", isInitiator: true)]
+      #expect(standby.perform("monitor", level: 10, promotable: true) == Outcome(.success))
+    }
+  }
+
   // MARK: Level 20
 
   static let spiPath = "/run/resource-agents/vpnha-strongswan-ipsec.probe"
@@ -329,7 +516,9 @@ import Testing
     try world.holdAddress()
     world.charon.connection = Row(local: ["203.0.113.51"])
     serveIKE(world) { bytes, _ in bytes[17] == 0x30 ? Self.notify(5) : nil }
-    #expect(world.perform("monitor", level: 20) == Outcome(.success), "nothing is served at the address")
+    #expect(
+      world.perform("monitor", level: 20) == Outcome(.success, "connections: local_addrs of l2tp is not 203.0.113.50"),
+      "nothing is served at the address")
   }
 
   @Test func charonThatTurnsClientsAwayIsDegraded() throws {
@@ -419,7 +608,7 @@ import Testing
     world.machine.files.nodes["/etc/swanctl/swanctl.conf"] = nil
     #expect(
       world.perform("start")
-        == Outcome(.invalidHere, "config: /etc/swanctl/swanctl.conf: no such file or directory (ENOENT)"))
+        == Outcome(.notInstalled, "config: /etc/swanctl/swanctl.conf is missing"))
     #expect(!world.runs)
   }
 
@@ -440,8 +629,8 @@ import Testing
     #expect(world.perform("start") == Outcome(.genericError, "connections: l2tp is not in /etc/swanctl/swanctl.conf"))
     #expect(!world.runs)
     #expect(world.machine.files.text(at: Self.record) == nil)
-    // With nothing expected an empty file is only worth a warning.
-    #expect(world.perform("start", [:]) == Outcome(.success))
+    // With nothing expected an empty file is a risk.
+    #expect(world.perform("start", [:]).status == .success)
     #expect(world.machine.log.messages(from: .warning).contains("/etc/swanctl/swanctl.conf holds no connections"))
   }
 
@@ -913,6 +1102,37 @@ import Testing
     world.charon.sas[0].childAge = 58
     #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
     #expect(orders() == ["*1"])
+  }
+
+  /// Nobody acknowledges what is sent. It is sent until it shows, ever more rarely.
+  @Test func peerIsSentEverythingUntilItShows() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    func orders() -> Int { world.machine.files.sent.filter { $0.bytes.first == UInt8(ascii: "*") }.count }
+    world.charon.sas = (1...4).map { .init(id: $0, child: 100 + $0, age: 90_000, childAge: 90_000) }
+    world.charon.sas.append(.init(id: 9, connection: "ha", child: 109, age: 20, childAge: 20))
+    var counts: [Int] = []
+    for _ in 0...8 {
+      #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+      counts.append(orders())
+      world.machine.clock.advance(by: .seconds(60))
+    }
+    #expect(counts == [1, 2, 2, 3, 3, 3, 3, 4, 4])
+    world.machine.clock.advance(by: .seconds(10_000))
+    // Two of the four clients are away.
+    world.charon.sas[0].childAge = 1
+    world.charon.sas[1].childAge = 1
+    #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+    #expect(orders() == 4)
+    world.charon.sas[1].childAge = 90_000
+    #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+    #expect(orders() == 5)
+    // Whatever the record holds.
+    for record in ["", "9", "9 0 0", "9 18446744073709551615 18446744073709551615"] {
+      world.machine.files.put(record, at: StrongSwan.resyncRecord(for: Request(arguments: ["strongswan", "monitor"], environment: ["OCF_RESOURCE_INSTANCE": "ipsec", "OCF_RESOURCE_TYPE": "strongswan"])))
+      #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.runningPromoted))
+    }
   }
 
   @Test func promoteWithoutHASaysWhatClientsExperience() throws {

@@ -171,7 +171,7 @@ struct VirtualIPTests {
     #expect(node.perform("start", given) == Outcome(.misconfigured, reason))
     #expect(node.perform("validate-all", given) == Outcome(.misconfigured, reason))
     #expect(node.machine.calls.changes == [])
-    node.hold("192.0.2.50", 24, on: 2)
+    node.perform("start")
     #expect(node.perform("stop", given) == Outcome(.success))
     let address = given["ip"].flatMap { IPAddress($0) } ?? AddressNode.vip
     if given["ip"] == nil { #expect(!node.machine.network.addresses.contains { $0.address == address }) }
@@ -207,7 +207,7 @@ struct VirtualIPTests {
 
   // MARK: Telling the truth
 
-  @Test("A copy that is not as wanted is a failure, and stop removes it whatever it looks like", arguments: [
+  @Test("A copy of ours that is not as wanted is a failure, and stop removes it whatever it looks like", arguments: [
     (32, 2, ["cidr_netmask": "24"], "192.0.2.50/32 is on eth0, expected 192.0.2.50/24"),
     (2, 2, ["cidr_netmask": "24"], "192.0.2.50/2 is on eth0, expected 192.0.2.50/24"),
     (24, 3, ["nic": "eth0"], "192.0.2.50/24 is on eth1, expected 192.0.2.50 on eth0"),
@@ -215,20 +215,62 @@ struct VirtualIPTests {
   ] as [(Int, Int32, [String: String], String)])
   func wrongCopies(prefixLength: Int, link: Int32, given: [String: String], reason: String) {
     let node = AddressNode()
-    node.hold("192.0.2.50", prefixLength, on: link)
+    #expect(node.perform("start", ["cidr_netmask": "\(prefixLength)", "nic": "eth\(link - 2)"]) == Outcome(.success))
     #expect(node.perform("monitor", given) == Outcome(.genericError, reason))
     #expect(node.perform("monitor", given, interval: 0) == Outcome(.genericError, reason))
     #expect(node.perform("stop", given) == Outcome(.success))
     #expect(node.places == [])
   }
 
-  @Test("A start puts a wrong copy right")
+  @Test("A start puts a wrong copy of ours right")
   func wrongCopyAtStart() {
     let node = AddressNode()
-    node.hold("192.0.2.50", 32, on: 2)
-    node.hold("192.0.2.50", 24, on: 3)
+    #expect(node.perform("start", ["nic": "eth1", "cidr_netmask": "32"]) == Outcome(.success))
     #expect(node.perform("start", ["nic": "eth0", "cidr_netmask": "24"]) == Outcome(.success))
     #expect(node.places == ["24@2"])
+  }
+
+  /// A probe that said running, or failed, would lead to a stop that takes it away.
+  @Test("The node's own address is refused, and nobody takes it away", arguments: [
+    (["ip": "192.0.2.1", "nic": "eth0", "cidr_netmask": "32"], "192.0.2.1/24 is this node's own address on eth0: set another ip, or cidr_netmask=24 if the cluster is to have it"),
+    (["ip": "192.0.2.1"], "192.0.2.1/24 is this node's own address on eth0: set another ip, or cidr_netmask=24 if the cluster is to have it"),
+    (["ip": "192.0.2.1", "nic": "eth1", "cidr_netmask": "24"], "192.0.2.1/24 is this node's own address on eth0, and the resource's interface is eth1"),
+    (["ip": "2001:db8::1", "cidr_netmask": "128"], "2001:db8::1/64 is this node's own address on eth0: set another ip, or cidr_netmask=64 if the cluster is to have it"),
+  ] as [([String: String], String)], [false, true])
+  func ownStaticAddress(of: (given: [String: String], reason: String), clone: Bool) {
+    let (given, reason) = of
+    let node = AddressNode()
+    let before = node.machine.network.addresses
+    #expect(node.perform("monitor", given, clone: clone, interval: 0) == Outcome(.notRunning))
+    #expect(node.perform("validate-all", given, level: 10) == Outcome(.invalidHere, reason))
+    #expect(node.perform("start", given, clone: clone) == Outcome(.invalidHere, reason))
+    #expect(node.perform("promote", given, clone: clone).status != .success)
+    #expect(node.perform("stop", given, clone: clone) == Outcome(.success))
+    #expect(node.machine.network.addresses == before)
+  }
+
+  @Test("An address that is exactly as wanted is the cluster's, whoever put it there")
+  func adopted() {
+    let node = AddressNode()
+    node.hold("192.0.2.50", 24, on: 2)
+    for given in [[:], ["nic": "eth0", "cidr_netmask": "24"]] {
+      #expect(node.perform("monitor", given, interval: 0) == Outcome(.success))
+      #expect(node.perform("start", given) == Outcome(.success))
+    }
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.places == [])
+  }
+
+  @Test("A killed start leaves nothing that the next stop does not find")
+  func killedStart() {
+    let node = AddressNode()
+    // Killed between the record and the address, and just after that.
+    for isHeld in [false, true] {
+      node.machine.files.put("192.0.2.50 28@2 7\n", at: "/run/resource-agents/vpnha-vip-address.held")
+      if isHeld { node.hold("192.0.2.50", 28, on: 2) }
+      #expect(node.perform("stop", ["cidr_netmask": "24"]) == Outcome(.success))
+      #expect(node.places == [] && node.leftovers == [])
+    }
   }
 
   @Test("A second copy beside a good one is degraded, by a deep look")
@@ -241,21 +283,20 @@ struct VirtualIPTests {
       #expect(node.perform("monitor", given) == Outcome(.success))
       #expect(node.perform("monitor", given, level: 10) == Outcome(.success, reason))
       #expect(node.perform("stop", given) == Outcome(.success))
-      #expect(node.places == [])
+      #expect(node.places == ["\(prefixLength)@\(link)"])
     }
   }
 
-  @Test("Stop needs the address alone, and removes every copy but that on the loopback interface")
+  @Test("Stop needs the address alone, and leaves the copy on the loopback interface and one that is the node's own")
   func stopFindsAll() {
     let node = AddressNode()
+    node.perform("start")
     node.hold("192.0.2.50", 32, on: 2)
-    node.hold("192.0.2.50", 24, on: 2)
     node.hold("192.0.2.50", 16, on: 3)
     node.hold("192.0.2.50", 32, on: 1)
     node.machine.network.addresses.removeAll { $0.address == IPAddress("192.0.2.1") }
     #expect(node.perform("stop") == Outcome(.success))
-    #expect(node.places == ["32@1"])
-    #expect(node.perform("monitor") == Outcome(.notRunning))
+    #expect(node.places == ["16@3", "32@1"])
   }
 
   @Test("A link-local address of one link is not that of another")
@@ -327,15 +368,107 @@ struct VirtualIPTests {
     #expect(node.perform("stop", given) == Outcome(.success))
   }
 
-  @Test("A start without carrier fails at once and leaves nothing")
+  @Test("A start without carrier fails in five seconds and leaves nothing")
   func startWithoutCarrier() {
     let node = AddressNode()
     node.machine.network.all[1].hasCarrier = false
     let before = node.machine.clock.now
     #expect(node.perform("start") == Outcome(.genericError, "eth0 has no carrier"))
-    #expect(node.machine.clock.now == before)
+    #expect(node.machine.clock.now - before == .seconds(5))
     #expect(node.places == [])
     #expect(node.perform("start", ["check_link_status": "no"]) == Outcome(.success))
+  }
+
+  @Test("Carrier that comes late is waited for, whether the link was up or down", arguments: [false, true])
+  func lateCarrier(isUp: Bool) {
+    let node = AddressNode()
+    node.machine.network.all[1].isUp = isUp
+    node.machine.network.all[1].hasCarrier = false
+    node.machine.clock.after(.seconds(2)) { node.machine.network.all[1].hasCarrier = true }
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.places == ["24@2"])
+  }
+
+  @Test("A link that tells of carrier is not believed when what carries it has none", arguments: ["vlan", "macvlan", "ipvlan", "gre"], [true, false])
+  func lowerLinks(kind: String, isUp: Bool) {
+    let node = AddressNode()
+    var upper = Link(index: 5, name: "eth0.90", hardwareAddress: [2, 0, 0, 0, 0, 5], kind: kind)
+    var top = Link(index: 6, name: "top", hardwareAddress: [2, 0, 0, 0, 0, 6], kind: "vlan")
+    (upper.lower, top.lower) = (2, 5)
+    node.machine.network.all += [upper, top]
+    for (nic, clone) in [("eth0.90", false), ("top", false), ("top", true)] {
+      let given = ["nic": nic, "cidr_netmask": "24"]
+      #expect(node.perform("start", given, clone: clone) == Outcome(.success))
+      #expect(node.perform("monitor", given, clone: clone) == Outcome(.success))
+      node.machine.network.all[1].isUp = isUp
+      node.machine.network.all[1].hasCarrier = false
+      let reason = "eth0, which carries \(nic), \(isUp ? "has no carrier" : "is down")"
+      #expect(node.perform("monitor", given, clone: clone) == Outcome(clone ? .success : .genericError, reason))
+      node.machine.network.all[1].isUp = true
+      node.machine.network.all[1].hasCarrier = true
+      #expect(node.perform("stop", given, clone: clone) == Outcome(.success))
+    }
+    // The ends of a pair name each other.
+    node.machine.network.all[1].kind = "veth"
+    node.machine.network.all[2].kind = "veth"
+    node.machine.network.all[1].lower = 3
+    node.machine.network.all[2].lower = 2
+    #expect(node.perform("start", ["nic": "eth0"]) == Outcome(.success))
+  }
+
+  @Test("A bond of VLANs with loose binding, none of which is carried")
+  func bondOverVLANs() {
+    let node = AddressNode()
+    node.machine.network.all.append(Link(index: 4, name: "bond0", hardwareAddress: [2, 0, 0, 0, 0, 4], kind: "bond"))
+    for (index, lower) in [(Int32(5), Int32(2)), (6, 3)] {
+      var vlan = Link(index: index, name: "eth\(lower - 2).90", kind: "vlan")
+      (vlan.lower, vlan.master) = (lower, 4)
+      node.machine.network.all.append(vlan)
+    }
+    let given = ["nic": "bond0", "cidr_netmask": "24"]
+    #expect(node.perform("start", given) == Outcome(.success))
+    #expect(node.perform("monitor", given, level: 10) == Outcome(.success))
+    node.machine.network.all[1].hasCarrier = false
+    let reason = "eth0, which carries eth0.90, a part of bond0, has no carrier"
+    #expect(node.perform("monitor", given, level: 10) == Outcome(.success, reason))
+    node.machine.network.all[2].isUp = false
+    #expect(node.perform("monitor", given, level: 10) == Outcome(.genericError, reason))
+  }
+
+  @Test("IPv6 that is switched off on the interface is said before it is needed")
+  func disabledIPv6() {
+    let node = AddressNode()
+    let given = ["ip": "2001:db8::50", "nic": "eth0", "cidr_netmask": "64"]
+    let reason = "IPv6 is disabled on eth0 (net.ipv6.conf.eth0.disable_ipv6)"
+    #expect(node.perform("start", given, clone: true) == Outcome(.success))
+    node.machine.network.all[1].disablesIPv6 = true
+    #expect(node.perform("monitor", given, clone: true) == Outcome(.success, reason))
+    #expect(node.perform("promote", given, clone: true) == Outcome(.genericError, reason))
+    #expect(node.perform("stop", given, clone: true) == Outcome(.success))
+    #expect(node.perform("validate-all", given, level: 10) == Outcome(.invalidHere, reason))
+    for clone in [false, true] { #expect(node.perform("start", given, clone: clone) == Outcome(.invalidHere, reason)) }
+    #expect(node.perform("start") == Outcome(.success))
+  }
+
+  @Test("Another host with the address is a risk that the deep monitor of the holder names")
+  func intruder() {
+    let node = AddressNode()
+    for clone in [false, true] {
+      node.machine.network.neighbours = [:]
+      #expect(node.perform("start", clone: clone) == Outcome(.success))
+      node.machine.network.neighbours = [AddressNode.vip: AddressNode.mac]
+      if clone {
+        // The one that serves answers, of course.
+        #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success))
+        #expect(node.perform("promote", clone: true) == Outcome(.success))
+      }
+      let status = clone ? Status.runningPromoted : .success
+      #expect(node.perform("monitor", clone: clone) == Outcome(status))
+      #expect(node.perform("monitor", clone: clone, level: 10) == Outcome(status, "192.0.2.50 is used by 02:00:00:00:00:99 on eth0 as well"))
+      node.machine.network.neighbours = [AddressNode.vip: [2, 0, 0, 0, 0, 3]]  // eth1 of this node
+      #expect(node.perform("monitor", clone: clone, level: 10) == Outcome(status))
+      #expect(node.perform("stop", clone: clone) == Outcome(.success))
+    }
   }
 
   @Test("A link that is down is brought up")
@@ -452,8 +585,9 @@ struct VirtualIPTests {
   func promoteSecondaries() {
     let node = AddressNode()
     node.hold("192.0.2.50", 24, on: 3)
-    #expect(node.perform("stop") == Outcome(.success))
-    #expect(node.machine.network.all.map(\.promotesSecondaries) == [false, false, true])
+    #expect(node.perform("stop", ["cidr_netmask": "24"]) == Outcome(.success))
+    #expect(node.machine.calls.changes.filter { $0.contains("promoteSecondaries") } == ["network.promoteSecondaries(true, on: eth1)", "network.promoteSecondaries(false, on: eth1)"])
+    #expect(node.machine.network.all.map(\.promotesSecondaries) == [false, false, false])
     let secondary = AddressNode()
     secondary.hold("192.0.2.50", 24, on: 2, flags: [.permanent, .secondary])
     #expect(secondary.perform("stop") == Outcome(.success))
@@ -579,7 +713,7 @@ struct VirtualIPTests {
     #expect(node.perform("monitor", clone: true, interval: 0) == Outcome(.notRunning))
   }
 
-  @Test("A promoted address that is damaged is 9, one that has gone is no longer promoted")
+  @Test("A promoted address that is damaged or gone is 9")
   func promotedFailures() {
     let node = AddressNode()
     node.perform("start", clone: true)
@@ -588,7 +722,68 @@ struct VirtualIPTests {
     #expect(node.perform("monitor", clone: true) == Outcome(.failedPromoted, "eth0 has no carrier"))
     node.machine.network.all[1].hasCarrier = true
     node.machine.network.addresses.removeAll { $0.address == AddressNode.vip }
+    let gone = "192.0.2.50 is gone from eth0"
+    for interval in [0, 10_000] {
+      #expect(node.perform("monitor", clone: true, interval: interval) == Outcome(.failedPromoted, gone))
+    }
+    #expect(node.perform("monitor", ["CRM_meta_role": "Master"], clone: true) == Outcome(.failedPromoted, gone))
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
     #expect(node.perform("monitor", clone: true) == Outcome(.success))
+    // Without a record too, when the cluster says what the member is.
+    #expect(node.perform("monitor", ["CRM_meta_role": "Promoted", "nic": "eth0"], clone: true) == Outcome(.failedPromoted, gone))
+    #expect(node.perform("stop", clone: true) == Outcome(.success))
+    #expect(node.leftovers == [])
+    let plain = AddressNode()
+    plain.perform("start")
+    plain.machine.network.addresses.removeAll { $0.address == AddressNode.vip }
+    #expect(plain.perform("monitor") == Outcome(.notRunning, gone))
+    #expect(plain.perform("monitor", interval: 0) == Outcome(.notRunning))
+  }
+
+  @Test("An address that somebody gave a standby is a failure with that reason", arguments: [nil, "Slave", "Unpromoted"])
+  func addressOfAStandby(role: String?) {
+    let node = AddressNode()
+    let given = role.map { ["CRM_meta_role": $0] } ?? [:]
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    node.hold("192.0.2.50", 24, on: 2)
+    #expect(node.perform("monitor", given, clone: true) == Outcome(.genericError, "192.0.2.50 is on eth0, and this member was not promoted"))
+    #expect(node.perform("monitor", ["CRM_meta_role": "Promoted"], clone: true) == Outcome(.runningPromoted))
+    #expect(node.perform("stop", clone: true) == Outcome(.success))
+    #expect(node.places == [] && node.leftovers == [])
+  }
+
+  @Test("Records that cannot be removed count for nothing once the member was stopped or demoted", arguments: [Errno.readOnly, .io])
+  func recordsThatStay(errno: Errno) {
+    let node = AddressNode()
+    node.perform("start", clone: true)
+    node.perform("promote", clone: true)
+    node.machine.calls.fail("files.remove(/run", with: errno)
+    let before = node.machine.clock.now
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+    #expect(node.perform("stop", clone: true) == Outcome(.success))
+    #expect(node.machine.clock.now == before)
+    #expect(node.perform("monitor", clone: true, interval: 0) == Outcome(.notRunning))
+    node.machine.calls.reset()
+    node.machine.clock.sleep(until: node.machine.clock.now + .milliseconds(1))
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    #expect(node.perform("monitor", clone: true, interval: 0) == Outcome(.success))
+    #expect(node.perform("stop", clone: true) == Outcome(.success))
+    #expect(node.leftovers == [])
+  }
+
+  @Test("A directory in a record's place is no record, and fails no stop")
+  func plantedDirectory() {
+    for record in ["standby", "held"] {
+      let node = AddressNode()
+      node.perform("start", clone: true)
+      node.perform("promote", clone: true)
+      node.machine.files.nodes["/run/resource-agents/vpnha-vip-address.\(record)"] = InMemoryFiles.Node([], .directory)
+      node.machine.files.put("", at: "/run/resource-agents/vpnha-vip-address.\(record)/x")
+      #expect(node.perform("stop", clone: true) == Outcome(.success))
+      #expect(node.perform("monitor", clone: true, interval: 0) == Outcome(.notRunning))
+      #expect(node.places == [])
+    }
   }
 
   @Test("A standby that could not serve is at risk and the last to be promoted")

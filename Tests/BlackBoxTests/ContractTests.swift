@@ -81,7 +81,7 @@ struct ContractTests {
     BadParameter(agent: .firewall, name: "outside", value: "\"eth0\""),
     BadParameter(agent: .firewall, name: "nat", value: "true"),
     BadParameter(agent: .firewall, name: "table", value: "vpn { }"),
-    BadParameter(agent: .firewall, name: "extra", value: "/etc/*.nft"),
+    BadParameter(agent: .firewall, name: "extra", value: "etc/extra.nft"),
   ]
 
   @Test("a missing or malformed parameter is 6, and the reason begins with its name", arguments: badParameters)

@@ -313,6 +313,87 @@ struct StrongSwanTests {
       """)
   }
 
+  @Test("a gateway that has no key for its clients runs, and says so") func keys() throws {
+    try script(
+      """
+      export OCF_RESKEY_address=192.0.2.1
+      file=/etc/swanctl/swanctl.conf
+      sed -i /^secrets/d $file
+      cp $file /run/whole.conf
+      printf 'include conf.d/secrets.conf\\n' >/run/1
+      printf 'secrets { ike-1 { secret = 0sab\\n} }\\n' >/run/2
+      printf 'secrets { ike-1 { secret = good\\n id = 203.0.113.99\\n} }\\n' >/run/3
+      none="connections: l2tp has no pre-shared key for 192.0.2.1 in $file"
+      refused="connections: l2tp has no pre-shared key for 192.0.2.1: secret ike-1 was refused"
+      for each in 1 2 3; do
+        cat /run/whole.conf /run/$each >$file
+        wanted=$none
+        [ $each != 2 ] || wanted=$refused
+        expect 1 validate-all OCF_CHECK_LEVEL=10
+        [ "$reason" = "$wanted" ] || fail "$reason"
+        expect 0 start
+        expect 0 monitor
+        expect 0 monitor OCF_CHECK_LEVEL=10
+        [ "$reason" = "$wanted" ] || fail "$reason"
+        expect 0 stop
+      done
+      printf 'secrets { ike-1 { secret = good\\n id = 192.0.2.1\\n} }\\n' | cat /run/whole.conf - >$file
+      expect 0 validate-all OCF_CHECK_LEVEL=10
+      expect 0 start
+      expect 0 monitor OCF_CHECK_LEVEL=10
+      [ -z "$reason" ] || fail "$reason"
+      rm /run/whole.conf /run/1 /run/2 /run/3
+      expect 0 stop
+      nothingLeft
+      """)
+  }
+
+  @Test("a certificate without its key, or near its end, is a risk", .needs("/usr/bin/openssl")) func certificates() throws {
+    try script(
+      """
+      mkdir /etc/swanctl/x509 /etc/swanctl/private
+      printf 'connections { l2tp { local { auth = pubkey\\n certs = gw.pem\\n }\\n remote { auth = eap-mschapv2\\n } } }\\n' >/etc/swanctl/swanctl.conf
+      certificate() { openssl req -x509 -newkey rsa:2048 -nodes -keyout $1 -out /etc/swanctl/x509/gw.pem -days $2 -subj /CN=gw.example.org 2>/dev/null; }
+      for row in "/etc/swanctl/private/gw.pem 100 -" "/etc/swanctl/private/gw.pem 5 *ends.at*" "/run/gw.pem 100 *no.private.key*"; do
+        set -f
+        set -- $row
+        set +f
+        rm -f /etc/swanctl/private/gw.pem
+        certificate $1 $2
+        expect 0 start
+        expect 0 monitor OCF_CHECK_LEVEL=10
+        case "${reason:--}" in ${3//./?}) ;; *) fail "$row: $reason" ;; esac
+        expect 0 stop
+      done
+      rm /run/gw.pem
+      nothingLeft
+      """)
+  }
+
+  @Test("a standby initiates nothing, a promotion what start_action says") func initiating() throws {
+    try script(
+      """
+      export OCF_RESKEY_CRM_meta_promoted_max=1 OCF_RESKEY_address=192.0.2.1
+      printf 'connections { branch { remote_addrs = 192.0.2.99\\n local { auth = psk\\n }\\n remote { auth = psk\\n }\\n children { net {\\n' >>/etc/swanctl/swanctl.conf
+      printf 'local_ts = 10.1.0.0/24\\n remote_ts = 10.2.0.0/24\\n start_action = start\\n } } } }\\n' >>/etc/swanctl/swanctl.conf
+      states() { swanctl --list-sas --raw | sed -n 's/^list-sa event {branch {.*[ {]state=\\([A-Z]*\\) .*/\\1/p'; }
+      # A member of no clone: charon does as the file says, which shows that the next part shows something.
+      expect 0 start -u OCF_RESKEY_CRM_meta_promoted_max
+      for wait in $(seq 50); do [ -z "$(states)" ] || break; sleep 0.1; done
+      [ "$(states)" = CONNECTING ] || fail "nothing is initiated: $(states)"
+      expect 0 stop
+      expect 0 start
+      swanctl --list-conns | grep '^branch' >/dev/null || fail "branch is not loaded"
+      sleep 1
+      [ -z "$(states)" ] || fail "a standby initiates: $(states)"
+      expect 0 promote
+      for wait in $(seq 50); do [ -z "$(states)" ] || break; sleep 0.1; done
+      [ "$(states)" = CONNECTING ] || fail "nothing is initiated: $(states)"
+      expect 0 stop
+      nothingLeft
+      """)
+  }
+
   @Test("a healthy monitor starts no process", .needs("/usr/bin/strace")) func noFork() throws {
     try script(
       """

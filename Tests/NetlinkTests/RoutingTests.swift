@@ -63,7 +63,7 @@ struct RoutingTests {
       Message.bringUp(link: 3).payload
         == bytes("00 00 00 00 03 00 00 00  01 00 00 00  01 00 00 00"))  // flags, change mask: IFF_UP
     #expect(
-      Message.promoteSecondaries(link: 3).payload
+      Message.promoteSecondaries(true, link: 3).payload
         == bytes(
           """
           00 00 00 00 03 00 00 00 00 00 00 00 00 00 00 00   # struct ifinfomsg

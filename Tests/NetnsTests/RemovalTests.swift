@@ -29,7 +29,7 @@ import Testing
       on moon pcs resource create vip ocf:vpnha:vip ip=203.0.113.50 cidr_netmask=24 nic=eth0 promotable promoted-max=1
       serving() { on moon crm_mon -1 | sed -n 's/.*Promoted: \\[ \\(moon\\|sun\\) \\]/\\1/p'; }
       ready() { [ -n "$(serving)" ] && on moon crm_mon -1 | grep -q 'Unpromoted: '; }
-      await 40 ready
+      await 90 ready
       here=$(serving); there=moon; [ $here = sun ] || there=sun
       failures() { on moon crm_mon -1f | grep -c 'fail-count' || true; }
 
@@ -58,13 +58,13 @@ import Testing
       [ $status != 0 ] && grep -q 'gives no answer' /mnt/said && echo DOUBT
       on moon pcs node standby $there
       gone() { ! on $there vpnha active | grep -q .; }
-      await 20 gone
+      await 60 gone
       on $there dpkg --remove vpnha >/mnt/said 2>&1 && echo REMOVED
       ! on $there test -e /usr/lib/ocf/resource.d/vpnha/vip
       echo "FAILURES $(failures)"
       [ "$(serving)" = $here ] && echo STILL
       """
-    let (succeeded, output) = try Story.onCluster(story)
+    let (succeeded, output) = try Story.onCluster(story, seconds: 420)
     #expect(succeeded, "\(output)")
     let lines = output.split(separator: "\n").map(String.init)
     for word in ["SERVES", "STANDS-BY", "UNTOUCHED", "NO-SCORE", "REFUSED", "UPGRADED", "DOUBT", "REMOVED", "FAILURES 0", "STILL"] {

@@ -49,12 +49,12 @@ import Testing
       told() { on moon attrd_updater -Q -n vpnha-flows-conntrackd -A | grep "host=\\"$here\\"" | grep 'value="2[0-9][0-9][0-9] '; }
       await 20 told
       on $there conntrackd -C /run/sync.conf -f external
-      noticed() { on moon crm_mon -1 | grep 'flows are replicated here'; }
+      noticed() { on moon attrd_updater -Q -n vpnha-risk-conntrackd -A | grep 'replicated here'; }
       await 30 noticed
       noticed | sed 's/^/NOTICED /'
       await 20 full && echo FETCHED
       on moon cibadmin --query | grep -c vpnha-flows | sed 's/^/CIB /' || true
-      well() { on $there grep 'Result of monitor operation for conntrackd' /var/log/pacemaker/pacemaker.log | tail -1 | grep -q ': ok '; }
+      well() { ! on moon attrd_updater -Q -n vpnha-risk-conntrackd -A | grep -q 'replicated here'; }
       await 30 well && echo WELL
       on moon pcs resource disable conntrackd-clone
       gone() { ! on moon attrd_updater -Q -n vpnha-flows-conntrackd -A | grep 'value="[0-9]'; }

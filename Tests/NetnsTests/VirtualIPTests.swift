@@ -170,6 +170,11 @@ struct VirtualIPTests {
         #expect(try vip("monitor", ["ip": ip], interval: 0).status == 7)
         #expect(try vip("stop", ["ip": ip]).status == 0)
       }
+      // Taken all the same, it is held twice.
+      let given = ["ip": "192.0.2.50", "run_arping": "false"]
+      #expect(try vip("start", given).status == 0)
+      #expect(try vip("monitor", given, level: 10) == (0, "192.0.2.50 is used by 02:00:00:00:00:99 on near as well"))
+      #expect(try vip("stop", given).status == 0)
     }
   }
 
@@ -227,19 +232,36 @@ struct VirtualIPTests {
     }
   }
 
-  @Test("Whatever it looks like, stop removes it, and the network's other addresses stay", arguments: [0, 1])
+  @Test("What was put there stop removes whatever the parameters say, and the network's other addresses stay", arguments: [0, 1])
   func stopFromTheAddressAlone(promotes: Int) throws {
     try inNetwork(["ip": "198.51.100.50"]) { it, vip in
       try it.run("/bin/sh", ["-c", "echo 0 > /proc/sys/net/ipv4/conf/all/promote_secondaries; echo \(promotes) > /proc/sys/net/ipv4/conf/near/promote_secondaries"])
       // Ours came first and is the network's primary address; no route leads to it once it is gone.
-      for copy in ["198.51.100.50/24 dev near", "198.51.100.60/24 dev near", "198.51.100.50/32 dev near", "198.51.100.50/2 dev far", "198.51.100.50/25 dev far label far:x"] {
-        try it.ip("address add \(copy)")
-      }
+      #expect(try vip("start", ["nic": "near", "cidr_netmask": "24", "iflabel": "x"]).status == 0)
+      try it.ip("address add 198.51.100.60/24 dev near")
       try it.ip("link set far down")
       #expect(try vip("stop", ["arp_interval": "abc", "nic": "nowhere", "cidr_netmask": "77", "iflabel": "much-too-long-a-label"]).status == 0)
       #expect(try it.network.holders(of: try #require(IPAddress("198.51.100.50"))) == [])
       #expect(try it.network.holders(of: try #require(IPAddress("198.51.100.60"))).count == 1)
+      #expect(try it.link("near").promotesSecondaries == (promotes == 1))
       #expect(try vip("monitor").status == 7)
+    }
+  }
+
+  @Test("The node's own address is neither taken nor taken away, and IPv6 that is switched off is named")
+  func ownAddress() throws {
+    try inNetwork(["ip": "192.0.2.1", "cidr_netmask": "32"]) { it, vip in
+      let reason = "192.0.2.1/24 is this node's own address on near: set another ip, or cidr_netmask=24 if the cluster is to have it"
+      #expect(try vip("monitor", interval: 0).status == 7)
+      #expect(try vip("start") == (2, reason))
+      #expect(try vip("stop").status == 0)
+      #expect(try vip("monitor", ["cidr_netmask": ""], interval: 0).status == 7)
+      #expect(try vip("stop", ["cidr_netmask": ""]).status == 0)
+      #expect(try it.network.holders(of: try #require(IPAddress("192.0.2.1"))).map(\.prefixLength) == [24])
+      #expect(try !it.link("near").disablesIPv6)
+      try it.run("/bin/sh", ["-c", "echo 1 > /proc/sys/net/ipv6/conf/near/disable_ipv6"])
+      #expect(try it.link("near").disablesIPv6)
+      #expect(try vip("start", ["ip": "2001:db8::50", "nic": "near", "cidr_netmask": "64"]) == (2, "IPv6 is disabled on near (net.ipv6.conf.near.disable_ipv6)"))
     }
   }
 

@@ -12,8 +12,8 @@ struct Firewall: ResourceAgent, ReloadableAgent {
     """
     Keeps one nftables table, inet vpnha, made of the parameters: IKE and ESP for the gateway's addresses; L2TP only for \
     packets that came out of IPsec, and from this node itself; forwarding and address translation for the clients, with IPsec \
-    traffic exempt. Meant as a clone: every node has the same rules before it serves. What the table does not speak of is \
-    let through, and other tables are never touched. The table is replaced as a whole, in one transaction, and a monitor \
+    traffic exempt. Meant as a clone: every node has the same rules before it serves. Traffic that the \
+    table does not mention is accepted, and other tables are never touched. The table is replaced as a whole, in one transaction, and a monitor \
     compares what the kernel has with what was loaded, without starting a program. An address in the set draining is \
     given no new tunnel: nft add element inet vpnha draining '{ 203.0.113.50 }', for IPv6 in draining6.
     """)

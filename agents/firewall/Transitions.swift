@@ -15,7 +15,7 @@ extension Firewall {
     try load(call)
   }
 
-  /// Looks at no parameter but the table's name, and not even at that alone: the record knows which one was loaded.
+  /// Uses the table's name from the parameter and the one recorded at load, in case the parameter has changed since.
   func stop(_ call: Call) throws(OCFError) {
     var names = [table.description]
     do throws(OCFError) {

@@ -9,8 +9,8 @@ enum Swanctl {
 
   /// Equivalent to: `swanctl --load-all`. It exits 0 on a syntax error and when there is nothing to load, so that the file
   /// is read before, and charon asked afterwards.
-  static func loadAll(_ config: AbsolutePath, into vici: AbsolutePath) -> Command {
-    Command(binary, ["--load-all", "--noprompt", "--file", config.description, "--uri", "unix://\(vici)"])
+  static func loadAll(_ file: String, into vici: AbsolutePath) -> Command {
+    Command(binary, ["--load-all", "--noprompt", "--file", file, "--uri", "unix://\(vici)"])
   }
 }
 
@@ -47,7 +47,7 @@ extension StrongSwan {
     do throws(SettingsError) { return try SettingsFile(reading: path, from: call.host.files) } catch {
       let reason = "\(parameter.map { "\($0): " } ?? "")\(error)"
       switch error.kind {
-      case .absent: throw parameter == nil ? .failed(reason) : .wrongHere(reason)
+      case .absent: throw parameter == nil ? .failed(reason) : .notInstalled("config: \(path) is missing")
       case .unreadable, .tooLarge, .syntax: throw .wrongHere(reason)
       }
     }
@@ -59,7 +59,20 @@ extension StrongSwan {
     if let missing = missing(from: file) { throw .failed("connections: \(missing) is not in \(config)") }
     let lock = try exclusive(call)
     defer { lock.release() }
-    let command = Swanctl.loadAll(config, into: vici)
+    let initiations = call.isPromotable ? Initiation.all(in: file) : []
+    var source = config.description
+    if !initiations.isEmpty {
+      source = DaemonRole.path(for: call.request, "conf")
+      try attempt("writing \(source)") { () throws(SystemError) in
+        try call.host.files.replace(source, with: Initiation.file(config, without: initiations), mode: 0o600)
+      }
+    }
+    defer {
+      if source != config.description {
+        do throws(SystemError) { try call.host.files.remove(source) } catch { call.log.warning("\(error)") }
+      }
+    }
+    let command = Swanctl.loadAll(source, into: vici)
     let result = try attempt("loading \(config)") { () throws(SystemError) in
       try call.host.processes.run(command, before: call.deadline)
     }
@@ -99,11 +112,12 @@ extension StrongSwan: ReloadableAgent {
     try checkSettings(call)
     try ask { () throws(VICIError) in try connect(call, within: .seconds(5)).reloadSettings() }
     try load(call)
-    // The address may be another one now.
-    guard call.isPromotable, try hasHA(call) else { return }
+    guard call.isPromotable else { return }
     let isPromoted = try attempt("reading the role") { () throws(SystemError) in
       try daemon(call).find(call).map { (process) throws(SystemError) in try daemon(call).isPromoted(process, call) } ?? false
     }
-    try keepSilent(!isPromoted, call)
+    // The address may be another one now.
+    if try hasHA(call) { try keepSilent(!isPromoted, call) }
+    if isPromoted { initiate(call) }
   }
 }

@@ -24,12 +24,14 @@ extension StrongSwan: PromotableAgent {
     }
     try attempt("recording the role") { () throws(SystemError) in try daemon(call).record(.promoted, of: process, call) }
     if hasHA { Rekeying.launch(call, in: epoch) }
+    if call.isPromotable { initiate(call) }
   }
 
   /// Steps back to warm standby. A daemon that hangs is given up after about two seconds.
   func demote(_ call: Call) throws(OCFError) {
     let process = try promotable(call)
     let hasHA = try hasHA(call)
+    if call.isPromotable { withdraw(call) }
     // The peer of a member that is not promoted may serve: from it nothing is taken.
     let isPromoted = isPromoted(process, call)
     let farewell = hasHA ? try handOver(call.within(.seconds(2)), undoing: isPromoted ? .take : nil) : try ask { () throws(VICIError) in try drain(call) }
@@ -227,10 +229,11 @@ extension StrongSwan: PromotableAgent {
   /// Sends the peer everything when it has come back and has not been sent what it asked for.
   ///
   /// Its one question may have been lost (`reachPeer`). Had it been answered, every CHILD SA would be younger than the SA
-  /// between the nodes. Once for each such SA; where the peer comes back often, clients are rekeyed no more often than that.
+  /// between the nodes. Nobody acknowledges what is sent either: while most CHILD SAs stay older it is sent again, after a minute,
+  /// two, four and so on up to an hour. A few that stay are clients that are away.
   func resyncPeer(_ call: Call) {
     var tunnel: (id: UInt64, age: UInt64)?
-    var oldest: UInt64 = 0
+    var children: [UInt64] = []
     do throws(OCFError) {
       try ask { () throws(VICIError) in
         try connect(call, within: .seconds(5)).sas { sa in
@@ -240,16 +243,23 @@ extension StrongSwan: PromotableAgent {
             // One that was only rekeyed has a CHILD SA from before.
             if ages.contains(where: { $0 <= age &+ 2 }), age < tunnel?.age ?? .max { tunnel = (sa.uniqueID, age) }
           } else if isOurs(sa) {
-            oldest = ages.reduce(oldest, max)
+            children += ages
           }
         }
       }
       // An answer that is under way gets its time.
-      guard let tunnel, tunnel.age > Self.resyncTime, oldest > tunnel.age &+ 1 else { return }
+      guard let tunnel, tunnel.age > Self.resyncTime else { return }
+      let missed = children.filter { $0 > tunnel.age &+ 1 }.count
+      guard missed > 0 else { return }
       let path = Self.resyncRecord(for: call.request)
-      let mark = Array("\(tunnel.id)\n".utf8)
-      guard try attempt("reading \(path)", { () throws(SystemError) in try call.host.files.read(path, limit: 64) }) != mark
-      else { return }
+      let record = try attempt("reading \(path)", { () throws(SystemError) in try call.host.files.read(path, limit: 64) }) ?? []
+      let numbers = String(decoding: record, as: UTF8.self).split(whereSeparator: \.isWhitespace).compactMap { UInt64($0) }
+      // Which SA between the nodes it was sent for, how often, and when.
+      let isAgain = numbers.count == 3 && numbers[0] == tunnel.id
+      let times = isAgain ? min(max(numbers[1], 1), 6) : 0
+      let now = UInt64(max(call.host.clock.now.nanoseconds, 0))
+      if isAgain, missed * 2 <= children.count || now < numbers[2] || now - numbers[2] < 60_000_000_000 << (times - 1) { return }
+      let mark = Array("\(tunnel.id) \(times + 1) \(now)\n".utf8)
       try attempt("writing \(path)") { () throws(SystemError) in try call.host.files.replace(path, with: mark, mode: 0o600) }
       try send(.resync, call)
     } catch { call.log.warning("looking after the ha peer: \(error.reason)") }

@@ -40,7 +40,11 @@ struct StrongSwan: ResourceAgent {
   var config: AbsolutePath = "/etc/swanctl/swanctl.conf"
   @Parameter("charon's control socket", uniqueGroup: "vici") var vici: AbsolutePath = "/run/charon.vici"
   @Parameter(
-    "Connections that must be loaded", "Their names in swanctl.conf. Empty: none is looked for.", reloadable: true)
+    "Connections that must be loaded",
+    """
+    Their names in swanctl.conf. Empty: none is looked for. Monitor level 10 looks whether each of them, or else every loaded one, \
+    has a pre-shared key or a private key with a certificate, and whether one of them is at `address`.
+    """, reloadable: true)
   var connections: [String] = []
   @Parameter(
     "Address of the gateway",
@@ -106,7 +110,9 @@ struct StrongSwan: ResourceAgent {
   func checkNode(_ call: Call) throws(OCFError) {
     try daemon(call).checkInstalled(call)
     guard call.host.files.isExecutable(Swanctl.binary) else { throw .missing(Swanctl.binary, package: "strongswan-swanctl") }
-    try checkSettings(call)
+    let file = try checkSettings(call)
+    // A start goes on, and the monitor says it: a node that serves some is better than none.
+    if call.request.action == .validateAll, let lack = Readiness(of: file, self).lack { throw .failed(lack) }
   }
 
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
@@ -144,6 +150,14 @@ struct StrongSwan: ResourceAgent {
       if call.depth >= .service, statistics.idleWorkers == 0, statistics.queues.total > 0 {
         return .degraded(
           "all \(statistics.workers) worker threads are busy, \(statistics.queues.total) jobs wait", promoted: isPromoted)
+      }
+      if call.depth >= .service || call.request.action == .start, let lack = lack(statistics, call) {
+        return .degraded(lack.reason, promoted: isPromoted, unfit: lack.isUnfit && !isPromoted)
+      }
+      if call.depth >= .service, call.request.action == .monitor, call.isPromotable, !isPromoted,
+        let name = try initiatedByStandby(hasHA: statistics.hasPlugin("ha"), call)
+      {
+        return .degraded("connections: this standby has initiated \(name), which only the promoted member should")
       }
       return isPromoted ? .promoted : .running
     } catch {

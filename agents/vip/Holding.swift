@@ -6,15 +6,17 @@ extension VirtualIP {
   func hold(_ call: Call) throws(OCFError) {
     let place = try place(call)
     let network = call.host.network
+    try checkOwnership(call)
     try makeReady(place.link, call)
-    for (copy, link) in try ownCopies(call)
-    where copy.link != place.link.index || copy.prefixLength != place.address.prefixLength {
-      try remove(copy, from: link, call)
+    for own in try ownCopies(call)
+    where own.copy.link != place.link.index || own.copy.prefixLength != place.address.prefixLength {
+      try remove(own.copy, from: own.link, call)
     }
     try checkWire(place.link, call)
     do throws(OCFError) {
       try setLoopbackAside(call)
       labelPolicy(call)
+      attempt(call) { () throws(SystemError) in try writeRecord(.held, self.place(of: place.address), call) }
       do throws(SystemError) {
         try network.add(place.address)
         call.log.info(
@@ -33,20 +35,24 @@ extension VirtualIP {
     }
   }
 
-  /// Brings the link up if it is not, and waits for carrier then; a link that is up and has none will not get it by waiting.
+  /// Brings the link up if it is not, and waits for carrier if there is none: a link that negotiates, or a bond, takes seconds
+  /// for it, at boot say.
   private func makeReady(_ link: Link, _ call: Call) throws(OCFError) {
     var link = link
     if !link.isUp {
       try explained { () throws(SystemError) in try call.host.network.bringUp(link) }
       call.log.info("brought \(link.name) up", ("VPNHA_LINK", link.name))
-      _ = try call.within(.seconds(5)).until { () throws(OCFError) in
-        let now = try explained { () throws(SystemError) in try call.host.network.link(at: link.index) }
-        guard let now else { return true }
-        link = now
-        return trouble(of: link) == nil
-      }
+      link.isUp = true
     }
-    if let trouble = trouble(of: link) { throw .failed(trouble) }
+    var trouble: String?
+    _ = try call.within(min(.seconds(5), call.request.timeout / 3)).until { () throws(OCFError) in
+      trouble = try self.trouble(of: link, call)
+      if trouble == nil || obstacle(on: link) != nil { return true }
+      let now = try explained { () throws(SystemError) in try call.host.network.link(at: link.index) }
+      if let now { link = now }
+      return now == nil
+    }
+    if let trouble { throw .failed(trouble) }
   }
 
   /// Asks the neighbours before an IPv4 address is taken, if that is wanted. (IPv6 has duplicate address detection.)
@@ -55,6 +61,22 @@ extension VirtualIP {
     let limit = call.within(.milliseconds(1500)).deadline
     let rival = try explained { () throws(SystemError) in try call.host.network.rival(for: ip, on: link, before: limit) }
     if let rival { throw .failed("\(ip) is used by \(hardware(rival)) on \(link.name)") }
+  }
+
+  /// Another host that has the address beside us. A wire without one is silent, so this takes a fifth of a second: only for
+  /// the deep monitor of the node that holds it, once a minute.
+  func intruder(on link: Link, _ call: Call) -> String? {
+    guard call.depth >= .service, call.request.action == .monitor else { return nil }
+    do throws(SystemError) {
+      let limit = call.within(.milliseconds(200)).deadline
+      guard let rival = try call.host.network.rival(for: ip, on: link, before: limit) else { return nil }
+      // Another interface of this node on the same wire answers as well.
+      if try call.host.network.links().contains(where: { $0.hardwareAddress == rival }) { return nil }
+      return "\(ip) is used by \(hardware(rival)) on \(link.name) as well"
+    } catch {
+      call.log.debug("asking who has \(ip): \(error)")
+      return nil
+    }
   }
 
   /// Waits until the kernel has found no other host with an IPv6 address.
@@ -131,7 +153,8 @@ extension VirtualIP {
         if closed > 0 { call.log.info("reset \(closed) connections from \(ip)", ("VPNHA_ADDRESS", "\(ip)")) }
       }
     }
-    for (copy, link) in copies { try remove(copy, from: link, call) }
+    for own in copies { try remove(own.copy, from: own.link, call) }
+    attempt(call) { () throws(SystemError) in try removeRecord(.held, call) }
     unlabelPolicy(call)
     putLoopbackBack(call)
     if flushRoutes { attempt(call) { () throws(SystemError) in try call.host.network.flushRouteCache(isIPv6: ip.isIPv6) } }
@@ -150,7 +173,10 @@ extension VirtualIP {
   }
 
   private func remove(_ copy: InterfaceAddress, from link: Link, _ call: Call) throws(OCFError) {
-    keepSecondaries(of: copy, on: link, call)
+    let isSwitched = keepSecondaries(of: copy, on: link, call)
+    defer {
+      if isSwitched { attempt(call) { () throws(SystemError) in try call.host.network.promoteSecondaries(false, on: link) } }
+    }
     do throws(SystemError) {
       try call.host.network.remove(copy)
       call.log.info("removed \(copy) from \(link.name)", ("VPNHA_ADDRESS", "\(ip)"), ("VPNHA_LINK", link.name))
@@ -162,12 +188,16 @@ extension VirtualIP {
   }
 
   /// An IPv4 address that came first into its network takes the later ones along when it goes, unless the kernel is told to
-  /// promote them.
-  private func keepSecondaries(of copy: InterfaceAddress, on link: Link, _ call: Call) {
-    guard !ip.isIPv6, !copy.flags.contains(.secondary), copy.prefixLength < 32, !link.promotesSecondaries else { return }
+  /// promote them, which it is for that moment.
+  ///
+  /// - Returns: whether that was switched on here.
+  private func keepSecondaries(of copy: InterfaceAddress, on link: Link, _ call: Call) -> Bool {
+    guard !ip.isIPv6, !copy.flags.contains(.secondary), copy.prefixLength < 32, !link.promotesSecondaries else { return false }
+    var isSwitched = false
     attempt(call) { () throws(SystemError) in
-      try call.host.network.promoteSecondaries(on: link)
-      call.log.notice("switched promote_secondaries on for \(link.name), so that only \(ip) goes")
+      try call.host.network.promoteSecondaries(true, on: link)
+      isSwitched = true
     }
+    return isSwitched
   }
 }

@@ -7,6 +7,13 @@ struct Placement {
   var address: InterfaceAddress
 }
 
+/// A copy of the address on this node.
+struct Copy {
+  var copy: InterfaceAddress
+  var link: Link
+  var isOurs: Bool
+}
+
 extension VirtualIP {
   /// Of an interface name and a label, in bytes (`IFNAMSIZ`, less the zero).
   static let longestLabel = 15
@@ -133,23 +140,59 @@ extension VirtualIP {
     }
   }
 
-  /// Every copy on this node that is ours to answer for, with its link.
-  ///
-  /// A copy on the loopback interface belongs to others (LVS keeps one there) unless that is where ours goes.
-  func ownCopies(_ call: Call) throws(OCFError) -> [(copy: InterfaceAddress, link: Link)] {
-    try explained { () throws(SystemError) in
-      var own: [(copy: InterfaceAddress, link: Link)] = []
+  /// Every copy on this node, with its link. One on the loopback interface belongs to others (LVS keeps one there) unless that
+  /// is where ours goes.
+  func copies(_ call: Call) throws(OCFError) -> [Copy] {
+    let held = try heldPlace(call)
+    return try explained { () throws(SystemError) in
+      var found: [Copy] = []
       for copy in try call.host.network.holders(of: ip) {
-        if let link = try call.host.network.link(at: copy.link), isOwn(link) { own.append((copy, link)) }
+        guard let link = try call.host.network.link(at: copy.link), isOwn(link) else { continue }
+        let isWanted = isExpected(copy) && (nic.isEmpty || isNamed(link))
+        var isOurs = held == place(of: copy)
+        if !isOurs, isWanted { isOurs = try !isNodesOwn(copy, link, call) }
+        found.append(Copy(copy: copy, link: link, isOurs: isOurs))
       }
-      return own
+      return found
     }
   }
 
-  private func isOwn(_ link: Link) -> Bool {
-    let isNamed = link.name == nicName || link.alternativeNames.contains(nicName)
-    // Every link may have the same link-local address, and each is another one.
-    if ip.isIPv6, ip.isLinkLocal, !nic.isEmpty { return isNamed }
-    return !link.isLoopback || ip.isLoopback || isNamed
+  /// Those that are ours to answer for, and to remove: what we have put there, and what is exactly as the parameters say.
+  func ownCopies(_ call: Call) throws(OCFError) -> [Copy] { try copies(call).filter(\.isOurs) }
+
+  /// What is held, as it is recorded.
+  func place(of address: InterfaceAddress) -> String {
+    "\(address.prefixLength)@\(address.link)\(networkNamespace.isEmpty ? "" : "@\(networkNamespace)")"
   }
+
+  func isExpected(_ copy: InterfaceAddress) -> Bool { cidrNetmask.map { $0.bits == copy.prefixLength } ?? true }
+
+  /// Where no prefix length was given, it is that of the network which the node is in by another address. One that has a network
+  /// by nothing but itself is how the node came into it.
+  private func isNodesOwn(_ copy: InterfaceAddress, _ link: Link, _ call: Call) throws(SystemError) -> Bool {
+    guard cidrNetmask == nil, !ip.isIPv6, !ip.isLoopback, copy.prefixLength < ip.bits, !copy.flags.contains(.secondary) else {
+      return false
+    }
+    let routes = try call.host.network.connectedRoutes(covering: ip, near: link).filter { $0.link == link.index }
+    return !routes.isEmpty && routes.allSatisfy { $0.source == ip }
+  }
+
+  /// - Throws: `OCF_ERR_ARGS` where the node has the address for itself.
+  func checkOwnership(_ call: Call) throws(OCFError) {
+    if let other = try copies(call).first(where: { !$0.isOurs }) { throw .wrongHere(ownAddress(other)) }
+  }
+
+  func ownAddress(_ other: Copy) -> String {
+    let nodes = "\(other.copy) is this node's own address on \(other.link.name)"
+    guard nic.isEmpty || isNamed(other.link) else { return "\(nodes), and the resource's interface is \(nicName)" }
+    return "\(nodes): set another ip, or cidr_netmask=\(other.copy.prefixLength) if the cluster is to have it"
+  }
+
+  private func isOwn(_ link: Link) -> Bool {
+    // Link-local addresses are per link: equal values on other links are unrelated.
+    if ip.isIPv6, ip.isLinkLocal, !nic.isEmpty { return isNamed(link) }
+    return !link.isLoopback || ip.isLoopback || isNamed(link)
+  }
+
+  private func isNamed(_ link: Link) -> Bool { link.name == nicName || link.alternativeNames.contains(nicName) }
 }

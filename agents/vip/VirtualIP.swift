@@ -12,10 +12,12 @@ struct VirtualIP: ResourceAgent {
     """
     Adds an address to an interface and tells the neighbours at once. A drop-in replacement for ocf:heartbeat:IPaddr2 with \
     the same parameters. In a promotable clone the promoted member holds the address and the others are prepared. The \
-    address is removed from every interface but the loopback at stop, whatever its prefix. Where the kernel would take \
-    other addresses of the network away together with this one, promote_secondaries is switched on for the interface. At \
-    check level 10 a bond or VLAN that works with a part of its links only is reported as degraded, and so is an address \
-    that is held twice.
+    address is removed at stop where the agent has put it, and where it is exactly as the parameters say; the same address \
+    with another prefix length or on another interface is the node's own: it is never removed, and the resource does not start \
+    there. Where the kernel would take other addresses of the network away together with this one, promote_secondaries is \
+    switched on for that moment. A start waits up to five seconds for carrier. At check level 10 a bond that works with a part \
+    of its links only and an address that is held twice are shown as risks; the wire is asked for a fifth of a second whether \
+    another host has the address.
     """)
 
   static let operations: [Operation] = [
@@ -151,7 +153,10 @@ struct VirtualIP: ResourceAgent {
 
   func checkNode(_ call: Call) throws(OCFError) {
     let call = try inside(call)
-    try checkHolders(on: try place(call).link, call)
+    let link = try place(call).link
+    try checkHolders(on: link, call)
+    if let obstacle = obstacle(on: link) { throw .wrongHere(obstacle) }
+    try checkOwnership(call)
   }
 
   /// The members of a clone would all hold the address, and the neighbours would see it jump. Where there are no neighbours to
@@ -175,55 +180,85 @@ struct VirtualIP: ResourceAgent {
     }
     let link = try nic.isEmpty ? nil : namedLink(call)
     // The short way: a healthy monitor asks for one address and one link.
-    if nic.isEmpty || link != nil, let (copy, link) = try quickCopy(on: link, call), isExpected(copy) {
+    let isRecurring = isRecurring(call)
+    if nic.isEmpty || link != nil, isRecurring || cidrNetmask != nil, let (copy, link) = try quickCopy(on: link, call),
+      isExpected(copy)
+    {
       return try judge(copy, on: link, call)
     }
-    let copies = try ownCopies(call)
-    if let (copy, place) = copies.first(where: { isExpected($0.copy) && (link == nil || $0.link.index == link?.index) }),
-      nic.isEmpty || link != nil
+    let copies = try copies(call)
+    let own = copies.filter(\.isOurs)
+    if nic.isEmpty || link != nil,
+      let good = own.first(where: { isExpected($0.copy) && (link == nil || $0.link.index == link?.index) })
     {
-      return try judge(copy, on: place, call)
+      return try judge(good.copy, on: good.link, call)
     }
-    if let (copy, place) = copies.first {
+    if let wrong = own.first {
       let wanted = cidrNetmask.map { "/\($0.bits)" } ?? ""
       return .failed(
-        "\(copy) is on \(place.name), expected \(ip)\(wanted)\(nic.isEmpty ? "" : " on \(nicName)")",
+        "\(wrong.copy) is on \(wrong.link.name), expected \(ip)\(wanted)\(nic.isEmpty ? "" : " on \(nicName)")",
         promoted: call.isPromotable)
     }
+    if isRecurring, let other = copies.first { return .failed(ownAddress(other), promoted: try wasPromoted(call)) }
     if !nic.isEmpty, link == nil { return try absent(call, "nic: \(nicName) is not on this node") }
-    guard call.isPromotable, try isStarted(call) else { return .stopped }
-    return try standby(call)
+    guard call.isPromotable else { return .stopped }
+    if [.monitor, .demote].contains(call.request.action), try wasPromoted(call) {
+      return .failed(try goneReason(try heldPlace(call), call), promoted: true)
+    }
+    return try isStarted(call) ? standby(call) : .stopped
+  }
+
+  /// A plain address that was here and was not stopped.
+  func obituary(_ call: Call) -> String? {
+    do throws(OCFError) {
+      guard let call = try insideIfThere(call), let held = try heldPlace(call) else { return nil }
+      return try goneReason(held, call)
+    } catch {
+      call.log.debug(error.reason)
+      return nil
+    }
+  }
+
+  private func goneReason(_ held: String?, _ call: Call) throws(OCFError) -> String {
+    var place = nicName
+    if let index = held?.split(separator: "@").dropFirst().first.flatMap({ Int32($0) }) {
+      place = try explained { () throws(SystemError) in try call.host.network.link(at: index) }?.name ?? place
+    }
+    return "\(ip) is gone from \(place.isEmpty ? "this node" : place)"
   }
 
   /// The address cannot be here. For a member that was started, and for a recurring monitor, whose resource was running,
   /// that is a failure with a reason.
   private func absent(_ call: Call, _ reason: String) throws(OCFError) -> ResourceState {
-    if call.isPromotable { return try isStarted(call) ? .failed(reason) : .stopped }
-    return call.request.action == .monitor && !call.request.isProbe ? .failed(reason) : .stopped
+    if call.isPromotable { return try isStarted(call) ? .failed(reason, promoted: try wasPromoted(call)) : .stopped }
+    return isRecurring(call) ? .failed(reason) : .stopped
   }
-
-  private func isExpected(_ copy: InterfaceAddress) -> Bool { cidrNetmask.map { $0.bits == copy.prefixLength } ?? true }
 
   private func judge(_ copy: InterfaceAddress, on link: Link, _ call: Call) throws(OCFError) -> ResourceState {
     let isPromoted = call.isPromotable
+    if isPromoted, isRecurring(call), try !wasPromoted(call), try call.request.expectedRole == .unpromoted ? true : isStarted(call) {
+      return .failed("\(ip) is on \(link.name), and this member was not promoted")
+    }
     if copy.flags.contains(.dadFailed) {
       return .failed("\(copy) on \(link.name) is used by another host: duplicate address detection failed", promoted: isPromoted)
     }
     if copy.flags.contains(.tentative), !copy.flags.contains(.optimistic) {
       return .failed("\(copy) on \(link.name) is tentative: duplicate address detection has not ended", promoted: isPromoted)
     }
-    if let trouble = trouble(of: link) { return .failed(trouble, promoted: isPromoted) }
+    if let trouble = try trouble(of: link, call) { return .failed(trouble, promoted: isPromoted) }
+    let weakness = try weakness(of: link, call)
+    if let weakness, weakness.isTotal { return .failed(weakness.text, promoted: isPromoted) }
     refresh(on: link, call)
-    if let twin = try twin(of: copy, call) { return .degraded(twin, promoted: isPromoted) }
-    if let risk = try risk(to: link, call) { return .degraded(risk, promoted: isPromoted) }
+    let twin = try twin(of: copy, call)
+    if let risk = intruder(on: link, call) ?? twin ?? weakness?.text { return .degraded(risk, promoted: isPromoted) }
     return isPromoted ? .promoted : .running
   }
 
   /// An unpromoted member: ready without the address.
   private func standby(_ call: Call) throws(OCFError) -> ResourceState {
     guard let link = try standbyLink(call) else { return .failed("no connected route leads to \(ip)") }
-    if let trouble = trouble(of: link) { return .degraded(trouble, unfit: true) }
-    return try risk(to: link, call).map { .degraded($0) } ?? .running
+    if let trouble = try trouble(of: link, call) { return .degraded(trouble, unfit: true) }
+    return try weakness(of: link, call).map { .degraded($0.text, unfit: $0.isTotal) } ?? .running
   }
 
   // MARK: - Starting and stopping
@@ -233,6 +268,8 @@ struct VirtualIP: ResourceAgent {
     guard call.isPromotable else { return try hold(call) }
     let place = try place(call)
     if !place.link.isUp { try explained { () throws(SystemError) in try call.host.network.bringUp(place.link) } }
+    // Whoever is started has not been promoted yet.
+    attempt(call) { () throws(SystemError) in try removeRecord(.held, call) }
     try prepare(call)
   }
 

@@ -14,6 +14,8 @@ extension XL2TPD {
     let configuration = try usableConfiguration(call).configuration
     try checkFiles(configuration.pppOptionFiles, call)
     if !radius.isEmpty { _ = try accountingSecret(call) }
+    // A running daemon's sessions are looked at by its own configuration.
+    if call.request.action != .monitor, let refusal = try refusal(of: configuration, call) { throw .failed(refusal) }
     if call.request.action == .validateAll {
       // No reason to start nothing.
       if try testAccount(call) == nil, call.depth >= .client { call.log.info(Self.nobodyDialled) }
@@ -78,21 +80,15 @@ extension XL2TPD {
   }
 
   private func prepareBinding(_ address: IPAddress, _ call: Call) throws(OCFError) {
-    let name = "net.ipv4.ip_nonlocal_bind"
-    let isAllowed = try attempt("reading \(name)") { () throws(SystemError) in
-      try call.host.files.kernelParameter(name) == "1"
-    }
-    if nonlocalBind, call.isPromotable, !isAllowed {
-      try attempt("nonlocal_bind") { () throws(SystemError) in try call.host.files.setKernelParameter(name, to: "1") }
-      call.log.info("set \(name)")
-      return
-    }
+    if nonlocalBind, call.isPromotable { return try NonlocalBind(call).allow() }
     let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
       try call.host.network.holds(address)
     }
     if isHere { return }
     guard call.isPromotable else { throw .failed("\(address) is not on this node, so no client could be answered") }
-    guard isAllowed else { throw .failed("\(address) is not on this node and \(name) is 0: xl2tpd could not bind it") }
+    guard try NonlocalBind(call).isAllowed() else {
+      throw .failed("\(address) is not on this node and \(NonlocalBind.parameter) is 0: xl2tpd could not bind it")
+    }
   }
 
   /// xl2tpd ends without a word when its pid file names any living process.

@@ -18,7 +18,11 @@ extension XL2TPD {
         call.log.warning("stopping with a farewell, in doubt: \(error.reason)")
       }
     }
-    defer { StartRecord.remove(call) }
+    defer {
+      StartRecord.remove(call)
+      Verdict.remove(call)
+      NonlocalBind(call).restore()
+    }
     try clear(call, farewell: serves)
   }
 
@@ -132,9 +136,6 @@ extension XL2TPD: ReloadableAgent {
   /// Everything that can be reloaded is read anew by each action; only the kernel has to be told.
   func reload(_ call: Call) throws(OCFError) {
     guard nonlocalBind, call.isPromotable else { return }
-    try attempt("nonlocal_bind") { () throws(SystemError) in
-      let name = "net.ipv4.ip_nonlocal_bind"
-      if try call.host.files.kernelParameter(name) != "1" { try call.host.files.setKernelParameter(name, to: "1") }
-    }
+    try NonlocalBind(call).allow()
   }
 }

@@ -151,6 +151,9 @@ struct XL2TPD: ResourceAgent {
       try probe(address, port, call.within(.seconds(5)))
       if call.depth >= .client { inability = try dialIn(address, port, call.within(.seconds(15))) }
     }
+    if let why = try terms.configuration.flatMap({ configuration throws(OCFError) in try unfitness(configuration, call) }) {
+      return .degraded(why, promoted: isPromoted, unfit: true)
+    }
     let orphans = try sessions(call).orphans(call)
     if !orphans.isEmpty {
       return .degraded("\(orphans.count) pppd of an earlier xl2tpd are left", promoted: isPromoted)
@@ -329,6 +332,12 @@ extension XL2TPD {
   func isOurs(_ process: Process) -> Bool {
     let named = zip(process.arguments, process.arguments.dropFirst()).filter { $0.0 == "-c" }.map(\.1)
     return named.isEmpty ? config.description == "/etc/xl2tpd/xl2tpd.conf" : named.contains(config.description)
+  }
+
+  /// Of a daemon that ran here and was not stopped here.
+  func obituary(_ call: Call) -> String? {
+    guard let record = StartRecord.read(call) else { return nil }
+    return "xl2tpd (pid \(record.pid)) is gone, and nobody stopped it here: see journalctl -t xl2tpd"
   }
 
   func found(_ call: Call) throws(OCFError) -> Process? {

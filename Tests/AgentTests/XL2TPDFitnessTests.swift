@@ -1,0 +1,151 @@
+import Host
+import HostTestKit
+import OCF
+import Testing
+
+@testable import xl2tpd
+
+/// A daemon that answers is not all that clients need.
+@Suite struct XL2TPDFitnessTests {
+  static let pppd = "/usr/sbin/pppd"
+  static let options = "/etc/ppp/options.xl2tpd"
+  static let words = "pppd: In file /etc/ppp/options.xl2tpd: unrecognized option 'crtscs'"
+
+  /// A node whose pppd reads its options as the real one does; what it says is on standard error.
+  static func node(_ text: String = "") -> L2TPGateway {
+    let node = L2TPGateway()
+    node.machine.files.put(text, at: options)
+    node.machine.processes.whenRun(pppd) { [unowned node] command in
+      let text = command.arguments.last.flatMap { node.machine.files.text(at: $0) } ?? ""
+      guard text.contains("crtscs") else { return CommandResult(.exited(4), error: Array("no /dev/ppp\n".utf8)) }
+      return CommandResult(.exited(2), error: Array("/usr/sbin/pppd: In file \(options): unrecognized option 'crtscs'\n".utf8))
+    }
+    return node
+  }
+
+  @Test func optionsThatPPPDRefusesAreNamedBeforeAClientMeetsThem() {
+    let node = Self.node("auth\ncrtscs\n")
+    #expect(node.perform("validate-all", level: 10) == Outcome(.genericError, Self.words))
+    #expect(node.perform("start") == Outcome(.genericError, Self.words))
+    #expect(node.machine.processes.launched.isEmpty)
+    #expect(node.machine.processes.ran.allSatisfy { $0.arguments == ["dryrun", "notty", "nodetach", "file", Self.options] })
+    node.machine.files.put("noauth\n", at: Self.options)
+    #expect(node.perform("validate-all", level: 10) == Outcome(.success))
+    #expect(node.perform("start") == Outcome(.success))
+  }
+
+  /// A monitor runs no program unless there is something new to ask.
+  @Test func aMonitorAsksOnlyAboutWhatIsNew() {
+    let node = Self.node("noauth\n")
+    #expect(node.perform("start") == Outcome(.success))
+    let asked = node.machine.processes.ran.count
+    #expect(asked == 1)
+    for level in [0, 10, 10] { #expect(node.perform("monitor", level: level) == Outcome(.success)) }
+    #expect(node.machine.processes.ran.count == asked)
+    node.machine.files.put("noauth\ncrtscs\n", at: Self.options)
+    #expect(node.perform("monitor") == Outcome(.success))
+    for _ in 1...3 { #expect(node.perform("monitor", level: 10) == Outcome(.success, Self.words)) }
+    #expect(node.machine.processes.ran.count == asked + 1)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(!node.traces.contains { $0.hasSuffix(".pppd") })
+  }
+
+  /// A pppd that does not answer has refused nothing.
+  @Test(arguments: [CommandResult.Ending.timedOut, .exited(1), .exited(4), .signalled(11), .exited(0)])
+  func whoCannotBeAskedRefusesNothing(ending: CommandResult.Ending) {
+    let node = Self.node("crtscs\n")
+    node.machine.processes.whenRun(Self.pppd) { _ in CommandResult(ending, error: Array("In file x: unrecognized option 'y'\n".utf8)) }
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+  }
+
+  /// Over L2TP in the kernel there is no serial line.
+  @Test(arguments: ["crtscts", "lock", "115200", "  modem # as always"]) func serialOptionsAreRefusedWhereTheKernelCarriesSessions(option: String) {
+    let word = option.split(separator: " ")[0]
+    let words = "pppd: In file /etc/ppp/options.xl2tpd: unrecognized option '\(word)'"
+    let node = Self.node("noauth\nname lock # crtscts\n\(option)\n")
+    #expect(node.perform("validate-all", level: 10) == Outcome(.genericError, words))
+    // No kernel for it: the daemon carries them, and pppd has its pseudo-terminal.
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+    node.machine.files.put("", at: "/proc/net/pppol2tp")
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, words))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.perform("start") == Outcome(.genericError, words))
+    node.machine.files.put(L2TPGateway.configuration + "\n[global]\nforce userspace = yes\n", at: "/etc/xl2tpd/xl2tpd.conf")
+    #expect(node.perform("validate-all", level: 10) == Outcome(.success))
+    #expect(node.perform("start") == Outcome(.success))
+  }
+
+  @Test(arguments: [
+    ("auth", "", false), ("auth", "# client server secret IP\n", false), ("require-mschap-v2", "", false), ("auth", "alice * secret *\n", true),
+    ("auth\nplugin radius.so", "", true), ("noauth", "", true), ("", "", true), ("auth\nlogin", "", true),
+  ]) func withoutUsersNobodyGetsIn(options: String, secrets: String, isFit: Bool) {
+    let node = Self.node(options)
+    node.machine.files.put(secrets, at: "/etc/ppp/chap-secrets", mode: 0o600)
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor") == Outcome(.success))
+    let reason = "no user can log in: /etc/ppp/chap-secrets has no entry, and no plugin of pppd is configured"
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, isFit ? nil : reason))
+  }
+
+  /// What the daemon's own file asks for counts as well, and /etc/ppp/options is read with every file.
+  @Test func itCountsWhereverAUserIsAskedFor() {
+    for (file, line) in [("/etc/xl2tpd/xl2tpd.conf", L2TPGateway.configuration + "\nrequire chap = yes\n"), ("/etc/ppp/options", "auth\n")] {
+      let node = Self.node()
+      node.machine.files.put(line, at: file)
+      #expect(node.perform("start") == Outcome(.success))
+      #expect(node.perform("monitor", level: 10).reason?.hasPrefix("no user can log in") == true)
+    }
+  }
+
+  @Test func aNodeThatForwardsNothingIsNoGateway() throws {
+    let node = Self.node()
+    node.machine.files.kernelParameters["net.ipv4.ip_forward"] = "0"
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    #expect(node.perform("monitor", clone: true) == Outcome(.success))
+    let reason = "set net.ipv4.ip_forward=1: this node forwards nothing for clients"
+    #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success, reason))
+    let call = Call(host: node.machine.host, request: node.request("monitor", clone: true, level: 10), deadline: node.machine.clock.now + .seconds(20))
+    #expect(try XL2TPD().observe(call) == .degraded(reason, unfit: true))
+    node.machine.files.kernelParameters["net.ipv4.ip_forward"] = "1"
+    #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success))
+  }
+
+  // MARK: ip_nonlocal_bind
+
+  private func nonlocal(_ node: L2TPGateway) -> String? { node.machine.files.kernelParameters["net.ipv4.ip_nonlocal_bind"] }
+
+  @Test func whatWasSetForAStandbyIsSetBack() {
+    let node = L2TPGateway()
+    #expect(node.perform("start", clone: true) == Outcome(.success) && nonlocal(node) == "1")
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    #expect(node.perform("demote", clone: true) == Outcome(.success) && nonlocal(node) == "1")
+    #expect(node.perform("stop", clone: true) == Outcome(.success) && nonlocal(node) == "0")
+    #expect(!node.traces.contains { $0.hasSuffix(".nonlocal") })
+  }
+
+  @Test func whatSomebodyElseSetStays() {
+    let node = L2TPGateway()
+    node.machine.files.kernelParameters["net.ipv4.ip_nonlocal_bind"] = "1"
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    #expect(node.perform("stop", clone: true) == Outcome(.success) && nonlocal(node) == "1")
+  }
+
+  @Test func theLastOfTwoSetsItBack() throws {
+    let node = L2TPGateway()
+    func bind(_ instance: String) -> NonlocalBind {
+      let request = Request(
+        arguments: ["xl2tpd", "start"], environment: ["OCF_RESOURCE_TYPE": "xl2tpd", "OCF_RESOURCE_INSTANCE": instance])
+      return NonlocalBind(Call(host: node.machine.host, request: request, deadline: node.machine.clock.now + .seconds(9)))
+    }
+    try bind("a").allow()
+    try bind("b").allow()
+    bind("a").restore()
+    #expect(nonlocal(node) == "1")
+    bind("a").restore()
+    #expect(nonlocal(node) == "1")
+    bind("b").restore()
+    #expect(nonlocal(node) == "0")
+  }
+}

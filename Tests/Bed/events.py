@@ -1,0 +1,428 @@
+"""What happens to a pair, and what has to be true afterwards.
+
+An event is a generator. It prepares and yields (here, there): the serving node and its peer. Then it does harm and yields
+again, and what the event promises is waited for. Then it mends what it broke, and the pair has to be whole again by itself.
+"""
+
+import time
+from xml.etree import ElementTree
+
+from machines import Failure, subprocess, until
+from config import VIP
+
+EVENTS = {}
+# promotable and crm make the same pair, but for the path's probe; typing the former takes longer.
+EVERYWHERE, WARM, WATCHED = ("promotable", "crm", "group"), ("crm",), ("promotable",)
+
+
+class Event:
+    def __init__(self, name, play, serves, seconds, fenced, recipes, tolerated, listed, fresh):
+        self.name, self.play, self.serves, self.seconds, self.fenced = name, play, serves, seconds, fenced
+        self.recipes, self.tolerated, self.listed, self.fresh = recipes, tolerated, listed, fresh
+
+
+def event(serves, seconds, fenced=(), recipes=WARM, tolerated=(), listed=True, fresh=False, names=None):
+    """`serves`: same, peer or any; `seconds` without service at most; `fenced`: who may lose power. With `names`, the
+    function is an event for each of them. What the event does by itself is tolerated. What is not
+    listed runs by its name only. `fresh`: what failed before the event has earned
+    its promotion score back; without it, the peer of a daemon that dies may have failed a short while ago as well."""
+    def declare(play):
+        for name, arguments in (names or {play.__name__.replace("_", "-"): ()}).items():
+            EVENTS[name] = Event(name, lambda bed, play=play, arguments=arguments: play(bed, *arguments), serves, seconds, fenced,
+                                 recipes, tolerated, listed, fresh)
+        return play
+    return declare
+
+
+# Nodes
+
+@event("peer", 15, fenced=["here"], recipes=EVERYWHERE, names={"serving-lost-dc": (True,), "serving-lost": (False,)})
+def serving_lost(bed, dc):
+    here, there = bed.places()
+    if (bed.view().dc == here.name) != dc:
+        bed.move(there)
+        here, there = bed.places()
+    yield here, there
+    here.cut()
+    yield
+    here.boot()
+
+
+@event("same", 1, fenced=["there"], recipes=EVERYWHERE)
+def standby_lost(bed):
+    here, there = yield bed.places()
+    there.cut()
+    bed.await_alone(here)
+    yield
+    there.boot()
+
+
+@event("peer", 5, recipes=EVERYWHERE)
+def move(bed):
+    here, there = yield bed.places()
+    bed.move(there)
+    yield
+
+
+@event("peer", 5, recipes=EVERYWHERE)
+def node_standby(bed):
+    here, there = yield bed.places()
+    there.run(f"pcs node standby {here.name}")
+    yield
+    there.run(f"pcs node unstandby {here.name}")
+
+
+@event("same", 1)
+def maintenance(bed):
+    """Pacemaker is ended and started on the serving node meanwhile, as an upgrade of it does."""
+    here, there = yield bed.places()
+    there.run("pcs property set maintenance-mode=true")
+    time.sleep(1)
+    here.run("pkill -TERM -x pacemakerd")
+    until("Pacemaker has ended", 30, lambda: not here.run("pidof pacemakerd", check=False))
+    here.run("pacemakerd >/dev/null 2>&1 </dev/null & disown")
+    until("both nodes are online again", 60, lambda: (view := bed.view()) and len(view.online) == 2)
+    there.run("pcs property set maintenance-mode=false")
+    time.sleep(5)
+    yield
+
+
+# Daemons
+
+DAEMONS = ("charon", "xl2tpd", "conntrackd")
+
+
+def _dies(signal, serving):
+    def play(bed, daemon):
+        here, there = yield bed.places()
+        victim = here if serving else there
+        if not victim.signal(daemon, signal):
+            raise Failure(f"{daemon} does not run on {victim.name}")
+        bed.await_recovery(victim, daemon)
+        yield
+    return play
+
+
+for _signal, _word in (("KILL", "kill"), ("STOP", "suspend")):
+    for _daemon in DAEMONS:
+        for _serving, _place in ((True, "serving"), (False, "standby")):
+            moves = _serving and _daemon != "conntrackd"
+            event("peer" if moves else "same", 20 if moves else 1, fresh=moves and _daemon == "charon",
+                  names={f"{_word}-{_daemon}-{_place}": (_daemon,)})(_dies(_signal, _serving))
+
+
+@event("any", 20, recipes=("group",), names={"kill-charon": ("charon",), "kill-xl2tpd": ("xl2tpd",)})
+def dies_in_group(bed, daemon):
+    here, there = yield bed.places()
+    here.signal(daemon, "KILL")
+    bed.await_recovery(here, daemon)
+    yield
+
+
+@event("any", 35, recipes=EVERYWHERE)
+def two_crashes(bed):
+    """The second hits the node that the first one moved the service to."""
+    here, there = yield bed.places()
+    here.signal("charon", "KILL")
+    bed.await_recovery(here, "charon")
+    next_, _ = bed.await_serving(25)
+    next_.signal("charon", "KILL")
+    bed.await_recovery(next_, "charon")
+    yield
+
+
+@event("any", 20, recipes=("promotable", "crm"))
+def two_crashes_at_once(bed):
+    here, there = yield bed.places()
+    there.signal("xl2tpd", "KILL")
+    here.signal("charon", "KILL")
+    bed.await_recovery(here, "charon")
+    yield
+
+
+# The way to the world, and to each other
+
+@event("peer", 5, recipes=WATCHED)
+def path_lost(bed):
+    until("both paths are up", 60, lambda: bed.attributes("vpnha-path") == ["1", "1"])
+    here, there = yield bed.places()
+    bed.block(here)
+    yield
+    bed.unblock()
+    until("both paths are up", 60, lambda: bed.attributes("vpnha-path") == ["1", "1"])
+
+
+@event("same", 1)
+def sync_link_lost(bed):
+    here, there = yield bed.places()
+    for node in (here, there):
+        node.run("nft 'add table inet bed; add chain inet bed c { type filter hook input priority 0; }; add rule inet bed c udp dport 3780 drop'")
+    time.sleep(12)
+    yield
+    for node in (here, there):
+        node.run("nft delete table inet bed")
+
+
+@event("same", 1, fenced=["there"], recipes=EVERYWHERE)
+def partition(bed):
+    here, there = yield bed.places()
+    there.unplug("eth1")
+    until("one of them has no power", 30, lambda: not (here.on and there.on))
+    survivor = here if here.on else there
+    bed.await_alone(survivor)
+    time.sleep(6)  # longer than the delay that the loser's request was given
+    yield
+    survivor.plug("eth1")
+    bed.peer(survivor).boot()
+
+
+@event("peer", 15, fenced=["here"], recipes=WATCHED)
+def risk_then_dc_lost(bed):
+    """The standby was at risk of not being able to serve for a while: that must not delay the take-over."""
+    here, there = bed.places()
+    if bed.view().dc != here.name:
+        bed.move(there)
+        here, there = bed.places()
+    yield here, there
+    subprocess.run(["ip", "link", "set", f"{there.name}-eth0", "down"], check=True)
+    time.sleep(13)
+    subprocess.run(["ip", "link", "set", f"{there.name}-eth0", "up"], check=True)
+    here.cut()
+    yield
+    # No machine boots as fast as a node of the bed: the risk is over by then, and the service stays.
+    until("the path of the survivor is up again", 60, lambda: bed.attributes("vpnha-path") == ["1"])
+    here.boot()
+
+
+@event("peer", 15, fenced=["here"])
+def attrd_killed_then_serving_lost(bed):
+    """A respawned attribute daemon has forgotten the node's promotion scores: the agents tell them again."""
+    here, there = yield bed.places()
+    there.signal("attrd", "KILL")
+    time.sleep(13)  # longer than the interval of a standby's monitor
+    here.cut()
+    yield
+    here.boot()
+
+
+# What people do
+
+GARBAGE = {"/etc/xl2tpd/xl2tpd.conf": "this line has no equals sign", "/etc/conntrackd/conntrackd.conf": "Sync {",
+           "/etc/swanctl/swanctl.conf": "connections {{"}
+
+
+def spoil(node):
+    for path, line in GARBAGE.items():
+        node.run(f"cp -p {path} {path}.good; echo '{line}' >>{path}")
+
+
+def mend(node):
+    for path in GARBAGE:
+        node.run(f"mv {path}.good {path}")
+
+
+@event("same", 1, recipes=EVERYWHERE, names={"files-broken-serving": (False,), "files-broken-both": (True,)})
+def files_broken(bed, both):
+    here, there = yield bed.places()
+    nodes = (here, there) if both else (here,)
+    for node in nodes:
+        spoil(node)
+    time.sleep(13)  # longer than every monitor's interval
+    yield
+    for node in nodes:
+        mend(node)
+
+
+@event("peer", 20, fresh=True)
+def files_broken_then_crash(bed):
+    """What died cannot be started again where its file is broken: the peer serves, and the node comes back when it is mended."""
+    here, there = yield bed.places()
+    spoil(here)
+    here.signal("charon", "KILL")
+    yield
+    mend(here)
+
+
+@event("peer", 5)
+def conntrackd_promote_fails(bed):
+    """On the node that the service moves to: the VPN is there all the same, and promotions are not tried without end."""
+    here, there = yield bed.places()
+    agent = "/usr/lib/ocf/resource.d/vpnha/conntrackd"
+    there.run(f"mv {agent} {agent}.good; printf '#!/bin/sh\\n[ $1 != promote ] || {{ echo >>/root/promotions; exit 1; }}\\nexec {agent}.good \"$@\"\\n' >{agent}; chmod 755 {agent}")
+    try:
+        bed.warm = False
+        there.run(f"crm_resource --resource vpn-clone --promoted --move --node {there.name}")
+        until(f"{there.name} serves", 30, lambda: bed.watch.serving() == there.number)
+        there.run("crm_resource --resource vpn-clone --promoted --clear")
+        time.sleep(20)
+        if (tried := len(there.run("cat /root/promotions").splitlines())) > 4:
+            raise Failure(f"conntrackd was promoted {tried} times in 20 s")
+        if bed.watch.serving() != there.number:
+            raise Failure(f"{there.name} does not serve without conntrackd")
+    finally:
+        bed.warm = True
+        there.run(f"mv {agent}.good {agent}; rm -f /root/promotions", check=False)
+    yield
+
+
+@event("any", 90, listed=False)
+def files_broken_both_then_crashes(bed):
+    """Nobody can serve until the files are mended; then somebody does, soon."""
+    here, there = yield bed.places()
+    for node in (here, there):
+        spoil(node)
+    try:
+        here.signal("charon", "KILL")
+        bed.await_serving(25, there)
+        there.signal("charon", "KILL")
+        time.sleep(15)
+    finally:
+        for node in (here, there):
+            mend(node)
+    mended = time.monotonic()
+    bed.await_serving(60)
+    bed.say(f"    served again {time.monotonic() - mended:.1f} s after the files were mended")
+    yield
+
+
+@event("same", 1)
+def secret_missing(bed):
+    """On the standby only: it says so, and is not the first choice any more."""
+    here, there = yield bed.places()
+    there.run("cp -p /etc/swanctl/swanctl.conf /root/swanctl.good; sed -i '/^secrets/,$d' /etc/swanctl/swanctl.conf; swanctl --load-all --clear")
+    until("the standby says that it has no secret", 75, lambda: bed.view().attributes.get(("vpnha-risk-strongswan", there.name)))
+    scores = {node: int(bed.view().attributes[("master-strongswan", node.name)]) for node in (here, there)}
+    if scores[there] >= scores[here]:
+        raise Failure("a standby without a secret has the promotion score of one that could serve")
+    yield
+    there.run("mv /root/swanctl.good /etc/swanctl/swanctl.conf; swanctl --load-all --clear")
+
+
+@event("any", 15, recipes=EVERYWHERE)
+def address_deleted(bed):
+    here, there = yield bed.places()
+    here.run(f"ip address delete {VIP}/24 dev eth0")
+    time.sleep(12)
+    yield
+
+
+@event("same", 15, tolerated=["two holders"])
+def address_added(bed):
+    """On the standby, by hand: two nodes answer until its monitor has seen it."""
+    here, there = yield bed.places()
+    there.run(f"ip address add {VIP}/24 dev eth0")
+    until("the standby has lost the address again", 25, lambda: VIP not in there.run("ip -4 address show dev eth0"))
+    yield
+
+
+@event("same", 1, tolerated=["clear text"], recipes=EVERYWHERE)
+def table_flushed(bed):
+    here, there = yield bed.places()
+    here.run("nft flush table inet vpnha")
+    until("the rules are loaded again", 25, lambda: "1701" in here.run("nft list table inet vpnha", check=False))
+    yield
+
+
+@event("same", 1)
+def package_upgraded(bed):
+    here, there = yield bed.places()
+    here.install()
+    there.install()
+    time.sleep(13)
+    yield
+
+
+@event("same", 1)
+def package_removed(bed):
+    """Refused while a resource runs here."""
+    if not bed.package:
+        return
+    here, there = yield bed.places()
+    if here.run("dpkg --remove vpnha >/dev/null 2>&1 && echo removed", check=False):
+        raise Failure("the package was removed under running resources")
+    time.sleep(3)
+    yield
+
+
+BAD = "/nope nope"
+
+
+@event("same", 1, recipes=EVERYWHERE)
+def bad_values(bed):
+    """Each parameter that is taken over without a restart, one of each resource at a time: the old value stays in force."""
+    here, there = yield bed.places()
+    resources = {}
+    for name in bed.view().roles:
+        if not name.startswith("fence"):
+            about = ElementTree.fromstring(here.run(f"crm_resource --show-metadata ocf:vpnha:{'probe' if name == 'path' else name}"))
+            resources[name] = [its.get("name") for its in about.iter("parameter")
+                               if its.get("reloadable") == "1" and not its.get("name").startswith("trace_")]
+    count = 0
+    while any(resources.values()):
+        step = [(name, names.pop(0)) for name, names in resources.items() if names]
+        before = {}
+        for name, parameter in step:
+            before[name] = here.run(f"crm_resource -r {name} --get-parameter {parameter} 2>/dev/null", check=False).strip()
+            here.run(f"crm_resource -r {name} --set-parameter {parameter} --parameter-value '{BAD}'")
+        here.run("crm_resource --wait --timeout 30s")
+        count += len(step)
+        serving = bed.watch.serving()
+        for name, parameter in step:
+            there.run(f"crm_resource -r {name} --set-parameter {parameter} --parameter-value '{before[name]}'" if before[name]
+                      else f"crm_resource -r {name} --delete-parameter {parameter}")
+        here.run("crm_resource --wait --timeout 30s")
+        if serving != here.number:
+            raise Failure(f"{here.name} does not serve after " + ", ".join(f"{name} {parameter}='{BAD}'" for name, parameter in step))
+    bed.say(f"    {count} parameters")
+    yield
+
+
+# Playing them
+
+def run(bed, event):
+    """Says how it went; the complaints, if there are any."""
+    complaints = []
+    if event.fresh:
+        until("every promotion score is whole", 90, lambda: {value for (name, _), value in bed.view().attributes.items() if name.startswith("master-")} == {"100"})
+    recovered = {value for (name, _), value in bed.view().attributes.items() if name.startswith("master-")} == {"100"}
+    steps = event.play(bed)
+    try:
+        here, there = next(steps)
+    except StopIteration:
+        bed.say(f"{event.name}: does not apply")
+        return complaints
+    start, fences, clashes, clear = time.monotonic(), len(bed.power.done), len(bed.watch.clashes), len(bed.watch.clear)
+    whole, expected = None, {"same": here, "peer": there, "any": None}["any" if event.serves == "peer" and event.name.startswith(("kill", "suspend")) and not recovered else event.serves]
+    try:
+        steps.send((here, there))
+        bed.await_serving(40, expected)
+    except (Failure, subprocess.TimeoutExpired) as failure:
+        complaints.append(str(failure))
+        bed.describe(f"{event.name}: {failure}")
+    harmed = time.monotonic()
+    try:
+        next(steps, None)
+        for node in bed.nodes.values():
+            node.boot()
+        bed.await_whole(75)
+        whole = time.monotonic() - harmed
+        serving, _ = bed.places()
+        if expected and serving is not expected:
+            complaints.append(f"in the end {serving.name} serves, not {expected.name}")
+    except (Failure, subprocess.TimeoutExpired) as failure:
+        complaints.append(str(failure))
+        bed.describe(f"{event.name}: {failure}")
+    without = bed.watch.without_service(start, time.monotonic())
+    if without > event.seconds:
+        complaints.append(f"{without:.1f} s without service, at most {event.seconds} are allowed: " + ", ".join(
+            f"{kind} {later - earlier:.1f} s from {earlier - start:.1f} s on" for earlier, later, kind in bed.watch.silences(start, time.monotonic())))
+    if len(bed.watch.clashes) > clashes and "two holders" not in event.tolerated:
+        complaints.append(f"two nodes answered for {VIP}, {len(bed.watch.clashes) - clashes} times")
+    if len(bed.watch.clear) > clear and "clear text" not in event.tolerated:
+        complaints.append("L2TP was answered outside IPsec")
+    fenced = [name for _, name in bed.power.done[fences:]]
+    if set(fenced) - {{"here": here, "there": there}[who].name for who in event.fenced}:
+        complaints.append(f"fenced: {', '.join(fenced)}")
+    bed.say(f"{'FAILED' if complaints else 'ok    '} {event.name}: {without:.1f} s without service, "
+            f"{'never whole' if whole is None else f'whole {whole:.0f} s later'}" + "".join(f"\n      {what}" for what in complaints))
+    return complaints

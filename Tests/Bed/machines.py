@@ -1,0 +1,370 @@
+"""Two nodes, moon and sun, as namespaces of this kernel: a tree of their own over the machine's, real daemons, a plug to pull.
+
+A node is the processes of a PID namespace. Its disk is an overlay over this machine's root and outlives a power cut; its
+/run does not. The bed's own network is the outside world: next hops, a remote IKE daemon, and whoever asks the gateway.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from xml.etree import ElementTree
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "Lab"))
+import config  # noqa: E402  (the lab's files serve here as well)
+from nodes import Failure, ip, until  # noqa: E402
+from sandbox import WORK  # noqa: E402
+from watching import Watch  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+SHARE = f"{WORK}/share"
+NODES = ("moon", "sun")
+HOPS, REMOTE = ("203.0.113.1", "203.0.113.2"), "198.51.100.9"
+AGENTS = ("vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall")
+PROCESS = {"charon": "charon-systemd", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd"}
+
+BOOT = r"""
+set -e
+name=$1 first=$2 place=$3
+hostname $name
+mount --make-rprivate /
+root=$place/root
+mount -t overlay overlay -o lowerdir=/,upperdir=$place/disk,workdir=$place/work $root
+cd $root
+mkdir -p bed old
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+mount -t tmpfs -o mode=755 dev dev
+mkdir dev/pts dev/shm
+for node in "null 3" "zero 5" "full 7" "random 8" "urandom 9" "tty 5:0"; do
+  set -- $node; number=$2; major=${number%:*}; minor=${number#*:}
+  [ $major = $number ] && { minor=$major; major=1; }
+  mknod -m 666 dev/$1 c $major $minor
+done
+mknod -m 600 dev/ppp c 108 0
+ln -s /proc/self/fd dev/fd
+mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+mount -t tmpfs -o mode=1777 shm dev/shm
+mount -t tmpfs -o mode=755 run run
+mount -t tmpfs -o mode=1777 tmp tmp
+mount --bind SHARE bed
+pivot_root . old
+umount -l /old
+cd /
+mkdir -p /run/lock /run/resource-agents /run/crm /run/lock/subsys /run/xl2tpd
+chown hacluster:haclient /run/crm
+until [ -e /bed/$name.wired ]; do sleep 0.02; done
+ip link set lo up
+sysctl -qw net.ipv4.ip_forward=1
+if [ $first = yes ]; then
+  rm -rf /var/lib/corosync/* /var/log/corosync/* /var/log/pacemaker/* /var/lib/vpnha/*
+  mkdir -p /var/lib/corosync /var/log/corosync /var/log/pacemaker /var/lib/pacemaker/{cib,cores,pengine,blackbox}
+  chown -R hacluster:haclient /var/log/pacemaker /var/lib/pacemaker
+  chmod 600 /var/lib/pacemaker/cib/cib.xml
+  if [ -e /bed/vpnha.deb ]; then
+    rm -f /var/lib/man-db/auto-update
+    dpkg --force-unsafe-io --install /bed/vpnha.deb >/var/log/vpnha-install.log 2>&1
+  fi
+fi
+corosync -f >/var/log/corosync/out 2>&1 </dev/null &
+until corosync-cfgtool -s >/dev/null 2>&1; do sleep 0.05; done
+pacemakerd >/var/log/pacemaker/out 2>&1 </dev/null &
+exec python3 -c 'import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+while signal.sigwait({signal.SIGCHLD}):
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]: pass
+    except ChildProcessError: pass'
+""".replace("SHARE", SHARE)
+
+
+class Node:
+    def __init__(self, bed, name):
+        self.bed, self.name, self.number = bed, name, NODES.index(name) + 1
+        self.mac = f"02:00:00:00:00:0{self.number}"
+        self.place = f"{WORK}/{name}"
+        self.process = self.init = self.l2tp = None
+        self.booted = 0
+        for folder in ("disk", "work", "root"):
+            os.makedirs(f"{self.place}/{folder}")
+        for path, text in config.gateway_files(name).items():
+            if isinstance(text, str) and "systemd" not in path and "sysctl" not in path and "fence" not in path:
+                self.write(path, text)
+        for blank in ("var/lib/pacemaker", "var/lib/corosync", "var/log/pacemaker", "var/log/corosync"):
+            os.makedirs(f"{self.place}/disk/{blank}", exist_ok=True)
+            os.setxattr(f"{self.place}/disk/{blank}", "trusted.overlay.opaque", b"y")
+        os.chmod(f"{self.place}/disk/etc/swanctl/swanctl.conf", 0o600)
+        os.chmod(f"{self.place}/disk/etc/ppp/chap-secrets", 0o600)
+        self.write("/usr/sbin/fence_bed", (HERE / "fence_bed").read_text(), 0o755)
+        if not bed.package:
+            shutil.copytree(f"{SHARE}/tree", f"{self.place}/disk", dirs_exist_ok=True)
+
+    def write(self, path, text, mode=0o644):
+        file = pathlib.Path(f"{self.place}/disk{path}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+
+    def install(self):
+        """The package again, or the programs of the build folder where the package has them; each file in one step."""
+        if self.bed.package:
+            return self.run("dpkg --force-unsafe-io --install /bed/vpnha.deb")
+        return self.run("cd /bed/tree; find . -type f | while read -r file; do cp $file /$file.new; mv /$file.new /$file; done")
+
+    @property
+    def on(self):
+        return self.process is not None and self.process.poll() is None
+
+    def boot(self):
+        if self.on:
+            return
+        wired = pathlib.Path(f"{SHARE}/{self.name}.wired")
+        wired.unlink(missing_ok=True)
+        first = "no" if self.booted else "yes"
+        self.booted += 1
+        log = open(f"{self.place}/console", "ab")
+        self.process = subprocess.Popen(
+            ["unshare", "-n", "-m", "-p", "-f", "-u", "-i", "--kill-child", "bash", "-c", BOOT, "boot", self.name, first, self.place],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        self.init = int(until(f"{self.name} has a first process", 10, lambda: open(children).read().split(), every=0.01)[0])
+        until(f"{self.name} has a network of its own", 10, lambda: os.readlink(f"/proc/{self.init}/ns/net") != os.readlink("/proc/self/ns/net"), every=0.01)
+        for bridge, nic, mac, address in (("outside", "eth0", self.mac, config.OUTSIDE[self.name]),
+                                          ("cluster", "eth1", f"02:00:00:00:01:0{self.number}", config.CLUSTER[self.name])):
+            ip("link", "add", f"{self.name}-{nic}", "master", bridge, "type", "veth", "peer", "name", nic, "address", mac, "netns", str(self.init))
+            ip("link", "set", f"{self.name}-{nic}", "up")
+            inside = ["nsenter", "-t", str(self.init), "-n", "--", "ip"]
+            subprocess.run([*inside, "address", "add", f"{address}/24", "dev", nic], check=True)
+            subprocess.run([*inside, "link", "set", nic, "up"], check=True)
+        subprocess.run([*inside, "route", "add", "default", "via", HOPS[0]], check=True)
+        wired.touch()
+        self.bed.watch.attend(self)
+
+    def cut(self):
+        """The plug is pulled: every process of the node ends at once, and its cables carry nothing."""
+        if not self.on:
+            return
+        os.kill(self.init, 9)
+        for nic in ("eth0", "eth1"):
+            subprocess.run(["ip", "link", "delete", f"{self.name}-{nic}"], stderr=subprocess.DEVNULL)
+        self.process.wait(20)
+
+    def enter(self, *words):
+        return ["nsenter", "-t", str(self.init), "-n", "-m", "-u", "-i", "-p", "--", *words]
+
+    def run(self, command, check=True, timeout=60):
+        """Runs a bash command line in the node's root's home."""
+        done = subprocess.run(self.enter("bash", "-c", f"cd /root; {command}"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=timeout)
+        if check and done.returncode != 0:
+            raise Failure(f"{self.name}: {command.splitlines()[0]}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def signal(self, daemon, name):
+        """To the daemon's processes; says whether there was one."""
+        self.bed.died[self.name, daemon] = self.run(f"pgrep -x {PROCESS[daemon]}", check=False).split()
+        return self.run(f"pkill -{name} -x {PROCESS[daemon]} && echo yes", check=False).strip() == "yes"
+
+    def unplug(self, nic):
+        ip("link", "set", f"{self.name}-{nic}", "nomaster")
+
+    def plug(self, nic):
+        if self.on:
+            ip("link", "set", f"{self.name}-{nic}", "master", {"eth0": "outside", "eth1": "cluster"}[nic])
+
+    def log(self, lines=40):
+        path = f"{self.place}/disk/var/log/pacemaker/pacemaker.log"
+        return subprocess.run(["tail", "-n", str(lines), path], stdout=subprocess.PIPE, text=True).stdout
+
+
+class Power(threading.Thread):
+    """Does what the fence agents ask for, and says so when it is done."""
+
+    def __init__(self, nodes):
+        super().__init__(daemon=True)
+        self.nodes, self.done = nodes, []
+        os.makedirs(f"{SHARE}/fence")
+
+    def run(self):
+        while True:
+            for request in pathlib.Path(f"{SHARE}/fence").glob("*.request"):
+                name = request.name.split(".")[0]
+                self.nodes[name].cut()
+                self.done.append((time.monotonic(), name))
+                request.rename(request.with_suffix(".off"))
+            time.sleep(0.02)
+
+
+class Bed:
+    """Both nodes, what is around them, and whoever watches."""
+
+    def __init__(self, package, build, log):
+        self.package, self.log, self.warm, self.died = package, log, True, {}
+        self.began = time.monotonic()
+        os.makedirs(SHARE)
+        os.chmod(SHARE, 0o777)
+        if package:
+            shutil.copy2(package, f"{SHARE}/vpnha.deb")
+        else:
+            for program, folder in [(agent, "usr/lib/ocf/resource.d/vpnha") for agent in AGENTS] + [
+                    ("vpnha-alert", "usr/libexec/vpnha"), ("vpnha", "usr/sbin")]:
+                os.makedirs(f"{SHARE}/tree/{folder}", exist_ok=True)
+                shutil.copy2(f"{build}/{program}", f"{SHARE}/tree/{folder}/{program}")
+        for bridge in ("outside", "cluster"):
+            ip("link", "add", bridge, "address", "02:00:00:00:00:ff", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
+            ip("link", "set", bridge, "up")
+        for address in (*HOPS, config.OUTSIDE["lab"]):
+            ip("address", "add", f"{address}/24", "dev", "outside")
+        ip("address", "add", f"{REMOTE}/32", "dev", "outside")
+        self.watch = Watch()
+        self.nodes = {name: Node(self, name) for name in NODES}
+        self.power = Power(self.nodes)
+        self.power.start()
+
+    def say(self, text):
+        print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
+
+    def start(self):
+        for node in self.nodes.values():
+            node.boot()
+        until("both nodes are online in the cluster", 60, lambda: (view := self.view()) and view.online == set(NODES))
+
+    def view(self):
+        """As a node that is on sees it; None while none can say."""
+        for node in self.nodes.values():
+            if node.on:
+                try:
+                    return View(node.run("crm_mon -1rfA --output-as=xml", timeout=10))
+                except (Failure, ElementTree.ParseError, subprocess.TimeoutExpired):
+                    pass  # it is starting, or dying
+        return None
+
+    # Who serves
+
+    def attributes(self, name):
+        """Its values, one for each node that has it."""
+        view = self.view()
+        return [value for (its, _), value in sorted(view.attributes.items()) if its == name] if view else []
+
+    def serving(self):
+        """The node that answers for the address, as is seen from outside, if the cluster means it as well."""
+        number, view = self.watch.serving(), self.view()
+        name = number and NODES[number - 1]
+        members = ("vip", "strongswan", "xl2tpd") + (("conntrackd",) if self.warm else ())
+        if name and view and all(view.where(member, "Promoted" if self.warm else "Started") == [name] for member in members):
+            return self.nodes[name]
+        return None
+
+    def peer(self, node):
+        return next(other for other in self.nodes.values() if other is not node)
+
+    def await_serving(self, seconds, expected=None):
+        """Waits until a node serves (that one, if one is expected); it and its peer."""
+        node = until(f"{expected.name if expected else 'somebody'} serves, with conntrackd" if self.warm else "somebody serves", seconds,
+                     lambda: (node := self.serving()) and (expected in (None, node)) and node)
+        return node, self.peer(node)
+
+    def places(self):
+        return self.await_serving(30)
+
+    def await_whole(self, seconds):
+        """Waits until one node serves and the other one could, by the cluster's own means; says what is missing."""
+        missing = []
+
+        def whole():
+            missing[:] = self._missing()
+            return not missing
+        try:
+            until("the pair is whole", seconds, whole)
+        except Failure:
+            raise Failure(f"after {seconds} s the pair is not whole: {'; '.join(missing)}") from None
+
+    def _missing(self):
+        view, serving = self.view(), self.serving()
+        if not view or not serving:
+            return ["nobody serves"]
+        if view.online != set(NODES):
+            return [f"online: {', '.join(view.online)}"]
+        warm = ("vip", "strongswan", "xl2tpd", "conntrackd") if self.warm else ()
+        missing = [f"{member} is not a standby on {self.peer(serving).name}" for member in warm
+                   if view.where(member, "Unpromoted") != [self.peer(serving).name]]
+        missing += [f"{member} is not on both nodes" for member in ("firewall", "path")
+                    if member in view.roles and len(view.where(member, "Started")) != 2]
+        missing += [f"{resource} has failed for good on {node}" for (resource, node), count in view.fails.items() if count in ("INFINITY", "1000000")]
+        return missing + [f"blocked: {name}" for name in view.blocked] + [f"ban: {name}" for name in view.bans]
+
+    def await_recovery(self, node, daemon):
+        """Waits until the death of a daemon was noticed: another process of it runs. A group may start it on the other node."""
+        before = self.died.pop((node.name, daemon))
+        places = (node,) if self.warm else self.nodes.values()
+
+        def runs():
+            now = [pid for place in places for pid in place.run(f"pgrep -x {PROCESS[daemon]}", check=False).split()]
+            return now and not set(now) & set(before)
+        until(f"{daemon} runs again after it ended on {node.name}", 60, runs)
+
+    def move(self, node):
+        """A planned move, and the constraint that it leaves is taken away."""
+        what = "vpn-clone --promoted" if self.warm else "vpn"
+        node.run(f"crm_resource --resource {what} --move --node {node.name}")
+        self.await_serving(30, node)
+        node.run(f"crm_resource --resource {what} --clear")
+
+    def block(self, node):
+        """Nothing that the node's path probe asks reaches the world."""
+        source = config.OUTSIDE[node.name]
+        subprocess.run(["nft", "add table inet bed; add chain inet bed c { type filter hook input priority 0; };"
+                        f"add rule inet bed c ip saddr {source} icmp type echo-request drop;"
+                        f"add rule inet bed c ip saddr {source} ip daddr {REMOTE} drop"], check=True)
+
+    def unblock(self):
+        subprocess.run(["nft", "delete table inet bed"], check=True)
+
+    def await_alone(self, node):
+        """Waits until the cluster knows that the other node is off: that takes a fence."""
+        until(f"{node.name} is alone", 30, lambda: not self.peer(node).on and (view := self.view()) and view.online == {node.name}
+              and not view.unclean)
+
+    def describe(self, headline):
+        """To the log: what each node says, and the last that its Pacemaker did."""
+        with open(self.log, "a") as log:
+            print(f"==== {headline}", file=log)
+            for node in self.nodes.values():
+                print(f"== {node.name}, {'on' if node.on else 'off'}", file=log)
+                if node.on:
+                    print(node.run("crm_mon -1rfA 2>&1; ip -4 address show dev eth0", check=False), file=log)
+                print(node.log(150), file=log)
+
+
+class View:
+    """What crm_mon says at one moment."""
+
+    def __init__(self, text):
+        root = ElementTree.fromstring(text)
+        nodes = list(root.iterfind("nodes/node"))
+        self.online = {node.get("name") for node in nodes if node.get("online") == "true" and node.get("pending") == "false"}
+        self.unclean = [node.get("name") for node in nodes if node.get("unclean") == "true"]
+        dc = root.find("summary/current_dc")
+        self.dc = dc.get("name") if dc is not None else None
+        self.roles = {}  # resource -> {node: role}
+        self.blocked = [resource.get("id") for resource in root.iter("resource")
+                        if resource.get("blocked") == "true" or resource.get("managed") != "true"]
+        for resource in root.iter("resource"):
+            found = self.roles.setdefault(resource.get("id").split(":")[0], {})
+            if resource.get("active") == "true":
+                found.update((node.get("name"), resource.get("role")) for node in resource.iterfind("node"))
+        self.failures = [f"{failure.get('op_key') or failure.get('id')} on {failure.get('node')}: {failure.get('exitstatus')} "
+                         f"({failure.get('exitreason')})" for failure in root.iterfind("failures/failure")]
+        self.fails = {(history.get("id").split(":")[0], node.get("name")): history.get("fail-count")
+                      for node in root.iterfind("node_history/node") for history in node.iterfind("resource_history")
+                      if history.get("fail-count") not in (None, "0")}
+        self.bans = [ban.get("id") for ban in root.iterfind("bans/ban") if ban.get("id").startswith("cli-")]
+        self.attributes = {(attribute.get("name"), node.get("name")): attribute.get("value")
+                           for node in root.iterfind("node_attributes/node") for attribute in node.iterfind("attribute")}
+
+    def where(self, resource, role):
+        return [node for node, its in self.roles.get(resource, {}).items() if its == role]

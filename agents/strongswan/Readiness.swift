@@ -1,0 +1,190 @@
+import Daemon
+import Host
+import OCF
+import VICI
+
+/// What clients need besides a charon that answers: a connection at the address, and a key that both sides have.
+///
+/// swanctl exits 0 where a secret was refused or an include was not there, and charon finds out with the first client. What
+/// cannot be told for sure is no lack: other plugins bring connections and secrets of their own, an identity may be a client's.
+struct Readiness {
+  let file: SettingsFile?
+  let config: AbsolutePath
+  let address: IPAddress?
+  /// The connections that must be there; empty: whichever are.
+  let names: [String]
+  let connections: [Connection]
+  /// Under which names secrets are loaded.
+  let keys: Set<String>
+
+  /// A `secrets { ike… }`.
+  private struct Secret {
+    var name: String
+    var identities: [String]
+  }
+
+  var served: [Connection] { connections.filter { $0.name != "ha" && (names.isEmpty || names.contains($0.name)) } }
+
+  /// The first lack; nil when there is none.
+  var lack: String? {
+    if served.isEmpty, names.isEmpty { return "config: \(config) holds no connections, so nobody can connect" }
+    if let address, !served.isEmpty, !served.contains(where: { mayServe(address, $0) }) {
+      return "connections: local_addrs of \(served.map(\.name).joined(separator: " ")) is not \(address)"
+    }
+    let secrets = self.secrets
+    // A secret that the file does not have came another way, and whose it is nobody tells.
+    if let file, file.resolved("secrets").map({ keys.isSubset(of: $0.sections.map(\.name)) }) ?? keys.isEmpty {
+      for connection in served where connection.rounds.contains(where: { $0.method == .sharedKey }) {
+        let fitting = secrets.filter { fits($0, connection) }
+        if fitting.contains(where: { keys.contains($0.name) }) { continue }
+        let place = address.map { " for \($0)" } ?? ""
+        guard let refused = fitting.first else { return "connections: \(connection.name) has no pre-shared key\(place) in \(config)" }
+        return "connections: \(connection.name) has no pre-shared key\(place): secret \(refused.name) was refused"
+      }
+    }
+    return nil
+  }
+
+  private func mayServe(_ address: IPAddress, _ connection: Connection) -> Bool {
+    let local = connection.localAddresses
+    return local.isEmpty || local.contains { IPAddress($0).map { $0 == address || $0.isUnspecified } ?? true }
+  }
+
+  private var secrets: [Secret] {
+    (file?.resolved("secrets")?.sections ?? []).filter { $0.name.lowercased().hasPrefix("ike") }.map { section in
+      Secret(
+        name: section.name,
+        identities: section.settings.compactMap { $0.key.lowercased().hasPrefix("id") ? $0.value : nil })
+    }
+  }
+
+  /// Whether a client of `connection` may find this secret: it has no owner, one of the two sides is its owner, or its owner may
+  /// be a client.
+  ///
+  /// IKEv1's Main Mode looks it up by both addresses, and then by the identities that connections give (`phase1.c`).
+  private func fits(_ secret: Secret, _ connection: Connection) -> Bool {
+    let owners = secret.identities.map(Self.plain)
+    if owners.isEmpty || owners.contains(where: Self.standsForMany) { return true }
+    let local = connections.flatMap { $0.rounds.compactMap { $0.isLocal ? $0.identity : nil } }
+    let own = connection.localAddresses + (address.map { ["\($0)"] } ?? []) + local + remotes(of: connection)
+    if !Set(own.map(Self.plain)).isDisjoint(with: owners) { return true }
+    // It is for another connection.
+    let others = connections.filter { $0.name != connection.name }.flatMap(remotes)
+    if Set(owners).isSubset(of: others.map(Self.plain)) { return false }
+    let isByAddress = connection.version == "IKEv1" && !isAggressive(connection)
+    if owners.contains(where: { IPAddress($0) == nil }) { return !isByAddress }
+    // One that is another address is a mistake; where there are more, clients have fixed addresses.
+    return !connection.isForEverybody || secrets.filter { !$0.identities.isEmpty && $0.identities.allSatisfy { IPAddress(Self.plain($0)) != nil } }.count > 1
+  }
+
+  private func remotes(of connection: Connection) -> [String] {
+    connection.remoteAddresses + connection.rounds.compactMap { $0.isLocal ? nil : $0.identity }
+  }
+
+  private func isAggressive(_ connection: Connection) -> Bool {
+    guard let value = file?.resolved("connections")?.section(connection.name)?.value("aggressive") else { return false }
+    return ["yes", "true", "1", "enabled"].contains(value)
+  }
+
+  /// An identity without the ways of writing it (`identification.c`): `ipv4:203.0.113.50`, `@gw.example.org`.
+  private static func plain(_ identity: String) -> String {
+    var text = identity.lowercased()
+    if IPAddress(text) == nil, let colon = text.firstIndex(of: ":") { text = String(text[text.index(after: colon)...]) }
+    if text.hasPrefix("@") { text.removeFirst() }
+    return IPAddress(text).map { "\($0)" } ?? text
+  }
+
+  private static func standsForMany(_ identity: String) -> Bool {
+    identity.isEmpty || identity.hasPrefix("%") || identity.contains("*") || identity.contains("/")
+      || IPAddress(identity)?.isUnspecified == true || identity.split(separator: "-").compactMap { IPAddress($0) }.count == 2
+  }
+}
+
+extension Readiness {
+  /// Of a file that is not loaded yet.
+  init(of file: SettingsFile, _ agent: StrongSwan) {
+    var connections: [Connection] = []
+    for section in file.resolved("connections")?.sections ?? [] {
+      func list(_ key: String) -> [String] {
+        section.value(key)?.split { $0 == "," || $0 == " " }.map(String.init) ?? []
+      }
+      let version = ["1": "IKEv1", "2": "IKEv2"][section.value("version") ?? ""] ?? "IKEv1/2"
+      let local = list("local_addrs"), remote = list("remote_addrs")
+      var connection = Connection(name: section.name, version: version, localAddresses: local, remoteAddresses: remote)
+      connection.rounds = section.sections.compactMap { round in
+        guard round.name.hasPrefix("local") || round.name.hasPrefix("remote") else { return nil }
+        return .init(
+          isLocal: round.name.hasPrefix("local"), method: round.value("auth") == "psk" ? .sharedKey : .other, identity: round.value("id"))
+      }
+      connections.append(connection)
+    }
+    let readable = (file.resolved("secrets")?.sections ?? []).filter { $0.value("secret").map(Self.isReadable) == true }
+    self.init(
+      file: file, config: agent.config, address: agent.address, names: agent.connections, connections: connections,
+      keys: Set(readable.map(\.name)))
+  }
+
+  /// Whether swanctl gets any bytes out of a secret: text, `0x` and hexadecimal, or `0s` and groups of four in base64.
+  private static func isReadable(_ secret: String) -> Bool {
+    switch secret.prefix(2).lowercased() {
+    case "0x": secret.count > 2
+    case "0s": secret.count >= 6
+    default: !secret.isEmpty
+    }
+  }
+}
+
+extension StrongSwan {
+  /// Plugins that bring connections or secrets which VICI does not show.
+  private static let otherSources = ["stroke", "sql", "uci", "load-tester", "medcli", "medsrv"]
+
+  /// Days before its end that a certificate is a risk.
+  static let notice: Int64 = 14
+
+  /// What keeps clients out though charon runs, or soon will; `isUnfit`: already does. Nil when nothing does.
+  func lack(_ statistics: Statistics, _ call: Call) -> (reason: String, isUnfit: Bool)? {
+    do throws(VICIError) { return try found(statistics, call) } catch {
+      call.log.debug("looking for what clients need: \(error)")
+      return nil
+    }
+  }
+
+  private func found(_ statistics: Statistics, _ call: Call) throws(VICIError) -> (reason: String, isUnfit: Bool)? {
+    guard !Self.otherSources.contains(where: statistics.hasPlugin) else { return nil }
+    let file: SettingsFile?
+    do throws(SettingsError) { file = try SettingsFile(reading: config.description, from: call.host.files) } catch {
+      call.log.debug("config: \(error)")
+      file = nil
+    }
+    var loaded: [Connection] = []
+    try connect(call, within: .seconds(5)).connections { loaded.append($0) }
+    let keys = Set(try connect(call, within: .seconds(5)).sharedKeys())
+    let readiness = Readiness(file: file, config: config, address: address, names: connections, connections: loaded, keys: keys)
+    if let lack = readiness.lack { return (lack, true) }
+    for connection in readiness.served {
+      for round in connection.rounds where round.isLocal && round.method == .publicKey {
+        if let lack = try lack(round, connection, call) { return lack }
+      }
+    }
+    return nil
+  }
+
+  /// What is wrong about the private key and the certificate of one end of a connection.
+  private func lack(
+    _ round: Connection.Authentication, _ connection: Connection, _ call: Call
+  ) throws(VICIError) -> (reason: String, isUnfit: Bool)? {
+    var found: [Certificate] = []
+    for subject in round.certificates { found += try connect(call, within: .seconds(5)).certificates(of: subject) }
+    // Without a name charon chooses by the identity; which one that is we do not judge.
+    if round.certificates.isEmpty { found = try connect(call, within: .seconds(5)).certificates() }
+    let usable = found.filter(\.hasPrivateKey)
+    if usable.isEmpty, !round.certificates.isEmpty {
+      return ("connections: \(connection.name) has no private key for its certificate", true)
+    }
+    let ends = usable.compactMap(\.end)
+    guard let last = ends.max(by: { $0.seconds < $1.seconds }), ends.count == usable.count else { return nil }
+    let left = last.seconds - call.host.clock.timestamp.seconds
+    if left <= 0 { return ("connections: the certificate of \(connection.name) ended at \(last)", true) }
+    return left <= Self.notice * 86_400 ? ("connections: the certificate of \(connection.name) ends at \(last)", false) : nil
+  }
+}

@@ -1,0 +1,147 @@
+import Daemon
+import Digests
+import Host
+import L2TP
+import OCF
+import Sessions
+
+/// What clients need besides a daemon: a pppd that takes its options, users, and a node that forwards.
+extension XL2TPD {
+  /// Why clients would get no session, or nothing through it; nil when nothing is known to be in their way.
+  func unfitness(_ configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> String? {
+    if let refusal = try refusal(of: configuration, call) { return refusal }
+    if let missing = try missingUsers(configuration, call) { return missing }
+    let forwarding = try attempt("reading net.ipv4.ip_forward") { () throws(SystemError) in
+      try call.host.files.kernelParameter("net.ipv4.ip_forward")
+    }
+    return forwarding == "0" ? "set net.ipv4.ip_forward=1: this node forwards nothing for clients" : nil
+  }
+
+  /// What pppd says against the options it will be given; nil when it takes them, and when it cannot be asked.
+  ///
+  /// pppd itself reads the files, without going further. A monitor asks it only when they are not what they were.
+  func refusal(of configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> String? {
+    let isKernel = try carriesInKernel(configuration, call)
+    var texts: [(file: String, bytes: [UInt8])] = []
+    for file in configuration.pppOptionFiles { texts.append((file, try optionFile(file, call))) }
+    let common = try optionFile(Self.commonOptions, call)
+    var key: [UInt8] = [isKernel ? 1 : 0] + md5(common)
+    for (file, bytes) in texts { key += md5(Array(file.utf8)) + md5(bytes) }
+    let digest = md5(key).map { String($0, radix: 16) }.joined(separator: ".")
+    if call.request.action == .monitor, let known = Verdict.read(call), known.digest == digest { return known.refusal }
+    var refusal = serialOption(in: isKernel ? texts : [])
+    if refusal == nil { refusal = try dryRun(configuration.pppOptionFiles, call) }
+    if call.request.action != .validateAll { Verdict(digest: digest, refusal: refusal).write(call) }
+    return refusal
+  }
+
+  private static let commonOptions = "/etc/ppp/options"
+
+  private func optionFile(_ file: String, _ call: Call) throws(OCFError) -> [UInt8] {
+    try attempt("reading \(file)") { () throws(SystemError) in try call.host.files.read(file, limit: 1 << 20) ?? [] }
+  }
+
+  /// Whether the kernel carries sessions, which xl2tpd prefers. Its module may come with the daemon's first socket: who asks
+  /// before a start is told what is right for most kernels.
+  private func carriesInKernel(_ configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> Bool {
+    if configuration.forcesUserspace { return false }
+    if call.request.action == .validateAll { return true }
+    return try attempt("looking for L2TP in the kernel") { () throws(SystemError) in
+      try call.host.files.status("/proc/net/pppol2tp") != nil
+    }
+  }
+
+  /// An option of serial lines, in pppd's words: it knows none of them (`tty.c`, `tty_options`) once its plugin for L2TP in the
+  /// kernel is at work, which cannot be tried without a session.
+  private func serialOption(in texts: [(file: String, bytes: [UInt8])]) -> String? {
+    for (file, bytes) in texts {
+      for words in Self.lines(bytes) {
+        guard let word = words.first, Self.serialOptions.contains(word) || word.allSatisfy(\.isNumber) else { continue }
+        return "pppd: In file \(file): unrecognized option '\(word)'"
+      }
+    }
+    return nil
+  }
+
+  private static let serialOptions: Set<String> = [
+    "lock", "nolock", "init", "connect", "disconnect", "welcome", "pty", "notty", "socket", "record", "crtscts", "cdtrcts", "nocrtscts",
+    "-crtscts", "nocdtrcts", "-cdtrcts", "xonxoff", "modem", "local", "sync", "datarate", "escape",
+  ]
+
+  private func dryRun(_ files: [String], _ call: Call) throws(OCFError) -> String? {
+    for file in files.isEmpty ? [nil] : files.map(Optional.some) {
+      let command = Command(SessionProcesses.program, ["dryrun", "notty", "nodetach"] + (file.map { ["file", $0] } ?? []))
+      do throws(SystemError) {
+        let result = try call.host.processes.run(command, before: call.within(.seconds(2)).deadline)
+        // EXIT_OPTION_ERROR. Whatever else it ends with is about the kernel, or about secrets.
+        guard result.ending == .exited(2) else { continue }
+        let said = String(decoding: result.error, as: UTF8.self).split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
+        let prefix = "\(SessionProcesses.program): "
+        let words = said.hasPrefix(prefix) ? String(said.dropFirst(prefix.count)) : said
+        return "pppd: \(words.isEmpty ? "it refuses the options in \(file ?? Self.commonOptions)" : words)"
+      } catch { call.log.debug("asking pppd about its options: \(error)") }
+    }
+    return nil
+  }
+
+  /// Where a user is asked for and there can be none.
+  private func missingUsers(_ configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> String? {
+    let demands = configuration.servers.contains(where: \.asksForUser)
+    for file in configuration.pppOptionFiles.isEmpty ? [nil] : configuration.pppOptionFiles.map(Optional.some) {
+      var options = Self.lines(try optionFile(Self.commonOptions, call))
+      if let file { options += Self.lines(try optionFile(file, call)) }
+      let words = Set(options.compactMap(\.first))
+      // Each plugin may be one that knows users; `login` asks the system's.
+      if !words.isDisjoint(with: ["plugin", "login", "noauth"]) { continue }
+      guard demands || words.contains("auth") || words.contains(where: { $0.hasPrefix("require-") }) else { continue }
+      for secrets in ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"] {
+        if Self.lines(try optionFile(secrets, call)).contains(where: { $0.count >= 3 }) { return nil }
+      }
+      return "no user can log in: /etc/ppp/chap-secrets has no entry, and no plugin of pppd is configured"
+    }
+    return nil
+  }
+
+  /// The words of each line that has any, without remarks.
+  private static func lines(_ bytes: [UInt8]) -> [[String]] {
+    bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
+      let words = String(decoding: line.prefix { $0 != UInt8(ascii: "#") }, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+      return words.isEmpty ? nil : words.map(String.init)
+    }
+  }
+}
+
+/// What pppd said of option files that looked like this. A hint: without it pppd is asked again.
+struct Verdict {
+  var digest: String
+  var refusal: String?
+
+  private static func path(_ call: Call) -> String { DaemonRole.path(for: call.request, "pppd") }
+
+  init(digest: String, refusal: String?) { (self.digest, self.refusal) = (digest, refusal) }
+
+  static func read(_ call: Call) -> Verdict? {
+    do throws(SystemError) {
+      guard let bytes = try call.host.files.read(path(call), limit: 4096) else { return nil }
+      let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
+      guard lines.count == 2 else { return nil }
+      return Verdict(digest: String(lines[0]), refusal: lines[1].isEmpty ? nil : String(lines[1]))
+    } catch {
+      call.log.debug("\(error)")
+      return nil
+    }
+  }
+
+  func write(_ call: Call) {
+    do throws(SystemError) {
+      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
+      try call.host.files.replace(Self.path(call), with: Array("\(digest)\n\(refusal ?? "")".utf8), mode: 0o600)
+    } catch { call.log.debug("keeping what pppd said: \(error)") }
+  }
+
+  static func remove(_ call: Call) {
+    do throws(SystemError) { try call.host.files.remove(path(call)) } catch {
+      call.log.warning("cleaning up after xl2tpd: \(error)")
+    }
+  }
+}
