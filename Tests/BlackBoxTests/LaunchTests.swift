@@ -37,6 +37,7 @@ struct LaunchTests {
       chmod 755 /run/wrapper
       export OCF_RESKEY_binary=/run/wrapper
       """, "xl2tpd|wrapper|sleep")
-    #expect(reason.hasPrefix("binary: /run/wrapper runs /usr/"))
+    // What it becomes may have ended before it is looked at.
+    #expect(reason.hasPrefix("binary: /run/wrapper runs /usr/") || reason.hasPrefix("starting wrapper: it exited at once"), "\(reason)")
   }
 }
