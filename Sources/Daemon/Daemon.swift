@@ -228,7 +228,8 @@ extension Daemon {
     var words = ""
     if isLaunched {
       words = Self.quotation(call.host.processes.output(of: process))
-      if words.isEmpty, let rehearsal { words = output(of: Command(binary, rehearsal, environment: environment), call) }
+      // A script would start anew what it starts.
+      if words.isEmpty, let rehearsal, process.executable == binary { words = output(of: Command(binary, rehearsal, environment: environment), call) }
     }
     if words.isEmpty, call.host.units.isAvailable {
       let options = ["--quiet", "--no-pager", "--output=cat", "--lines=4", "--since=-2min", "_PID=\(process.pid)"]

@@ -3,14 +3,14 @@ import Testing
 /// Daemons that are launched and do not come up.
 @Suite(.needsNamespaces, .needs("/usr/sbin/xl2tpd", "/usr/sbin/conntrackd"))
 struct LaunchTests {
-  /// The reason of a start that fails, after which nothing of `names` runs.
+  /// The reason of a start that fails, after which none of `names` runs.
   private func refusal(_ agent: Agent, _ preparation: String, _ names: String) throws -> String {
     let answer = try Sandbox.script(
       agent,
       """
       \(preparation)
       agent start && exit 100
-      for wait in $(seq 500); do [ -n "$(ps -e -o stat=,args= | grep -v '^Z' | grep -E '\(names)')" ] || exit 0; sleep 0.01; done
+      for wait in $(seq 500); do [ -n "$(ps -e -o stat=,comm= | grep -v '^Z' | grep -E ' (\(names))$')" ] || exit 0; sleep 0.01; done
       ps -ef
       exit 101
       """)
@@ -20,11 +20,11 @@ struct LaunchTests {
 
   @Test("a daemon that refuses its file is quoted") func lastWords() throws {
     #expect(
-      try refusal(.conntrackd, "sed -i s/HashSize/HashSise/ /etc/conntrackd/conntrackd.conf", "[/]usr/sbin/conntrackd")
+      try refusal(.conntrackd, "sed -i s/HashSize/HashSise/ /etc/conntrackd/conntrackd.conf", "conntrackd")
         .hasPrefix("starting conntrackd: parsing config file in line (12), symbol 'HashSise': syntax error"))
     // It tells syslog only.
     #expect(
-      try refusal(.xl2tpd, "sed -i '/ip range/i requrie chap = yes' /etc/xl2tpd/xl2tpd.conf", "[/]usr/sbin/xl2tpd")
+      try refusal(.xl2tpd, "sed -i '/ip range/i requrie chap = yes' /etc/xl2tpd/xl2tpd.conf", "xl2tpd")
         .hasPrefix("starting xl2tpd: parse_config: line 4: Unknown field 'requrie chap'"))
   }
 
@@ -36,7 +36,8 @@ struct LaunchTests {
       printf '#!/bin/sh\\nsleep 300 &\\n\(exec)/usr/sbin/xl2tpd "$@"\\n' >/run/wrapper
       chmod 755 /run/wrapper
       export OCF_RESKEY_binary=/run/wrapper
-      """, "[/]usr/sbin/xl2tpd|[/]run/wrapper|[s]leep 300")
-    #expect(reason.hasPrefix("binary: /run/wrapper runs /usr/"))
+      """, "xl2tpd|wrapper|sleep")
+    // What it becomes may have ended before it is looked at.
+    #expect(reason.hasPrefix("binary: /run/wrapper runs /usr/") || reason.hasPrefix("starting wrapper: it exited at once"), "\(reason)")
   }
 }

@@ -162,7 +162,7 @@ def alerted(lab, result):
     pid = until("the prober runs", 60, lambda: here.run("pidof", "/usr/lib/ocf/resource.d/vpnha/probe", check=False).output.split())[0]
     here.run("kill", "-STOP", pid)
     lab.say(f"the prober of {here.name} is suspended")
-    wanted = f"the prober (pid {pid}) is suspended"
+    wanted = f"the prober (pid {pid}) is suspended (SIGSTOP)"
     until(f"an alert with the reason: {wanted}", 60, lambda: wanted in here.run(
         "journalctl", "--no-pager", "-o", "cat", "VPNHA_ALERT_RSC=path", "--output-fields=VPNHA_ALERT_EXIT_REASON",
         check=False).output)

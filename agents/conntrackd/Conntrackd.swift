@@ -91,7 +91,7 @@ struct Conntrackd: ResourceAgent {
   }
 
   func checkAwake(_ process: Process) throws(OCFError) {
-    if process.isStopped { throw .failed("conntrackd (pid \(process.pid)) is suspended") }
+    if process.isStopped { throw .failed("conntrackd (pid \(process.pid)) is suspended (SIGSTOP)") }
   }
 
   /// How long the daemon may take for its counters. Its one loop also receives the peer's bulk updates.
