@@ -334,12 +334,6 @@ extension XL2TPD {
     return named.isEmpty ? config.description == "/etc/xl2tpd/xl2tpd.conf" : named.contains(config.description)
   }
 
-  /// Of a daemon that ran here and was not stopped here.
-  func obituary(_ call: Call) -> String? {
-    guard let record = StartRecord.read(call) else { return nil }
-    return "xl2tpd (pid \(record.pid)) is gone, and nobody stopped it here: see journalctl -t xl2tpd"
-  }
-
   func found(_ call: Call) throws(OCFError) -> Process? {
     try attempt("looking for xl2tpd") { () throws(SystemError) in try daemon.find(call) }
   }
