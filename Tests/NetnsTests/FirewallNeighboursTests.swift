@@ -53,13 +53,13 @@ import Testing
       for node in moon sun; do
         on $node sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo "chain extra_input { udp dport 9 drop; }" | tee /run/extra.nft >/run/other.nft'
       done
-      pcs_lines() { sed -n "/<!-- recipe: $1 -->/,/^\\`\\`\\`$/p" \(Story.folder)/../../README.md | grep '^pcs ' | grep "$2"; }
+      pcs_lines() { sed -n "/<!-- recipe: promotable -->/,/^\\`\\`\\`$/p" \(Story.folder)/../../README.md | sed -n 's/^pcs -f vpn.xml /pcs /p' | grep "$1"; }
       {
         echo pcs property set stonith-enabled=false
         echo pcs resource create vip ocf:vpnha:vip ip=203.0.113.50 cidr_netmask=24 nic=eth0 --group vpn
-        pcs_lines promotable 'resource promotable vpn'
-        pcs_lines firewall 'resource create' | sed 's|nat=true|nat=true extra=/run/extra.nft op monitor interval=3 timeout=20 monitor OCF_CHECK_LEVEL=10 interval=4 timeout=20|'
-        pcs_lines firewall constraint
+        pcs_lines 'resource promotable vpn'
+        pcs_lines 'resource create firewall' | sed 's|nat=true|nat=true extra=/run/extra.nft op monitor interval=3 timeout=20 monitor OCF_CHECK_LEVEL=10 interval=4 timeout=20|'
+        pcs_lines 'constraint.*firewall-clone'
         echo pcs alert create id=vpnha path=/mnt/vpnha-alert
         echo pcs alert recipient add vpnha value=http://127.0.0.1:9095/alerts
       } >/mnt/recipe
