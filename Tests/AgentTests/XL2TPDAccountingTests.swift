@@ -30,15 +30,19 @@ import Testing
         }
         let behaviour = behaviours[index]
         if behaviour == .unreachable { throw SystemError("connecting", .networkUnreachable) }
+        weak var opened: ScriptedDatagrams?
         let socket = ScriptedDatagrams(from: L2TPGateway.vip, calls: node.machine.calls, clock: node.machine.clock) { [unowned self] bytes in
           asked.append((address, port, source, node.isShut, bytes))
           switch behaviour {
           case .answers: return [Self.response(to: bytes, "hunter2")]
           case .lies: return [Self.response(to: bytes, "guessed"), [], [UInt8](repeating: 5, count: 4096)]
-          case .silent, .refuses, .unreachable: return []
+          case .refuses:
+            opened?.isRefused = true
+            return []
+          case .silent, .unreachable: return []
           }
         }
-        socket.isRefused = behaviour == .refuses
+        opened = socket
         return socket
       }
     }
@@ -125,8 +129,8 @@ import Testing
 
   @Test func parametersAreChecked() {
     let node = L2TPGateway()
-    #expect(node.perform("start", ["radius": "198.51.100.20"]) == Outcome(.misconfigured, "radius_secret_file: is required with radius"))
-    #expect(node.perform("start", ["radius_port": "0"]).reason == "radius_port: expected a port from 1 to 65535, got \"0\"")
+    #expect(node.perform("start", ["radius": "198.51.100.20"]) == Outcome(.genericError, "radius_secret_file: is required with radius"))
+    #expect(node.perform("validate-all", ["radius_port": "0"]).reason == "radius_port: expected a port from 1 to 65535, got \"0\"")
     #expect(node.perform("stop", ["radius": "198.51.100.20"]) == Outcome(.success))
   }
 }
