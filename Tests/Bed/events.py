@@ -320,6 +320,7 @@ def table_flushed(bed):
     here, there = yield bed.places()
     here.run("nft flush table inet vpnha")
     until("the rules are loaded again", 25, lambda: "1701" in here.run("nft list table inet vpnha", check=False))
+    time.sleep(2.5)  # the last answer in clear text has come
     yield
 
 
