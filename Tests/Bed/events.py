@@ -285,7 +285,7 @@ def files_broken_both_then_crashes(bed):
     yield
 
 
-@event("same", 1)
+@event("same", 1, listed=False)
 def secret_missing(bed):
     """On the standby only: it says so, and is not the first choice any more."""
     here, there = yield bed.places()
