@@ -229,13 +229,20 @@ extension Daemon {
     if isLaunched {
       words = Self.quotation(call.host.processes.output(of: process))
       // A script would start anew what it starts.
-      if words.isEmpty, let rehearsal, process.executable == binary { words = output(of: Command(binary, rehearsal, environment: environment), call) }
+      if words.isEmpty, let rehearsal, !isScript(call) { words = output(of: Command(binary, rehearsal, environment: environment), call) }
     }
     if words.isEmpty, call.host.units.isAvailable {
       let options = ["--quiet", "--no-pager", "--output=cat", "--lines=4", "--since=-2min", "_PID=\(process.pid)"]
       words = output(of: Command("/usr/bin/journalctl", options), call)
     }
     return words.isEmpty ? "it exited at once; its log says why (journalctl -t \(identifier))" : words
+  }
+
+  private func isScript(_ call: Call) -> Bool {
+    do throws(SystemError) { return try call.host.files.read(binary, limit: 65_536)?.starts(with: "#!".utf8) ?? false } catch {
+      // Too large for a script.
+      return false
+    }
   }
 
   /// What a command says when it is run for a moment; nothing when it cannot be.
