@@ -6,10 +6,10 @@ enum FindingID: String, CaseIterable {
   // Status and doctor
   case FENCE1, FENCE2, FENCE3, FENCE4, QUOR2
   // Doctor: the cluster
-  case CIB1, COLO1, COLO2, COLO3, BAR1, BAR2, BAR3, MON1, MON2, MON3, RACE1, DELAY1, DELAY2, QUOR3, RING1, CLEAR1, CLONE1, CLONE2, NOTIFY1, PASS1
+  case CIB1, COLO1, COLO2, COLO3, BAR1, BAR2, BAR3, MON1, MON2, MON3, MON4, RACE1, DELAY1, DELAY2, QUOR3, RING1, CLEAR1, CLONE1, CLONE2, NOTIFY1, PASS1
   case ALERT1, MOVED1, ADDR1, PROBE1
   // Doctor: the node
-  case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, CERT1
+  case UNIT1, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2
   case RESTART1, UPGRADE1
 
   /// One sentence: what it does to the service.
@@ -98,6 +98,8 @@ enum FindingID: String, CaseIterable {
       ("Pacemaker keeps one operation for each name and interval: one of the two does not run.", "Give one of them another interval.")
     case .MON3:
       ("A deep look finds what a quick one cannot: missing keys, a daemon that answers nobody, a peer that is not in step.", "Add a monitor with OCF_CHECK_LEVEL=10.")
+    case .MON4:
+      ("A standby is looked at twice as often as needed.", "Remove the monitor without a role: the two with a role do its work.")
     case .RACE1:
       ("When the link between the nodes breaks, both fence at the same moment and may both lose.", "Give the serving node a head start: priority-fencing-delay, and a priority for the VPN.")
     case .DELAY1:
@@ -128,8 +130,6 @@ enum FindingID: String, CaseIterable {
       ("The probe's verdict moves nothing unless a rule uses its attribute.", "Add the location rule of the README.")
     case .UNIT1:
       ("At boot the unit starts before the cluster does, and the cluster's own daemon finds its ports taken.", "Disable it, and leave the daemon to the cluster.")
-    case .UNIT2:
-      ("A daemon that the cluster did not start keeps the ports from the one that it will start.", "Stop it.")
     case .ROTA1:
       ("A restart empties conntrackd's tables, on both nodes in the same night.", "Take the restart out of the file.")
     case .FORWARD1:
@@ -164,8 +164,6 @@ enum FindingID: String, CaseIterable {
       ("charon's ha plugin sends keys to the peer, in clear text without a secret.", "Give both nodes the same long secret.")
     case .HA2:
       ("With monitor = yes the plugin takes segments over by itself, beside the cluster.", "Set monitor = no.")
-    case .CERT1:
-      ("No client accepts a gateway whose certificate has ended.", "Renew it, then load it on both nodes.")
     case .RESTART1:
       ("needrestart restarts daemons after an upgrade, behind the cluster's back.", "Install the package's /etc/needrestart/conf.d/vpnha.conf.")
     case .UPGRADE1:

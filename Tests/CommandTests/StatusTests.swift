@@ -175,7 +175,7 @@ enum Pair {
     var text = String(decoding: try #require(try LinuxFiles().read("/\(path)/pair-cib.xml", limit: 1 << 20)), as: UTF8.self)
     for (old, new) in changes {
       try #require(text.contains(old), "\(old)")
-      text = text.replacingAll(old, new)
+      text = text.replacing(old, with: new)
     }
     return text
   }
@@ -198,21 +198,9 @@ enum Pair {
       let (old, new) = isMoon ? ("promote", "start") : ("start", "promote")
       let isMonitor = line.contains("operation=\"monitor\"")
       let (status, now) = isMoon ? ("8", "0") : ("0", "8")
-      var text = String(line).replacingAll("conntrackd_\(old)_0", "conntrackd_\(new)_0").replacingAll("operation=\"\(old)\"", "operation=\"\(new)\"")
-      if isMonitor { text = text.replacingAll("rc-code=\"\(status)\"", "rc-code=\"\(now)\"").replacingAll("transition-magic=\"0:\(status);", "transition-magic=\"0:\(now);") }
+      var text = String(line).replacing("conntrackd_\(old)_0", with: "conntrackd_\(new)_0").replacing("operation=\"\(old)\"", with: "operation=\"\(new)\"")
+      if isMonitor { text = text.replacing("rc-code=\"\(status)\"", with: "rc-code=\"\(now)\"").replacing("transition-magic=\"0:\(status);", with: "transition-magic=\"0:\(now);") }
       return text
     }.joined(separator: "\n")
-  }
-}
-
-extension String {
-  fileprivate func replacingAll(_ old: String, _ new: String) -> String {
-    var result = ""
-    var rest = self[...]
-    while let range = rest.firstRange(of: old) {
-      result += rest[..<range.lowerBound] + new
-      rest = rest[range.upperBound...]
-    }
-    return result + rest
   }
 }

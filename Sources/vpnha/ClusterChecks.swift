@@ -1,0 +1,244 @@
+import Host
+import OCFMetadata
+
+/// Traps in the cluster's configuration.
+struct ClusterChecks {
+  var configuration: ClusterConfiguration
+  var votes: CorosyncConfiguration?
+
+  private typealias Primitive = ClusterConfiguration.Primitive
+
+  func findings() -> [Finding] {
+    guard configuration.primitives.contains(where: { $0.own != nil }) else { return [] }
+    return fencing + quorum + colocations + bars + monitors + clones + parameters + leftovers
+  }
+
+  private var members: [Primitive] { configuration.service }
+  private var ours: [Primitive] { configuration.primitives.filter { $0.own != nil } }
+  private func resources(of name: String?) -> [Primitive] { configuration.primitives.filter { name.map($0.names.contains) ?? false } }
+
+  // MARK: Fencing and quorum
+
+  private var fencing: [Finding] {
+    guard configuration.isFencingEnabled else {
+      return [
+        Finding(
+          .FENCE1, .bad, "fencing is switched off",
+          fix: configuration.nodes.map { "pcs stonith create fence-\($0) AGENT … pcmk_host_list=\($0)" } + ["pcs property set stonith-enabled=true"],
+          at: "property stonith-enabled")
+      ]
+    }
+    var found = configuration.nodes.filter { configuration.fences($0).isEmpty }.map {
+      Finding(.FENCE2, .bad, "no fence device ends \($0)", fix: ["pcs stonith create fence-\($0) AGENT … pcmk_host_list=\($0)"], at: $0)
+    }
+    guard configuration.nodes.count == 2, found.isEmpty else { return found }
+    let delay = configuration.property("priority-fencing-delay").flatMap(seconds) ?? 0
+    let hasDelay = configuration.primitives.contains { $0.isFence && ($0.parameter("pcmk_delay_base") ?? $0.parameter("pcmk_delay_max")).flatMap(seconds).map { $0 > 0 } ?? false }
+    if delay == 0, !hasDelay {
+      found.append(
+        Finding(.RACE1, .risk, "nothing keeps two nodes from fencing each other", fix: ["pcs property set priority-fencing-delay=3s"] + priority, at: "property priority-fencing-delay"))
+    } else if delay > 0 {
+      if !members.contains(where: { score(configuration.meta("priority", of: $0)) ?? 0 > 0 }), !hasDelay {
+        found.append(Finding(.DELAY2, .risk, "priority-fencing-delay is set, and the VPN has no priority", fix: priority, at: members.first?.top))
+      }
+      if delay > 3 {
+        found.append(
+          Finding(.DELAY1, .note, "priority-fencing-delay=\(delay)s is waited for before every take-over from a dead node", fix: ["pcs property set priority-fencing-delay=3s"], at: "property priority-fencing-delay"))
+      }
+    }
+    return found
+  }
+  private var priority: [String] { members.first.map { ["pcs resource meta \($0.top) priority=10"] } ?? [] }
+
+  private var quorum: [Finding] {
+    guard let votes else { return [] }
+    var found = votes.findings
+    if votes.nodes == 2, votes.isTwoNode, !votes.hasDevice {
+      found.append(
+        Finding(.QUOR3, .note, "two nodes without a quorum device", fix: ["pcs quorum device add model net host=HOST algorithm=ffsplit"], at: CorosyncConfiguration.path))
+    }
+    if votes.links == 1 {
+      found.append(Finding(.RING1, .note, "the nodes have one link to each other", fix: ["pcs cluster link add NODE=ADDRESS NODE=ADDRESS"], at: CorosyncConfiguration.path))
+    }
+    return found
+  }
+
+  // MARK: Constraints
+
+  private static func isPromoted(_ role: String?) -> Bool { role == "Promoted" || role == "Master" }
+
+  private var colocations: [Finding] {
+    var found: [Finding] = []
+    let flows = ours.filter { $0.own == "conntrackd" && $0.isPromotable }
+    var isBound = false
+    for constraint in configuration.constraints("rsc_colocation") {
+      // A set says more than can be judged here; what is in one counts as bound.
+      let inSets = constraint.all(named: "resource_ref").compactMap { $0["id"] }
+      if flows.contains(where: { !$0.names.filter(inSets.contains).isEmpty }) { isBound = true }
+      guard Self.isPromoted(constraint["rsc-role"]), Self.isPromoted(constraint["with-rsc-role"]) else { continue }
+      let (one, other) = (constraint["rsc"] ?? "", constraint["with-rsc"] ?? "")
+      let isFlows = resources(of: one).contains { $0.own == "conntrackd" }
+      if isFlows { isBound = true }
+      guard !(resources(of: one) + resources(of: other)).filter({ $0.own != nil }).isEmpty, let score = score(constraint["score"]), score > 0 else { continue }
+      let id = constraint["id"] ?? ""
+      let fix = ["pcs constraint delete \(id)", "pcs constraint colocation add Promoted \(one) with Promoted \(other) INFINITY influence=false"]
+      if score < 1_000_000 {
+        found.append(Finding(.COLO1, .bad, "\(one) follows \(other) with score \(score), which is worth next to nothing", fix: fix, at: id))
+      } else if isFlows, !isFalse(constraint["influence"]), !isFalse(resources(of: one).first.flatMap { configuration.meta("critical", of: $0) }) {
+        found.append(Finding(.COLO2, .risk, "a \(one) that fails takes \(other) with it", fix: fix, at: id))
+      }
+    }
+    if !isBound, let one = flows.first, let vpn = members.first, vpn.isPromotable {
+      found.append(
+        Finding(
+          .COLO3, .risk, "nothing has \(one.top) promoted where \(vpn.top) is",
+          fix: ["pcs constraint colocation add Promoted \(one.top) with Promoted \(vpn.top) INFINITY influence=false"], at: one.top))
+    }
+    return found
+  }
+
+  private var leftovers: [Finding] {
+    var found = configuration.constraints("rsc_location").filter { ($0["id"] ?? "").hasPrefix("cli-") }.map { constraint in
+      Finding(
+        .MOVED1, .risk, "the constraint \(constraint["id"] ?? "") was left behind by a move or a ban", fix: ["pcs resource clear \(constraint["rsc"] ?? "")"],
+        at: constraint["id"])
+    }
+    if configuration.isInMaintenance {
+      found.append(Finding(.MAINT1, .risk, "maintenance mode is on", fix: ["pcs property set maintenance-mode=false"], at: "property maintenance-mode"))
+    }
+    for probe in configuration.own("probe") {
+      let attribute = probe.parameter("name") ?? "vpnha-path"
+      let isUsed = configuration.constraints("rsc_location").contains { $0.all(named: "expression").contains { $0["attribute"] == attribute } }
+      if !isUsed, let vpn = members.first {
+        found.append(
+          Finding(
+            .PROBE1, .risk, "no rule uses \(attribute), the attribute of \(probe.id)",
+            fix: ["pcs constraint location \(vpn.top) rule \(vpn.isPromotable ? "role=Promoted " : "")score=1000 not_defined \(attribute) or \(attribute) gt 0"], at: probe.id))
+      }
+    }
+    return found
+  }
+
+  // MARK: Failures
+
+  private var bars: [Finding] {
+    var found: [Finding] = []
+    var tops: Set<String> = []
+    for resource in ours where tops.insert(resource.top).inserted {
+      let fix = ["pcs resource meta \(resource.top) failure-timeout=30s"]
+      let timeout = configuration.meta("failure-timeout", of: resource).flatMap(seconds) ?? 0
+      let threshold = score(configuration.meta("migration-threshold", of: resource)) ?? 1_000_000
+      let isService = members.contains { $0.id == resource.id }
+      if timeout == 0 {
+        found.append(
+          isService
+            ? Finding(.BAR1, threshold < 1_000_000 ? .bad : .risk, "\(resource.top) has no failure-timeout: a barred node stays barred", fix: fix, at: resource.top)
+            : Finding(.BAR3, .risk, "\(resource.top) has no failure-timeout: after a failed start it stays stopped", fix: fix, at: resource.top))
+      } else if isService, (1...2).contains(threshold), timeout > 60, configuration.nodes.count <= 2 {
+        found.append(
+          Finding(
+            .BAR2, .bad, "\(resource.top): migration-threshold=\(threshold) and failure-timeout=\(timeout)s bar both nodes after a failure on each", fix: fix, at: resource.top))
+      }
+    }
+    return found
+  }
+
+  // MARK: Monitors
+
+  private var monitors: [Finding] { ours.flatMap(monitors) }
+
+  private func monitors(of resource: Primitive) -> [Finding] {
+    let monitors = resource.monitors.filter { $0.interval > 0 }
+    var found: [Finding] = []
+    var used = Set(monitors.map(\.interval))
+    func add(_ role: String?, level: Int) -> String {
+      var interval = (level == 0 ? 10 : 60) + (role == "Unpromoted" ? 1 : role == nil ? 2 : 0)
+      while !used.insert(interval).inserted { interval += 3 }
+      return "pcs resource op add \(resource.id) monitor interval=\(interval)s timeout=20s\(role.map { " role=\($0)" } ?? "")\(level > 0 ? " OCF_CHECK_LEVEL=\(level)" : "")"
+    }
+    // A monitor without a role is for the unpromoted.
+    func fits(_ monitor: ClusterConfiguration.Monitor, _ role: String?) -> Bool {
+      switch role {
+      case "Promoted": monitor.role == "Promoted"
+      case "Unpromoted": monitor.role == nil || monitor.role == "Unpromoted" || monitor.role == "Started"
+      default: monitor.role == nil || monitor.role == "Started"
+      }
+    }
+    for role in resource.isPromotable ? ["Promoted", "Unpromoted"] : [nil] {
+      let its = monitors.filter { fits($0, role) }
+      let place = role.map { " for the role \($0)" } ?? ""
+      if its.isEmpty {
+        found.append(Finding(.MON1, .bad, "\(resource.id) has no monitor\(place)", fix: [add(role, level: 0)], at: resource.id))
+      }
+      // The probe has one depth.
+      if resource.own != "probe", !its.contains(where: { $0.level >= 10 }) {
+        found.append(Finding(.MON3, .note, "\(resource.id) has no deep monitor\(place)", fix: [add(role, level: 10)], at: resource.id))
+      }
+    }
+    for interval in Set(monitors.map(\.interval)).sorted() {
+      let same = monitors.filter { $0.interval == interval }
+      if same.count > 1 {
+        let ids = same.compactMap { $0.element["id"] }
+        found.append(
+          Finding(
+            .MON2, .bad, "\(resource.id) has \(same.count) monitors with the interval \(interval)s", fix: ids.dropFirst().map { "pcs resource op remove \($0)" }, at: resource.id))
+      }
+    }
+    if resource.isPromotable, monitors.contains(where: { $0.role == "Unpromoted" }) {
+      for plain in monitors where plain.role == nil {
+        found.append(
+          Finding(.MON4, .note, "\(resource.id): the monitor every \(plain.interval)s has no role, so a standby is looked at twice", fix: ["pcs resource op remove \(plain.element["id"] ?? "")"], at: resource.id))
+      }
+    }
+    return found
+  }
+
+  // MARK: Clones
+
+  private var clones: [Finding] {
+    var found: [Finding] = []
+    for resource in ours where ["firewall", "probe"].contains(resource.own) && resource.clone == nil {
+      found.append(Finding(.CLONE1, .bad, "\(resource.id) is no clone: one node has none", fix: ["pcs resource clone \(resource.id) interleave=true"], at: resource.id))
+    }
+    var seen: Set<String> = []
+    for resource in ours where resource.clone != nil && seen.insert(resource.top).inserted {
+      // The probe waits for nobody.
+      if resource.own != "probe", !isTrue(resource.ownMeta("interleave")) {
+        found.append(Finding(.CLONE2, .risk, "\(resource.top) has no interleave=true", fix: ["pcs resource meta \(resource.top) interleave=true"], at: resource.top))
+      }
+      if members.contains(where: { $0.id == resource.id }), isTrue(resource.ownMeta("notify")) {
+        found.append(Finding(.NOTIFY1, .risk, "\(resource.top) has notify=true", fix: ["pcs resource meta \(resource.top) notify=false"], at: resource.top))
+      }
+    }
+    return found
+  }
+
+  // MARK: Parameters
+
+  private var parameters: [Finding] {
+    var found: [Finding] = []
+    if configuration.own("firewall").isEmpty, !configuration.own("xl2tpd").isEmpty {
+      let vip = configuration.own("vip").first
+      let address = vip?.parameter("ip") ?? "ADDRESS"
+      found.append(
+        Finding(
+          .CLEAR1, .risk, "no firewall resource: L2TP is answered outside IPsec too",
+          fix: ["pcs resource create firewall ocf:vpnha:firewall address=\(address) outside=\(vip?.parameter("nic") ?? "NIC") meta failure-timeout=30s clone interleave=true"]))
+    }
+    let addresses = configuration.own("vip").compactMap { $0.parameter("ip") }
+    for resource in ours where ["strongswan", "xl2tpd"].contains(resource.own) {
+      if let address = resource.parameter("address"), !addresses.isEmpty, !address.split(whereSeparator: { " ,".contains($0) }).contains(where: { one in addresses.contains { $0 == one } }) {
+        found.append(
+          Finding(.ADDR1, .bad, "\(resource.id) has address=\(address), and no vip resource holds it", fix: ["pcs resource update \(resource.id) address=\(addresses[0])"], at: resource.id))
+      }
+    }
+    for resource in ours where !(resource.parameter("test_password") ?? "").isEmpty {
+      found.append(Finding(.PASS1, .risk, "\(resource.id) keeps test_password in the cluster's configuration", fix: ["pcs resource update \(resource.id) test_user= test_password="], at: resource.id))
+    }
+    if configuration.configuration.first("alerts")?.first("alert") == nil {
+      found.append(
+        Finding(.ALERT1, .note, "no alert is configured", fix: ["pcs alert create id=vpnha path=/usr/libexec/vpnha/vpnha-alert", "pcs alert recipient add vpnha value=journal"]))
+    }
+    return found
+  }
+}

@@ -1,0 +1,250 @@
+import ConntrackSync
+import Host
+import L2TP
+import VICI
+
+/// Traps on this node, in files, units and the kernel. Nothing is changed, and nothing secret is shown.
+struct NodeChecks {
+  var files: any Files
+  /// Nil where the cluster's configuration is not known; then the usual places are looked at.
+  var configuration: ClusterConfiguration?
+
+  private func parameter(_ name: String, of agent: String) -> String? { configuration?.own(agent).first?.parameter(name) }
+  private func isUsed(_ agent: String) -> Bool { configuration.map { !$0.own(agent).isEmpty } ?? true }
+  private var addresses: [String] { configuration?.own("vip").compactMap { $0.parameter("ip") } ?? [] }
+
+  func findings() throws(SystemError) -> [Finding] {
+    try units() + kernel() + xl2tpd() + swanctl() + conntrackd() + plugin() + permissions() + upgrades()
+  }
+
+  private func text(_ path: String) throws(SystemError) -> String? {
+    try files.read(path, limit: 1 << 20).map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  // MARK: Units
+
+  private func units() throws(SystemError) -> [Finding] {
+    let root = "/etc/systemd/system"
+    let daemons = [("strongswan", ["strongswan", "strongswan-starter"]), ("xl2tpd", ["xl2tpd"]), ("conntrackd", ["conntrackd"])]
+    let wants = try (files.entries(of: root) ?? []).filter { $0.hasSuffix(".wants") || $0.hasSuffix(".requires") }
+    var found: [Finding] = []
+    for (agent, names) in daemons where isUsed(agent) {
+      for unit in names.map({ "\($0).service" }) {
+        var place: String?
+        for folder in wants where place == nil {
+          if try files.status("\(root)/\(folder)/\(unit)") != nil { place = "\(root)/\(folder)/\(unit)" }
+        }
+        guard let place else { continue }
+        // Masked: a link to /dev/null.
+        if try files.status("\(root)/\(unit)")?.kind == .symbolicLink, try isEmpty("\(root)/\(unit)") { continue }
+        found.append(Finding(.UNIT1, .bad, "\(unit) is enabled: at boot it starts before the cluster does", fix: ["systemctl disable --now \(unit)"], at: place))
+      }
+    }
+    if isUsed("conntrackd"), let place = try line(in: "/etc/logrotate.d/conntrackd", where: { $0.contains("conntrackd") && $0.contains("restart") }) {
+      // Without the log that it is about the restart never comes.
+      let isNear = try files.status("/var/log/conntrackd-stats.log") != nil
+      found.append(
+        Finding(.ROTA1, isNear ? .risk : .note, "logrotate restarts conntrackd", fix: ["sed -i '/conntrackd.*restart/s/^/#/' /etc/logrotate.d/conntrackd"], at: place))
+    }
+    return found
+  }
+
+  /// A device is no regular file, and is not read.
+  private func isEmpty(_ path: String) throws(SystemError) -> Bool {
+    do throws(SystemError) { return try files.read(path, limit: 1 << 20)?.isEmpty ?? true } catch {
+      guard error.errno == .invalidArgument else { throw error }
+      return true
+    }
+  }
+
+  /// `file:line` of the first line that is no comment and fits.
+  private func line(in path: String, where fits: (Substring) -> Bool) throws(SystemError) -> String? {
+    let lines = try text(path)?.split(separator: "\n", omittingEmptySubsequences: false) ?? []
+    return lines.indices.first { !lines[$0].trimmed.hasPrefix("#") && fits(lines[$0]) }.map { "\(path):\($0 + 1)" }
+  }
+
+  // MARK: The kernel
+
+  private func kernel() throws(SystemError) -> [Finding] {
+    guard isUsed("xl2tpd") else { return [] }
+    var found: [Finding] = []
+    if try files.kernelParameter("net.ipv4.ip_forward") == "0" {
+      found.append(
+        Finding(
+          .FORWARD1, .bad, "net.ipv4.ip_forward is 0: clients reach nothing",
+          fix: ["sysctl -w net.ipv4.ip_forward=1", "echo net.ipv4.ip_forward=1 >/etc/sysctl.d/60-vpnha.conf"], at: "net.ipv4.ip_forward"))
+    }
+    if try files.kernelParameter("net.ipv4.conf.all.rp_filter") == "1" {
+      found.append(
+        Finding(
+          .RPF1, .note, "net.ipv4.conf.all.rp_filter is 1 (strict)", fix: ["sysctl -w net.ipv4.conf.all.rp_filter=2", "echo net.ipv4.conf.all.rp_filter=2 >>/etc/sysctl.d/60-vpnha.conf"],
+          at: "net.ipv4.conf.all.rp_filter"))
+    }
+    if try files.status("/dev/ppp") == nil {
+      found.append(
+        Finding(.PPP1, .bad, "/dev/ppp is missing: the kernel has no PPP", fix: ["modprobe ppp_generic", "echo ppp_generic >>/etc/modules-load.d/vpnha.conf"], at: "/dev/ppp"))
+    }
+    if try files.entries(of: "/sys/module/l2tp_ppp") == nil, try files.status("/proc/net/pppol2tp") == nil {
+      found.append(
+        Finding(.L2TP1, .note, "the kernel's L2TP is not loaded: sessions pass through the daemon", fix: ["modprobe l2tp_ppp", "echo l2tp_ppp >>/etc/modules-load.d/vpnha.conf"], at: "/sys/module/l2tp_ppp"))
+    }
+    return found
+  }
+
+  // MARK: xl2tpd
+
+  private func xl2tpd() throws(SystemError) -> [Finding] {
+    guard configuration != nil, isUsed("xl2tpd") else { return [] }
+    let path = parameter("config", of: "xl2tpd") ?? "/etc/xl2tpd/xl2tpd.conf"
+    let name = configuration?.own("xl2tpd").first?.id ?? "xl2tpd"
+    let again = "vpnha run xl2tpd validate-all --resource \(name)"
+    guard let bytes = try files.read(path, limit: 1 << 20) else {
+      return [Finding(.XL1, .bad, "\(path) is missing", fix: ["cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf \(path)"], at: path)]
+    }
+    do throws(XL2TPDConfiguration.SyntaxError) {
+      let file = try XL2TPDConfiguration(bytes)
+      let wanted = parameter("address", of: "xl2tpd").map { [$0] } ?? addresses
+      guard let first = wanted.first else { return [] }
+      guard let setting = file.listenAddress else {
+        return [Finding(.XL2, .bad, "\(path) has no listen-addr: the answers come from another address than \(first)", fix: ["sed -i '/^\\[global\\]/a listen-addr = \(first)' \(path)"], at: path)]
+      }
+      // A name may mean it.
+      guard IPAddress(setting.value) != nil, !wanted.contains(setting.value) else { return [] }
+      return [
+        Finding(.XL2, .bad, "listen-addr is \(setting.value), the address of the VPN is \(first)", fix: ["sed -i '\(setting.line)s/.*/listen-addr = \(first)/' \(path)"], at: "\(path):\(setting.line)")
+      ]
+    } catch {
+      return [Finding(.XL1, .bad, "\(path) cannot be read: \(error.what)", fix: ["editor +\(error.line) \(path)", again], at: "\(path):\(error.line)")]
+    }
+  }
+
+  // MARK: strongSwan
+
+  private func swanctl() throws(SystemError) -> [Finding] {
+    guard configuration != nil, isUsed("strongswan") else { return [] }
+    let path = parameter("config", of: "strongswan") ?? "/etc/swanctl/swanctl.conf"
+    let load = "swanctl --load-all --noprompt"
+    guard try files.read(path, limit: 8 << 20) != nil else {
+      return [Finding(.SWAN1, .bad, "\(path) is missing", fix: ["cp /usr/share/doc/vpnha/examples/strongswan/swanctl.conf \(path)", load], at: path)]
+    }
+    let file: SettingsFile
+    do throws(SettingsError) { file = try SettingsFile(reading: path, from: files) } catch {
+      return [Finding(.SWAN1, .bad, "\(error)", fix: ["editor +\(error.place.line) \(error.place.file)", load], at: error.place.description)]
+    }
+    var found: [Finding] = []
+    let connections = file.root.section("connections")
+    let named = (parameter("connections", of: "strongswan") ?? "").split(whereSeparator: { " ,".contains($0) }).map(String.init)
+    let wanted = parameter("address", of: "strongswan").map { [$0] } ?? addresses
+    for name in named {
+      guard let connection = connections?.section(name) else {
+        found.append(Finding(.SWAN2, .bad, "connection \(name) is not in \(path)", fix: ["editor \(path)", load], at: path))
+        continue
+      }
+      let place = connection.place.description
+      // What it takes over from elsewhere cannot be judged here.
+      guard connection.references.isEmpty else { continue }
+      if let local = connection.value("local_addrs"), let first = wanted.first {
+        let addresses = local.split(whereSeparator: { " ,".contains($0) }).map(String.init)
+        // %any, names and networks may mean it.
+        if !addresses.isEmpty, addresses.allSatisfy({ IPAddress($0) != nil }), !wanted.contains(where: addresses.contains) {
+          found.append(Finding(.LOCAL1, .bad, "connection \(name) has local_addrs = \(local), and the address of the VPN is \(first)", fix: ["editor +\(connection.place.line) \(connection.place.file)", load], at: place))
+        }
+      }
+      let locals = connection.sections.filter { $0.name.hasPrefix("local") }
+      guard locals.contains(where: { $0.value("auth") == "psk" }) else { continue }
+      let ids = Set(locals.compactMap { $0.value("id") } + wanted)
+      let secrets = (file.root.section("secrets")?.sections ?? []).filter { $0.name.hasPrefix("ike") && !($0.value("secret") ?? "").isEmpty }
+      let fits = secrets.contains { secret in
+        let owners = secret.settings.filter { $0.key.hasPrefix("id") }.compactMap(\.value)
+        // One without an owner is anybody's.
+        return owners.isEmpty || !secret.references.isEmpty || owners.contains { ids.contains($0) || $0.contains("%any") }
+      }
+      if !fits {
+        found.append(
+          Finding(
+            .PSK1, .bad, "connection \(name) has no pre-shared key\(wanted.first.map { " for \($0)" } ?? "")",
+            fix: ["editor \(path)    # secrets { ike-\(name) { id = \(wanted.first ?? "ADDRESS")  secret = … } }", "swanctl --load-creds"], at: place))
+      }
+    }
+    return found
+  }
+
+  /// The ha plugin in strongswan.conf.
+  private func plugin() throws(SystemError) -> [Finding] {
+    guard isUsed("strongswan") else { return [] }
+    let path = "/etc/strongswan.conf"
+    guard try files.read(path, limit: 1 << 20) != nil else { return [] }
+    let file: SettingsFile
+    do throws(SettingsError) { file = try SettingsFile(reading: path, from: files) } catch {
+      return [Finding(.SWAN1, .bad, "\(error)", fix: ["editor +\(error.place.line) \(error.place.file)"], at: error.place.description)]
+    }
+    guard let plugin = file.root.section(at: "charon-systemd.plugins.ha") ?? file.root.section(at: "charon.plugins.ha"), plugin.value("local") != nil, !isFalse(plugin.value("load")) else { return [] }
+    var found: [Finding] = []
+    let place = plugin.place.description
+    let edit = "editor +\(plugin.place.line) \(plugin.place.file)"
+    if (plugin.value("secret") ?? "").isEmpty {
+      found.append(Finding(.HA1, .risk, "the ha plugin has no secret: keys cross the network in clear text", fix: [edit], at: place))
+    }
+    if !isFalse(plugin.value("monitor")) {
+      found.append(Finding(.HA2, .bad, "the ha plugin has monitor = yes: it takes over by itself, beside the cluster", fix: [edit], at: place))
+    }
+    return found
+  }
+
+  // MARK: conntrackd
+
+  private func conntrackd() throws(SystemError) -> [Finding] {
+    guard configuration != nil, isUsed("conntrackd") else { return [] }
+    let path = parameter("config", of: "conntrackd") ?? "/etc/conntrackd/conntrackd.conf"
+    let example = "cp /usr/share/doc/vpnha/examples/conntrackd/conntrackd.conf \(path)"
+    guard let bytes = try files.read(path, limit: 1 << 20) else {
+      return [Finding(.TRACK1, .bad, "\(path) is missing", fix: [example], at: path)]
+    }
+    let file: SyncConfiguration
+    do throws(SyncConfiguration.SyntaxError) { file = try SyncConfiguration(bytes) } catch {
+      return [Finding(.TRACK1, .bad, "\(path) cannot be read: \(error.what)", fix: ["editor +\(error.line) \(path)"], at: "\(path):\(error.line)")]
+    }
+    var found: [Finding] = []
+    if file.purpose != .sync { found.append(Finding(.TRACK2, .bad, "\(path) has no Sync block: nothing is sent to the peer", fix: [example], at: path)) }
+    let folder = file.lockPath.split(separator: "/").dropLast().map { "/\($0)" }.joined()
+    // Followed where it is a link.
+    if let status = try files.status("\(folder)/."), status.mode & 0o002 != 0 {
+      found.append(Finding(.LOCK1, .note, "LockFile is in \(folder), where everybody may write", fix: ["sed -i 's|LockFile.*|LockFile /run/conntrackd.lock|' \(path)"], at: path))
+    }
+    return found
+  }
+
+  // MARK: Files with secrets, upgrades
+
+  private func permissions() throws(SystemError) -> [Finding] {
+    var found: [Finding] = []
+    for (agent, path) in [("strongswan", parameter("config", of: "strongswan") ?? "/etc/swanctl/swanctl.conf"), ("xl2tpd", "/etc/ppp/chap-secrets"), ("xl2tpd", "/etc/ppp/pap-secrets")] where isUsed(agent) {
+      guard let status = try files.status(path), status.kind == .regular, status.mode & 0o004 != 0 else { continue }
+      // A file that only includes others may be read by everybody.
+      guard try line(in: path, where: { line in
+        let words = line.trimmed
+        return path.hasPrefix("/etc/ppp/") ? !words.isEmpty : words.contains("secret") && words.contains("=")
+      }) != nil else { continue }
+      found.append(Finding(.MODE1, .risk, "everybody may read \(path)", fix: ["chmod o= \(path)"], at: path))
+    }
+    return found
+  }
+
+  private func upgrades() throws(SystemError) -> [Finding] {
+    var found: [Finding] = []
+    if try files.status("/usr/sbin/needrestart") != nil, try files.status("/etc/needrestart/conf.d/vpnha.conf") == nil {
+      found.append(Finding(.RESTART1, .risk, "needrestart would restart the daemons after an upgrade", fix: ["apt-get install --reinstall -o Dpkg::Options::=--force-confmiss vpnha"], at: "/etc/needrestart/conf.d"))
+    }
+    let isUnattended = try line(in: "/etc/apt/apt.conf.d/20auto-upgrades", where: { $0.contains("Unattended-Upgrade") && $0.contains("\"1\"") })
+    if let isUnattended, try files.status("/usr/bin/unattended-upgrade") != nil {
+      let path = "/etc/apt/apt.conf.d/52vpnha"
+      if try line(in: path, where: { $0.contains("Package-Blacklist") }) == nil, try line(in: "/etc/apt/apt.conf.d/50unattended-upgrades", where: { $0.contains("strongswan") || $0.contains("charon") }) == nil {
+        found.append(
+          Finding(
+            .UPGRADE1, .note, "unattended upgrades restart daemons whenever they like",
+            fix: ["echo 'Unattended-Upgrade::Package-Blacklist { \"strongswan\"; \"charon\"; \"xl2tpd\"; \"conntrackd\"; \"pacemaker\"; \"corosync\"; };' >\(path)"], at: isUnattended))
+      }
+    }
+    return found
+  }
+}

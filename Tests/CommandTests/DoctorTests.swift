@@ -1,0 +1,226 @@
+import Host
+import HostTestKit
+import LinuxHost
+import Testing
+
+@testable import vpnha
+
+/// One mistake at a time in the configuration of a healthy pair and in the tree of a healthy node.
+@Suite struct DoctorTests {
+  // MARK: The cluster
+
+  static let corosync = "totem {\n}\nnodelist {\n  node {\n    ring0_addr: 10.0.0.1\n    ring1_addr: 10.0.1.1\n  }\n  node {\n    ring0_addr: 10.0.0.2\n  }\n}\nquorum {\n  two_node: 1\n}\n"
+
+  static func cluster(_ changes: [(String, String)], corosync: String = corosync) throws -> [Finding] {
+    ClusterChecks(configuration: try ClusterConfiguration(Array(try Pair.cib(changes).utf8)), votes: CorosyncConfiguration(corosync)).findings()
+  }
+
+  @Test func aHealthyPairHasNotesAlone() throws {
+    #expect(try Self.cluster([]).filter { $0.severity != .note } == [])
+    #expect(try Self.cluster([]).map(\.id) == [.DELAY1, .QUOR3])
+  }
+
+  struct Mistake: CustomTestStringConvertible {
+    var id: FindingID
+    var changes: [(String, String)]
+    var fix: String
+    var testDescription: String { "\(id): \(fix)" }
+    init(_ id: FindingID, _ changes: (String, String)..., fix: String) { (self.id, self.changes, self.fix) = (id, changes, fix) }
+  }
+
+  static func without(_ line: String) -> (String, String) { (line, "<!-- -->") }
+  static let colocation = #"score="INFINITY" rsc-role="Promoted" with-rsc-role="Promoted" influence="false""#
+  static let timeout = #"<nvpair id="vpn-clone-meta_attributes-failure-timeout" name="failure-timeout" value="30s"/>"#
+
+  static let clusterMistakes = [
+    Mistake(.COLO1, (colocation, #"score="1000" rsc-role="Promoted" with-rsc-role="Promoted""#), fix: "pcs constraint colocation add Promoted conntrackd-clone with Promoted vpn-clone INFINITY influence=false"),
+    Mistake(.COLO1, (colocation, #"score="500000" rsc-role="Master" with-rsc-role="Master" influence="false""#), fix: "pcs constraint delete colocation-conntrackd-clone-vpn-clone-INFINITY"),
+    Mistake(.COLO2, (colocation, #"score="INFINITY" rsc-role="Promoted" with-rsc-role="Promoted""#), fix: "pcs constraint delete colocation-conntrackd-clone-vpn-clone-INFINITY"),
+    Mistake(.COLO3, (colocation, #"score="INFINITY""#), fix: "pcs constraint colocation add Promoted conntrackd-clone with Promoted vpn-clone INFINITY influence=false"),
+    Mistake(.BAR1, without(timeout), fix: "pcs resource meta vpn-clone failure-timeout=30s"),
+    Mistake(.BAR1, (timeout, #"<nvpair id="t" name="failure-timeout" value="0"/>"#), fix: "pcs resource meta vpn-clone failure-timeout=30s"),
+    Mistake(.BAR2, (timeout, #"<nvpair id="t" name="failure-timeout" value="5min"/><nvpair id="m" name="migration-threshold" value="1"/>"#), fix: "pcs resource meta vpn-clone failure-timeout=30s"),
+    Mistake(.BAR3, without(#"<nvpair id="conntrackd-meta_attributes-failure-timeout" name="failure-timeout" value="30s"/>"#), fix: "pcs resource meta conntrackd-clone failure-timeout=30s"),
+    Mistake(.BAR3, without(#"<nvpair id="firewall-meta_attributes-failure-timeout" name="failure-timeout" value="30s"/>"#), fix: "pcs resource meta firewall-clone failure-timeout=30s"),
+    Mistake(.MON1, without(#"<op name="monitor" interval="10s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-10s"/>"#), (#"<op name="monitor" interval="60s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-60s">"#, #"<op name="start" interval="60s" id="xl2tpd-monitor-interval-60s">"#), fix: "pcs resource op add xl2tpd monitor interval=10s timeout=20s role=Promoted"),
+    // What `pcs resource create … op monitor interval=5s promotable` makes of the deep and the quick ones: one without a role.
+    Mistake(.MON1, (#"interval="10s" timeout="20s" role="Promoted" id="vip-"#, #"interval="5s" timeout="20s" id="vip-"#), (#"interval="60s" timeout="20s" role="Promoted" id="vip-"#, #"interval="6s" timeout="20s" id="vip-"#), fix: "pcs resource op add vip monitor interval=10s timeout=20s role=Promoted"),
+    Mistake(.MON1, (#"<op name="monitor" interval="10s" timeout="20s" id="path-monitor-interval-10s"/>"#, ""), fix: "pcs resource op add path monitor interval=12s timeout=20s"),
+    Mistake(.MON2, (#"interval="11s" timeout="20s" role="Unpromoted" id="vip-"#, #"interval="10s" timeout="20s" role="Unpromoted" id="vip-"#), fix: "pcs resource op remove vip-monitor-interval-11s"),
+    Mistake(.MON3, (#"name="OCF_CHECK_LEVEL" value="10""#, #"name="OCF_CHECK_LEVEL" value="0""#), fix: "pcs resource op add strongswan monitor interval=63s timeout=20s role=Promoted OCF_CHECK_LEVEL=10"),
+    Mistake(.MON4, (#"<op name="promote" interval="0s" timeout="20s" id="vip-promote-interval-0s"/>"#, #"<op name="monitor" interval="12s" id="vip-monitor-interval-12s"/>"#), fix: "pcs resource op remove vip-monitor-interval-12s"),
+    Mistake(.FENCE1, (#"name="stonith-enabled" value="true""#, #"name="stonith-enabled" value="false""#), fix: "pcs property set stonith-enabled=true"),
+    Mistake(.FENCE2, (#"name="pcmk_host_list" value="sun""#, #"name="pcmk_host_list" value="mars""#), fix: "pcs stonith create fence-sun AGENT … pcmk_host_list=sun"),
+    Mistake(.RACE1, (#"name="priority-fencing-delay" value="5s""#, #"name="priority-fencing-delay" value="0""#), fix: "pcs property set priority-fencing-delay=3s"),
+    Mistake(.DELAY1, fix: "pcs property set priority-fencing-delay=3s"),
+    Mistake(.DELAY2, without(#"<nvpair id="vpn-clone-meta_attributes-priority" name="priority" value="10"/>"#), fix: "pcs resource meta vpn-clone priority=10"),
+    Mistake(.QUOR3, fix: "pcs quorum device add model net host=HOST algorithm=ffsplit"),
+    Mistake(.CLEAR1, (#"type="firewall" provider="vpnha""#, #"type="Dummy" provider="heartbeat""#), fix: "pcs resource create firewall ocf:vpnha:firewall address=203.0.113.50 outside=eth0 meta failure-timeout=30s clone interleave=true"),
+    Mistake(.CLONE2, without(#"<nvpair id="firewall-clone-meta_attributes-interleave" name="interleave" value="true"/>"#), fix: "pcs resource meta firewall-clone interleave=true"),
+    Mistake(.CLONE2, without(#"<nvpair id="vpn-clone-meta_attributes-interleave" name="interleave" value="true"/>"#), fix: "pcs resource meta vpn-clone interleave=true"),
+    Mistake(.NOTIFY1, (#"<nvpair id="vpn-clone-meta_attributes-notify" name="notify" value="false"/>"#, #"<nvpair id="vpn-clone-meta_attributes-notify" name="notify" value="true"/>"#), fix: "pcs resource meta vpn-clone notify=false"),
+    Mistake(.CLONE1, (#"<clone id="path-clone">"#, #"<group id="path-clone">"#), ("</primitive>\n      </clone>\n    </resources>", "</primitive>\n      </group>\n    </resources>"), fix: "pcs resource clone path interleave=true"),
+    Mistake(.PASS1, (#"<instance_attributes id="xl2tpd-instance_attributes">"#, #"<instance_attributes id="xl2tpd-instance_attributes"><nvpair id="pw" name="test_password" value="hunter2"/>"#), fix: "pcs resource update xl2tpd test_user= test_password="),
+    Mistake(.ALERT1, (#"<alert id="vpnha""#, #"<other id="vpnha""#), ("</alert>", "</other>"), fix: "pcs alert recipient add vpnha value=journal"),
+    Mistake(.MOVED1, Pair.constraint(#"<rsc_location id="cli-prefer-vpn-clone" rsc="vpn-clone" node="moon" score="INFINITY" role="Promoted"/>"#), fix: "pcs resource clear vpn-clone"),
+    Mistake(.ADDR1, (#"id="xl2tpd-instance_attributes-address" name="address" value="203.0.113.50""#, #"id="xl2tpd-instance_attributes-address" name="address" value="203.0.113.5""#), fix: "pcs resource update xl2tpd address=203.0.113.50"),
+    Mistake(.PROBE1, (#"attribute="vpnha-path""#, #"attribute="pingd""#), fix: "pcs constraint location vpn-clone rule role=Promoted score=1000 not_defined vpnha-path or vpnha-path gt 0"),
+    Mistake(.MAINT1, Pair.property("maintenance-mode", "true"), fix: "pcs property set maintenance-mode=false"),
+  ]
+
+  @Test(arguments: clusterMistakes) func aMistakeInTheClusterIsFound(_ mistake: Mistake) throws {
+    let found = try Self.cluster(mistake.changes)
+    let finding = found.filter { $0.id == mistake.id }
+    #expect(finding.contains { $0.fix.contains(mistake.fix) }, "\(found)")
+    // And nothing else that matters.
+    let others = found.filter { $0.severity != .note && $0.id != mistake.id }
+    #expect(others == [])
+    #expect(!found.map(\.json).joined().contains("hunter2"))
+  }
+
+  @Test func votesThatCannotDo() throws {
+    #expect(try Self.cluster([], corosync: Self.corosync.replacing("two_node: 1", with: "")).map(\.id).contains(.QUOR2))
+    #expect(try Self.cluster([], corosync: Self.corosync.replacing("    ring1_addr: 10.0.1.1\n", with: "")).map(\.id).contains(.RING1))
+    #expect(try Self.cluster([], corosync: Self.corosync.replacing("two_node: 1", with: "device {\n}")).map(\.id) == [.DELAY1])
+  }
+
+  /// crmsh's way: the operations of a template are those of the resource.
+  @Test func aTemplateCounts() throws {
+    let cib = """
+      <cib><configuration><crm_config/><nodes/><resources>
+        <template id="t" class="ocf" provider="vpnha" type="probe"><operations><op id="o" name="monitor" interval="10s"/></operations></template>
+        <clone id="c"><primitive id="p" template="t"/></clone>
+      </resources><constraints/></configuration></cib>
+      """
+    let configuration = try ClusterConfiguration(Array(cib.utf8))
+    #expect(configuration.own("probe").map(\.id) == ["p"])
+    #expect(!ClusterChecks(configuration: configuration, votes: nil).findings().map(\.id).contains(.MON1))
+  }
+
+  // MARK: A node
+
+  /// What the package's examples make of a node.
+  static func tree() throws -> InMemoryFiles {
+    let files = InMemoryFiles()
+    let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/Packaging/"
+    for (path, example) in [
+      ("/etc/xl2tpd/xl2tpd.conf", "examples/xl2tpd/xl2tpd.conf"), ("/etc/swanctl/swanctl.conf", "examples/strongswan/swanctl.conf"),
+      ("/etc/conntrackd/conntrackd.conf", "examples/conntrackd/conntrackd.conf"), ("/etc/strongswan.conf", "examples/strongswan/vpnha.conf"),
+      ("/etc/ppp/chap-secrets", "examples/ppp/chap-secrets"), ("/etc/needrestart/conf.d/vpnha.conf", "needrestart.conf"),
+    ] {
+      files.put(String(decoding: try #require(try LinuxFiles().read(root + example, limit: 1 << 20), "\(example)"), as: UTF8.self), at: path, mode: 0o600)
+    }
+    files.put("", at: "/dev/ppp")
+    files.put("", at: "/usr/sbin/needrestart")
+    files.put("", at: "/sys/module/l2tp_ppp/refcnt")
+    files.put("", at: "/etc/systemd/system/multi-user.target.wants/ssh.service")
+    files.kernelParameters = ["net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "2"]
+    return files
+  }
+
+  static func node(_ change: (InMemoryFiles) -> Void) throws -> [Finding] {
+    let files = try tree()
+    change(files)
+    return try NodeChecks(files: files, configuration: try ClusterConfiguration(Array(try Pair.cib([]).utf8))).findings()
+  }
+
+  @Test func aHealthyNodeHasNothing() throws { #expect(try Self.node { _ in } == []) }
+
+  struct Slip: CustomTestStringConvertible {
+    var id: FindingID
+    var place: String
+    var fix: String
+    var change: @Sendable (InMemoryFiles) -> Void
+    var testDescription: String { "\(id) \(place)" }
+    init(_ id: FindingID, _ place: String, fix: String, _ change: @escaping @Sendable (InMemoryFiles) -> Void) {
+      (self.id, self.place, self.fix, self.change) = (id, place, fix, change)
+    }
+  }
+
+  static func edited(_ files: InMemoryFiles, _ path: String, _ old: String, _ new: String) {
+    guard let text = files.text(at: path), text.contains(old) else {
+      Issue.record("\(path) has no \(old)")
+      return
+    }
+    files.put(text.replacing(old, with: new), at: path, mode: 0o600)
+  }
+
+  static let swanctl = "/etc/swanctl/swanctl.conf"
+  static let wants = "/etc/systemd/system/multi-user.target.wants"
+  static let slips: [Slip] = [
+    Slip(.UNIT1, "\(wants)/strongswan.service", fix: "systemctl disable --now strongswan.service") { $0.put("", at: "\(wants)/strongswan.service") },
+    Slip(.UNIT1, "\(wants)/strongswan-starter.service", fix: "systemctl disable --now strongswan-starter.service") { $0.put("", at: "\(wants)/strongswan-starter.service") },
+    Slip(.UNIT1, "\(wants)/xl2tpd.service", fix: "systemctl disable --now xl2tpd.service") { $0.put("", at: "\(wants)/xl2tpd.service") },
+    Slip(.UNIT1, "\(wants)/conntrackd.service", fix: "systemctl disable --now conntrackd.service") { $0.put("", at: "\(wants)/conntrackd.service") },
+    Slip(.ROTA1, "/etc/logrotate.d/conntrackd:3", fix: "sed -i '/conntrackd.*restart/s/^/#/' /etc/logrotate.d/conntrackd") {
+      $0.put("/var/log/conntrackd-stats.log {\n  postrotate\n    invoke-rc.d conntrackd restart >/dev/null\n  endscript\n}\n", at: "/etc/logrotate.d/conntrackd")
+      $0.put("x", at: "/var/log/conntrackd-stats.log")
+    },
+    Slip(.FORWARD1, "net.ipv4.ip_forward", fix: "sysctl -w net.ipv4.ip_forward=1") { $0.kernelParameters["net.ipv4.ip_forward"] = "0" },
+    Slip(.RPF1, "net.ipv4.conf.all.rp_filter", fix: "sysctl -w net.ipv4.conf.all.rp_filter=2") { $0.kernelParameters["net.ipv4.conf.all.rp_filter"] = "1" },
+    Slip(.PPP1, "/dev/ppp", fix: "modprobe ppp_generic") { try! $0.remove("/dev/ppp") },
+    Slip(.L2TP1, "/sys/module/l2tp_ppp", fix: "modprobe l2tp_ppp") { try! $0.remove("/sys/module/l2tp_ppp/refcnt") },
+    Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf:1", fix: "vpnha run xl2tpd validate-all --resource xl2tpd") { $0.put("no equals sign\n", at: "/etc/xl2tpd/xl2tpd.conf") },
+    Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf", fix: "cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf /etc/xl2tpd/xl2tpd.conf") { try! $0.remove("/etc/xl2tpd/xl2tpd.conf") },
+    Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf", fix: "sed -i '/^\\[global\\]/a listen-addr = 203.0.113.50' /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "listen-addr", ";listen-addr") },
+    Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf:2", fix: "sed -i '2s/.*/listen-addr = 203.0.113.50/' /etc/xl2tpd/xl2tpd.conf") { $0.put("[global]\nlisten-addr = 203.0.113.11\n", at: "/etc/xl2tpd/xl2tpd.conf") },
+    Slip(.SWAN1, "\(swanctl):1", fix: "editor +1 \(swanctl)") { $0.put("connections {{\n", at: swanctl, mode: 0o600) },
+    Slip(.SWAN1, swanctl, fix: "swanctl --load-all --noprompt") { try! $0.remove(swanctl) },
+    Slip(.SWAN2, swanctl, fix: "editor \(swanctl)") { edited($0, swanctl, "  l2tp {\n    version", "  l2pt {\n    version") },
+    Slip(.PSK1, "", fix: "swanctl --load-creds") { edited($0, swanctl, "secret = ", "sekret = ") },
+    Slip(.PSK1, "", fix: "swanctl --load-creds") { edited($0, swanctl, "  ike-l2tp {\n    id = 203.0.113.50", "  ike-l2tp {\n    id = 203.0.113.51") },
+    Slip(.LOCAL1, "", fix: "swanctl --load-all --noprompt") { edited($0, swanctl, "local_addrs = 203.0.113.50", "local_addrs = 203.0.113.11") },
+    Slip(.TRACK1, "/etc/conntrackd/conntrackd.conf", fix: "cp /usr/share/doc/vpnha/examples/conntrackd/conntrackd.conf /etc/conntrackd/conntrackd.conf") { try! $0.remove("/etc/conntrackd/conntrackd.conf") },
+    Slip(.TRACK1, "", fix: "editor +1 /etc/conntrackd/conntrackd.conf") { $0.put("Sync {\n", at: "/etc/conntrackd/conntrackd.conf") },
+    Slip(.TRACK2, "/etc/conntrackd/conntrackd.conf", fix: "cp /usr/share/doc/vpnha/examples/conntrackd/conntrackd.conf /etc/conntrackd/conntrackd.conf") { $0.put("General {\n}\nStats {\n}\n", at: "/etc/conntrackd/conntrackd.conf") },
+    Slip(.LOCK1, "/etc/conntrackd/conntrackd.conf", fix: "sed -i 's|LockFile.*|LockFile /run/conntrackd.lock|' /etc/conntrackd/conntrackd.conf") {
+      $0.put("Sync {\n}\nGeneral {\n  LockFile /srv/open/lock\n}\n", at: "/etc/conntrackd/conntrackd.conf")
+      $0.put("", at: "/srv/open/.", mode: 0o1777)
+    },
+    Slip(.HA1, "", fix: "") { edited($0, "/etc/strongswan.conf", "load = no", "load = yes"); edited($0, "/etc/strongswan.conf", "secret = ", "#secret = ") },
+    Slip(.HA2, "", fix: "") { edited($0, "/etc/strongswan.conf", "load = no", "load = yes"); edited($0, "/etc/strongswan.conf", "monitor = no", "monitor = yes") },
+    Slip(.MODE1, swanctl, fix: "chmod o= \(swanctl)") { $0.put($0.text(at: swanctl) ?? "", at: swanctl, mode: 0o644) },
+    Slip(.MODE1, "/etc/ppp/chap-secrets", fix: "chmod o= /etc/ppp/chap-secrets") { $0.put("alice * secret *\n", at: "/etc/ppp/chap-secrets", mode: 0o644) },
+    Slip(.RESTART1, "/etc/needrestart/conf.d", fix: "apt-get install --reinstall -o Dpkg::Options::=--force-confmiss vpnha") { try! $0.remove("/etc/needrestart/conf.d/vpnha.conf") },
+    Slip(.UPGRADE1, "/etc/apt/apt.conf.d/20auto-upgrades:2", fix: "") {
+      $0.put("APT::Periodic::Update-Package-Lists \"1\";\nAPT::Periodic::Unattended-Upgrade \"1\";\n", at: "/etc/apt/apt.conf.d/20auto-upgrades")
+      $0.put("", at: "/usr/bin/unattended-upgrade")
+    },
+  ]
+
+  @Test(arguments: slips) func aMistakeOnANodeIsFound(_ slip: Slip) throws {
+    let found = try Self.node(slip.change)
+    #expect(found.map(\.id) == [slip.id], "\(found)")
+    let finding = try #require(found.first)
+    #expect(!finding.fix.isEmpty && (slip.fix.isEmpty || finding.fix.contains(slip.fix)), "\(finding.fix)")
+    #expect(slip.place.isEmpty || finding.place == slip.place, "\(finding.place ?? "")")
+    #expect(!found.map(\.json).joined().contains("change me"))
+  }
+
+  @Test func aMaskedUnitIsNotEnabled() throws {
+    let found = try Self.node {
+      $0.put("", at: "\(Self.wants)/strongswan.service")
+      $0.nodes["/etc/systemd/system/strongswan.service"] = .init([], .symbolicLink)
+    }
+    #expect(found == [])
+  }
+
+  @Test func withoutAClusterTheNodeIsLookedAt() throws {
+    let files = try Self.tree()
+    files.kernelParameters["net.ipv4.ip_forward"] = "0"
+    #expect(try NodeChecks(files: files, configuration: nil).findings().map(\.id) == [.FORWARD1])
+  }
+
+  // MARK: What is printed
+
+  @Test func theVerdictIsTheFirstLine() {
+    #expect(Checkup([]).text == "GOOD     nothing found; nothing was changed")
+    let one = Checkup([Finding(.ALERT1, .note, "no alert is configured", fix: ["x"]), Finding(.FENCE1, .bad, "fencing is switched off", fix: ["a …", "b"])])
+    #expect(one.text.hasPrefix("BAD      1 bad, 1 note; nothing was changed\nFENCE1   bad   fencing is switched off\n               a …\n"))
+    #expect(one.fixes == "# FENCE1: fencing is switched off\n# a …\nb\n# ALERT1: no alert is configured\nx")
+    #expect(one.json.hasPrefix(#"{"verdict":"bad","findings":[{"id":"FENCE1","severity":"bad","summary":"fencing is switched off","why":"#))
+    #expect(one.with(skipped: [.FENCE1], only: nil).verdict == .good)
+    #expect(one.with(skipped: [.FENCE1], only: nil).summary == "GOOD     1 note; skipped: FENCE1; nothing was changed")
+    #expect(one.with(skipped: [], only: "FENCE").findings.map(\.id) == [.FENCE1])
+  }
+}
