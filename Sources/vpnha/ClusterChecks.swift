@@ -233,7 +233,7 @@ struct ClusterChecks {
       }
     }
     for resource in ours where !(resource.parameter("test_password") ?? "").isEmpty {
-      found.append(Finding(.PASS1, .risk, "\(resource.id) keeps test_password in the cluster's configuration", fix: ["pcs resource update \(resource.id) test_user= test_password="], at: resource.id))
+      found.append(Finding(.PASS1, .risk, "\(resource.id) keeps test_password in the cluster's configuration", fix: ["install -m 600 /dev/stdin /etc/vpnha/test_password    # type the password, then Ctrl-D", "pcs resource update \(resource.id) test_password= test_password_file=/etc/vpnha/test_password"], at: resource.id))
     }
     if configuration.configuration.first("alerts")?.first("alert") == nil {
       found.append(

@@ -157,6 +157,7 @@ private struct Judge {
       found.append(Finding(.QUOR1, .bad, "this part of the cluster has no quorum", fix: ["corosync-quorumtool -s"]))
     }
     if let serving {
+      if path(of: serving) == "0" { found.append(lostPath(of: serving, .risk)) }
       for member in members {
         guard let instance = now.instance(member.id, on: serving) else { continue }
         if instance.isFailed || instance.isBlocked {
@@ -226,7 +227,7 @@ private struct Judge {
       let digests = now.nodes.filter(\.isOnline).compactMap { node in attribute("\(firewall.id)-digest", of: node.name).map { (node.name, $0) } }
       guard let first = digests.first, let other = digests.first(where: { $0.1 != first.1 }) else { return nil }
       return Finding(
-        .DRIFT1, .risk, "\(first.0) and \(other.0) have different rules in force (\(firewall.id))", fix: ["nft list table inet vpnha", "vpnha run firewall monitor --depth 10 --resource \(firewall.id)"],
+        .DRIFT1, .risk, "\(first.0) and \(other.0) have different rules in force (\(firewall.id))", fix: ["nft list table inet vpnha", "vpnha run --resource \(firewall.id) monitor --depth 10"],
         at: other.0)
     }
   }
@@ -270,7 +271,7 @@ private struct Judge {
   }
 
   private func look(at resource: ClusterConfiguration.Primitive) -> [String] {
-    ["vpnha run \(resource.own ?? "") monitor --depth 10 --resource \(resource.id)"]
+    ["vpnha run --resource \(resource.id) monitor --depth 10"]
   }
 
   private func isAllowed(_ node: String) -> Bool {
@@ -289,17 +290,19 @@ private struct Judge {
       return Finding(
         .UNFIT1, .bad, "\(member.id) on \(node) could not serve\(said.map { ": \($0.reason)" } ?? "")", fix: look(at: member), at: node, since: said?.since)
     }
-    if path(of: node) == "0" {
-      let probe = configuration.own("probe").first?.id ?? ""
-      found.append(
-        Finding(.PATH1, .bad, "\(node) has no way to the world (\(probe))", fix: ["vpnha run probe monitor --resource \(probe)", "ip route get 192.0.2.1"], at: node))
-    }
+    if path(of: node) == "0" { found.append(lostPath(of: node, .bad)) }
     for member in members where member.isPromotable && OCFScore.read(attribute("master-\(member.id)", of: node)) == OCFScore.failedLately {
       found.append(
         Finding(
           .LATELY1, .note, "\(member.id) failed on \(node) a short while ago", fix: [], at: node, since: lastFailure(of: member.id, on: node)?.since))
     }
     return found
+  }
+
+  private func lostPath(of node: String, _ severity: Finding.Severity) -> Finding {
+    let probe = configuration.own("probe").first?.id ?? ""
+    return Finding(
+      .PATH1, severity, "\(node) has no way to the world (\(probe))", fix: ["vpnha run --resource \(probe) monitor", "ip route get 192.0.2.1"], at: node)
   }
 
   /// What keeps Pacemaker from promoting or starting the members on a node.

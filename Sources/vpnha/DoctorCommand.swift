@@ -63,7 +63,8 @@ struct Checkup {
     let configuration = try Self.configuration(host, &found)
     let votes = try host.files.read(CorosyncConfiguration.path, limit: 1 << 20).map { CorosyncConfiguration(String(decoding: $0, as: UTF8.self)) }
     if let configuration { found += ClusterChecks(configuration: configuration, votes: votes).findings() }
-    found += try NodeChecks(files: host.files, configuration: configuration).findings()
+    let running = configuration == nil ? nil : PacemakerTools(processes: host.processes, files: host.files, clock: host.clock).running()
+    found += try NodeChecks(files: host.files, processes: host.processes, clock: host.clock, configuration: configuration, running: running).findings()
     self.init(found)
   }
 

@@ -9,7 +9,7 @@ enum FindingID: String, CaseIterable {
   case CIB1, COLO1, COLO2, COLO3, BAR1, BAR2, BAR3, MON1, MON2, MON3, MON4, RACE1, DELAY1, DELAY2, QUOR3, RING1, CLEAR1, CLONE1, CLONE2, NOTIFY1, PASS1
   case ALERT1, MOVED1, ADDR1, PROBE1
   // Doctor: the node
-  case UNIT1, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2
+  case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, CERT1
   case RESTART1, UPGRADE1
 
   /// One sentence: what it does to the service.
@@ -119,7 +119,7 @@ enum FindingID: String, CaseIterable {
     case .NOTIFY1:
       ("Each notification is one more action before and after every promotion; these agents do not use it.", "Set notify=false.")
     case .PASS1:
-      ("Whoever may read the cluster's configuration reads the password.", "Use an account that may do nothing else, and change its password when somebody leaves.")
+      ("Whoever may read the cluster's configuration reads the password.", "Put it into a file on both nodes, and change the password.")
     case .ALERT1:
       ("Nobody is told when the service moves.", "Add the alert agent of the README.")
     case .MOVED1:
@@ -130,6 +130,8 @@ enum FindingID: String, CaseIterable {
       ("The probe's verdict moves nothing unless a rule uses its attribute.", "Add the location rule of the README.")
     case .UNIT1:
       ("At boot the unit starts before the cluster does, and the cluster's own daemon finds its ports taken.", "Disable it, and leave the daemon to the cluster.")
+    case .UNIT2:
+      ("A daemon that the cluster did not start keeps the ports from the one that it will start.", "Stop it, and see that nothing starts it again.")
     case .ROTA1:
       ("A restart empties conntrackd's tables, on both nodes in the same night.", "Take the restart out of the file.")
     case .FORWARD1:
@@ -164,6 +166,8 @@ enum FindingID: String, CaseIterable {
       ("charon's ha plugin sends keys to the peer, in clear text without a secret.", "Give both nodes the same long secret.")
     case .HA2:
       ("With monitor = yes the plugin takes segments over by itself, beside the cluster.", "Set monitor = no.")
+    case .CERT1:
+      ("No client accepts a gateway whose certificate has ended.", "Renew it, and load it on both nodes.")
     case .RESTART1:
       ("needrestart restarts daemons after an upgrade, behind the cluster's back.", "Install the package's /etc/needrestart/conf.d/vpnha.conf.")
     case .UPGRADE1:

@@ -6,15 +6,19 @@ import VICI
 /// Traps on this node, in files, units and the kernel. Nothing is changed, and nothing secret is shown.
 struct NodeChecks {
   var files: any Files
+  var processes: any Processes
+  var clock: any Clock
   /// Nil where the cluster's configuration is not known; then the usual places are looked at.
   var configuration: ClusterConfiguration?
+  /// Resources that run on this node; nil: not known.
+  var running: Set<String>?
 
   private func parameter(_ name: String, of agent: String) -> String? { configuration?.own(agent).first?.parameter(name) }
   private func isUsed(_ agent: String) -> Bool { configuration.map { !$0.own(agent).isEmpty } ?? true }
   private var addresses: [String] { configuration?.own("vip").compactMap { $0.parameter("ip") } ?? [] }
 
   func findings() throws(SystemError) -> [Finding] {
-    try units() + kernel() + xl2tpd() + swanctl() + conntrackd() + plugin() + permissions() + upgrades()
+    try units() + strays() + certificates() + kernel() + xl2tpd() + swanctl() + conntrackd() + plugin() + permissions() + upgrades()
   }
 
   private func text(_ path: String) throws(SystemError) -> String? {
@@ -45,6 +49,38 @@ struct NodeChecks {
       let isNear = try files.status("/var/log/conntrackd-stats.log") != nil
       found.append(
         Finding(.ROTA1, isNear ? .risk : .note, "logrotate restarts conntrackd", fix: ["sed -i '/conntrackd.*restart/s/^/#/' /etc/logrotate.d/conntrackd"], at: place))
+    }
+    return found
+  }
+
+  /// Daemons of resources that the cluster has not started here.
+  private func strays() throws(SystemError) -> [Finding] {
+    guard let running, let configuration else { return [] }
+    var found: [Finding] = []
+    for (agent, program) in [("strongswan", "/usr/sbin/charon-systemd"), ("xl2tpd", "/usr/sbin/xl2tpd"), ("conntrackd", "/usr/sbin/conntrackd")] {
+      let resources = configuration.own(agent)
+      guard !resources.isEmpty, resources.allSatisfy({ !running.contains($0.id) }) else { continue }
+      guard let stray = try processes.running(resources[0].parameter("binary") ?? program).first else { continue }
+      found.append(
+        Finding(
+          .UNIT2, .bad, "\(stray.executable) (pid \(stray.pid)) runs, and the cluster did not start it",
+          fix: ["systemctl stop \(agent)", "kill \(stray.pid)    # where no unit has started it"], at: stray.executable))
+    }
+    return found
+  }
+
+  /// Those of the gateway itself, in swanctl's folder.
+  private func certificates() throws(SystemError) -> [Finding] {
+    let folder = "/etc/swanctl/x509"
+    guard isUsed("strongswan"), files.isExecutable("/usr/bin/openssl") else { return [] }
+    var found: [Finding] = []
+    for name in try files.entries(of: folder) ?? [] {
+      let path = "\(folder)/\(name)"
+      let command = Command("/usr/bin/openssl", ["x509", "-noout", "-enddate", "-checkend", "2592000", "-in", path])
+      let result = try processes.run(command, before: clock.now + .seconds(5))
+      // 1 and the date: it ends within thirty days, or has ended. Without a date it is no certificate.
+      guard result.ending == .exited(1), let end = String(decoding: result.output, as: UTF8.self).split(separator: "\n").first(where: { $0.hasPrefix("notAfter=") }) else { continue }
+      found.append(Finding(.CERT1, .risk, "\(path) ends on \(end.dropFirst(9))", fix: ["swanctl --load-creds    # after it was renewed"], at: path))
     }
     return found
   }
@@ -97,7 +133,7 @@ struct NodeChecks {
     guard configuration != nil, isUsed("xl2tpd") else { return [] }
     let path = parameter("config", of: "xl2tpd") ?? "/etc/xl2tpd/xl2tpd.conf"
     let name = configuration?.own("xl2tpd").first?.id ?? "xl2tpd"
-    let again = "vpnha run xl2tpd validate-all --resource \(name)"
+    let again = "vpnha run --resource \(name) validate-all"
     guard let bytes = try files.read(path, limit: 1 << 20) else {
       return [Finding(.XL1, .bad, "\(path) is missing", fix: ["cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf \(path)"], at: path)]
     }

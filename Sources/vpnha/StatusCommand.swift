@@ -75,6 +75,17 @@ struct PacemakerTools {
       configuration, monitor, losingServing: serving.flatMap { simulated(loss: $0, in: cib) }, votes: votes(), at: clock.timestamp)
   }
 
+  /// Resources that run on this node; nil when the cluster is not there to ask.
+  func running() -> Set<String>? {
+    do throws(SystemError) {
+      let node = String(decoding: try ask("/usr/sbin/crm_node", ["--name"]), as: UTF8.self).trimmed
+      let monitor = try ClusterMonitor(ask("/usr/sbin/crm_mon", ["--one-shot", "--inactive", "--output-as=xml"]))
+      return Set(monitor.instances.filter { $0.node == node && $0.role != .stopped }.map(\.id))
+    } catch {
+      return nil
+    }
+  }
+
   /// What Pacemaker's own scheduler makes of the loss of a node; nil when it gives no answer.
   private func simulated(loss node: String, in cib: [UInt8]) -> ClusterMonitor? {
     do throws(SystemError) {

@@ -60,7 +60,7 @@ import Testing
     Mistake(.CLONE2, without(#"<nvpair id="vpn-clone-meta_attributes-interleave" name="interleave" value="true"/>"#), fix: "pcs resource meta vpn-clone interleave=true"),
     Mistake(.NOTIFY1, (#"<nvpair id="vpn-clone-meta_attributes-notify" name="notify" value="false"/>"#, #"<nvpair id="vpn-clone-meta_attributes-notify" name="notify" value="true"/>"#), fix: "pcs resource meta vpn-clone notify=false"),
     Mistake(.CLONE1, (#"<clone id="path-clone">"#, #"<group id="path-clone">"#), ("</primitive>\n      </clone>\n    </resources>", "</primitive>\n      </group>\n    </resources>"), fix: "pcs resource clone path interleave=true"),
-    Mistake(.PASS1, (#"<instance_attributes id="xl2tpd-instance_attributes">"#, #"<instance_attributes id="xl2tpd-instance_attributes"><nvpair id="pw" name="test_password" value="hunter2"/>"#), fix: "pcs resource update xl2tpd test_user= test_password="),
+    Mistake(.PASS1, (#"<instance_attributes id="xl2tpd-instance_attributes">"#, #"<instance_attributes id="xl2tpd-instance_attributes"><nvpair id="pw" name="test_password" value="hunter2"/>"#), fix: "pcs resource update xl2tpd test_password= test_password_file=/etc/vpnha/test_password"),
     Mistake(.ALERT1, (#"<alert id="vpnha""#, #"<other id="vpnha""#), ("</alert>", "</other>"), fix: "pcs alert recipient add vpnha value=journal"),
     Mistake(.MOVED1, Pair.constraint(#"<rsc_location id="cli-prefer-vpn-clone" rsc="vpn-clone" node="moon" score="INFINITY" role="Promoted"/>"#), fix: "pcs resource clear vpn-clone"),
     Mistake(.ADDR1, (#"id="xl2tpd-instance_attributes-address" name="address" value="203.0.113.50""#, #"id="xl2tpd-instance_attributes-address" name="address" value="203.0.113.5""#), fix: "pcs resource update xl2tpd address=203.0.113.50"),
@@ -118,10 +118,11 @@ import Testing
     return files
   }
 
-  static func node(_ change: (InMemoryFiles) -> Void) throws -> [Finding] {
+  static func node(running: Set<String>? = nil, _ processes: ScriptedProcesses = ScriptedProcesses(), _ change: (InMemoryFiles) -> Void) throws -> [Finding] {
     let files = try tree()
     change(files)
-    return try NodeChecks(files: files, configuration: try ClusterConfiguration(Array(try Pair.cib([]).utf8))).findings()
+    let configuration = try ClusterConfiguration(Array(try Pair.cib([]).utf8))
+    return try NodeChecks(files: files, processes: processes, clock: ManualClock(), configuration: configuration, running: running).findings()
   }
 
   @Test func aHealthyNodeHasNothing() throws { #expect(try Self.node { _ in } == []) }
@@ -160,7 +161,7 @@ import Testing
     Slip(.RPF1, "net.ipv4.conf.all.rp_filter", fix: "sysctl -w net.ipv4.conf.all.rp_filter=2") { $0.kernelParameters["net.ipv4.conf.all.rp_filter"] = "1" },
     Slip(.PPP1, "/dev/ppp", fix: "modprobe ppp_generic") { try! $0.remove("/dev/ppp") },
     Slip(.L2TP1, "/sys/module/l2tp_ppp", fix: "modprobe l2tp_ppp") { try! $0.remove("/sys/module/l2tp_ppp/refcnt") },
-    Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf:1", fix: "vpnha run xl2tpd validate-all --resource xl2tpd") { $0.put("no equals sign\n", at: "/etc/xl2tpd/xl2tpd.conf") },
+    Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf:1", fix: "vpnha run --resource xl2tpd validate-all") { $0.put("no equals sign\n", at: "/etc/xl2tpd/xl2tpd.conf") },
     Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf", fix: "cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf /etc/xl2tpd/xl2tpd.conf") { try! $0.remove("/etc/xl2tpd/xl2tpd.conf") },
     Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf", fix: "sed -i '/^\\[global\\]/a listen-addr = 203.0.113.50' /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "listen-addr", ";listen-addr") },
     Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf:2", fix: "sed -i '2s/.*/listen-addr = 203.0.113.50/' /etc/xl2tpd/xl2tpd.conf") { $0.put("[global]\nlisten-addr = 203.0.113.11\n", at: "/etc/xl2tpd/xl2tpd.conf") },
@@ -189,12 +190,37 @@ import Testing
   ]
 
   @Test(arguments: slips) func aMistakeOnANodeIsFound(_ slip: Slip) throws {
-    let found = try Self.node(slip.change)
+    let found = try Self.node { slip.change($0) }
     #expect(found.map(\.id) == [slip.id], "\(found)")
     let finding = try #require(found.first)
     #expect(!finding.fix.isEmpty && (slip.fix.isEmpty || finding.fix.contains(slip.fix)), "\(finding.fix)")
     #expect(slip.place.isEmpty || finding.place == slip.place, "\(finding.place ?? "")")
     #expect(!found.map(\.json).joined().contains("change me"))
+  }
+
+  @Test func aDaemonThatTheClusterDidNotStart() throws {
+    let processes = ScriptedProcesses()
+    processes.appear("/usr/sbin/xl2tpd")
+    #expect(try Self.node(running: ["xl2tpd", "strongswan"], processes) { _ in } == [])
+    let found = try Self.node(running: ["strongswan"], processes) { _ in }
+    #expect(found.map(\.id) == [.UNIT2] && found[0].fix[0] == "systemctl stop xl2tpd" && found[0].severity == .bad)
+    // Whether the cluster started it is not known.
+    #expect(try Self.node(running: nil, processes) { _ in } == [])
+  }
+
+  @Test func aCertificateNearItsEnd() throws {
+    let processes = ScriptedProcesses()
+    let answers: [String: CommandResult] = [
+      "/etc/swanctl/x509/good.pem": CommandResult(.exited(0), output: Array("notAfter=Jan  1 00:00:00 2036 GMT\nCertificate will not expire\n".utf8)),
+      "/etc/swanctl/x509/old.pem": CommandResult(.exited(1), output: Array("notAfter=Dec  1 00:00:00 2026 GMT\nCertificate will expire\n".utf8)),
+      "/etc/swanctl/x509/README": CommandResult(.exited(1), error: Array("Could not read certificate\n".utf8)),
+    ]
+    processes.whenRun("/usr/bin/openssl") { command throws(SystemError) in answers[command.arguments.last ?? ""] ?? CommandResult(.exited(2)) }
+    let found = try Self.node(running: nil, processes) { files in
+      files.putExecutable("/usr/bin/openssl")
+      for path in answers.keys { files.put("", at: path) }
+    }
+    #expect(found.map(\.id) == [.CERT1] && found[0].summary == "/etc/swanctl/x509/old.pem ends on Dec  1 00:00:00 2026 GMT")
   }
 
   @Test func aMaskedUnitIsNotEnabled() throws {
@@ -208,7 +234,7 @@ import Testing
   @Test func withoutAClusterTheNodeIsLookedAt() throws {
     let files = try Self.tree()
     files.kernelParameters["net.ipv4.ip_forward"] = "0"
-    #expect(try NodeChecks(files: files, configuration: nil).findings().map(\.id) == [.FORWARD1])
+    #expect(try NodeChecks(files: files, processes: ScriptedProcesses(), clock: ManualClock(), configuration: nil).findings().map(\.id) == [.FORWARD1])
   }
 
   // MARK: What is printed

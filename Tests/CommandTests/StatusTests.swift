@@ -44,14 +44,14 @@ import Testing
     Case(name: "a ban", changes: [Pair.constraint(#"<rsc_location id="cli-ban-vpn-clone-on-sun" rsc="vpn-clone" node="sun" role="Promoted" score="-INFINITY"/>"#)], would: false, id: .BAN1, fix: "pcs resource clear vpn-clone"),
     Case(name: "a ban of a member", changes: [Pair.constraint(#"<rsc_location id="never" rsc="vpn-clone" node="sun" score="-INFINITY"/>"#)], would: false, id: .BAN1, fix: "pcs constraint delete never"),
     Case(name: "maintenance", changes: [Pair.property("maintenance-mode", "true")], would: false, id: .MAINT1, fix: "pcs property set maintenance-mode=false"),
-    Case(name: "no path", changes: [Pair.attribute("sun", "vpnha-path", "0")], would: false, id: .PATH1, fix: "vpnha run probe monitor --resource path"),
+    Case(name: "no path", changes: [Pair.attribute("sun", "vpnha-path", "0")], would: false, id: .PATH1, fix: "vpnha run --resource path monitor"),
     Case(
       name: "barred", changes: [Pair.attribute("sun", "fail-count-strongswan#start_0", "INFINITY"), Pair.attribute("sun", "last-failure-strongswan#start_0", "\(now - 5)")],
       would: false, id: .BARRED1, fix: "pcs resource cleanup strongswan node=sun"),
-    Case(name: "unfit", changes: [Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key")], would: false, id: .UNFIT1, fix: "vpnha run strongswan monitor --depth 10 --resource strongswan"),
+    Case(name: "unfit", changes: [Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key")], would: false, id: .UNFIT1, fix: "vpnha run --resource strongswan monitor --depth 10"),
     Case(name: "no score of one member", changes: [(#"id="status-2-master-xl2tpd" name="master-xl2tpd""#, #"id="status-2-gone" name="gone""#)], would: true, id: .SCORE1, fix: "pcs resource refresh xl2tpd node=sun"),
     Case(name: "no fence device for the serving node", changes: [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_list" value="mars""#)], would: false, id: .FENCE2, fix: "pcs stonith create fence-moon AGENT … pcmk_host_list=moon"),
-    Case(name: "at risk only", changes: [Pair.attribute("sun", "master-xl2tpd", "50"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z the pools overlap")], would: true, id: .RISK1, fix: "vpnha run xl2tpd monitor --depth 10 --resource xl2tpd"),
+    Case(name: "at risk only", changes: [Pair.attribute("sun", "master-xl2tpd", "50"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z the pools overlap")], would: true, id: .RISK1, fix: "vpnha run --resource xl2tpd monitor --depth 10"),
     Case(name: "other rules", changes: [Pair.attribute("sun", "firewall-digest", "0123456789abcdef")], would: true, id: .DRIFT1, fix: "nft list table inet vpnha"),
     Case(name: "fencing off", changes: [(#"name="stonith-enabled" value="true""#, #"name="stonith-enabled" value="false""#)], would: true, id: .FENCE1, fix: "pcs property set stonith-enabled=true"),
   ]
@@ -74,6 +74,46 @@ import Testing
     let status = try Self.status([(#"role="Promoted" score="1000""#, #"role="Promoted" score="0""#)] + ["vip", "strongswan", "xl2tpd"].map { ("id=\"status-2-master-\($0)\" name=\"master-\($0)\"", "id=\"status-2-no-\($0)\" name=\"no-\($0)\"") })
     #expect(status.wouldSucceed == false)
     #expect(status.reasons.map(\.id) == [.SCORE1, .SCORE1, .SCORE1] && status.reasons.allSatisfy { $0.severity == .bad })
+  }
+
+  /// The start of a resource on sun failed, and then it succeeded.
+  static func failedOnce(_ resource: String, reason: String) -> (String) -> String {
+    { cib in
+      cib.split(separator: "\n", omittingEmptySubsequences: false).flatMap { line -> [String] in
+        guard line.contains("on_node=\"sun\""), line.contains("id=\"\(resource)_last_0\"") else { return [String(line)] }
+        let failure = String(line).replacing("id=\"\(resource)_last_0\"", with: "id=\"\(resource)_last_failure_0\"")
+          .replacing("exit-reason=\"\"", with: "exit-reason=\"\(reason)\"").replacing("rc-code=\"0\"", with: "rc-code=\"1\"")
+          .replacing("transition-magic=\"0:0;", with: "transition-magic=\"0:1;")
+        return [failure, String(line).replacing("call-id=\"", with: "call-id=\"1")]
+      }.joined(separator: "\n").replacing("call-id=\"50\" ", with: "call-id=\"2050\" ").replacing("call-id=\"51\" ", with: "call-id=\"2051\" ")
+    }
+  }
+
+  @Test func whatIsOverIsHistory() throws {
+    let status = try Self.status([], Self.failedOnce("firewall", reason: "nft said no"))
+    #expect(status.verdict == .good && status.findings == [])
+    #expect(status.past.map(\.reason) == ["nft said no"] && status.past.first?.node == "sun" && status.past.first?.resource == "firewall")
+    let text = StatusReport(status: status, now: Timestamp(seconds: 1_795_867_513 + 60)).text
+    #expect(text.contains("was  sun: firewall start failed") && text.contains("pcs resource cleanup firewall"))
+  }
+
+  @Test func aFirewallThatIsMissingOnTheStandby() throws {
+    let status = try Self.status(
+      [Pair.attribute("sun", "fail-count-firewall#start_0", "INFINITY"), Pair.attribute("sun", "last-failure-firewall#start_0", "\(Self.now - 5)")]
+    ) { cib in
+      cib.split(separator: "\n").filter { !($0.contains("on_node=\"sun\"") && $0.contains("id=\"firewall_monitor")) }.map { line in
+        line.contains("on_node=\"sun\"") ? String(line).replacing("operation_key=\"firewall_start_0\" operation=\"start\"", with: "operation_key=\"firewall_stop_0\" operation=\"stop\"") : String(line)
+      }.joined(separator: "\n")
+    }
+    #expect(status.wouldSucceed == false)
+    #expect(status.findings.contains { $0.id == .BARRED1 && $0.fix == ["pcs resource cleanup firewall node=sun"] }, "\(status.findings)")
+    #expect(status.findings.contains { $0.id == .WALL1 && $0.place == "sun" }, "\(status.findings)")
+  }
+
+  @Test func neitherNodeHasAPath() throws {
+    let status = try Self.status([Pair.attribute("sun", "vpnha-path", "0"), Pair.attribute("moon", "vpnha-path", "0")])
+    #expect(status.findings.map(\.summary) == ["sun has no way to the world (path)", "moon has no way to the world (path)"])
+    #expect(status.verdict == .risk)
   }
 
   @Test func conntrackdElsewhereIsARisk() throws {
