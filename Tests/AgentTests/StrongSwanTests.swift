@@ -130,6 +130,11 @@ import VICI
   @Test func level10MissesConnectionsAndSeesExhaustion() {
     let world = World(running: true)
     #expect(world.perform("monitor", level: 10) == Outcome(.success))
+    // What the file does not have either, no restart would load, here or on the other node.
+    #expect(
+      world.perform("monitor", level: 10, ["connections": "l2tp ikev2"])
+        == Outcome(.success, "connections: ikev2 is not in /etc/swanctl/swanctl.conf"))
+    world.machine.files.put("connections { l2tp { }\n ikev2 { } }", at: "/etc/swanctl/swanctl.conf")
     #expect(
       world.perform("monitor", level: 10, ["connections": "l2tp ikev2"])
         == Outcome(.genericError, "connections: ikev2 is not loaded"))
@@ -591,7 +596,7 @@ import VICI
     world.machine.files.put("connections {\n l2tp {\n version 1\n }\n}", at: "/etc/swanctl/swanctl.conf")
     let outcome = world.perform("start")
     #expect(
-      outcome == Outcome(.invalidHere, "config: /etc/swanctl/swanctl.conf:3: version is followed by 1, not by = or {"))
+      outcome == Outcome(.genericError, "config: /etc/swanctl/swanctl.conf:3: version is followed by 1, not by = or {"))
     #expect(world.machine.processes.launched.isEmpty)
     #expect(world.perform("validate-all", level: 10) == outcome)
     #expect(world.perform("validate-all") == Outcome(.success))
@@ -608,7 +613,7 @@ import VICI
     world.machine.files.nodes["/etc/swanctl/swanctl.conf"] = nil
     #expect(
       world.perform("start")
-        == Outcome(.notInstalled, "config: /etc/swanctl/swanctl.conf is missing"))
+        == Outcome(.genericError, "config: /etc/swanctl/swanctl.conf is missing"))
     #expect(!world.runs)
   }
 

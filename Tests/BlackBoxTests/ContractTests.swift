@@ -54,6 +54,14 @@ struct ContractTests {
     /// Nil: it is not given.
     var value: String?
     var testDescription: String { "\(agent) \(name)=\(value ?? "(missing)")" }
+    /// How a start ends; nil: it goes on with the default.
+    var refusal: Int? {
+      switch (agent, name) {
+      case (.firewall, "table"), (.vip, "ip"), (.vip, "cidr_netmask"), (.vip, "nodad"), (.xl2tpd, "address"): 6
+      case (.firewall, _), (.probe, _): 1
+      default: nil
+      }
+    }
   }
 
   static let badParameters = [
@@ -96,7 +104,9 @@ struct ContractTests {
     #expect(answer.reasons.first?.hasPrefix("\(bad.name):") == true, "\(answer.error)")
   }
 
-  @Test("start with a bad parameter is 6 and changes nothing", .needsNamespaces, arguments: [badParameters[1], badParameters[6], badParameters[10], badParameters[12], badParameters[13], badParameters[17]])
+  /// What a running resource could take stops no start, unless it is what the resource is; that one is refused here only, so that
+  /// another node, which has the value from before, goes on.
+  @Test("a start refuses what it cannot go on without, and leaves nothing behind", arguments: badParameters.filter { $0.refusal != nil })
   func startWithBadParameter(_ bad: BadParameter) throws {
     let answer = try Sandbox.script(
       bad.agent,
@@ -104,7 +114,7 @@ struct ContractTests {
       before=$(find /run | sort; ip -o address | grep -v " fe80:"; ps -e -o comm=)
       status=0
       OCF_RESKEY_\(bad.name)='\(bad.value ?? "")' agent start || status=$?
-      [ $status -eq 6 ] || { echo "start: $status"; exit 1; }
+      [ $status -eq \(bad.refusal ?? 0) ] || { echo "start: $status"; exit 1; }
       after=$(find /run | sort; ip -o address | grep -v " fe80:"; ps -e -o comm=)
       [ "$before" = "$after" ] || { diff <(echo "$before") <(echo "$after"); exit 1; }
       """)

@@ -38,7 +38,7 @@ extension StrongSwan {
 
   /// The first of `connections` that `file` does not hold: swanctl would unload it. Sections that refer to others may hold more
   /// than they show.
-  private func missing(from file: SettingsFile) -> String? {
+  func missing(from file: SettingsFile) -> String? {
     guard let section = file.root.section("connections") else { return connections.first }
     return section.references.isEmpty ? connections.first { section.section($0) == nil } : nil
   }
@@ -47,8 +47,9 @@ extension StrongSwan {
     do throws(SettingsError) { return try SettingsFile(reading: path, from: call.host.files) } catch {
       let reason = "\(parameter.map { "\($0): " } ?? "")\(error)"
       switch error.kind {
-      case .absent: throw parameter == nil ? .failed(reason) : .notInstalled("config: \(path) is missing")
-      case .unreadable, .tooLarge, .syntax: throw .wrongHere(reason)
+      // What is in a file is mended there, so nothing is barred for it until a cleanup.
+      case .absent: throw .failed(parameter == nil ? reason : "config: \(path) is missing")
+      case .unreadable, .tooLarge, .syntax: throw .failed(reason)
       }
     }
   }
@@ -56,7 +57,10 @@ extension StrongSwan {
   /// Loads connections and secrets and looks whether charon has them.
   func load(_ call: Call) throws(OCFError) {
     let file = try checkSettings(call)
-    if let missing = missing(from: file) { throw .failed("connections: \(missing) is not in \(config)") }
+    // A reload would have swanctl unload it. A start has nothing to lose: with the others some clients are served, and the
+    // monitor says what is missing.
+    let isStart = call.request.action == .start
+    if !isStart, let missing = missing(from: file) { throw .failed("connections: \(missing) is not in \(config)") }
     let lock = try exclusive(call)
     defer { lock.release() }
     let initiations = call.isPromotable ? Initiation.all(in: file) : []
@@ -83,7 +87,9 @@ extension StrongSwan {
     case .timedOut: throw .failed("loading \(config): swanctl did not end in time")
     }
     let loaded = try ask { () throws(VICIError) in try connect(call, within: .seconds(5)).loadedConnections() }
-    if let missing = missing(from: loaded) { throw .failed("connections: \(missing) is not in \(config)") }
+    if let missing = missing(from: loaded), !isStart || self.missing(from: file) != missing {
+      throw .failed("connections: \(missing) is not in \(config)")
+    }
     if loaded.isEmpty { call.log.warning("\(config) holds no connections") }
     call.log.info("loaded \(config)", ("VPNHA_CONNECTIONS", loaded.joined(separator: " ")))
   }

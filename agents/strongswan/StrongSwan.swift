@@ -139,7 +139,9 @@ struct StrongSwan: ResourceAgent {
       // A start is done when the connections are there, not when the daemon answers.
       if call.depth >= .service || call.request.action == .start {
         if let missing = missing(from: try charon.loadedConnections()) {
-          return .failed("connections: \(missing) is not loaded", promoted: isPromoted)
+          // What the file does not have, no restart would load, here or elsewhere.
+          guard isMissingFromFile(missing, call) else { return .failed("connections: \(missing) is not loaded", promoted: isPromoted) }
+          return .degraded("connections: \(missing) is not in \(config)", promoted: isPromoted, unfit: !isPromoted)
         }
       }
       if call.depth >= .service, call.request.action == .monitor, isPromoted, statistics.hasPlugin("ha") { resyncPeer(call) }
@@ -175,6 +177,12 @@ struct StrongSwan: ResourceAgent {
 
   /// The first of `connections` that is not among `loaded`.
   func missing(from loaded: [String]) -> String? { connections.first { !loaded.contains($0) } }
+
+  private func isMissingFromFile(_ name: String, _ call: Call) -> Bool {
+    do throws(SettingsError) { return missing(from: try SettingsFile(reading: config.description, from: call.host.files)) == name } catch {
+      return false
+    }
+  }
 
   func holdsAddress(_ address: IPAddress, _ call: Call) throws(VICIError) -> Bool {
     do throws(SystemError) { return try call.host.network.holds(address) } catch {
