@@ -1,7 +1,14 @@
 import Host
 import OCF
 
-/// Runs `body`; a kernel's refusal becomes a status and a reason that says what was being done.
+/// Evaluates `value`; a kernel's refusal becomes a status and a reason that says what was being done.
+public func attempt<Result>(
+  _ operation: String, _ value: @autoclosure () throws(SystemError) -> Result
+) throws(OCFError) -> Result {
+  do throws(SystemError) { return try value() } catch { throw explain(error, while: operation) }
+}
+
+/// The same for more than an expression.
 public func attempt<Result>(
   _ operation: String, _ body: () throws(SystemError) -> Result
 ) throws(OCFError) -> Result {

@@ -126,10 +126,10 @@ extension Daemon {
     case .direct: return false
     case .auto:
       guard units.isAvailable else { return false }
-      return try attempt("looking for \(unit)") { () throws(SystemError) in try units.unit(unit).isNative }
+      return try attempt("looking for \(unit)", try units.unit(unit).isNative)
     case .systemd:
       guard units.isAvailable else { throw .wrongHere("launcher: systemd is not the service manager of this node") }
-      let found = try attempt("looking for \(unit)") { () throws(SystemError) in try units.unit(unit) }
+      let found = try attempt("looking for \(unit)", try units.unit(unit))
       guard found.isLoaded else { throw .notInstalled("unit: \(unit) is \(found.loadState) (package \(package))") }
       return true
     }
@@ -151,14 +151,14 @@ extension Daemon {
       }
       try checkProgram(of: process, call)
       let ready = try call.until { () throws(OCFError) in
-        let isAlive = try attempt("looking at \(name)") { () throws(SystemError) in try call.host.processes.isAlive(process) }
+        let isAlive = try attempt("looking at \(name)", try call.host.processes.isAlive(process))
         guard isAlive else { throw .failed("starting \(name): \(lastWords(of: process, isLaunched: launched != nil, call))") }
         return try isReady(process)
       }
       guard ready else { throw .failed("starting \(name): pid \(process.pid) is not ready in time") }
       // It may have become another program meanwhile.
       try checkProgram(of: process, call)
-      try attempt("recording \(name)") { () throws(SystemError) in try record(.unpromoted, of: process, call) }
+      try attempt("recording \(name)", try record(.unpromoted, of: process, call))
       call.log.info("started \(name)", ("VPNHA_PID", String(process.pid)))
       return process
     } catch {
@@ -271,9 +271,7 @@ extension Daemon {
   }
 
   private func launch(_ call: Call) throws(OCFError) -> Process {
-    try attempt("starting \(name)") { () throws(SystemError) in
-      try call.host.processes.launch(Command(binary, arguments, environment: environment))
-    }
+    try attempt("starting \(name)", try call.host.processes.launch(Command(binary, arguments, environment: environment)))
   }
 }
 
@@ -378,9 +376,7 @@ extension Daemon {
       }
     }
     func send(_ signal: Signal, _ process: Process) throws(OCFError) {
-      try attempt("sending \(signal) to \(name) (pid \(process.pid))") { () throws(SystemError) in
-        try processes.signal(signal, to: process)
-      }
+      try attempt("sending \(signal) to \(name) (pid \(process.pid))", try processes.signal(signal, to: process))
     }
     if try areGone(before: call.host.clock.now) { return .ended }
     for process in ours {

@@ -136,8 +136,8 @@ private struct Loop<Agent: ResourceAgent> {
       let risk = shown(state)
       switch state {
       case .stopped: return (Outcome(.notRunning, call.request.isProbe ? nil : agent.obituary(call)), false)
-      case .running, .degraded(_, promoted: false, _): return (Outcome(.success, risk), true)
-      case .promoted, .degraded(_, promoted: true, _): return (Outcome(.runningPromoted, risk), true)
+      case .running, .atRisk(_, promoted: false, _): return (Outcome(.success, risk), true)
+      case .promoted, .atRisk(_, promoted: true, _): return (Outcome(.runningPromoted, risk), true)
       case .failed(let why, let promoted): return (Outcome(promoted ? .failedPromoted : .genericError, why), false)
       }
     } catch {
@@ -170,10 +170,10 @@ private struct Loop<Agent: ResourceAgent> {
     do throws(OCFError) {
       let state = try observe()
       switch state {
-      case .promoted, .degraded(_, promoted: true, _):
+      case .promoted, .atRisk(_, promoted: true, _):
         report(state)
         return Outcome(.success)
-      case .running, .degraded(_, promoted: false, _): break
+      case .running, .atRisk(_, promoted: false, _): break
       case .stopped:
         // Outside a promotable clone (by hand, ocf-tester) a plain resource may be promoted from nothing.
         if call.isPromotable { return failed("promoting: it is not started here") }
@@ -186,8 +186,8 @@ private struct Loop<Agent: ResourceAgent> {
     }
     let outcome = settle("promote") { state in
       switch state {
-      case .promoted, .degraded(_, promoted: true, _): true
-      case .running, .degraded(_, promoted: false, _): !call.isPromotable
+      case .promoted, .atRisk(_, promoted: true, _): true
+      case .running, .atRisk(_, promoted: false, _): !call.isPromotable
       case .stopped, .failed: false
       }
     }
@@ -199,9 +199,9 @@ private struct Loop<Agent: ResourceAgent> {
       switch try observe() {
       // Nothing of it is promoted any more. The monitor has said what became of it; a failure here would count it twice.
       case .stopped: return Outcome(.success)
-      case .running, .degraded(_, promoted: false, _):
+      case .running, .atRisk(_, promoted: false, _):
         if call.isPromotable { return Outcome(.success) }
-      case .promoted, .degraded(_, promoted: true, _), .failed: break
+      case .promoted, .atRisk(_, promoted: true, _), .failed: break
       }
       call.log.debug("demoting")
       try agent.demote(call)
@@ -210,9 +210,9 @@ private struct Loop<Agent: ResourceAgent> {
     }
     return settle("demote") { state in
       switch state {
-      case .running, .degraded(_, promoted: false, _): true
+      case .running, .atRisk(_, promoted: false, _): true
       case .stopped: !call.isPromotable
-      case .promoted, .degraded(_, promoted: true, _), .failed: false
+      case .promoted, .atRisk(_, promoted: true, _), .failed: false
       }
     }
   }
@@ -226,7 +226,7 @@ private struct Loop<Agent: ResourceAgent> {
     }
     do throws(OCFError) {
       switch try observe() {
-      case .running, .promoted, .degraded: break
+      case .running, .promoted, .atRisk: break
       case .stopped: return Outcome(.genericError, refusal ?? "reloading: it is not running")
       case .failed(let why, _): return Outcome(.genericError, "reloading: \(why)")
       }
@@ -304,7 +304,7 @@ private struct Loop<Agent: ResourceAgent> {
 
   /// The risk that belongs to a state, the parameters' included.
   private func risk(_ state: ResourceState) -> (reason: String, isUnfit: Bool)? {
-    if case .degraded(let why, _, let unfit) = state { return (why, unfit) }
+    if case .atRisk(let why, _, let unfit) = state { return (why, unfit) }
     return state.role == nil ? nil : complaint.map { ($0, false) }
   }
   private func shown(_ state: ResourceState) -> String? { risk(state)?.reason }
@@ -330,7 +330,7 @@ private struct Loop<Agent: ResourceAgent> {
       guard !call.request.isProbe, action == .monitor || action == .promote else { return }
       LastFailure.keep(call)
       score = Standing.failedLately
-    case .running, .promoted, .degraded:
+    case .running, .promoted, .atRisk:
       guard let role = state.role else { return }
       if action == .start { standing.found(nil, by: .reload, at: call.host.clock.timestamp) }
       standing.found(risk(state), by: .check(call.depth), at: call.host.clock.timestamp)

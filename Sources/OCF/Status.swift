@@ -68,7 +68,7 @@ public enum ResourceState: Equatable, Sendable {
   case running
   case promoted
   /// Works, but at risk: shown to the operator, nothing is recovered. `unfit`: a standby that could not serve.
-  case degraded(String, promoted: Bool = false, unfit: Bool = false)
+  case atRisk(String, promoted: Bool = false, unfit: Bool = false)
   /// Active and broken, or in doubt.
   case failed(String, promoted: Bool = false)
 }
@@ -77,8 +77,8 @@ extension ResourceState {
   /// The role of a working resource.
   var role: Role? {
     switch self {
-    case .running, .degraded(_, promoted: false, _): .unpromoted
-    case .promoted, .degraded(_, promoted: true, _): .promoted
+    case .running, .atRisk(_, promoted: false, _): .unpromoted
+    case .promoted, .atRisk(_, promoted: true, _): .promoted
     case .stopped, .failed: nil
     }
   }
@@ -90,7 +90,7 @@ extension ResourceState: CustomStringConvertible {
     case .stopped: "stopped"
     case .running: "running"
     case .promoted: "promoted"
-    case .degraded(let why, let promoted, let unfit): "at risk\(promoted ? ", promoted" : "")\(unfit ? ", could not serve" : ""): \(why)"
+    case .atRisk(let why, let promoted, let unfit): "at risk\(promoted ? ", promoted" : "")\(unfit ? ", could not serve" : ""): \(why)"
     case .failed(let why, let promoted): "failed\(promoted ? ", promoted" : ""): \(why)"
     }
   }

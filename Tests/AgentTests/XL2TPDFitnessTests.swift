@@ -107,7 +107,7 @@ import Testing
     let reason = "set net.ipv4.ip_forward=1: this node forwards nothing for clients"
     #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success, reason))
     let call = Call(host: node.machine.host, request: node.request("monitor", clone: true, level: 10), deadline: node.machine.clock.now + .seconds(20))
-    #expect(try XL2TPD().observe(call) == .degraded(reason, unfit: true))
+    #expect(try XL2TPD().observe(call) == .atRisk(reason, unfit: true))
     node.machine.files.kernelParameters["net.ipv4.ip_forward"] = "1"
     #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success))
   }

@@ -116,13 +116,13 @@ import Testing
   @Test func anAttributeDaemonThatWasRestartedIsToldAgain() {
     let member = Member()
     member.does(.start, .stopped, .running)
-    member.monitor(.degraded("late"))
+    member.monitor(.atRisk("late"))
     member.machine.cluster.scores = [:]
     member.machine.cluster.attributes = [:]
-    member.monitor(.degraded("late"))
+    member.monitor(.atRisk("late"))
     #expect(member.score == nil, "a healthy monitor believes its record")
     member.machine.cluster.daemon += 1
-    member.monitor(.degraded("late"))
+    member.monitor(.atRisk("late"))
     #expect(member.score == 50)
     #expect(member.risk?.hasSuffix(" late") == true)
   }
@@ -139,13 +139,13 @@ import Testing
     let member = Member()
     member.isPromotable = promotable
     member.does(.start, .stopped, .running)
-    member.monitor(.degraded("one line\nof two"))
+    member.monitor(.atRisk("one line\nof two"))
     let first = member.risk
     #expect(first == "\(member.machine.clock.timestamp) one line of two")
     member.pass(20)
-    member.monitor(.degraded("one line\nof two"))
+    member.monitor(.atRisk("one line\nof two"))
     #expect(member.risk == first, "since it began")
-    member.monitor(.degraded("another"))
+    member.monitor(.atRisk("another"))
     #expect(member.risk == "\(member.machine.clock.timestamp) another")
     member.monitor(.running)
     #expect(member.risk == nil)
@@ -153,7 +153,7 @@ import Testing
     #expect(told.map { $0.value != nil } == [true, true, false])
     #expect(told.allSatisfy { $0.dampening == .seconds(5) }, "a risk does not abort a take-over")
     #expect(member.machine.log.messages(from: .warning) == ["at risk: one line of two", "at risk: another"])
-    member.monitor(.degraded("again"))
+    member.monitor(.atRisk("again"))
     member.does(.stop, .running, .stopped)
     #expect(member.risk == nil)
     #expect(member.machine.files.nodes.keys.filter { $0.hasPrefix("/run") && $0.contains("standing") }.isEmpty)
@@ -162,12 +162,12 @@ import Testing
   @Test func whatADeeperCheckFoundOnlyADeeperCheckEnds() {
     let member = Member()
     member.does(.start, .stopped, .running)
-    member.monitor(.degraded("no key", unfit: true), level: 10)
+    member.monitor(.atRisk("no key", unfit: true), level: 10)
     #expect(member.score == 5)
     member.monitor(.running)
     #expect(member.score == 5)
     #expect(member.risk?.hasSuffix("no key") == true)
-    member.monitor(.degraded("late"))
+    member.monitor(.atRisk("late"))
     #expect(member.risk?.hasSuffix("no key") == true, "the worst is shown")
     member.monitor(.running, level: 20)
     #expect(member.score == 100)
@@ -177,8 +177,8 @@ import Testing
   @Test func aRiskThatBothLevelsSawEndsWithEither() {
     let member = Member()
     member.does(.start, .stopped, .running)
-    member.monitor(.degraded("eth0 has no carrier", unfit: true))
-    member.monitor(.degraded("eth0 has no carrier", unfit: true), level: 10)
+    member.monitor(.atRisk("eth0 has no carrier", unfit: true))
+    member.monitor(.atRisk("eth0 has no carrier", unfit: true), level: 10)
     member.monitor(.running)
     #expect(member.risk == nil)
   }
@@ -187,7 +187,7 @@ import Testing
     let member = Member()
     member.does(.start, .stopped, .running)
     member.does(.promote, .running, .promoted)
-    member.monitor(.degraded("half of the bond", promoted: true), level: 10)
+    member.monitor(.atRisk("half of the bond", promoted: true), level: 10)
     #expect(member.score == 100)
     #expect(member.risk != nil)
   }
@@ -230,7 +230,7 @@ import Testing
     let member = Member()
     member.node = nil
     member.does(.start, .stopped, .running)
-    member.monitor(.degraded("late"))
+    member.monitor(.atRisk("late"))
     member.monitor(.failed("hung"))
     member.does(.reloadAgent, .running, error: .failed("no"))
     member.does(.stop, .running, .stopped)

@@ -6,7 +6,7 @@ import Testing
 /// Every action against every state: what the cluster gets to see.
 @Suite struct StatusMatrix {
   static let states: [ResourceState] = [
-    .stopped, .running, .promoted, .degraded("late"), .degraded("late", promoted: true), .failed("hung"),
+    .stopped, .running, .promoted, .atRisk("late"), .atRisk("late", promoted: true), .failed("hung"),
     .failed("hung", promoted: true),
   ]
 
@@ -45,8 +45,8 @@ import Testing
     Row(action: .promote, before: .running, after: .running, status: .genericError, acts: ["promote"]),
     Row(action: .promote, before: .running, after: .running, promotable: false, status: .success, acts: ["promote"]),
     Row(action: .promote, before: .promoted, after: .promoted, status: .success, acts: []),
-    Row(action: .promote, before: .degraded("late"), after: .degraded("late", promoted: true), status: .success, acts: ["promote"]),
-    Row(action: .promote, before: .degraded("late", promoted: true), after: .running, status: .success, acts: []),
+    Row(action: .promote, before: .atRisk("late"), after: .atRisk("late", promoted: true), status: .success, acts: ["promote"]),
+    Row(action: .promote, before: .atRisk("late", promoted: true), after: .running, status: .success, acts: []),
     Row(action: .promote, before: .failed("hung"), after: .promoted, status: .genericError, acts: []),
     Row(action: .promote, before: .failed("hung", promoted: true), after: .promoted, status: .genericError, acts: []),
   ]
@@ -70,7 +70,7 @@ import Testing
 
   static func isUp(_ state: ResourceState) -> Bool {
     switch state {
-    case .running, .promoted, .degraded: true
+    case .running, .promoted, .atRisk: true
     case .stopped, .failed: false
     }
   }
@@ -85,7 +85,7 @@ import Testing
     #expect(script.acts == row.acts)
     let answers: Set<Status> = row.action == .monitor ? [.success, .notRunning, .runningPromoted] : [.success]
     if !answers.contains(outcome.status) { #expect(outcome.reason != nil, "whatever is wrong has a reason") }
-    if case .degraded(let why, _, _) = row.action == .monitor ? row.before : .stopped {
+    if case .atRisk(let why, _, _) = row.action == .monitor ? row.before : .stopped {
       #expect(outcome.reason == why, "a risk is said, and changes no status")
     }
   }

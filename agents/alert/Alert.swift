@@ -43,7 +43,7 @@ struct Alert: Equatable {
     isResource && self["status"] == "1"
       || self["kind"] == "attribute" && ["master-", "fail-count-", "last-failure-", "#"].contains { self["attribute_name"].hasPrefix($0) }
   }
-  /// Whether something ended otherwise than it should have, degraded states included.
+  /// Whether something ended otherwise than it should have.
   var isFailure: Bool {
     switch self["kind"] {
     case "resource": self["rc"] != self["target_rc"] || (number("status") ?? 0) > 1

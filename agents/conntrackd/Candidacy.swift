@@ -50,9 +50,7 @@ extension Conntrackd {
 
   /// Connections in the kernel's table; nil when the kernel does not tell.
   private func trackedFlows(_ call: Call) throws(OCFError) -> UInt64? {
-    try attempt("counting connections") { () throws(SystemError) in
-      try call.host.files.kernelParameter("net.netfilter.nf_conntrack_count").flatMap { UInt64($0) }
-    }
+    try attempt("counting connections", try call.host.files.kernelParameter("net.netfilter.nf_conntrack_count").flatMap { UInt64($0) })
   }
 
   private func sampleBefore(_ call: Call) -> SyncSample? {

@@ -81,9 +81,9 @@ struct Conntrackd: ResourceAgent {
         try socket.statistics(on: call.host, before: call.deadline)
       }
       if call.depth >= .service, let trouble = try trouble(configuration, statistics, process, isPromoted: isPromoted && call.isPromotable, call) {
-        return .degraded(trouble.text, promoted: isPromoted, unfit: trouble.isUnfit)
+        return .atRisk(trouble.text, promoted: isPromoted, unfit: trouble.isUnfit)
       }
-      if let trouble = settings.trouble { return .degraded(trouble, promoted: isPromoted) }
+      if let trouble = settings.trouble { return .atRisk(trouble, promoted: isPromoted) }
       return isPromoted ? .promoted : .running
     } catch {
       return .failed(error.reason, promoted: isPromoted)
@@ -103,7 +103,7 @@ struct Conntrackd: ResourceAgent {
   private func checkNobodyAnswers(_ call: Call) throws(OCFError) {
     guard let configuration = configurationIfReadable(call) else { return }
     let path = configuration.socketPath
-    let status = try attempt("looking for \(path)") { () throws(SystemError) in try call.host.files.status(path) }
+    let status = try attempt("looking for \(path)", try call.host.files.status(path))
     guard status != nil else { return }
     do {
       let socket = ConntrackSocket(path)
@@ -142,11 +142,11 @@ extension Conntrackd {
   }
 
   func found(_ call: Call) throws(OCFError) -> Process? {
-    try attempt("looking for conntrackd") { () throws(SystemError) in try daemon(call).find(call) }
+    try attempt("looking for conntrackd", try daemon(call).find(call))
   }
 
   func isPromoted(_ process: Process, _ call: Call) throws(OCFError) -> Bool {
-    try attempt("reading the role") { () throws(SystemError) in try daemon(call).isPromoted(process, call) }
+    try attempt("reading the role", try daemon(call).isPromoted(process, call))
   }
 
   /// Whether its arguments name our configuration, or name none and ours is the one it takes then.

@@ -57,9 +57,7 @@ extension Conntrackd {
 
   /// Nil when the file is missing.
   private func readConfiguration(_ call: Call) throws(OCFError) -> SyncConfiguration? {
-    let bytes = try attempt("config") { () throws(SystemError) in
-      try call.host.files.read(config.description, limit: 1 << 20)
-    }
+    let bytes = try attempt("config", try call.host.files.read(config.description, limit: 1 << 20))
     guard let bytes else { return nil }
     do { return try SyncConfiguration(bytes) } catch { throw .failed("config: \(config) \(error)") }
   }

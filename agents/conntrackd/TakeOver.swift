@@ -134,9 +134,7 @@ struct TakeOver {
 
   /// Connections in the kernel's table; 0 when the kernel does not tell.
   private func trackedFlows() throws(OCFError) -> UInt64 {
-    try attempt("counting connections") { () throws(SystemError) in
-      try call.host.files.kernelParameter("net.netfilter.nf_conntrack_count").flatMap { UInt64($0) } ?? 0
-    }
+    try attempt("counting connections", try call.host.files.kernelParameter("net.netfilter.nf_conntrack_count").flatMap { UInt64($0) } ?? 0)
   }
 
   private func statistics() throws(OCFError) -> SyncStatistics {

@@ -108,7 +108,7 @@ extension Conntrackd: PromotableAgent {
   }
 
   private func record(_ role: Role, of process: Process, _ call: Call) throws(OCFError) {
-    try attempt("recording the role") { () throws(SystemError) in try daemon(call).record(role, of: process, call) }
+    try attempt("recording the role", try daemon(call).record(role, of: process, call))
   }
 
   private func running(_ call: Call) throws(OCFError) -> (process: Process, settings: Settings) {

@@ -72,9 +72,7 @@ extension Firewall {
     let lines = rules
     let body = Array(lines.map { $0 + "\n" }.joined().utf8)
     guard let extra else { return Definition(table: table.description, body: body) }
-    let read = try attempt("extra") { () throws(SystemError) in
-      try call.host.files.read(extra.description, limit: 1 << 20)
-    }
+    let read = try attempt("extra", try call.host.files.read(extra.description, limit: 1 << 20))
     guard var text = read else { throw .failed("extra: \(extra) is missing") }
     if text.last != UInt8(ascii: "\n") { text.append(UInt8(ascii: "\n")) }
     if let line = Self.lineThatClosesTheTable(text) {

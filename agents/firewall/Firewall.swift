@@ -101,9 +101,7 @@ struct Firewall: ResourceAgent, ReloadableAgent {
       throw .missing(binary.description, package: "nftables")
     }
     for name in outside + inside where !name.isWildcard {
-      let link = try attempt("looking for \(name.text)") { () throws(SystemError) in
-        try call.host.network.link(named: name.text)
-      }
+      let link = try attempt("looking for \(name.text)", try call.host.network.link(named: name.text))
       // Rules wait for an interface that comes later, and match nothing if its name was misspelt.
       if link == nil { call.log.warning("\(name.text) is not an interface of this node") }
     }
@@ -123,7 +121,7 @@ struct Firewall: ResourceAgent, ReloadableAgent {
     if call.request.action == .stop { return .running }
     if let difference = try difference(found, call) { return .failed(difference) }
     if let state = try outOfDate(found, call) { return state }
-    if call.depth >= .service, isMonitor, let risk = try risk(found, call) { return .degraded(risk) }
+    if call.depth >= .service, isMonitor, let risk = try risk(found, call) { return .atRisk(risk) }
     return .running
   }
 
@@ -134,9 +132,7 @@ struct Firewall: ResourceAgent, ReloadableAgent {
   }
 
   func anyTable(_ name: String, _ call: Call) throws(OCFError) -> FilterTable? {
-    try attempt("looking for table inet \(name)") { () throws(SystemError) in
-      try call.host.packetFilter.table(named: name)
-    }
+    try attempt("looking for table inet \(name)", try call.host.packetFilter.table(named: name))
   }
 }
 

@@ -57,20 +57,20 @@ extension Firewall {
     let wanted = wanted(call)
     guard wanted != Mark.digest(in: found.comment) else { return nil }
     let isRecurring = call.request.action == .monitor && !call.request.isProbe
-    if let problem = problems(call) { return .degraded("loaded rules are out of date: \(problem)") }
+    if let problem = problems(call) { return .atRisk("loaded rules are out of date: \(problem)") }
     if let refusal = Refusal.read(call) {
       guard isRecurring, refusal.wanted != wanted || call.depth >= .service else {
         // A start is to load what has changed since.
-        return refusal.wanted == wanted || call.request.action != .start ? .degraded(refusal.words) : .failed(refusal.words)
+        return refusal.wanted == wanted || call.request.action != .start ? .atRisk(refusal.words) : .failed(refusal.words)
       }
       do throws(OCFError) {
         try load(call)
         return nil
-      } catch { return .degraded(Refusal(of: wanted, error.reason).words) }
+      } catch { return .atRisk(Refusal(of: wanted, error.reason).words) }
     }
     let changed = wanted.contains(" ") ? wanted : "parameters\(extra.map { " or \($0)" } ?? "") changed; run reload-agent"
     let words = "loaded rules are out of date: \(changed)"
-    return call.request.action == .start ? .failed(words) : .degraded(words)
+    return call.request.action == .start ? .failed(words) : .atRisk(words)
   }
 
   /// A monitor goes on with defaults for what it cannot read, and those are not to be loaded.

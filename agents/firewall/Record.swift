@@ -35,9 +35,7 @@ struct Record: Equatable {
 
   /// Nil when there is none, or none that is whole.
   static func read(_ call: Call) throws(OCFError) -> Record? {
-    try attempt("reading what was loaded") { () throws(SystemError) in
-      try call.host.files.read(path(call), limit: 4 << 20)
-    }.flatMap { Record($0) }
+    try attempt("reading what was loaded", try call.host.files.read(path(call), limit: 4 << 20)).flatMap { Record($0) }
   }
 
   func write(_ call: Call) throws(OCFError) {
@@ -95,7 +93,7 @@ extension Firewall {
   }
 
   func contents(of found: FilterTable, _ call: Call) throws(OCFError) -> FilterContents {
-    try attempt("looking") { () throws(SystemError) in try call.host.packetFilter.contents(of: found) }
+    try attempt("looking", try call.host.packetFilter.contents(of: found))
   }
 
   /// Both are lines of `Record`.

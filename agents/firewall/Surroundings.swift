@@ -26,9 +26,7 @@ extension Firewall {
   private func forwardingThatIsOff(_ call: Call) throws(OCFError) -> String? {
     for (isIPv6, name) in [(false, "net.ipv4.ip_forward"), (true, "net.ipv6.conf.all.forwarding")] {
       guard pool.contains(where: { $0.network.isIPv6 == isIPv6 }) else { continue }
-      let value = try attempt("looking whether packets are forwarded") { () throws(SystemError) in
-        try call.host.files.kernelParameter(name)
-      }
+      let value = try attempt("looking whether packets are forwarded", try call.host.files.kernelParameter(name))
       if value == "0" { return "pool: clients reach nothing while \(name) is 0: set it to 1" }
     }
     return nil

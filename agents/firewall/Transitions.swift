@@ -44,9 +44,7 @@ extension Firewall {
       }
     }
     let hasEnded = try soon.until { () throws(OCFError) in
-      try attempt("ending an earlier load") { () throws(SystemError) in
-        !(try processes.running(binary.description).contains(where: isLoading))
-      }
+      try attempt("ending an earlier load", !(try processes.running(binary.description).contains(where: isLoading)))
     }
     guard hasEnded else { throw .failed("ending an earlier load: \(binary) does not die") }
     if let underWay { throw .failed("ending an earlier load: \(underWay)") }
@@ -57,7 +55,7 @@ extension Firewall {
 
   private func remove(_ name: String, _ call: Call) throws(OCFError) {
     guard let found = try anyTable(name, call), Mark.isOurs(found.comment) else { return }
-    try attempt("stopping") { () throws(SystemError) in try call.host.packetFilter.remove(found) }
+    try attempt("stopping", try call.host.packetFilter.remove(found))
     call.log.info("table inet \(name) removed")
   }
 
@@ -113,9 +111,7 @@ extension Firewall {
   private func draining(_ call: Call) throws(OCFError) -> [SetMember] {
     var members: [SetMember] = []
     for set in ["draining", "draining6"] {
-      members += try attempt("loading") { () throws(SystemError) in
-        try call.host.packetFilter.members(of: set, in: table.description)
-      }
+      members += try attempt("loading", try call.host.packetFilter.members(of: set, in: table.description))
     }
     return members
   }

@@ -140,7 +140,7 @@ struct PathProbe: ResourceAgent {
   func checkNode(_ call: Call) throws(OCFError) {
     try prober(call).checkInstalled(call)
     if !nic.isEmpty {
-      let link = try attempt("nic") { () throws(SystemError) in try call.host.network.link(named: nic) }
+      let link = try attempt("nic", try call.host.network.link(named: nic))
       guard link != nil else { throw .wrongHere("nic: there is no interface \(nic)") }
     }
     if !radius.isEmpty { _ = try sharedSecret(call.host) }
@@ -150,7 +150,7 @@ struct PathProbe: ResourceAgent {
 
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
     let prober = try prober(call)
-    let process = try attempt("looking for the prober") { () throws(SystemError) in try prober.find(call) }
+    let process = try attempt("looking for the prober", try prober.find(call))
     guard let process else { return .stopped }
     if process.isStopped { return .failed("the prober (pid \(process.pid)) is suspended (SIGSTOP)") }
     guard let report = try report(of: process, call) else {
@@ -163,8 +163,8 @@ struct PathProbe: ResourceAgent {
     // The cluster forgets attributes when it restarts around a running resource, and then probes.
     if call.request.isProbe, call.request.action == .monitor { publish(report, call) }
     // Outside a cluster nobody has to be told.
-    if let untold = report.untold, call.request.nodeName != nil { return .degraded("cannot set the node attribute: \(untold)") }
-    return report.troubles.first.map { .degraded($0) } ?? .running
+    if let untold = report.untold, call.request.nodeName != nil { return .atRisk("cannot set the node attribute: \(untold)") }
+    return report.troubles.first.map { .atRisk($0) } ?? .running
   }
 
   func obituary(_ call: Call) -> String? {
@@ -176,9 +176,7 @@ struct PathProbe: ResourceAgent {
 
   /// The last report of exactly this prober.
   private func report(of process: Process, _ call: Call) throws(OCFError) -> Report? {
-    let bytes = try attempt("reading the prober's report") { () throws(SystemError) in
-      try call.host.files.read(Report.path(for: call.request), limit: Report.limit)
-    }
+    let bytes = try attempt("reading the prober's report", try call.host.files.read(Report.path(for: call.request), limit: Report.limit))
     guard let report = bytes.flatMap(Report.init), report.isAbout(process) else { return nil }
     return report
   }
@@ -195,7 +193,7 @@ struct PathProbe: ResourceAgent {
 
   /// The resident process: this program, started anew with the resource's name.
   func prober(_ call: Call) throws(OCFError) -> Daemon {
-    let program = try attempt("looking for this program") { () throws(SystemError) in try call.host.processes.current().executable }
+    let program = try attempt("looking for this program", try call.host.processes.current().executable)
     let arguments = Prober.arguments(for: call.request)
     let environment = call.request.environment.filter { key, _ in
       ["OCF_", "HA_", "PCMK_"].contains { key.hasPrefix($0) } && !key.hasPrefix("OCF_RESKEY_trace_")
@@ -246,7 +244,7 @@ extension PathProbe {
   /// The first line of a file that only root can read.
   func sharedSecret(_ host: Host) throws(OCFError) -> SharedSecret {
     guard let path = radiusSecretFile?.description else { throw .misconfigured("radius_secret_file: is required with radius") }
-    return try attempt("radius_secret_file") { () throws(SystemError) in try SharedSecret(ofFile: path, host.files) }
+    return try attempt("radius_secret_file", try SharedSecret(ofFile: path, host.files))
   }
 }
 

@@ -46,7 +46,7 @@ final class Prober {
   init(_ agent: PathProbe, _ call: Call, random: @escaping () -> UInt64 = { UInt64.random(in: 1 ... .max) }) throws(OCFError) {
     self.agent = agent
     self.call = call
-    process = try attempt("looking at this process") { () throws(SystemError) in try call.host.processes.current() }
+    process = try attempt("looking at this process", try call.host.processes.current())
     let secret = agent.radius.isEmpty ? nil : try agent.sharedSecret(call.host)
     let asker = Asker(agent: agent, secret: secret, random: random)
     groups = agent.groups.map { $0.map { Inquiry($0, asker) } }

@@ -28,9 +28,7 @@ extension StrongSwan {
   @discardableResult
   func checkSettings(_ call: Call) throws(OCFError) -> SettingsFile {
     let file = try settings(config.description, call, parameter: "config")
-    if try attempt("looking for \(Self.daemonSettings)", { () throws(SystemError) in
-      try call.host.files.status(Self.daemonSettings)
-    }) != nil {
+    if try attempt("looking for \(Self.daemonSettings)", try call.host.files.status(Self.daemonSettings)) != nil {
       _ = try settings(Self.daemonSettings, call, parameter: nil)
     }
     return file
@@ -67,9 +65,7 @@ extension StrongSwan {
     var source = config.description
     if !initiations.isEmpty {
       source = DaemonRole.path(for: call.request, "conf")
-      try attempt("writing \(source)") { () throws(SystemError) in
-        try call.host.files.replace(source, with: Initiation.file(config, without: initiations), mode: 0o600)
-      }
+      try attempt("writing \(source)", try call.host.files.replace(source, with: Initiation.file(config, without: initiations), mode: 0o600))
     }
     defer {
       if source != config.description {
@@ -77,9 +73,7 @@ extension StrongSwan {
       }
     }
     let command = Swanctl.loadAll(source, into: vici)
-    let result = try attempt("loading \(config)") { () throws(SystemError) in
-      try call.host.processes.run(command, before: call.deadline)
-    }
+    let result = try attempt("loading \(config)", try call.host.processes.run(command, before: call.deadline))
     switch result.ending {
     case .exited(0): break
     case .exited(let status): throw .failed("loading \(config): \(complaint(in: result.error) ?? "swanctl exited with \(status)")")
@@ -96,9 +90,7 @@ extension StrongSwan {
 
   /// The right to change something in charon: one such operation at a time on a node.
   func exclusive(_ call: Call) throws(OCFError) -> any FileLock {
-    try attempt("making \(DaemonRole.directory)") { () throws(SystemError) in
-      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
-    }
+    try attempt("making \(DaemonRole.directory)", try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755))
     return try ask { () throws(VICIError) in try Charon.lock(on: call.host, before: call.deadline) }
   }
 
@@ -119,9 +111,7 @@ extension StrongSwan: ReloadableAgent {
     try ask { () throws(VICIError) in try connect(call, within: .seconds(5)).reloadSettings() }
     try load(call)
     guard call.isPromotable else { return }
-    let isPromoted = try attempt("reading the role") { () throws(SystemError) in
-      try daemon(call).find(call).map { (process) throws(SystemError) in try daemon(call).isPromoted(process, call) } ?? false
-    }
+    let isPromoted = try attempt("reading the role", try daemon(call).find(call).map { (process) throws(SystemError) in try daemon(call).isPromoted(process, call) } ?? false)
     // The address may be another one now.
     if try hasHA(call) { try keepSilent(!isPromoted, call) }
     if isPromoted { initiate(call) }

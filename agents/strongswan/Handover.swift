@@ -22,7 +22,7 @@ extension StrongSwan: PromotableAgent {
     } else {
       call.log.notice("promoted without the ha plugin: clients find out by their own timers and connect again")
     }
-    try attempt("recording the role") { () throws(SystemError) in try daemon(call).record(.promoted, of: process, call) }
+    try attempt("recording the role", try daemon(call).record(.promoted, of: process, call))
     if hasHA { Rekeying.launch(call, in: epoch) }
     if call.isPromotable { initiate(call) }
   }
@@ -36,12 +36,12 @@ extension StrongSwan: PromotableAgent {
     let isPromoted = isPromoted(process, call)
     let farewell = hasHA ? try handOver(call.within(.seconds(2)), undoing: isPromoted ? .take : nil) : try ask { () throws(VICIError) in try drain(call) }
     if hasHA { try keepSilent(true, call) }
-    try attempt("recording the role") { () throws(SystemError) in try daemon(call).record(.unpromoted, of: process, call) }
+    try attempt("recording the role", try daemon(call).record(.unpromoted, of: process, call))
     call.log.info("demoted: \(farewell)")
   }
 
   private func promotable(_ call: Call) throws(OCFError) -> Process {
-    guard let process = try attempt("looking for \(daemon(call).name)", { () throws(SystemError) in try daemon(call).find(call) }) else {
+    guard let process = try attempt("looking for \(daemon(call).name)", try daemon(call).find(call)) else {
       throw .failed("\(daemon(call).name) does not run")
     }
     guard !process.isStopped else { throw .failed("\(daemon(call).name) (pid \(process.pid)) is suspended (SIGSTOP)") }
@@ -252,7 +252,7 @@ extension StrongSwan: PromotableAgent {
       let missed = children.filter { $0 > tunnel.age &+ 1 }.count
       guard missed > 0 else { return }
       let path = Self.resyncRecord(for: call.request)
-      let record = try attempt("reading \(path)", { () throws(SystemError) in try call.host.files.read(path, limit: 64) }) ?? []
+      let record = try attempt("reading \(path)", try call.host.files.read(path, limit: 64)) ?? []
       let numbers = String(decoding: record, as: UTF8.self).split(whereSeparator: \.isWhitespace).compactMap { UInt64($0) }
       // Which SA between the nodes it was sent for, how often, and when.
       let isAgain = numbers.count == 3 && numbers[0] == tunnel.id
@@ -260,7 +260,7 @@ extension StrongSwan: PromotableAgent {
       let now = UInt64(max(call.host.clock.now.nanoseconds, 0))
       if isAgain, missed * 2 <= children.count || now < numbers[2] || now - numbers[2] < 60_000_000_000 << (times - 1) { return }
       let mark = Array("\(tunnel.id) \(times + 1) \(now)\n".utf8)
-      try attempt("writing \(path)") { () throws(SystemError) in try call.host.files.replace(path, with: mark, mode: 0o600) }
+      try attempt("writing \(path)", try call.host.files.replace(path, with: mark, mode: 0o600))
       try send(.resync, call)
     } catch { call.log.warning("looking after the ha peer: \(error.reason)") }
   }

@@ -63,14 +63,10 @@ extension StrongSwan {
       call.log.notice("address: is not set, so that inherited SAs cannot send until they are rekeyed")
       return nil
     }
-    let inherited = try attempt("looking at the IPsec SAs of \(address)") { () throws(SystemError) in
-      try call.host.network.outboundAssociations(from: address)
-    }
+    let inherited = try attempt("looking at the IPsec SAs of \(address)", try call.host.network.outboundAssociations(from: address))
     guard let oldest = inherited.map(\.age).max() else { return nil }
     let epoch = begin(atAge: oldest, call)
-    let raised = try attempt("raising sequence numbers") { () throws(SystemError) in
-      try call.host.network.raiseSequences(from: address) { epoch.firstSequence(atAge: $0.age) }
-    }
+    let raised = try attempt("raising sequence numbers", try call.host.network.raiseSequences(from: address) { epoch.firstSequence(atAge: $0.age) })
     call.log.info(
       "took over \(inherited.count) IPsec SAs", ("VPNHA_EPOCH", String(epoch.number)), ("VPNHA_RAISED", String(raised)))
     return epoch

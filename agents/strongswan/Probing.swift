@@ -75,7 +75,7 @@ extension StrongSwan {
     } catch let error as IKEProbeError where error.kind == .timedOut && isHeard {
       // charon hears, and the workers that answer VICI are those that answer clients.
       guard let limit = limitReached(call) else { return .failed("\(error)", promoted: isPromoted) }
-      return .degraded("charon turns new clients away: \(limit)", promoted: isPromoted)
+      return .atRisk("charon turns new clients away: \(limit)", promoted: isPromoted)
     } catch {
       return .failed("\(error)", promoted: isPromoted)
     }

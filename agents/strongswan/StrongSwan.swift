@@ -87,7 +87,7 @@ struct StrongSwan: ResourceAgent {
 
   /// A charon that another resource of this node keeps: there is one to a node.
   private func foreign(_ call: Call) throws(OCFError) -> (process: Process, owner: String)? {
-    let running = try attempt("looking for \(binary)") { () throws(SystemError) in try call.host.processes.running(binary.description) }
+    let running = try attempt("looking for \(binary)", try call.host.processes.running(binary.description))
     return running.lazy.compactMap { process in owner(of: process, call).map { (process, $0) } }.first
   }
 
@@ -116,9 +116,9 @@ struct StrongSwan: ResourceAgent {
   }
 
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
-    guard let process = try attempt("looking for \(daemon(call).name)", { () throws(SystemError) in try daemon(call).find(call) })
+    guard let process = try attempt("looking for \(daemon(call).name)", try daemon(call).find(call))
     else { return daemon(call).revival(call).map { .failed($0) } ?? .stopped }
-    let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon(call).isPromoted(process, call) }
+    let isPromoted = try attempt("reading the role", try daemon(call).isPromoted(process, call))
     if process.isStopped {
       return .failed("\(daemon(call).name) (pid \(process.pid)) is suspended (SIGSTOP)", promoted: isPromoted)
     }
@@ -134,14 +134,14 @@ struct StrongSwan: ResourceAgent {
       if call.request.action == .demote, !isPromoted, statistics.hasPlugin("ha"), try hasTheSegment(call) { return .promoted }
       if let problem = standsUnguarded(statistics, call) {
         if call.request.action == .start { return .failed(problem, promoted: isPromoted) }
-        if call.request.action == .monitor { return .degraded(problem, promoted: isPromoted) }
+        if call.request.action == .monitor { return .atRisk(problem, promoted: isPromoted) }
       }
       // A start is done when the connections are there, not when the daemon answers.
       if call.depth >= .service || call.request.action == .start {
         if let missing = missing(from: try charon.loadedConnections()) {
           // What the file does not have, no restart would load, here or elsewhere.
           guard isMissingFromFile(missing, call) else { return .failed("connections: \(missing) is not loaded", promoted: isPromoted) }
-          return .degraded("connections: \(missing) is not in \(config)", promoted: isPromoted, unfit: !isPromoted)
+          return .atRisk("connections: \(missing) is not in \(config)", promoted: isPromoted, unfit: !isPromoted)
         }
       }
       if call.depth >= .service, call.request.action == .monitor, isPromoted, statistics.hasPlugin("ha") { resyncPeer(call) }
@@ -150,16 +150,16 @@ struct StrongSwan: ResourceAgent {
       }
       if call.depth >= .client, let problem = probe(call, isPromoted: isPromoted) { return problem }
       if call.depth >= .service, statistics.idleWorkers == 0, statistics.queues.total > 0 {
-        return .degraded(
+        return .atRisk(
           "all \(statistics.workers) worker threads are busy, \(statistics.queues.total) jobs wait", promoted: isPromoted)
       }
       if call.depth >= .service || call.request.action == .start, let lack = lack(statistics, call) {
-        return .degraded(lack.reason, promoted: isPromoted, unfit: lack.isUnfit && !isPromoted)
+        return .atRisk(lack.reason, promoted: isPromoted, unfit: lack.isUnfit && !isPromoted)
       }
       if call.depth >= .service, call.request.action == .monitor, call.isPromotable, !isPromoted,
         let name = try initiatedByStandby(hasHA: statistics.hasPlugin("ha"), call)
       {
-        return .degraded("connections: this standby has initiated \(name), which only the promoted member should")
+        return .atRisk("connections: this standby has initiated \(name), which only the promoted member should")
       }
       return isPromoted ? .promoted : .running
     } catch {
@@ -193,11 +193,11 @@ struct StrongSwan: ResourceAgent {
   // MARK: Start and stop
 
   func start(_ call: Call) throws(OCFError) {
-    if let process = try attempt("looking for \(daemon(call).name)", { () throws(SystemError) in try daemon(call).find(call) }) {
+    if let process = try attempt("looking for \(daemon(call).name)", try daemon(call).find(call)) {
       // It runs, and an observation was not content. One that answers only lacks its connections.
       if refusal(call) == nil {
         try load(call)
-        try attempt("recording \(daemon(call).name)") { () throws(SystemError) in try daemon(call).record(.unpromoted, of: process, call) }
+        try attempt("recording \(daemon(call).name)", try daemon(call).record(.unpromoted, of: process, call))
         return try takePlace(call)
       }
       try end(call, atOnce: leave(process, call) == .withheld)
@@ -230,7 +230,7 @@ struct StrongSwan: ResourceAgent {
   }
 
   func stop(_ call: Call) throws(OCFError) {
-    let process = try attempt("looking for \(daemon(call).name)") { () throws(SystemError) in try daemon(call).find(call) }
+    let process = try attempt("looking for \(daemon(call).name)", try daemon(call).find(call))
     let farewell = process.map { leave($0, call) } ?? .nobody
     let (ending, removed) = try end(call, atOnce: farewell == .withheld)
     guard process != nil || removed > 0 else { return }
@@ -300,9 +300,7 @@ struct StrongSwan: ResourceAgent {
 
   private func removeKernelState(_ call: Call) throws(OCFError) -> Int {
     guard let address else { return 0 }
-    return try attempt("removing IPsec state of \(address)") { () throws(SystemError) in
-      try call.host.network.removeIPsecState(endpoint: address)
-    }
+    return try attempt("removing IPsec state of \(address)", try call.host.network.removeIPsecState(endpoint: address))
   }
 
   /// Names whoever holds the IKE ports, whatever it is; nobody's process is ended for it.
@@ -362,6 +360,6 @@ extension StrongSwan {
 
 extension StrongSwan: WatchingAgent {
   func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
-    (try attempt("looking for charon") { () throws(SystemError) in try daemon(call).find(call) }).map { [.process($0), .addresses] } ?? []
+    (try attempt("looking for charon", try daemon(call).find(call))).map { [.process($0), .addresses] } ?? []
   }
 }

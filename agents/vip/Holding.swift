@@ -16,7 +16,7 @@ extension VirtualIP {
     do throws(OCFError) {
       try setLoopbackAside(call)
       labelPolicy(call)
-      attempt(call) { () throws(SystemError) in try writeRecord(.held, self.place(of: place.address), call) }
+      tolerate(call, try writeRecord(.held, self.place(of: place.address), call))
       do throws(SystemError) {
         try network.add(place.address)
         call.log.info(
@@ -24,7 +24,7 @@ extension VirtualIP {
       } catch where error.errno == .exists {
         // Ours since the last look; whether it is as wanted the next look says.
       } catch {
-        try explained { () throws(SystemError) in throw error }
+        throw explain(error)
       }
       try awaitUniqueness(place, call)
       announce(arpCount, on: place.link, call)
@@ -40,7 +40,7 @@ extension VirtualIP {
   private func makeReady(_ link: Link, _ call: Call) throws(OCFError) {
     var link = link
     if !link.isUp {
-      try explained { () throws(SystemError) in try call.host.network.bringUp(link) }
+      try explained(try call.host.network.bringUp(link))
       call.log.info("brought \(link.name) up", ("VPNHA_LINK", link.name))
       link.isUp = true
     }
@@ -48,7 +48,7 @@ extension VirtualIP {
     _ = try call.within(min(.seconds(5), call.request.timeout / 3)).until { () throws(OCFError) in
       trouble = try self.trouble(of: link, call)
       if trouble == nil || obstacle(on: link) != nil { return true }
-      let now = try explained { () throws(SystemError) in try call.host.network.link(at: link.index) }
+      let now = try explained(try call.host.network.link(at: link.index))
       if let now { link = now }
       return now == nil
     }
@@ -59,7 +59,7 @@ extension VirtualIP {
   private func checkWire(_ link: Link, _ call: Call) throws(OCFError) {
     guard runArping, !ip.isIPv6 else { return }
     let limit = call.within(.milliseconds(1500)).deadline
-    let rival = try explained { () throws(SystemError) in try call.host.network.rival(for: ip, on: link, before: limit) }
+    let rival = try explained(try call.host.network.rival(for: ip, on: link, before: limit))
     if let rival { throw .failed("\(ip) is used by \(hardware(rival)) on \(link.name)") }
   }
 
@@ -84,9 +84,7 @@ extension VirtualIP {
     guard ip.isIPv6, !nodad else { return }
     var flags: AddressFlags = []
     let ended = try call.until { () throws(OCFError) in
-      let copy = try explained { () throws(SystemError) in
-        try call.host.network.copy(of: ip, on: place.link, label: nil)
-      }
+      let copy = try explained(try call.host.network.copy(of: ip, on: place.link, label: nil))
       guard let copy else { throw .failed("\(place.address) was removed from \(place.link.name) by somebody else") }
       flags = copy.flags
       return flags.contains(.dadFailed) || !flags.contains(.tentative) || flags.contains(.optimistic)
@@ -121,11 +119,11 @@ extension VirtualIP {
       try call.host.network.announce(
         Announcement(ip, link: link.index, count: count, interval: interval, asReply: asReply, targets: arpTargets))
     }
-    if arpBg { return attempt(call) { () throws(SystemError) in try send(count) } }
+    if arpBg { return tolerate(call, try send(count)) }
     for round in 0..<count {
       if round > 0 { call.host.clock.sleep(until: min(call.deadline, call.host.clock.now + interval)) }
       guard call.host.clock.now < call.deadline else { return }
-      attempt(call) { () throws(SystemError) in try send(1) }
+      tolerate(call, try send(1))
     }
   }
 
@@ -141,28 +139,28 @@ extension VirtualIP {
   func release(_ call: Call) throws(OCFError) {
     var problem: OCFError?
     do throws(OCFError) {
-      try explained { () throws(SystemError) in try call.host.network.silence(ip) }
+      try explained(try call.host.network.silence(ip))
     } catch {
       // The address goes all the same; a burst looks for it before each frame.
       problem = error
     }
     let copies = try ownCopies(call)
     if closeSockets, !copies.isEmpty {
-      attempt(call) { () throws(SystemError) in
+      tolerate(call) { () throws(SystemError) in
         let closed = try call.host.network.closeConnections(from: ip)
         if closed > 0 { call.log.info("reset \(closed) connections from \(ip)", ("VPNHA_ADDRESS", "\(ip)")) }
       }
     }
     for own in copies { try remove(own.copy, from: own.link, call) }
-    attempt(call) { () throws(SystemError) in try removeRecord(.held, call) }
+    tolerate(call, try removeRecord(.held, call))
     unlabelPolicy(call)
     putLoopbackBack(call)
-    if flushRoutes { attempt(call) { () throws(SystemError) in try call.host.network.flushRouteCache(isIPv6: ip.isIPv6) } }
+    if flushRoutes { tolerate(call, try call.host.network.flushRouteCache(isIPv6: ip.isIPv6)) }
     guard problem != nil else { return }
     // On a node that is short of everything a killed process may take its time; that is no reason to fence it.
     _ = call.within(.seconds(5)).until {
       do throws(OCFError) {
-        try explained { () throws(SystemError) in try call.host.network.silence(ip) }
+        try explained(try call.host.network.silence(ip))
         problem = nil
       } catch {
         problem = error
@@ -175,7 +173,7 @@ extension VirtualIP {
   private func remove(_ copy: InterfaceAddress, from link: Link, _ call: Call) throws(OCFError) {
     let isSwitched = keepSecondaries(of: copy, on: link, call)
     defer {
-      if isSwitched { attempt(call) { () throws(SystemError) in try call.host.network.promoteSecondaries(false, on: link) } }
+      if isSwitched { tolerate(call, try call.host.network.promoteSecondaries(false, on: link)) }
     }
     do throws(SystemError) {
       try call.host.network.remove(copy)
@@ -183,7 +181,7 @@ extension VirtualIP {
     } catch where error.errno == .addressNotAvailable || error.errno == .noSuchDevice {
       // Gone since the last look.
     } catch {
-      try explained { () throws(SystemError) in throw error }
+      throw explain(error)
     }
   }
 
@@ -194,7 +192,7 @@ extension VirtualIP {
   private func keepSecondaries(of copy: InterfaceAddress, on link: Link, _ call: Call) -> Bool {
     guard !ip.isIPv6, !copy.flags.contains(.secondary), copy.prefixLength < 32, !link.promotesSecondaries else { return false }
     var isSwitched = false
-    attempt(call) { () throws(SystemError) in
+    tolerate(call) { () throws(SystemError) in
       try call.host.network.promoteSecondaries(true, on: link)
       isSwitched = true
     }

@@ -9,7 +9,7 @@ extension VirtualIP {
     if let obstacle = obstacle(on: link) { return obstacle }
     guard checkLinkStatus else { return nil }
     let layers = try layers(below: link) { (index) throws(OCFError) in
-      try explained { () throws(SystemError) in try call.host.network.link(at: index) }
+      try explained(try call.host.network.link(at: index))
     }
     return Self.firstDead(of: [link] + layers)
   }
@@ -23,7 +23,7 @@ extension VirtualIP {
   /// and a failure when none has, whatever the bond believes. Only for a deep look, since it lists all links.
   func weakness(of link: Link, _ call: Call) throws(OCFError) -> (text: String, isTotal: Bool)? {
     guard call.depth >= .service, checkLinkStatus else { return nil }
-    let all = try explained { () throws(SystemError) in try call.host.network.links() }
+    let all = try explained(try call.host.network.links())
     func layers(below link: Link) -> [Link] { self.layers(below: link) { index in all.first { $0.index == index } } }
     for layer in [link] + layers(below: link) where ["bond", "team"].contains(layer.kind) {
       let parts = all.filter { $0.master == layer.index }

@@ -19,7 +19,7 @@ extension VirtualIP {
 
   /// Puts that copy back. A failure is only logged: the address is away from where it must not be.
   func putLoopbackBack(_ call: Call) {
-    attempt(call) { () throws(SystemError) in
+    tolerate(call) { () throws(SystemError) in
       guard let text = try readRecord(.loopback, call) else { return }
       if let prefixLength = Int(text), let link = try call.host.network.link(named: "lo") {
         do throws(SystemError) {
@@ -36,13 +36,11 @@ extension VirtualIP {
   /// Keeps the address from being chosen as a source, before it is there.
   func labelPolicy(_ call: Call) {
     guard lvsIpv6Addrlabel, ip.isIPv6 else { return }
-    attempt(call) { () throws(SystemError) in
-      try call.host.network.setPolicyLabel(UInt32(clamping: lvsIpv6AddrlabelValue), of: ip)
-    }
+    tolerate(call, try call.host.network.setPolicyLabel(UInt32(clamping: lvsIpv6AddrlabelValue), of: ip))
   }
 
   func unlabelPolicy(_ call: Call) {
     guard lvsIpv6Addrlabel, ip.isIPv6 else { return }
-    attempt(call) { () throws(SystemError) in try call.host.network.setPolicyLabel(nil, of: ip) }
+    tolerate(call, try call.host.network.setPolicyLabel(nil, of: ip))
   }
 }

@@ -11,7 +11,7 @@ extension VirtualIP {
     {
       return nil
     } catch {
-      try explained { () throws(SystemError) in throw error }
+      throw explain(error)
     }
     return Call(host: host, request: call.request, deadline: call.deadline)
   }

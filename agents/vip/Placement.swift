@@ -34,7 +34,7 @@ extension VirtualIP {
   }
 
   func namedLink(_ call: Call) throws(OCFError) -> Link? {
-    try explained { () throws(SystemError) in try call.host.network.link(named: nicName) }
+    try explained(try call.host.network.link(named: nicName))
   }
 
   /// The route that tells what was not given; nil where nothing covers the address.
@@ -66,7 +66,7 @@ extension VirtualIP {
   /// - Throws: `OCF_ERR_ARGS` for an interface that is not here, `OCF_ERR_GENERIC` without a route.
   private func situation(_ call: Call) throws(OCFError) -> (link: Link, prefixLength: Int, route: Route?) {
     if ip.isLoopback, nic.isEmpty {
-      guard let link = try explained({ () throws(SystemError) in try call.host.network.link(named: "lo") }) else {
+      guard let link = try explained(try call.host.network.link(named: "lo")) else {
         throw .wrongHere("nic: lo is not on this node")
       }
       return (link, cidrNetmask?.bits ?? (ip.isIPv6 ? 128 : 8), nil)
@@ -81,7 +81,7 @@ extension VirtualIP {
       let origin = proto.map { " of protocol \($0.text)" } ?? ""
       throw .failed("no connected route\(origin)\(nic.isEmpty ? "" : " on \(nicName)") leads to \(ip): set nic and cidr_netmask")
     }
-    if link == nil { link = try explained { () throws(SystemError) in try call.host.network.link(at: route.link) } }
+    if link == nil { link = try explained(try call.host.network.link(at: route.link)) }
     guard let link else { throw .failed("the interface of the route to \(ip) has gone") }
     return (link, cidrNetmask?.bits ?? route.prefixLength, route)
   }
@@ -92,7 +92,7 @@ extension VirtualIP {
     var route = known
     if route == nil { route = try self.route(on: link, call) }
     guard let route, let source = route.source else { return nil }
-    let copies = try explained { () throws(SystemError) in try call.host.network.holders(of: source) }
+    let copies = try explained(try call.host.network.holders(of: source))
     return copies.first { $0.link == route.link && $0.prefixLength == route.prefixLength }?.broadcast
   }
 

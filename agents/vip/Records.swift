@@ -66,17 +66,17 @@ extension VirtualIP {
   /// Whether a member of a clone was started. What the record says of one that is being stopped does not matter: the address does.
   func isStarted(_ call: Call) throws(OCFError) -> Bool {
     guard call.request.action != .stop else { return false }
-    return try explained { () throws(SystemError) in try readRecord(.standby, call) } != nil
+    return try explained(try readRecord(.standby, call)) != nil
   }
   func prepare(_ call: Call) throws(OCFError) {
-    try explained { () throws(SystemError) in try writeRecord(.standby, "started", call) }
+    try explained(try writeRecord(.standby, "started", call))
   }
 
   /// Whether the cluster has promoted this member, by its own word or by our record.
   func wasPromoted(_ call: Call) throws(OCFError) -> Bool {
     guard call.isPromotable else { return false }
     if let role = call.request.expectedRole { return role == .promoted }
-    return try explained { () throws(SystemError) in try readRecord(.held, call) } != nil
+    return try explained(try readRecord(.held, call)) != nil
   }
 
   /// Where we put the address; on the way down as far as that can be told, since what is exactly as wanted goes anyway.
@@ -93,12 +93,17 @@ extension VirtualIP {
 
   /// A plain resource has no such record, unless it was a clone once: then it is for nobody, and no reason to fail.
   func forget(_ call: Call) throws(OCFError) {
-    guard call.isPromotable else { return attempt(call) { () throws(SystemError) in try removeRecord(.standby, call) } }
-    try explained { () throws(SystemError) in try removeRecord(.standby, call) }
+    guard call.isPromotable else { return tolerate(call, try removeRecord(.standby, call)) }
+    try explained(try removeRecord(.standby, call))
   }
 
-  /// Runs what must not decide about the address; a failure is logged.
-  func attempt(_ call: Call, _ body: () throws(SystemError) -> Void) {
+  /// Does what must not decide about the address; a failure is logged.
+  func tolerate(_ call: Call, _ action: @autoclosure () throws(SystemError) -> Void) {
+    do throws(SystemError) { try action() } catch { call.log.warning("\(error)", ("VPNHA_ADDRESS", "\(ip)")) }
+  }
+
+  /// The same for more than an expression.
+  func tolerate(_ call: Call, _ body: () throws(SystemError) -> Void) {
     do throws(SystemError) { try body() } catch { call.log.warning("\(error)", ("VPNHA_ADDRESS", "\(ip)")) }
   }
 }

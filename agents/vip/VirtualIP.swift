@@ -222,7 +222,7 @@ struct VirtualIP: ResourceAgent {
   private func goneReason(_ held: String?, _ call: Call) throws(OCFError) -> String {
     var place = nicName
     if let index = held?.split(separator: "@").dropFirst().first.flatMap({ Int32($0) }) {
-      place = try explained { () throws(SystemError) in try call.host.network.link(at: index) }?.name ?? place
+      place = try explained(try call.host.network.link(at: index))?.name ?? place
     }
     return "\(ip) is gone from \(place.isEmpty ? "this node" : place)"
   }
@@ -250,15 +250,15 @@ struct VirtualIP: ResourceAgent {
     if let weakness, weakness.isTotal { return .failed(weakness.text, promoted: isPromoted) }
     refresh(on: link, call)
     let twin = try twin(of: copy, call)
-    if let risk = intruder(on: link, call) ?? twin ?? weakness?.text { return .degraded(risk, promoted: isPromoted) }
+    if let risk = intruder(on: link, call) ?? twin ?? weakness?.text { return .atRisk(risk, promoted: isPromoted) }
     return isPromoted ? .promoted : .running
   }
 
   /// An unpromoted member: ready without the address.
   private func standby(_ call: Call) throws(OCFError) -> ResourceState {
     guard let link = try standbyLink(call) else { return .failed("no connected route leads to \(ip)") }
-    if let trouble = try trouble(of: link, call) { return .degraded(trouble, unfit: true) }
-    return try weakness(of: link, call).map { .degraded($0.text, unfit: $0.isTotal) } ?? .running
+    if let trouble = try trouble(of: link, call) { return .atRisk(trouble, unfit: true) }
+    return try weakness(of: link, call).map { .atRisk($0.text, unfit: $0.isTotal) } ?? .running
   }
 
   // MARK: - Starting and stopping
@@ -267,9 +267,9 @@ struct VirtualIP: ResourceAgent {
     let call = try inside(call)
     guard call.isPromotable else { return try hold(call) }
     let place = try place(call)
-    if !place.link.isUp { try explained { () throws(SystemError) in try call.host.network.bringUp(place.link) } }
+    if !place.link.isUp { try explained(try call.host.network.bringUp(place.link)) }
     // Whoever is started has not been promoted yet.
-    attempt(call) { () throws(SystemError) in try removeRecord(.held, call) }
+    tolerate(call, try removeRecord(.held, call))
     try prepare(call)
   }
 
@@ -293,13 +293,20 @@ extension VirtualIP: ReloadableAgent {
   func reload(_ call: Call) throws(OCFError) {}
 }
 
-/// Runs `body`; what the kernel refused becomes a status and a reason.
+/// Evaluates `value`; what the kernel refused becomes a status and a reason.
+func explained<Value>(_ value: @autoclosure () throws(SystemError) -> Value) throws(OCFError) -> Value {
+  do throws(SystemError) { return try value() } catch { throw explain(error) }
+}
+
+/// The same for more than an expression.
 func explained<Value>(_ body: () throws(SystemError) -> Value) throws(OCFError) -> Value {
-  do throws(SystemError) { return try body() } catch {
-    switch error.errno {
-    case .notPermitted, .accessDenied: throw .denied("\(error)")
-    default: throw .failed("\(error)")
-    }
+  do throws(SystemError) { return try body() } catch { throw explain(error) }
+}
+
+func explain(_ error: SystemError) -> OCFError {
+  switch error.errno {
+  case .notPermitted, .accessDenied: .denied("\(error)")
+  default: .failed("\(error)")
   }
 }
 

@@ -27,7 +27,7 @@ extension XL2TPD {
 
   func accountingSecret(_ call: Call) throws(OCFError) -> SharedSecret {
     guard let path = radiusSecretFile?.description else { throw .misconfigured("radius_secret_file: is required with radius") }
-    return try attempt("radius_secret_file") { () throws(SystemError) in try SharedSecret(ofFile: path, call.host.files) }
+    return try attempt("radius_secret_file", try SharedSecret(ofFile: path, call.host.files))
   }
 
   /// Asks all servers at once, and once more those that have not answered half-way.
@@ -75,7 +75,7 @@ extension XL2TPD {
   }
 
   private func readable(_ sockets: [any DatagramSocket], before end: Instant, _ call: Call) throws(OCFError) -> [Int] {
-    try attempt("radius") { () throws(SystemError) in try call.host.sockets.wait(for: sockets, before: end) }
+    try attempt("radius", try call.host.sockets.wait(for: sockets, before: end))
   }
 
   private enum Outcome { case answered, unanswered, refused }

@@ -69,7 +69,7 @@ extension XL2TPD {
   private func removeFiles(_ call: Call) {
     do throws(OCFError) {
       try removeStalePIDFile(call)
-      try attempt("removing \(control)") { () throws(SystemError) in try call.host.files.remove(control.description) }
+      try attempt("removing \(control)", try call.host.files.remove(control.description))
     } catch {
       call.log.warning("cleaning up after xl2tpd: \(error.reason)")
     }
@@ -94,9 +94,7 @@ extension XL2TPD {
       guard let process = try found(call) else { return nil }
       let terms = terms(of: process, call)
       guard let port = terms.port, let address = terms.address else { return nil }
-      return try attempt("hearing who was told") { () throws(SystemError) in
-        PeerAnswers(over: try call.host.sockets.overhear(udpTo: address, port: port))
-      }
+      return try attempt("hearing who was told", PeerAnswers(over: try call.host.sockets.overhear(udpTo: address, port: port)))
     } catch {
       call.log.debug("\(error.reason)")
       return nil
@@ -107,7 +105,7 @@ extension XL2TPD {
   private func sayGoodbye(
     to sessions: inout [Process], before deadline: Instant, _ answers: PeerAnswers?, _ account: inout Account, _ call: Call
   ) throws(OCFError) {
-    let ours = try attempt("looking for xl2tpd") { () throws(SystemError) in try daemon.all(call) }
+    let ours = try attempt("looking for xl2tpd", try daemon.all(call))
     guard !ours.isEmpty else { return }
     for process in ours {
       let terms = terms(of: process, call)

@@ -18,7 +18,7 @@ struct NonlocalBind {
   init(_ call: Call) { self.call = call }
 
   func isAllowed() throws(OCFError) -> Bool {
-    try attempt("reading \(Self.parameter)") { () throws(SystemError) in try files.kernelParameter(Self.parameter) == "1" }
+    try attempt("reading \(Self.parameter)", try files.kernelParameter(Self.parameter) == "1")
   }
 
   /// Switches it on. That it was us is noted as well as can be: what stays on in the end harms nobody.
@@ -27,7 +27,7 @@ struct NonlocalBind {
     defer { lock?.release() }
     let wasAllowed = try isAllowed()
     if !wasAllowed {
-      try attempt("nonlocal_bind") { () throws(SystemError) in try files.setKernelParameter(Self.parameter, to: "1") }
+      try attempt("nonlocal_bind", try files.setKernelParameter(Self.parameter, to: "1"))
       call.log.info("set \(Self.parameter)")
     }
     do throws(SystemError) {

@@ -11,9 +11,7 @@ extension XL2TPD {
   func unfitness(_ configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> String? {
     if let refusal = try refusal(of: configuration, call) { return refusal }
     if let missing = try missingUsers(configuration, call) { return missing }
-    let forwarding = try attempt("reading net.ipv4.ip_forward") { () throws(SystemError) in
-      try call.host.files.kernelParameter("net.ipv4.ip_forward")
-    }
+    let forwarding = try attempt("reading net.ipv4.ip_forward", try call.host.files.kernelParameter("net.ipv4.ip_forward"))
     return forwarding == "0" ? "set net.ipv4.ip_forward=1: this node forwards nothing for clients" : nil
   }
 
@@ -38,7 +36,7 @@ extension XL2TPD {
   private static let commonOptions = "/etc/ppp/options"
 
   private func optionFile(_ file: String, _ call: Call) throws(OCFError) -> [UInt8] {
-    try attempt("reading \(file)") { () throws(SystemError) in try call.host.files.read(file, limit: 1 << 20) ?? [] }
+    try attempt("reading \(file)", try call.host.files.read(file, limit: 1 << 20) ?? [])
   }
 
   /// Whether the kernel carries sessions, which xl2tpd prefers. Its module may come with the daemon's first socket: who asks
@@ -46,9 +44,7 @@ extension XL2TPD {
   private func carriesInKernel(_ configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> Bool {
     if configuration.forcesUserspace { return false }
     if call.request.action == .validateAll { return true }
-    return try attempt("looking for L2TP in the kernel") { () throws(SystemError) in
-      try call.host.files.status("/proc/net/pppol2tp") != nil
-    }
+    return try attempt("looking for L2TP in the kernel", try call.host.files.status("/proc/net/pppol2tp") != nil)
   }
 
   /// An option of serial lines, in pppd's words: it knows none of them (`tty.c`, `tty_options`) once its plugin for L2TP in the

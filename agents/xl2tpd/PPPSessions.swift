@@ -9,12 +9,12 @@ struct PPPSessions {
 
   /// Every pppd of ours.
   func all(_ call: Call) throws(OCFError) -> [Process] {
-    try attempt("looking for pppd") { () throws(SystemError) in try processes.all(on: call.host) }
+    try attempt("looking for pppd", try processes.all(on: call.host))
   }
 
   /// Those whose daemon is gone.
   func orphans(_ call: Call) throws(OCFError) -> [Process] {
-    try attempt("looking for pppd") { () throws(SystemError) in try processes.orphans(on: call.host) }
+    try attempt("looking for pppd", try processes.orphans(on: call.host))
   }
 
   /// Asks `sessions` to end, waits for it, and returns those that did.

@@ -20,7 +20,7 @@ extension XL2TPD {
       // No reason to start nothing.
       if try testAccount(call) == nil, call.depth >= .client { call.log.info(Self.nobodyDialled) }
     }
-    let device = try attempt("looking for /dev/ppp") { () throws(SystemError) in try call.host.files.status("/dev/ppp") }
+    let device = try attempt("looking for /dev/ppp", try call.host.files.status("/dev/ppp"))
     guard device != nil else { throw .notInstalled("/dev/ppp is missing: modprobe ppp_generic (the kernel has no PPP)") }
   }
 
@@ -56,7 +56,7 @@ extension XL2TPD {
 
   private func checkFiles(_ files: [String], _ call: Call) throws(OCFError) {
     for file in files {
-      let status = try attempt("looking for \(file)") { () throws(SystemError) in try call.host.files.status(file) }
+      let status = try attempt("looking for \(file)", try call.host.files.status(file))
       guard status != nil else { throw .failed("config: \(config) has pppoptfile \(file), which is missing") }
     }
   }
@@ -81,9 +81,7 @@ extension XL2TPD {
 
   private func prepareBinding(_ address: IPAddress, _ call: Call) throws(OCFError) {
     if nonlocalBind, call.isPromotable { return try NonlocalBind(call).allow() }
-    let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
-      try call.host.network.holds(address)
-    }
+    let isHere = try attempt("looking for \(address)", try call.host.network.holds(address))
     if isHere { return }
     guard call.isPromotable else { throw .failed("\(address) is not on this node, so no client could be answered") }
     guard try NonlocalBind(call).isAllowed() else {

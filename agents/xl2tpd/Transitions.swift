@@ -93,9 +93,7 @@ extension XL2TPD: PromotableAgent {
     guard let port = terms.port, let address = terms.address else {
       throw .failed("promoting: set address; \(config) cannot be read, and nothing else says where xl2tpd serves")
     }
-    let isHere = try attempt("looking for \(address)") { () throws(SystemError) in
-      try call.host.network.holds(address)
-    }
+    let isHere = try attempt("looking for \(address)", try call.host.network.holds(address))
     guard isHere else { throw .failed("promoting: \(address) is not on this node") }
     closeOldAccounts(at: address, call)
     openGate(of: process, on: address, port, call)
@@ -103,7 +101,7 @@ extension XL2TPD: PromotableAgent {
       shutGate(of: process, on: address, port, call)
       throw error
     }
-    try attempt("recording the role") { () throws(SystemError) in try daemon.record(.promoted, of: process, call) }
+    try attempt("recording the role", try daemon.record(.promoted, of: process, call))
     call.log.info("serving L2TP on \(address)", ("VPNHA_ADDRESS", "\(address)"))
   }
 
@@ -128,7 +126,7 @@ extension XL2TPD: PromotableAgent {
 
   private func isPromoted(_ call: Call) throws(OCFError) -> Bool {
     guard let process = try found(call) else { return false }
-    return try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
+    return try attempt("reading the role", try daemon.isPromoted(process, call))
   }
 }
 

@@ -117,7 +117,7 @@ struct XL2TPD: ResourceAgent {
       guard orphans.isEmpty else { return .failed("xl2tpd is gone and \(orphans.count) pppd of its sessions are left") }
       return .stopped
     }
-    let isPromoted = try attempt("reading the role") { () throws(SystemError) in try daemon.isPromoted(process, call) }
+    let isPromoted = try attempt("reading the role", try daemon.isPromoted(process, call))
     do throws(OCFError) {
       return try health(of: process, isPromoted: isPromoted, call)
     } catch {
@@ -131,7 +131,7 @@ struct XL2TPD: ResourceAgent {
     let terms = terms(of: process, call)
     guard let address = terms.address, let port = terms.port else {
       if isPromoted, let address = terms.address, try !isHere(address, call) { throw .failed("promoted, and \(address) is not on this node") }
-      return .degraded("set address: \(config) cannot be read, and nothing else says where xl2tpd serves", promoted: isPromoted)
+      return .atRisk("set address: \(config) cannot be read, and nothing else says where xl2tpd serves", promoted: isPromoted)
     }
     let listener = try ownSocket(of: process, on: address, port, call)
     let isHere = try isHere(address, call)
@@ -144,7 +144,7 @@ struct XL2TPD: ResourceAgent {
     guard call.depth >= .service else { return state }
     try checkBound(to: address, port, call)
     if isHere, isShut == false, !isPromoted, call.isPromotable {
-      return .degraded("unpromoted but accepting tunnels on \(address); something outside the cluster started it")
+      return .atRisk("unpromoted but accepting tunnels on \(address); something outside the cluster started it")
     }
     var inability: String?
     if isHere, isPromoted || !call.isPromotable {
@@ -152,28 +152,28 @@ struct XL2TPD: ResourceAgent {
       if call.depth >= .client { inability = try dialIn(address, port, call.within(.seconds(15))) }
     }
     if let why = try terms.configuration.flatMap({ configuration throws(OCFError) in try unfitness(configuration, call) }) {
-      return .degraded(why, promoted: isPromoted, unfit: true)
+      return .atRisk(why, promoted: isPromoted, unfit: true)
     }
     let orphans = try sessions(call).orphans(call)
     if !orphans.isEmpty {
-      return .degraded("\(orphans.count) pppd of an earlier xl2tpd are left", promoted: isPromoted)
+      return .atRisk("\(orphans.count) pppd of an earlier xl2tpd are left", promoted: isPromoted)
     }
     let inventory = try inventory(call.within(Self.patience))
     // xl2tpd 1.3.18 aborts at 1024: two descriptors a tunnel in kernel mode, one a call in userspace mode.
     let descriptors = terms.configuration?.forcesUserspace == true ? inventory.calls : 2 * inventory.tunnels.count
     if descriptors > 900 {
-      return .degraded(
+      return .atRisk(
         "\(inventory.tunnels.count) tunnels with \(inventory.calls) calls: xl2tpd aborts at 1024 descriptors", promoted: isPromoted)
     }
-    if let overlap = terms.configuration.flatMap({ sharedPool($0, call) }) { return .degraded(overlap, promoted: isPromoted) }
+    if let overlap = terms.configuration.flatMap({ sharedPool($0, call) }) { return .atRisk(overlap, promoted: isPromoted) }
     // Of what a start would refuse nothing matters to a daemon that runs. The next one would not.
-    do throws(OCFError) { try checkNode(call) } catch { return .degraded(error.reason, promoted: isPromoted) }
-    if let inability { return .degraded(inability, promoted: isPromoted) }
+    do throws(OCFError) { try checkNode(call) } catch { return .atRisk(error.reason, promoted: isPromoted) }
+    if let inability { return .atRisk(inability, promoted: isPromoted) }
     return state
   }
 
   private func isHere(_ address: IPAddress, _ call: Call) throws(OCFError) -> Bool {
-    try attempt("looking for \(address)") { () throws(SystemError) in try call.host.network.holds(address) }
+    try attempt("looking for \(address)", try call.host.network.holds(address))
   }
 
   /// That the daemon's loop turns. A monitor of one that is suspended waits for it all the same: a tracer or a debugger stops a
@@ -183,7 +183,7 @@ struct XL2TPD: ResourceAgent {
     let isMonitor = call.request.action == .monitor
     if process.isStopped, !isMonitor { throw suspended }
     do throws(OCFError) { try ping(call.within(isMonitor ? Self.patience : Self.impatience)) } catch {
-      let now = try attempt("looking at xl2tpd") { () throws(SystemError) in try call.host.processes.process(process.pid) }
+      let now = try attempt("looking at xl2tpd", try call.host.processes.process(process.pid))
       throw now?.isStopped == true ? suspended : error
     }
   }
@@ -239,25 +239,19 @@ struct XL2TPD: ResourceAgent {
   }
 
   func listeners(on address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) -> [UDPListener] {
-    let all = try attempt("looking for UDP port \(port)") { () throws(SystemError) in
-      try call.host.sockets.udpListeners(on: port)
-    }
+    let all = try attempt("looking for UDP port \(port)", try call.host.sockets.udpListeners(on: port))
     return all.filter { $0.address == address || $0.address.isUnspecified }
   }
 
   /// Words that name other xl2tpds, empty when there are none.
   func strangers(_ call: Call) throws(OCFError) -> String {
-    let others = try attempt("looking for other xl2tpds") { () throws(SystemError) in
-      try call.host.processes.running(binary.description).filter { !isOurs($0) }
-    }
+    let others = try attempt("looking for other xl2tpds", try call.host.processes.running(binary.description).filter { !isOurs($0) })
     return others.isEmpty ? "" : " (another xl2tpd: pid \(others.map { String($0.pid) }.joined(separator: " ")))"
   }
 
   /// Asks for a tunnel on `address`, as a client would, and takes it back.
   func probe(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) {
-    let socket = try attempt("asking for a tunnel") { () throws(SystemError) in
-      try call.host.sockets.connect(toUDP: address, port: port, from: address)
-    }
+    let socket = try attempt("asking for a tunnel", try call.host.sockets.connect(toUDP: address, port: port, from: address))
     defer { socket.close() }
     do {
       let answer = try TunnelProbe().run(over: socket, clock: call.host.clock, before: call.deadline)
@@ -285,9 +279,7 @@ extension XL2TPD {
       }
       credentials = account
     } catch { return error.reason }
-    let socket = try attempt("dialling in") { () throws(SystemError) in
-      try call.host.sockets.connect(toUDP: address, port: port, from: address)
-    }
+    let socket = try attempt("dialling in", try call.host.sockets.connect(toUDP: address, port: port, from: address))
     defer { socket.close() }
     do throws(SessionProbe.Failure) {
       let session = try SessionProbe(credentials).run(over: socket, clock: call.host.clock, before: call.deadline)
@@ -306,7 +298,7 @@ extension XL2TPD {
   func testAccount(_ call: Call) throws(OCFError) -> Credentials? {
     guard let testUser else { return nil }
     if let path = testPasswordFile?.description {
-      let line = try attempt("test_password_file") { () throws(SystemError) in try call.host.files.secretLine(of: path) }
+      let line = try attempt("test_password_file", try call.host.files.secretLine(of: path))
       return Credentials(user: testUser, password: String(decoding: line, as: UTF8.self))
     }
     return testPassword?.reveal { Credentials(user: testUser, password: $0) }
@@ -335,7 +327,7 @@ extension XL2TPD {
   }
 
   func found(_ call: Call) throws(OCFError) -> Process? {
-    try attempt("looking for xl2tpd") { () throws(SystemError) in try daemon.find(call) }
+    try attempt("looking for xl2tpd", try daemon.find(call))
   }
 
   /// The sessions' pppds.
@@ -351,9 +343,7 @@ extension XL2TPD {
   static let longestFile = 1 << 20
 
   func readFile(_ call: Call) throws(OCFError) -> [UInt8] {
-    let bytes = try attempt("config") { () throws(SystemError) in
-      try call.host.files.read(config.description, limit: Self.longestFile)
-    }
+    let bytes = try attempt("config", try call.host.files.read(config.description, limit: Self.longestFile))
     guard let bytes else { throw .failed("config: \(config) is missing") }
     return bytes
   }
