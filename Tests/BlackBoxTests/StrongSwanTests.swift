@@ -105,7 +105,7 @@ struct StrongSwanTests {
       printf '\ninclude conf.d/*.conf\n' >>/etc/swanctl/swanctl.conf
       mkdir /etc/swanctl/conf.d
       printf 'connections {\n  more {\n    version 2\n  }\n}\n' >/etc/swanctl/conf.d/more.conf
-      expect 2 start
+      expect 1 start
       case $reason in "config: /etc/swanctl/conf.d/more.conf:3: "*) ;; *) fail "$reason" ;; esac
       nothingLeft
       expect 0 stop
@@ -140,13 +140,19 @@ struct StrongSwanTests {
       """)
   }
 
-  @Test("a connection that is not loaded fails the start, though swanctl exits 0") func missingConnection() throws {
+  @Test("without any connection there is nothing to start, though swanctl exits 0; with another one some clients are served") func missingConnection() throws {
     try script(
       """
       echo >/etc/swanctl/swanctl.conf
       expect 1 start
       [ "$reason" = "connections: l2tp is not in /etc/swanctl/swanctl.conf" ] || fail "$reason"
       nothingLeft
+      printf 'connections {\\n  other {\\n    version = 1\\n  }\\n}\\n' >/etc/swanctl/swanctl.conf
+      expect 0 start
+      [ "$reason" = "connections: l2tp is not in /etc/swanctl/swanctl.conf" ] || fail "$reason"
+      expect 0 monitor OCF_CHECK_LEVEL=10
+      [ "$reason" = "connections: l2tp is not in /etc/swanctl/swanctl.conf" ] || fail "$reason"
+      expect 0 stop
       """)
   }
 
@@ -201,9 +207,8 @@ struct StrongSwanTests {
       examples='\(Built.checkout)/Packaging/examples/strongswan'
       sed s/203.0.113.50/192.0.2.1/ $examples/swanctl.conf >/etc/swanctl/swanctl.conf
       cp -a /etc/strongswan.d /run/settings
-      # With what is a comment there for who uses the ha plugin.
-      sed -e 's/load = no/load = yes/; s/# local = 10.77.0.1/local = 192.0.2.1/; s/# remote = 10.77.0.2/remote = 192.0.2.2/
-        s/# secret/secret/' $examples/vpnha.conf >/run/settings/vpnha.conf
+      # With the ha plugin switched on.
+      sed -e 's/load = no/load = yes/; s/local = 10.77.0.1/local = 192.0.2.1/; s/remote = 10.77.0.2/remote = 192.0.2.2/' $examples/vpnha.conf >/run/settings/vpnha.conf
       [ $(grep -cE '^ *(load = yes|local = 192|remote = 192|secret = )' /run/settings/vpnha.conf) -eq 4 ] || fail "the example has changed"
       printf '%s\\n' 'charon-systemd { filelog { log {' 'path = /run/charon.log' 'flush_line = yes' '} } }' >/run/settings/zz-log.conf
       mount --bind /run/settings /etc/strongswan.d
