@@ -47,6 +47,8 @@ def _pools(lab, here):
            f"OCF_RESKEY_address={VIP} /usr/lib/ocf/resource.d/vpnha/xl2tpd monitor")
     for pool, shared in ((POOL[there.name], False), (POOL[here.name], True), (POOL[there.name], False)):
         there.run(f"sed -i 's/^ip range.*/ip range = {pool}/' /etc/xl2tpd/xl2tpd.conf")
+        # The daemon's pool is that of its start; without the agent's copy of the file from then, the file counts.
+        there.run("rm -f /run/resource-agents/vpnha-xl2tpd-xl2tpd.conf")
         reply = there.run(ask, check=False)
         if reply.status != 0 or shared != (f"{here.name} gives out {pool}, too" in reply.output):
             raise Failure(f"with pool {pool}, level 10 on {there.name} ends with {reply.status}: {reply.output}")

@@ -68,7 +68,7 @@ import Testing
         said.split(separator: "\n").contains { $0.hasPrefix("\(step) ") && $0.hasSuffix(" \(end)") }
       }
       #expect(ends("replicated", "200"), "\(said)")
-      #expect(said.contains("refused ocf-exit-reason:committing the peer's flows: "), "\(said)")
+      #expect(said.contains("ocf-exit-reason:committing the peer's flows: "), "\(said)")
       #expect(ends("refused", "of 200 reached the kernel 1 ") && ends("unpromoted", "0 "), "\(said)")
       #expect(ends("taken", "0 ") && ends("promoted", "8 ") && ends("tracked", "200"), "\(said)")
     }
