@@ -23,7 +23,7 @@ public func perform<Agent: ResourceAgent>(_: Agent.Type, _ request: Request, on 
   }
   let loop = Loop(agent: loaded.agent, call: call, complaint: complaint)
   // A deeper monitor runs between two of the basic ones and changes nothing about them.
-  if Agent.self is any WatchingAgent.Type, request.isFromCluster, action != .monitor || request.isProbe { WaitingRule(call).interrupt() }
+  if request.isFromCluster, action != .monitor || request.isProbe { WaitingRule(call).interrupt() }
   switch action {
   case .start: return loop.start()
   case .stop: return loop.stop()
@@ -115,7 +115,7 @@ private struct Loop<Agent: ResourceAgent> {
 
   func monitor() -> Outcome {
     var (outcome, isContent) = check()
-    guard let agent = agent as? any WatchingAgent, agent.watch.seconds > 0, WaitingRule(call).concerns, isContent else { return outcome }
+    guard agent.watch.seconds > 0, WaitingRule(call).concerns, isContent else { return outcome }
     agent.wait(call) {
       (outcome, isContent) = check()
       return isContent
@@ -348,7 +348,7 @@ private struct Loop<Agent: ResourceAgent> {
     tell(standing, score: isCandidate ? score : nil, before)
   }
 
-  private var isCandidate: Bool { call.isPromotable && agent is any PromotableAgent }
+  private var isCandidate: Bool { call.isPromotable && Agent.isPromotable }
 
   private func logChanges(from before: [Standing.Risk], to after: [Standing.Risk]) {
     for risk in after where !before.contains(where: { $0.reason == risk.reason }) {

@@ -38,6 +38,12 @@ public protocol ResourceAgent {
   /// Removes every trace of the resource. Called also when nothing is there, when programs are missing and after a crash
   /// of any other action: it must cope.
   func stop(_ call: Call) throws(OCFError)
+  /// How long a recurring monitor waits for events (see `WaitingRule`).
+  var watch: WatchTime { get }
+  /// Where a change of the verdict would show; empty: nowhere that can be watched.
+  func eventSources(_ call: Call) throws(OCFError) -> [EventSource]
+  /// Whether the type is a `PromotableAgent`. Asking at run time whether a type conforms costs a twentieth of a monitor.
+  static var isPromotable: Bool { get }
   /// What became of a resource that a recurring monitor finds stopped, and where to look; nil when nobody can tell.
   func obituary(_ call: Call) -> String?
 }
@@ -45,6 +51,9 @@ public protocol ResourceAgent {
 extension ResourceAgent {
   public static var startsWithDefaults: Bool { true }
   public func obituary(_ call: Call) -> String? { nil }
+  public var watch: WatchTime { 0 }
+  public func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { [] }
+  public static var isPromotable: Bool { false }
   public func checkParameters() throws(OCFError) {}
   public func checkNode(_ call: Call) throws(OCFError) {}
 }
@@ -55,6 +64,10 @@ public protocol PromotableAgent: ResourceAgent {
   func promote(_ call: Call) throws(OCFError)
   /// Steps back to warm standby.
   func demote(_ call: Call) throws(OCFError)
+}
+
+extension PromotableAgent {
+  public static var isPromotable: Bool { true }
 }
 
 /// An agent that takes changed (reloadable) parameters without a restart.

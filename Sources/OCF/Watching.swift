@@ -18,13 +18,6 @@ public struct WatchTime: ParameterValue, Hashable, Sendable, ExpressibleByIntege
   public var parameterText: String? { String(seconds) }
 }
 
-/// An agent whose recurring monitor can wait for events and return at once when one changes the verdict.
-public protocol WatchingAgent: ResourceAgent {
-  var watch: WatchTime { get }
-  /// Where a change of the verdict would show; empty: nowhere that can be watched.
-  func eventSources(_ call: Call) throws(OCFError) -> [EventSource]
-}
-
 /// When a recurring monitor may wait.
 ///
 /// The first monitor of a series is an action of the cluster's transition: while it waits, no other failure is handled. So one
@@ -75,7 +68,7 @@ struct WaitingRule {
   private var series: String { "\(call.request.interval)/\(call.request.expectedRole?.rawValue ?? "-")" }
 }
 
-extension WatchingAgent {
+extension ResourceAgent {
   /// Waits for events and has `look` judge each of them, until it is not content or the time is over. `look` answers whether all
   /// is as the cluster expects.
   ///

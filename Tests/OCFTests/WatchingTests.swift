@@ -5,7 +5,7 @@ import Testing
 
 /// A recurring monitor that waits for events, and the rule that keeps it from holding up the cluster.
 @Suite struct WatchingTests {
-  struct Agent: PromotableAgent, ReloadableAgent, WatchingAgent {
+  struct Agent: PromotableAgent, ReloadableAgent {
     @TaskLocal static var world: World?
     static let about = About("a", "b")
     static let operations: [Operation] = []

@@ -172,7 +172,7 @@ extension Conntrackd {
   func obituary(_ call: Call) -> String? { call.obituary(of: binaryPath(call), loggedAs: "conntrack-tools") }
 }
 
-extension Conntrackd: WatchingAgent {
+extension Conntrackd {
   func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
     try found(call).map { [.process($0)] } ?? []
   }

@@ -145,6 +145,6 @@ enum Mark {
   static func digest(in comment: String) -> String { isOurs(comment) ? String(comment.dropFirst(name.count)) : "" }
 }
 
-extension Firewall: WatchingAgent {
+extension Firewall {
   func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { [.packetFilter] }
 }

@@ -358,7 +358,7 @@ extension StrongSwan {
   func obituary(_ call: Call) -> String? { call.obituary(of: binary.description) }
 }
 
-extension StrongSwan: WatchingAgent {
+extension StrongSwan {
   func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
     (try attempt("looking for charon", try daemon(call).find(call))).map { [.process($0), .addresses] } ?? []
   }

@@ -310,7 +310,7 @@ func explain(_ error: SystemError) -> OCFError {
   }
 }
 
-extension VirtualIP: WatchingAgent {
+extension VirtualIP {
   /// Those of this network namespace.
   func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { networkNamespace.isEmpty ? [.links, .addresses] : [] }
 }

@@ -355,7 +355,7 @@ extension XL2TPD {
   func readConfiguration(_ call: Call) throws(OCFError) -> XL2TPDConfiguration { try parsed(try readFile(call)) }
 }
 
-extension XL2TPD: WatchingAgent {
+extension XL2TPD {
   func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
     try found(call).map { [.process($0), .addresses] } ?? []
   }
