@@ -211,9 +211,21 @@ extension Daemon {
   }
 
   /// A wrapper's children are no daemon that a stop would find.
+  ///
+  /// All are stopped before one is killed: a child in a session of its own (xl2tpd calls setsid) is known by its parent alone, and
+  /// one that the parent forks at the last moment would be nobody's.
   private func endFamily(of launched: Process, _ call: Call) {
     do throws(SystemError) {
       let processes = call.host.processes
+      var known: Set<Int32> = []
+      _ = try call.until { () throws(SystemError) in
+        let more = try processes.family(of: launched).filter { !known.contains($0.pid) }
+        for process in more {
+          try processes.signal(.stop, to: process)
+          known.insert(process.pid)
+        }
+        return more.isEmpty
+      }
       let areGone = try call.until { () throws(SystemError) in
         let family = try processes.family(of: launched)
         for process in family { try processes.signal(.kill, to: process) }

@@ -24,7 +24,7 @@ public struct Process: Hashable, Sendable {
   public var isStopped: Bool { state == "T" || state == "t" }
 }
 
-public enum Signal: Int32, Sendable { case interrupt = 2, quit = 3, abort = 6, kill = 9, terminate = 15, `continue` = 18 }
+public enum Signal: Int32, Sendable { case interrupt = 2, quit = 3, abort = 6, kill = 9, terminate = 15, `continue` = 18, stop = 19 }
 
 /// A program to run: an absolute path and its arguments, never a shell.
 public struct Command: Hashable, Sendable {
