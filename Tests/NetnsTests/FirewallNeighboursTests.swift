@@ -97,16 +97,16 @@ import Testing
       alike && echo ALIKE
       here=$(serving); there=moon; [ $here = sun ] || there=sun
       # The file differs, and a reload puts both versions in force.
-      on sun sh -c 'echo "chain extra_input { udp dport 10 drop; }" >/run/other.nft'
+      on $here sh -c 'echo "chain extra_input { udp dport 10 drop; }" >/run/other.nft'
       on moon pcs resource update firewall extra=/run/other.nft
-      reloaded() { on sun nft list table inet vpnha | grep -q 'udp dport 10 drop' && told; }
+      reloaded() { on $here nft list table inet vpnha | grep -q 'udp dport 10 drop' && told; }
       await 40 reloaded
       differs() { crm -A | grep "has other rules"; }
       await 40 differs
       differs | sed 's/^/DRIFT /'
       alike && exit 5
       serves $here && echo STAYED
-      on sun cp /run/extra.nft /run/other.nft
+      on $here cp /run/extra.nft /run/other.nft
       # Somebody deletes rules by hand where it serves: that is mended, and the service stays.
       on $here nft flush chain inet vpnha l2tp
       mended() { on $here nft list chain inet vpnha l2tp | grep -q 'ipsec missing'; }
