@@ -42,7 +42,7 @@ extension ResourceAgent {
   public static func supports(_ action: Action) -> Bool {
     switch action {
     case .start, .stop, .monitor, .validateAll, .metaData: true
-    case .promote, .demote: Self.self is any PromotableAgent.Type
+    case .promote, .demote: isPromotable
     case .reloadAgent: Self.self is any ReloadableAgent.Type
     case .notify: Self.self is any NotifiableAgent.Type
     }
