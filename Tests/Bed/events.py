@@ -384,7 +384,7 @@ def run(bed, event):
     """Says how it went; the complaints, if there are any."""
     complaints = []
     if event.fresh:
-        until("every promotion score is whole", 90, lambda: {value for (name, _), value in bed.view().attributes.items() if name.startswith("master-")} == {"100"})
+        bed.await_recovered(90)
     recovered = {value for (name, _), value in bed.view().attributes.items() if name.startswith("master-")} == {"100"}
     steps = event.play(bed)
     try:

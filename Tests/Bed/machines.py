@@ -283,6 +283,20 @@ class Bed:
         except Failure:
             raise Failure(f"after {seconds} s the pair is not whole: {'; '.join(missing)}") from None
 
+    def await_recovered(self, seconds):
+        """Waits until no promotion score tells of a failure or a risk any more; says which does, and why."""
+        told = {}
+
+        def recovered():
+            told.clear()
+            attributes = self.view().attributes
+            told.update({key: value for key, value in attributes.items() if key[0].startswith("vpnha-risk-") or (key[0].startswith("master-") and value != "100")})
+            return not any(name.startswith("master-") for name, _ in told) and attributes
+        try:
+            until("every promotion score is whole", seconds, recovered)
+        except Failure:
+            raise Failure(f"after {seconds} s: " + "; ".join(f"{name} on {node} is {value}" for (name, node), value in told.items())) from None
+
     def _missing(self):
         view, serving = self.view(), self.serving()
         if not view or not serving:

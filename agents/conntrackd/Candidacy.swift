@@ -20,6 +20,7 @@ extension Conntrackd {
     var sample = SyncSample(of: statistics, waiting: waiting, daemon: process.pid, at: call.host.clock.now)
     var earlier = sampleBefore(call)
     if earlier?.daemon != sample.daemon { earlier = nil }
+    if let earlier { sample = sample.following(earlier) }
     // Without a cache the kernel's table holds the flows.
     let tracked = statistics.internal.active != nil && statistics.external.active != nil ? nil : try trackedFlows(call)
     let measure: Comparison.Measure =
@@ -37,7 +38,7 @@ extension Conntrackd {
     let spare = links.first { !$0.isActive && $0.status != "RUNNING" }
       .map { (text: "the spare link to the peer over \($0.device) is \($0.status)", isUnfit: false) }
     guard let earlier else { return spare }
-    if let trouble = sample.trouble(since: earlier, isAlwaysHeard: configuration.mode == "FTFW") {
+    if let trouble = sample.trouble(since: earlier, isReliable: configuration.mode == "FTFW", gap: Self.gap(call.request)) {
       return (trouble, false)
     }
     guard let mismatch = judgement?.mismatch else { return spare }

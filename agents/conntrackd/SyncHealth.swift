@@ -13,6 +13,8 @@ struct SyncSample: Equatable {
   var lost: UInt64
   var malformed: UInt64
   var waiting: UInt64
+  /// When a look last saw messages lost, on the same clock; 0 for never.
+  var lossSeen: Int64 = 0
   /// Nil where there was nothing to compare.
   var comparison: Comparison?
 
@@ -26,11 +28,11 @@ struct SyncSample: Equatable {
     self.waiting = waiting
   }
 
-  /// Seven numbers on one line, twelve with a comparison, none negative but the pid; nil for anything else.
+  /// Eight numbers on one line, thirteen with a comparison, none negative but the pid; nil for anything else.
   init?(_ bytes: [UInt8]) {
     let words = String(decoding: bytes, as: UTF8.self).split { $0 == " " || $0 == "\n" }
     let numbers = words.dropFirst(2).compactMap { UInt64($0) }
-    guard [7, 12].contains(words.count), numbers.count == words.count - 2, let daemon = Int32(words[0]), let taken = Int64(words[1]), taken >= 0 else { return nil }
+    guard [8, 13].contains(words.count), numbers.count == words.count - 2, let daemon = Int32(words[0]), let taken = Int64(words[1]), taken >= 0 else { return nil }
     self.daemon = daemon
     self.taken = taken
     packetsReceived = numbers[0]
@@ -38,13 +40,15 @@ struct SyncSample: Equatable {
     lost = numbers[2]
     malformed = numbers[3]
     waiting = numbers[4]
-    guard numbers.count == 10, let since = Int64(exactly: numbers[8]), let looked = Int64(exactly: numbers[9]) else { return }
-    comparison = Comparison(held: numbers[5], promised: numbers[6], edition: numbers[7], since: since, taken: looked)
+    guard let lossSeen = Int64(exactly: numbers[5]) else { return nil }
+    self.lossSeen = lossSeen
+    guard numbers.count == 11, let since = Int64(exactly: numbers[9]), let looked = Int64(exactly: numbers[10]) else { return }
+    comparison = Comparison(held: numbers[6], promised: numbers[7], edition: numbers[8], since: since, taken: looked)
   }
 
   var bytes: [UInt8] {
     let compared = comparison.map { " \($0.held) \($0.promised) \($0.edition) \(max(0, $0.since)) \(max(0, $0.taken))" } ?? ""
-    return Array("\(daemon) \(taken) \(packetsReceived) \(errors) \(lost) \(malformed) \(waiting)\(compared)\n".utf8)
+    return Array("\(daemon) \(taken) \(packetsReceived) \(errors) \(lost) \(malformed) \(waiting) \(max(0, lossSeen))\(compared)\n".utf8)
   }
 
   /// A peer in FTFW mode says something every second.
@@ -52,16 +56,30 @@ struct SyncSample: Equatable {
   /// Unacknowledged messages that are a backlog and not just traffic.
   static let backlog: UInt64 = 1_000
 
-  /// The first thing that is wrong since `earlier`, nil when nothing is.
-  func trouble(since earlier: SyncSample, isAlwaysHeard: Bool) -> String? {
+  private func growth(_ field: (SyncSample) -> UInt64, since earlier: SyncSample) -> UInt64 {
+    field(self) > field(earlier) ? field(self) - field(earlier) : 0
+  }
+
+  /// The same sample, with the time of the last loss.
+  func following(_ earlier: SyncSample) -> SyncSample {
+    var copy = self
+    copy.lossSeen = growth(\.lost, since: earlier) > 0 || growth(\.errors, since: earlier) > 0 ? taken : earlier.lossSeen
+    return copy
+  }
+
+  /// The first thing that is wrong since `earlier`, nil when nothing is. `isReliable` in FTFW mode, which speaks every second
+  /// and sends again what was lost: there a break that is over has cost nothing, and a loss is trouble when the look before, half a
+  /// `gap` ago (milliseconds) or more, saw one as well.
+  func trouble(since earlier: SyncSample, isReliable: Bool, gap: Int64) -> String? {
     guard earlier.daemon == daemon, earlier.taken <= taken else { return nil }
-    if isAlwaysHeard, taken - earlier.taken >= Self.silence, packetsReceived == earlier.packetsReceived {
+    if isReliable, taken - earlier.taken >= Self.silence, packetsReceived == earlier.packetsReceived {
       return "nothing was heard from the peer for \((taken - earlier.taken) / 1000) s"
     }
-    func growth(_ field: (SyncSample) -> UInt64) -> UInt64 { field(self) > field(earlier) ? field(self) - field(earlier) : 0 }
+    let lasts = !isReliable || (earlier.lossSeen > 0 && (gap / 2...gap * 2).contains(taken - earlier.lossSeen))
     for (count, what) in [
-      (growth(\.lost), "messages of the peer were lost"), (growth(\.malformed), "malformed messages came in"),
-      (growth(\.errors), "messages could not be sent or received"),
+      (lasts ? growth(\.lost, since: earlier) : 0, "messages of the peer were lost"),
+      (growth(\.malformed, since: earlier), "malformed messages came in"),
+      (lasts ? growth(\.errors, since: earlier) : 0, "messages could not be sent or received"),
     ] where count > 0 {
       return "\(count) \(what) since the last look"
     }
