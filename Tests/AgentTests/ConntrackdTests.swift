@@ -5,7 +5,7 @@ import HostTestKit
 import OCF
 import Testing
 
-@testable import conntrackd
+@testable import ConntrackdAgent
 
 /// A node with conntrackd, as far as its agent can tell.
 final class SyncGateway {

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import strongswan
+@testable import StrongSwanAgent
 
 /// Where an owner begins to send on SAs that others sent on before.
 @Suite struct EpochTests {

@@ -3,7 +3,7 @@ import HostTestKit
 import OCF
 import Testing
 
-@testable import firewall
+@testable import FirewallAgent
 
 /// A gateway with an nft that loads what it is told: a rule of the fake kernel is a line of the script.
 final class FilteringNode {

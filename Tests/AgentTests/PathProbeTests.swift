@@ -7,7 +7,7 @@ import OCF
 import RADIUS
 import Testing
 
-@testable import probe
+@testable import ProbeAgent
 
 /// A node, and a world that answers it or does not.
 final class Outlook {

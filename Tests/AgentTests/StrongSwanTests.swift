@@ -5,7 +5,7 @@ import OCF
 import Testing
 import VICI
 
-@testable import strongswan
+@testable import StrongSwanAgent
 
 /// A world before an action, the action, and what came of it.
 @Suite struct StrongSwanTests {

@@ -3,7 +3,7 @@ import HostTestKit
 import OCF
 import Testing
 
-@testable import vip
+@testable import VIPAgent
 
 /// A node with two Ethernet links, `eth0` in 192.0.2.0/24 and 2001:db8::/64.
 final class AddressNode {

@@ -6,7 +6,7 @@ import OCF
 import RADIUS
 import Testing
 
-@testable import xl2tpd
+@testable import XL2TPDAgent
 
 /// Old sessions' accounts are ended before anybody new comes in, and nothing waits for a server that says nothing.
 @Suite struct XL2TPDAccountingTests {

@@ -3,7 +3,7 @@ import HostTestKit
 import OCF
 import Testing
 
-@testable import xl2tpd
+@testable import XL2TPDAgent
 
 /// xl2tpd reads its file when it starts. What becomes of the file then is no fault of the daemon.
 @Suite struct XL2TPDFileTests {

@@ -3,7 +3,7 @@ import HostTestKit
 import OCF
 import Testing
 
-@testable import xl2tpd
+@testable import XL2TPDAgent
 
 /// A daemon that answers is not all that clients need.
 @Suite struct XL2TPDFitnessTests {

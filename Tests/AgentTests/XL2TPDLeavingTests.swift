@@ -5,7 +5,7 @@ import L2TP
 import OCF
 import Testing
 
-@testable import xl2tpd
+@testable import XL2TPDAgent
 
 /// How the daemon leaves: nobody new gets in, clients are told, and the log says how many.
 @Suite struct XL2TPDLeavingTests {

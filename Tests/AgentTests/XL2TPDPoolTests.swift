@@ -3,7 +3,7 @@ import HostTestKit
 import OCF
 import Testing
 
-@testable import xl2tpd
+@testable import XL2TPDAgent
 
 /// Nodes whose pools are not disjoint are told so; nothing else happens to them.
 @Suite struct XL2TPDPoolTests {

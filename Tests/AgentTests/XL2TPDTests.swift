@@ -5,7 +5,7 @@ import L2TP
 import OCF
 import Testing
 
-@testable import xl2tpd
+@testable import XL2TPDAgent
 
 /// A node with xl2tpd, as far as its agent can tell.
 final class L2TPGateway {

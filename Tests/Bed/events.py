@@ -348,7 +348,7 @@ def package_removed(bed):
 BAD = "/nope nope"
 
 
-@event("same", 1, recipes=EVERYWHERE, listed=False)
+@event("same", 1, recipes=("crm", "group"))
 def bad_values(bed):
     """Each parameter that is taken over without a restart, one of each resource at a time: the old value stays in force."""
     here, there = yield bed.places()

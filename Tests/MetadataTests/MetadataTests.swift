@@ -4,12 +4,12 @@ import OCFMetadata
 import Testing
 
 @testable import OCF
-@testable import conntrackd
-@testable import firewall
-@testable import probe
-@testable import strongswan
-@testable import vip
-@testable import xl2tpd
+@testable import ConntrackdAgent
+@testable import FirewallAgent
+@testable import ProbeAgent
+@testable import StrongSwanAgent
+@testable import VIPAgent
+@testable import XL2TPDAgent
 
 /// The documents: what the agents print, what is committed, and what the cluster's tools accept.
 @Suite struct Documents {

@@ -7,8 +7,10 @@ import OCF
 ///
 /// Running means: a process of our binary and configuration that answers with its counters over its own socket. Which of
 /// the nodes is promoted the daemon does not know; it is recorded, with the daemon's identity.
-struct Conntrackd: ResourceAgent {
-  static let about = About(
+package struct Conntrackd: ResourceAgent {
+  package init() {}
+
+  package static let about = About(
     "Replication of connection tracking (conntrackd)",
     """
     Keeps conntrackd running in Sync mode and moves the replicated connections into the kernel of the node that is promoted. \
@@ -19,7 +21,7 @@ struct Conntrackd: ResourceAgent {
     may write to, such as /run: in /run/lock every user can make the file that keeps conntrackd from starting.
     """)
 
-  static let operations: [Operation] = [
+  package static let operations: [Operation] = [
     .start(timeout: 30), .stop(timeout: 30), .promote(timeout: 30), .demote(timeout: 30), .notify(timeout: 30),
     .monitor(.promoted, every: 10, timeout: 20), .monitor(.unpromoted, every: 11, timeout: 20), .monitor(every: 12, timeout: 20),
     .monitor(.promoted, every: 60, timeout: 20, depth: .service),
@@ -42,15 +44,15 @@ struct Conntrackd: ResourceAgent {
     The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when conntrackd ends. With an interval \
     of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
     """, reloadable: true)
-  var watch: WatchTime = 0
+  package var watch: WatchTime = 0
 
-  func checkParameters() throws(OCFError) {
+  package func checkParameters() throws(OCFError) {
     guard !binary.contains("/") || binary.hasPrefix("/") else {
       throw .misconfigured("binary: expected an absolute path or a name, got \(binary)")
     }
   }
 
-  func checkNode(_ call: Call) throws(OCFError) {
+  package func checkNode(_ call: Call) throws(OCFError) {
     try daemon(call).checkInstalled(call)
     let configuration = try presentConfiguration(call)
     switch configuration.purpose {
@@ -65,7 +67,7 @@ struct Conntrackd: ResourceAgent {
 
   // MARK: - Observing
 
-  func observe(_ call: Call) throws(OCFError) -> ResourceState {
+  package func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let process = try found(call) else {
       if call.request.action == .monitor || call.request.action == .start { try checkNobodyAnswers(call) }
       return .stopped
@@ -169,11 +171,11 @@ extension Conntrackd {
 }
 
 extension Conntrackd {
-  func obituary(_ call: Call) -> String? { call.obituary(of: binaryPath(call), loggedAs: "conntrack-tools") }
+  package func obituary(_ call: Call) -> String? { call.obituary(of: binaryPath(call), loggedAs: "conntrack-tools") }
 }
 
 extension Conntrackd {
-  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
+  package func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
     try found(call).map { [.process($0)] } ?? []
   }
 }

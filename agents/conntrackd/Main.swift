@@ -1,3 +1,4 @@
+import ConntrackdAgent
 import LinuxHost
 
 @main enum Main {

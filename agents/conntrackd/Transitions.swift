@@ -4,7 +4,7 @@ import Host
 import OCF
 
 extension Conntrackd {
-  func start(_ call: Call) throws(OCFError) {
+  package func start(_ call: Call) throws(OCFError) {
     let configuration = try presentConfiguration(call)
     let daemon = daemon(call)
     // What is there cannot be used, or it would not be started.
@@ -27,7 +27,7 @@ extension Conntrackd {
     do { try socket.ask(.requestResync, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) }
   }
 
-  func stop(_ call: Call) throws(OCFError) {
+  package func stop(_ call: Call) throws(OCFError) {
     var problem: OCFError?
     let known = keptConfiguration(of: nil, call)
     do throws(OCFError) {
@@ -92,13 +92,13 @@ extension Conntrackd {
 // MARK: - Roles
 
 extension Conntrackd: PromotableAgent {
-  func promote(_ call: Call) throws(OCFError) {
+  package func promote(_ call: Call) throws(OCFError) {
     let (process, settings) = try running(call)
     try TakeOver(settings.configuration, call).commit()
     try record(.promoted, of: process, call)
   }
 
-  func demote(_ call: Call) throws(OCFError) {
+  package func demote(_ call: Call) throws(OCFError) {
     // Outside a clone a resource that does not run may be demoted.
     if !call.isPromotable, try found(call) == nil { return }
     let (process, settings) = try running(call)
@@ -119,7 +119,7 @@ extension Conntrackd: PromotableAgent {
 
 extension Conntrackd: NotifiableAgent {
   /// The node that serves sends everything it has to a peer that has started, and to one that is about to take over.
-  func notify(_ notification: Notification, _ call: Call) throws(OCFError) {
+  package func notify(_ notification: Notification, _ call: Call) throws(OCFError) {
     let concerned: [String]
     switch (notification.moment, notification.operation) {
     case (.post, .start): concerned = notification.starting
@@ -138,5 +138,5 @@ extension Conntrackd: NotifiableAgent {
 
 extension Conntrackd: ReloadableAgent {
   /// Unit and launcher matter at the next start; nothing running has to be told.
-  func reload(_ call: Call) throws(OCFError) {}
+  package func reload(_ call: Call) throws(OCFError) {}
 }

@@ -6,8 +6,10 @@ import OCF
 ///
 /// Running means: the kernel has our table with exactly what was in it when it was loaded, and it was loaded from what the
 /// parameters say now. Which table is ours the kernel knows: its comment says so, with a digest of what it was made of.
-struct Firewall: ResourceAgent, ReloadableAgent {
-  static let about = About(
+package struct Firewall: ResourceAgent, ReloadableAgent {
+  package init() {}
+
+  package static let about = About(
     "The gateway's packet filter (nftables)",
     """
     Keeps one nftables table, inet vpnha, made of the parameters: IKE and ESP for the gateway's addresses; L2TP only for \
@@ -18,9 +20,9 @@ struct Firewall: ResourceAgent, ReloadableAgent {
     given no new tunnel: nft add element inet vpnha draining '{ 203.0.113.50 }', for IPv6 in draining6.
     """)
 
-  static let startsWithDefaults = false
+  package static let startsWithDefaults = false
 
-  static let operations: [Operation] = [
+  package static let operations: [Operation] = [
     .start(timeout: 20), .stop(timeout: 20), .monitor(every: 10, timeout: 20),
     .monitor(every: 60, timeout: 20, depth: .service), .reloadAgent(timeout: 20), .validateAll(timeout: 20),
     .metaData(timeout: 5),
@@ -80,9 +82,9 @@ struct Firewall: ResourceAgent, ReloadableAgent {
     The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when the rules change. With an interval \
     of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
     """, reloadable: true)
-  var watch: WatchTime = 0
+  package var watch: WatchTime = 0
 
-  func checkParameters() throws(OCFError) {
+  package func checkParameters() throws(OCFError) {
     guard !address.isEmpty else { throw .misconfigured("address: is required") }
     if nat {
       guard !pool.isEmpty else { throw .misconfigured("nat: needs pool, the clients' networks") }
@@ -96,7 +98,7 @@ struct Firewall: ResourceAgent, ReloadableAgent {
     }
   }
 
-  func checkNode(_ call: Call) throws(OCFError) {
+  package func checkNode(_ call: Call) throws(OCFError) {
     guard !call.request.pretendsNothingInstalled, call.host.files.isExecutable(binary.description) else {
       throw .missing(binary.description, package: "nftables")
     }
@@ -111,7 +113,7 @@ struct Firewall: ResourceAgent, ReloadableAgent {
 
   // MARK: - Observing
 
-  func observe(_ call: Call) throws(OCFError) -> ResourceState {
+  package func observe(_ call: Call) throws(OCFError) -> ResourceState {
     let isMonitor = call.request.action == .monitor
     guard let found = try ourTable(call) else {
       // Nobody but a monitor asks where it has gone.
@@ -146,5 +148,5 @@ enum Mark {
 }
 
 extension Firewall {
-  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { [.packetFilter] }
+  package func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { [.packetFilter] }
 }

@@ -1,3 +1,4 @@
+import FirewallAgent
 import LinuxHost
 
 @main enum Main {

@@ -3,20 +3,20 @@ import Host
 import OCF
 
 extension Firewall {
-  func start(_ call: Call) throws(OCFError) {
+  package func start(_ call: Call) throws(OCFError) {
     do throws(OCFError) { try load(call) } catch { try fallBack(after: error, call) }
     warnOfForwarding(call)
     warnOfConflicts(call, always: true)
   }
 
-  func reload(_ call: Call) throws(OCFError) {
+  package func reload(_ call: Call) throws(OCFError) {
     guard try ourTable(call) != nil else { throw .failed("reloading: table inet \(table) is not loaded") }
     try checkNode(call)
     try load(call)
   }
 
   /// Uses the table's name from the parameter and the one recorded at load, in case the parameter has changed since.
-  func stop(_ call: Call) throws(OCFError) {
+  package func stop(_ call: Call) throws(OCFError) {
     var names = [table.description]
     do throws(OCFError) {
       if let recorded = try Record.read(call)?.table, recorded != table.description { names.append(recorded) }

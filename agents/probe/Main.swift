@@ -1,4 +1,5 @@
 import LinuxHost
+import ProbeAgent
 
 @main enum Main {
   static func main() {

@@ -7,8 +7,10 @@ import RADIUS
 ///
 /// A process of ours asks all the time; running means that it lives and reports. A path that is down is no failure of this
 /// resource: the attribute moves the service, and a restart would only forget what was learnt.
-struct PathProbe: ResourceAgent {
-  static let about = About(
+package struct PathProbe: ResourceAgent {
+  package init() {}
+
+  package static let about = About(
     "Reachability of what a VPN gateway depends on, as a node attribute",
     """
     A clone that watches the path and not the daemons: next hops by ICMP echo or ARP (neighbour solicitation for IPv6), trusted \
@@ -31,9 +33,9 @@ struct PathProbe: ResourceAgent {
     the attribute stays as it is.
     """)
 
-  static let startsWithDefaults = false
+  package static let startsWithDefaults = false
 
-  static let operations: [Operation] = [
+  package static let operations: [Operation] = [
     .start(timeout: 20), .stop(timeout: 20), .monitor(every: 10, timeout: 20), .reloadAgent(timeout: 30), .validateAll(timeout: 20),
     .metaData(timeout: 5),
   ]
@@ -105,7 +107,7 @@ struct PathProbe: ResourceAgent {
   var dampen = 2
   @Parameter("The address probes come from", "Unset, the kernel chooses it for each target.", reloadable: true) var source: IPAddress? = nil
 
-  func checkParameters() throws(OCFError) {
+  package func checkParameters() throws(OCFError) {
     guard !groups.isEmpty else { throw .misconfigured("ping: nothing to ask: name targets with ping, arp, ike or radius") }
     guard (1...64).contains(name.utf8.count), name.first != "-", name.utf8.allSatisfy(Self.isNameByte) else {
       throw .misconfigured("name: expected up to 64 letters, digits, and any of . _ -")
@@ -137,7 +139,7 @@ struct PathProbe: ResourceAgent {
     }
   }
 
-  func checkNode(_ call: Call) throws(OCFError) {
+  package func checkNode(_ call: Call) throws(OCFError) {
     try prober(call).checkInstalled(call)
     if !nic.isEmpty {
       let link = try attempt("nic", try call.host.network.link(named: nic))
@@ -148,7 +150,7 @@ struct PathProbe: ResourceAgent {
 
   // MARK: - Observing
 
-  func observe(_ call: Call) throws(OCFError) -> ResourceState {
+  package func observe(_ call: Call) throws(OCFError) -> ResourceState {
     let prober = try prober(call)
     let process = try attempt("looking for the prober", try prober.find(call))
     guard let process else { return .stopped }
@@ -167,7 +169,7 @@ struct PathProbe: ResourceAgent {
     return report.troubles.first.map { .atRisk($0) } ?? .running
   }
 
-  func obituary(_ call: Call) -> String? {
+  package func obituary(_ call: Call) -> String? {
     do throws(SystemError) {
       let report = try call.host.files.read(Report.path(for: call.request), limit: Report.limit).flatMap(Report.init)
       return report.map { "the prober (pid \($0.pid)) is gone, and no stop ended it (journalctl -t '\(call.request.type)(\(call.request.instance))')" }
@@ -205,14 +207,14 @@ struct PathProbe: ResourceAgent {
       isOurs: { Array($0.arguments.dropFirst()) == arguments })
   }
 
-  func start(_ call: Call) throws(OCFError) {
+  package func start(_ call: Call) throws(OCFError) {
     // What is there is no use, or it would not be started; its attribute is overwritten when enough is known.
     let prober = try prober(call)
     try prober.stop(call.within(.seconds(5)), grace: .seconds(1))
     try prober.start(call) { process throws(OCFError) in try report(of: process, call) != nil }
   }
 
-  func stop(_ call: Call) throws(OCFError) {
+  package func stop(_ call: Call) throws(OCFError) {
     try prober(call).stop(call, grace: .seconds(2))
     // Without its prober it says nothing.
     do throws(SystemError) { try call.host.files.remove(Report.path(for: call.request)) } catch { call.log.warning("\(error)") }
@@ -231,7 +233,7 @@ struct PathProbe: ResourceAgent {
 
 extension PathProbe: ReloadableAgent {
   /// The prober begins anew with the changed parameters. Its attribute stays as it is until the new one knows.
-  func reload(_ call: Call) throws(OCFError) {
+  package func reload(_ call: Call) throws(OCFError) {
     // The old one goes on where the new one could not.
     try checkNode(call)
     try start(call)

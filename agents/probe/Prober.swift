@@ -8,11 +8,11 @@ import RADIUS
 ///
 /// One thread and one `poll`. It holds nothing that a death could leave behind but its report, so it may be killed at any
 /// moment; the agent ends it with TERM.
-final class Prober {
+package final class Prober {
   /// The first of the arguments that start it; the second is the resource's name.
   static let word = "watch"
 
-  static func isMeant(by arguments: [String]) -> Bool { arguments.count == 3 && arguments[1] == word }
+  package static func isMeant(by arguments: [String]) -> Bool { arguments.count == 3 && arguments[1] == word }
   static func arguments(for request: Request) -> [String] { [word, request.instance] }
 
   /// How often it reports, and how soon after a failure it tries again to tell the cluster.
@@ -35,7 +35,7 @@ final class Prober {
   private var last = Verdict()
 
   /// Asks until it is ended from outside.
-  static func run(_ agent: PathProbe, _ call: Call) {
+  package static func run(_ agent: PathProbe, _ call: Call) {
     do throws(OCFError) {
       let prober = try Prober(agent, call)
       while true { try prober.round() }

@@ -107,7 +107,7 @@ extension StrongSwan {
 
 extension StrongSwan: ReloadableAgent {
   /// Takes changed parameters and files. A file with an error changes nothing; no SA is dropped.
-  func reload(_ call: Call) throws(OCFError) {
+  package func reload(_ call: Call) throws(OCFError) {
     try checkSettings(call)
     try ask { () throws(VICIError) in try connect(call, within: .seconds(5)).reloadSettings() }
     try load(call)

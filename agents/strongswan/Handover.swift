@@ -5,7 +5,7 @@ import VICI
 
 extension StrongSwan: PromotableAgent {
   /// Makes this node's charon the one that serves.
-  func promote(_ call: Call) throws(OCFError) {
+  package func promote(_ call: Call) throws(OCFError) {
     let process = try promotable(call)
     // The address comes first: with the segment and without the address charon would talk to clients from nowhere.
     if let address {
@@ -28,7 +28,7 @@ extension StrongSwan: PromotableAgent {
   }
 
   /// Steps back to warm standby. A daemon that hangs is given up after about two seconds.
-  func demote(_ call: Call) throws(OCFError) {
+  package func demote(_ call: Call) throws(OCFError) {
     let process = try promotable(call)
     let hasHA = try hasHA(call)
     if call.isPromotable { withdraw(call) }

@@ -1,4 +1,5 @@
 import LinuxHost
+import StrongSwanAgent
 
 @main enum Main {
   static func main() {

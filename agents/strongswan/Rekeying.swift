@@ -8,20 +8,25 @@ import VICI
 ///
 /// It heals what the ha plugin's messages, which nobody acknowledges, did not carry over, and begins new sequence numbers.
 /// It ends by itself: when it is done, or as soon as this charon is not promoted any more.
-struct Rekeying {
+package struct Rekeying {
   /// The only argument that starts it.
   static let word = "rekey-inherited"
   /// Before the first order: the rest of the take-over needs the processor more.
   static let delay = Duration.seconds(2)
   /// Between two orders. A rekeying is one exchange with a client and some arithmetic here.
   static let pause = Duration.milliseconds(50)
-  static let limit = Duration.seconds(600)
+  package static let limit = Duration.seconds(600)
 
   let agent: StrongSwan
   let call: Call
 
+  package init(agent: StrongSwan, call: Call) {
+    self.agent = agent
+    self.call = call
+  }
+
   /// Whether the program was started for this.
-  static func isMeant(by arguments: [String]) -> Bool { arguments.count == 2 && arguments[1] == word }
+  package static func isMeant(by arguments: [String]) -> Bool { arguments.count == 2 && arguments[1] == word }
 
   /// Starts it; the promotion does not wait for it, nor fail because of it.
   static func launch(_ call: Call, in epoch: Epoch?) {
@@ -35,7 +40,7 @@ struct Rekeying {
 
   /// - Returns: how many rekeyings were ordered.
   @discardableResult
-  func run() -> Int {
+  package func run() -> Int {
     var ordered = 0
     call.host.clock.sleep(until: call.host.clock.now + Self.delay)
     agent.spreadEpoch(call)

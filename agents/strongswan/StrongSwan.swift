@@ -4,8 +4,10 @@ import OCF
 import VICI
 
 /// strongSwan's IKE daemon, kept through its VICI socket.
-struct StrongSwan: ResourceAgent {
-  static let about = About(
+package struct StrongSwan: ResourceAgent {
+  package init() {}
+
+  package static let about = About(
     "IPsec gateway: strongSwan's charon",
     """
     Runs strongSwan's IKE daemon with the connections of swanctl.conf and looks after it through its VICI socket. \
@@ -14,7 +16,7 @@ struct StrongSwan: ResourceAgent {
     plugin, tells every client goodbye while the address is still here. A plain resource says goodbye when it stops.
     """)
 
-  static let operations: [Operation] = [
+  package static let operations: [Operation] = [
     .start(timeout: 60), .stop(timeout: 60), .promote(timeout: 30), .demote(timeout: 30),
     .monitor(.promoted, every: 10, timeout: 20), .monitor(.unpromoted, every: 11, timeout: 20), .monitor(every: 12, timeout: 20),
     .monitor(.promoted, every: 60, timeout: 20, depth: .service),
@@ -99,15 +101,15 @@ struct StrongSwan: ResourceAgent {
     The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when charon ends or an address changes. With an interval \
     of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
     """, reloadable: true)
-  var watch: WatchTime = 0
+  package var watch: WatchTime = 0
 
-  func checkParameters() throws(OCFError) {
+  package func checkParameters() throws(OCFError) {
     guard unit.hasSuffix(".service"), !unit.contains("/") else {
       throw .misconfigured("unit: expected the name of a service, got \"\(unit.prefix(40))\"")
     }
   }
 
-  func checkNode(_ call: Call) throws(OCFError) {
+  package func checkNode(_ call: Call) throws(OCFError) {
     try daemon(call).checkInstalled(call)
     guard call.host.files.isExecutable(Swanctl.binary) else { throw .missing(Swanctl.binary, package: "strongswan-swanctl") }
     let file = try checkSettings(call)
@@ -115,7 +117,7 @@ struct StrongSwan: ResourceAgent {
     if call.request.action == .validateAll, let lack = Readiness(of: file, self).lack { throw .failed(lack) }
   }
 
-  func observe(_ call: Call) throws(OCFError) -> ResourceState {
+  package func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let process = try attempt("looking for \(daemon(call).name)", try daemon(call).find(call))
     else { return daemon(call).revival(call).map { .failed($0) } ?? .stopped }
     let isPromoted = try attempt("reading the role", try daemon(call).isPromoted(process, call))
@@ -192,7 +194,7 @@ struct StrongSwan: ResourceAgent {
 
   // MARK: Start and stop
 
-  func start(_ call: Call) throws(OCFError) {
+  package func start(_ call: Call) throws(OCFError) {
     if let process = try attempt("looking for \(daemon(call).name)", try daemon(call).find(call)) {
       // It runs, and an observation was not content. One that answers only lacks its connections.
       if refusal(call) == nil {
@@ -229,7 +231,7 @@ struct StrongSwan: ResourceAgent {
     }
   }
 
-  func stop(_ call: Call) throws(OCFError) {
+  package func stop(_ call: Call) throws(OCFError) {
     let process = try attempt("looking for \(daemon(call).name)", try daemon(call).find(call))
     let farewell = process.map { leave($0, call) } ?? .nobody
     let (ending, removed) = try end(call, atOnce: farewell == .withheld)
@@ -355,11 +357,11 @@ func explain(_ error: VICIError) -> OCFError {
 }
 
 extension StrongSwan {
-  func obituary(_ call: Call) -> String? { call.obituary(of: binary.description) }
+  package func obituary(_ call: Call) -> String? { call.obituary(of: binary.description) }
 }
 
 extension StrongSwan {
-  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
+  package func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
     (try attempt("looking for charon", try daemon(call).find(call))).map { [.process($0), .addresses] } ?? []
   }
 }

@@ -6,8 +6,10 @@ import OCF
 /// Running means: the kernel holds exactly this address, with our prefix, on our interface, usable, and the interface has
 /// carrier. In a promotable clone the address belongs to the promoted member; an unpromoted one is prepared and does not
 /// hold it.
-struct VirtualIP: ResourceAgent {
-  static let about = About(
+package struct VirtualIP: ResourceAgent {
+  package init() {}
+
+  package static let about = About(
     "Virtual IPv4 or IPv6 address",
     """
     Adds an address to an interface and tells the neighbours at once. A drop-in replacement for ocf:heartbeat:IPaddr2 with \
@@ -20,7 +22,7 @@ struct VirtualIP: ResourceAgent {
     another host has the address.
     """)
 
-  static let operations: [Operation] = [
+  package static let operations: [Operation] = [
     .start(timeout: 20), .stop(timeout: 20), .promote(timeout: 20), .demote(timeout: 20),
     .monitor(.promoted, every: 10, timeout: 20), .monitor(.promoted, every: 60, timeout: 20, depth: .service),
     .monitor(.unpromoted, every: 11, timeout: 20), .monitor(.unpromoted, every: 61, timeout: 20, depth: .service),
@@ -119,9 +121,9 @@ struct VirtualIP: ResourceAgent {
     The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when the address or a link changes. With an interval \
     of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
     """, reloadable: true)
-  var watch: WatchTime = 0
+  package var watch: WatchTime = 0
 
-  func checkParameters() throws(OCFError) {
+  package func checkParameters() throws(OCFError) {
     guard !ip.isMulticast, !ip.isUnspecified else { throw .misconfigured("ip: \(ip) is no address of a host") }
     if let bits = cidrNetmask?.bits, bits > ip.bits {
       throw .misconfigured("cidr_netmask: expected at most \(ip.bits), got \(bits)")
@@ -151,7 +153,7 @@ struct VirtualIP: ResourceAgent {
     }
   }
 
-  func checkNode(_ call: Call) throws(OCFError) {
+  package func checkNode(_ call: Call) throws(OCFError) {
     let call = try inside(call)
     let link = try place(call).link
     try checkHolders(on: link, call)
@@ -174,7 +176,7 @@ struct VirtualIP: ResourceAgent {
 
   // MARK: - Observing
 
-  func observe(_ call: Call) throws(OCFError) -> ResourceState {
+  package func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let call = try insideIfThere(call) else {
       return try absent(call, "network_namespace: \(networkNamespace) is not on this node")
     }
@@ -209,7 +211,7 @@ struct VirtualIP: ResourceAgent {
   }
 
   /// A plain address that was here and was not stopped.
-  func obituary(_ call: Call) -> String? {
+  package func obituary(_ call: Call) -> String? {
     do throws(OCFError) {
       guard let call = try insideIfThere(call), let held = try heldPlace(call) else { return nil }
       return try goneReason(held, call)
@@ -263,7 +265,7 @@ struct VirtualIP: ResourceAgent {
 
   // MARK: - Starting and stopping
 
-  func start(_ call: Call) throws(OCFError) {
+  package func start(_ call: Call) throws(OCFError) {
     let call = try inside(call)
     guard call.isPromotable else { return try hold(call) }
     let place = try place(call)
@@ -273,15 +275,15 @@ struct VirtualIP: ResourceAgent {
     try prepare(call)
   }
 
-  func stop(_ call: Call) throws(OCFError) {
+  package func stop(_ call: Call) throws(OCFError) {
     if let call = try insideIfThere(call) { try release(call) }
     try forget(call)
   }
 }
 
 extension VirtualIP: PromotableAgent {
-  func promote(_ call: Call) throws(OCFError) { try hold(try inside(call)) }
-  func demote(_ call: Call) throws(OCFError) {
+  package func promote(_ call: Call) throws(OCFError) { try hold(try inside(call)) }
+  package func demote(_ call: Call) throws(OCFError) {
     if let call = try insideIfThere(call) { try release(call) }
     // A member that was promoted has been started, whatever became of the record.
     if call.isPromotable, try !isStarted(call) { try prepare(call) }
@@ -290,7 +292,7 @@ extension VirtualIP: PromotableAgent {
 
 extension VirtualIP: ReloadableAgent {
   /// What can be reloaded is looked at when it is needed; nothing of it is in the kernel.
-  func reload(_ call: Call) throws(OCFError) {}
+  package func reload(_ call: Call) throws(OCFError) {}
 }
 
 /// Evaluates `value`; what the kernel refused becomes a status and a reason.
@@ -312,5 +314,5 @@ func explain(_ error: SystemError) -> OCFError {
 
 extension VirtualIP {
   /// Those of this network namespace.
-  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { networkNamespace.isEmpty ? [.links, .addresses] : [] }
+  package func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { networkNamespace.isEmpty ? [.links, .addresses] : [] }
 }

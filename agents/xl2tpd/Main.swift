@@ -1,4 +1,5 @@
 import LinuxHost
+import XL2TPDAgent
 
 @main enum Main {
   static func main() { run(XL2TPD.self) }

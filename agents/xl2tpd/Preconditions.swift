@@ -6,7 +6,7 @@ import Sessions
 
 extension XL2TPD {
   /// Programs, the kernel's PPP, the configuration and what it names. Changes nothing.
-  func checkNode(_ call: Call) throws(OCFError) {
+  package func checkNode(_ call: Call) throws(OCFError) {
     try daemon.checkInstalled(call)
     guard call.host.files.isExecutable(SessionProcesses.program) else {
       throw .missing(SessionProcesses.program, package: "ppp")

@@ -4,14 +4,14 @@ import L2TP
 import OCF
 
 extension XL2TPD {
-  func start(_ call: Call) throws(OCFError) {
+  package func start(_ call: Call) throws(OCFError) {
     if try found(call) != nil { try clear(call, farewell: false) }
     try endOrphans(call)
     if !call.isPromotable, let address = served(try readConfiguration(call)) { closeOldAccounts(at: address, call) }
     try launch(call)
   }
 
-  func stop(_ call: Call) throws(OCFError) {
+  package func stop(_ call: Call) throws(OCFError) {
     var serves = true
     if call.isPromotable {
       do throws(OCFError) { serves = try isPromoted(call) } catch {
@@ -87,7 +87,7 @@ extension XL2TPD {
 // MARK: - Roles
 
 extension XL2TPD: PromotableAgent {
-  func promote(_ call: Call) throws(OCFError) {
+  package func promote(_ call: Call) throws(OCFError) {
     guard let process = try found(call) else { throw .failed("promoting: xl2tpd does not run") }
     let terms = terms(of: process, call)
     guard let port = terms.port, let address = terms.address else {
@@ -107,7 +107,7 @@ extension XL2TPD: PromotableAgent {
 
   /// Ends every session while the address is still here, and leaves a fresh daemon: one that served keeps connected sockets,
   /// and with them routes that are wrong when the address comes back.
-  func demote(_ call: Call) throws(OCFError) {
+  package func demote(_ call: Call) throws(OCFError) {
     // Outside a clone a resource that does not run may be demoted.
     if try found(call) == nil, !call.isPromotable { return }
     try clear(call, farewell: true, reserve: relaunch(call))
@@ -132,7 +132,7 @@ extension XL2TPD: PromotableAgent {
 
 extension XL2TPD: ReloadableAgent {
   /// Everything that can be reloaded is read anew by each action; only the kernel has to be told.
-  func reload(_ call: Call) throws(OCFError) {
+  package func reload(_ call: Call) throws(OCFError) {
     guard nonlocalBind, call.isPromotable else { return }
     try NonlocalBind(call).allow()
   }

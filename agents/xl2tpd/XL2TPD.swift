@@ -9,8 +9,10 @@ import Sessions
 /// Running means: a process of our binary and configuration whose loop turns, that is, which answers over its control pipe.
 /// The daemon knows no roles and no way to refuse new tunnels; unpromoted is the same daemon, bound to an address that is
 /// not there, and idle.
-struct XL2TPD: ResourceAgent {
-  static let about = About(
+package struct XL2TPD: ResourceAgent {
+  package init() {}
+
+  package static let about = About(
     "L2TP server (xl2tpd)",
     """
     Keeps xl2tpd running: a process that answers over its control pipe and, where it serves, answers a request for a tunnel \
@@ -20,7 +22,7 @@ struct XL2TPD: ResourceAgent {
     another one.
     """)
 
-  static let operations: [Operation] = [
+  package static let operations: [Operation] = [
     .start(timeout: 30), .stop(timeout: 40), .promote(timeout: 20), .demote(timeout: 40),
     .monitor(.promoted, every: 10, timeout: 20), .monitor(.unpromoted, every: 11, timeout: 20), .monitor(every: 12, timeout: 20),
     .monitor(.promoted, every: 60, timeout: 20, depth: .service),
@@ -99,9 +101,9 @@ struct XL2TPD: ResourceAgent {
     The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when xl2tpd ends or an address changes. With an interval \
     of 1 s and a timeout of at least 20 s a failure is noticed within a tenth of a second. At most 8; 0: it does not wait.
     """, reloadable: true)
-  var watch: WatchTime = 0
+  package var watch: WatchTime = 0
 
-  func checkParameters() throws(OCFError) {
+  package func checkParameters() throws(OCFError) {
     if !radius.isEmpty, radiusSecretFile == nil { throw .misconfigured("radius_secret_file: is required with radius") }
     if let address, address.isIPv6 { throw .misconfigured("address: xl2tpd knows only IPv4, got \(address)") }
     if testUser != nil, testPassword == nil, testPasswordFile == nil {
@@ -111,7 +113,7 @@ struct XL2TPD: ResourceAgent {
 
   // MARK: - Observing
 
-  func observe(_ call: Call) throws(OCFError) -> ResourceState {
+  package func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let process = try found(call) else {
       let orphans = try sessions(call).orphans(call)
       guard orphans.isEmpty else { return .failed("xl2tpd is gone and \(orphans.count) pppd of its sessions are left") }
@@ -356,11 +358,11 @@ extension XL2TPD {
 }
 
 extension XL2TPD {
-  func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
+  package func eventSources(_ call: Call) throws(OCFError) -> [EventSource] {
     try found(call).map { [.process($0), .addresses] } ?? []
   }
 }
 
 extension XL2TPD {
-  func obituary(_ call: Call) -> String? { call.obituary(of: binary.description) }
+  package func obituary(_ call: Call) -> String? { call.obituary(of: binary.description) }
 }
