@@ -17,9 +17,7 @@ public func perform<Agent: ResourceAgent>(_: Agent.Type, _ request: Request, on 
   let complaint = problems.isEmpty ? nil : problems.joined(separator: "; ")
   if let complaint {
     let isMinor = problems.allSatisfy { loaded.isReloadable($0) }
-    // Parameters that do not fit each other leave no default to go on with.
-    let hasDefaults = Agent.startsWithDefaults && loaded.problems == problems
-    if let outcome = answer(action, complaint, loaded.isUnidentified, isMinor: isMinor, hasDefaults: hasDefaults, request, host.log) { return outcome }
+    if let outcome = answer(action, complaint, loaded.isUnidentified, isMinor: isMinor, hasDefaults: Agent.startsWithDefaults, request, host.log) { return outcome }
   }
   let loop = Loop(agent: loaded.agent, call: call, complaint: complaint)
   // A deeper monitor runs between two of the basic ones and changes nothing about them.
@@ -53,7 +51,8 @@ extension ResourceAgent {
 ///
 /// Nothing stands in front of stop, and a recurring monitor never bans a resource from every node
 /// (resource-agents' `ocf-rarun`, `handle_invalid_env`). A wrong value that could be given to a running resource stops none:
-/// a start that refused it would leave no node to serve.
+/// a start that refused it would leave no node to serve. Nor does a promote: between a reload and the next monitor Pacemaker
+/// does not know that the member is promoted, and promotes it again.
 private func answer(
   _ action: Action, _ reason: String, _ isUnidentified: Bool, isMinor: Bool, hasDefaults: Bool, _ request: Request,
   _ log: any Log

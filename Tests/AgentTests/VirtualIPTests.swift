@@ -147,6 +147,16 @@ struct VirtualIPTests {
     #expect(node.machine.network.addresses.count == 2)
   }
 
+  @Test("A value that a running resource takes, and that does not fit another, stops neither start nor promote")
+  func misfitsThatAreReloadable() {
+    let node = AddressNode()
+    let given = ["arp_targets": "192.0.2.1 2001:db8::1"]
+    let risk = "arp_targets: 2001:db8::1 is not of the same family as 192.0.2.50"
+    #expect(node.perform("validate-all", given) == Outcome(.misconfigured, risk))
+    for action in ["start", "promote"] { #expect(node.perform(action, given).status == .success) }
+    #expect(node.perform("monitor", given).reason == risk)
+  }
+
   @Test("Bad parameters are named and change nothing; stop goes on without them", arguments: [
     (["ip": "192.0.2"], "ip: expected an IPv4 or IPv6 address, got \"192.0.2\""),
     (["ip": "192.0.2.50/24"], "ip: expected an IPv4 or IPv6 address, got \"192.0.2.50/24\""),
@@ -157,7 +167,6 @@ struct VirtualIPTests {
     (["broadcast": "all"], "broadcast: expected an IPv4 address, + or -, got \"all\""),
     (["ip": "2001:db8::50", "broadcast": "+"], "broadcast: IPv6 has none"),
     (["ip": "fe80::50"], "nic: is required for a link-local address such as fe80::50"),
-    (["arp_targets": "192.0.2.1 2001:db8::1"], "arp_targets: 2001:db8::1 is not of the same family as 192.0.2.50"),
     (["nic": "eth0", "iflabel": "elevenchars"], "iflabel: eth0:elevenchars has more than 15 characters"),
     (["nic": "enxa0b1c2d3e4f5-long", "iflabel": "fourteen-chars"], "iflabel: enxa0b1c2d3e4f5-long:fourteen-chars has more than 15 characters"),
     (["preferred_lft": "soon"], "preferred_lft: expected seconds or forever, got \"soon\""),
@@ -168,8 +177,7 @@ struct VirtualIPTests {
   ] as [([String: String], String)])
   func badParameters(given: [String: String], reason: String) {
     let node = AddressNode()
-    // One that a running resource takes is refused here only.
-    #expect(node.perform("start", given) == Outcome(given["arp_targets"] == nil ? .misconfigured : .genericError, reason))
+    #expect(node.perform("start", given) == Outcome(.misconfigured, reason))
     #expect(node.perform("validate-all", given) == Outcome(.misconfigured, reason))
     #expect(node.machine.calls.changes == [])
     node.perform("start")

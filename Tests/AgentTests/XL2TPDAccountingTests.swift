@@ -129,7 +129,7 @@ import Testing
 
   @Test func parametersAreChecked() {
     let node = L2TPGateway()
-    #expect(node.perform("start", ["radius": "198.51.100.20"]) == Outcome(.genericError, "radius_secret_file: is required with radius"))
+    #expect(node.perform("validate-all", ["radius": "198.51.100.20"]) == Outcome(.misconfigured, "radius_secret_file: is required with radius"))
     #expect(node.perform("validate-all", ["radius_port": "0"]).reason == "radius_port: expected a port from 1 to 65535, got \"0\"")
     #expect(node.perform("stop", ["radius": "198.51.100.20"]) == Outcome(.success))
   }

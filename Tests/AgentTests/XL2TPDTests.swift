@@ -269,8 +269,9 @@ final class L2TPGateway {
     #expect(
       outcome
         == Outcome(.genericError, "dialling in as test_user, tunnel: SCCCN was not acknowledged in time; see journalctl -t pppd -t xl2tpd"))
-    #expect(
-      node.perform("start", ["test_user": "probe"]).reason == "test_password_file: it or test_password is required with test_user")
+    // Half an account is a risk, and keeps no node from serving: Pacemaker promotes again what it has reloaded.
+    for action in ["start", "promote", "promote"] { #expect(node.perform(action, ["test_user": "probe"]).status == .success) }
+    #expect(node.perform("monitor", ["test_user": "probe"]).reason == "test_password_file: it or test_password is required with test_user")
   }
 
   @Test func withoutAnAccountLevelTwentySaysThatItDialledNobody() {

@@ -117,7 +117,7 @@ extension VirtualIP {
     let asReply = arpReply || sendArpOpts.split(separator: " ").contains("-A")
     func send(_ count: Int) throws(SystemError) {
       try call.host.network.announce(
-        Announcement(ip, link: link.index, count: count, interval: interval, asReply: asReply, targets: arpTargets))
+        Announcement(ip, link: link.index, count: count, interval: interval, asReply: asReply, targets: arpTargets.filter { $0.bits == ip.bits }))
     }
     if arpBg { return tolerate(call, try send(count)) }
     for round in 0..<count {

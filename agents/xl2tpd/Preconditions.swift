@@ -13,7 +13,7 @@ extension XL2TPD {
     }
     let configuration = try usableConfiguration(call).configuration
     try checkFiles(configuration.pppOptionFiles, call)
-    if !radius.isEmpty { _ = try accountingSecret(call) }
+    if !radius.isEmpty, radiusSecretFile != nil { _ = try accountingSecret(call) }
     // A running daemon's sessions are looked at by its own configuration.
     if call.request.action != .monitor, let refusal = try refusal(of: configuration, call) { throw .failed(refusal) }
     if call.request.action == .validateAll {
