@@ -105,7 +105,7 @@ let package = Package(
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],
-      exclude: ["sandbox", "kill-sweep", "ocft"]),
+      exclude: ["sandbox", "kill-sweep", "ocft", "complete"]),
     .testTarget(
       name: "NetnsTests", dependencies: ["vip", "conntrackd", "firewall", "probe", "vpnha-alert", "Netlink", "LinuxHost", "CLinux"],
       exclude: ["debian-node", "stock-node", "arriving", "cluster-pair"]),

@@ -7,6 +7,8 @@ struct FilePattern {
   private let components: [[UInt8]]
   private let isAbsolute: Bool
   private static let limit = 4096
+  /// Bytes of a component. A name has 255 at most (NAME_MAX), and each is compared with every entry of its directory.
+  private static let longestComponent = 1024
 
   init(_ pattern: String) {
     isAbsolute = pattern.hasPrefix("/")
@@ -23,6 +25,7 @@ struct FilePattern {
         paths = paths.map { "\($0)/\(name)" }
         continue
       }
+      guard component.count <= Self.longestComponent else { return [] }
       paths = paths.flatMap { directory in
         let names: [String]?
         do { names = try files.entries(of: directory.isEmpty ? "/" : directory) } catch { names = nil }

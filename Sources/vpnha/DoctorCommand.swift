@@ -16,9 +16,9 @@ struct DoctorCommand: ParsableCommand {
   var json = false
   @Flag(help: "Only the commands that mend what was found, for a shell; look at them first.")
   var fixes = false
-  @Option(help: ArgumentHelp("Leave these out.", valueName: "ID,…"))
+  @Option(help: ArgumentHelp("Leave these out.", valueName: "ID,…"), completion: .list(FindingID.allCases.map(\.rawValue)))
   var skip: String?
-  @Option(help: ArgumentHelp("Only this one, or those that begin with it.", valueName: "ID"))
+  @Option(help: ArgumentHelp("Only this one, or those that begin with it.", valueName: "ID"), completion: .list(FindingID.allCases.map(\.rawValue)))
   var only: String?
 
   private var skipped: [FindingID] { (skip ?? "").split(separator: ",").compactMap { FindingID(rawValue: $0.trimmed.uppercased()) } }

@@ -5,7 +5,7 @@ struct ExplainCommand: ParsableCommand {
     commandName: "explain", abstract: "Say what an ID of status or doctor means, and what to do about it.",
     discussion: "Without an ID, all of them.")
 
-  @Argument(help: "As it is printed: SPLT1, PSK1 …")
+  @Argument(help: "As it is printed: SPLT1, PSK1 …", completion: .list(FindingID.allCases.map(\.rawValue)))
   var id: String?
 
   func run() throws {

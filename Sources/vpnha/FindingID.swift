@@ -11,6 +11,8 @@ enum FindingID: String, CaseIterable {
   // Doctor: the node
   case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, CERT1
   case RESTART1, UPGRADE1
+  // Check
+  case START1, START2, START3
 
   /// One sentence: what it does to the service.
   var why: String { page.why }
@@ -172,6 +174,12 @@ enum FindingID: String, CaseIterable {
       ("needrestart restarts daemons after an upgrade, behind the cluster's back.", "Install the package's /etc/needrestart/conf.d/vpnha.conf.")
     case .UPGRADE1:
       ("An unattended upgrade restarts daemons whenever it likes, perhaps on both nodes in the same hour.", "Let it leave these packages alone, and upgrade one node at a time, in standby.")
+    case .START1:
+      ("The resource would not start on this node with this configuration.", "The summary is the agent's own reason, and names the parameter or the file.")
+    case .START2:
+      ("Whether the resource would start could not be found out.", "Run the agent by hand: vpnha run AGENT validate-all.")
+    case .START3:
+      ("The value would be refused: the old one stays in force, or the default at the next start, and the resource is at risk.", "Give it a value that the agent takes; vpnha run AGENT meta-data tells which.")
     }
   }
 

@@ -30,10 +30,12 @@ struct RunCommand: ParsableCommand {
       """
       The agent (vip, strongswan, xl2tpd, conntrackd, probe or firewall), the action (start, stop, monitor, promote, demote, \
       validate-all, meta-data, reload-agent or notify), and the agent's parameters as name=value.
-      """, valueName: "word"))
+      """, valueName: "word"),
+    completion: .custom { words, index, _ in Completion.words(words, index) })
   var words: [String] = []
 
-  @Option(help: ArgumentHelp("The resource in the cluster's configuration whose agent, parameters and role to take.", valueName: "id"))
+  @Option(help: ArgumentHelp("The resource in the cluster's configuration whose agent, parameters and role to take.", valueName: "id"),
+    completion: .custom { _, _, _ in Completion.resources().map(\.id) })
   var resource: String?
   @Flag(help: "Change something although the cluster is in charge.")
   var really = false
@@ -251,7 +253,7 @@ private func printable(_ text: some StringProtocol) -> String {
 }
 
 /// Each name once, with the value that was given last.
-private func lastOfEachName(_ settings: [Invocation.Setting]) -> [Invocation.Setting] {
+func lastOfEachName(_ settings: [Invocation.Setting]) -> [Invocation.Setting] {
   settings.enumerated().filter { index, setting in !settings[(index + 1)...].contains { $0.name == setting.name } }.map(\.element)
 }
 
@@ -264,19 +266,19 @@ extension AgentFolder {
 }
 
 /// Parameters that the environment holds already.
-private func inheritedParameters(_ environment: [String: String]) -> [Invocation.Setting] {
+func inheritedParameters(_ environment: [String: String]) -> [Invocation.Setting] {
   let prefix = "OCF_RESKEY_"
   return environment.keys.filter { $0.hasPrefix(prefix) && !$0.hasPrefix(prefix + "CRM_meta_") }.sorted()
     .map { Invocation.Setting(String($0.dropFirst(prefix.count)), environment[$0] ?? "") }
 }
 
-private func hostName() -> String {
+func hostName() -> String {
   var names = utsname()
   guard uname(&names) == 0 else { return "localhost" }
   return withUnsafeBytes(of: &names.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
 }
 
-private func inheritedEnvironment() -> [String: String] {
+func inheritedEnvironment() -> [String: String] {
   var settings: [String: String] = [:]
   var next = environ
   while let text = next.pointee {

@@ -43,6 +43,31 @@ struct CommandLineTests {
     #expect(answer.error.contains("adress: no such parameter of firewall, did you mean address?"))
   }
 
+  @Test("check asks the agent itself, and changes nothing")
+  func check() throws {
+    let wrong = try vpnha("check", "vip", "ip=nonsense")
+    #expect(wrong.status == 2 && wrong.output.hasPrefix("BAD      would not start here: vip; nothing was changed\nSTART1   bad   ip: expected"), "\(wrong.output)")
+    let refused = try vpnha("check", "vip", "ip=127.0.0.9", "nic=lo", "cidr_netmask=8", "arp_count=x", "--json")
+    #expect(refused.status == 1 && refused.output.hasPrefix("{\"would_start\":true,\"verdict\":\"risk\",\"problems\":[{\"id\":\"START3\","), "\(refused.output)")
+    #expect(try vpnha("check", "vip", "ip=127.0.0.9", "nic=lo", "cidr_netmask=8").status == 0)
+    #expect(try vpnha("check", "--resource", "nothing", environment: ["CIB_file": "/nonexistent"]).status == 3)
+    #expect(try vpnha("check", "frobnicator").status == 64)
+  }
+
+  @Test("bash offers agents, actions, parameters, resources and IDs", arguments: [
+    (["run", ""], ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall"]),
+    (["run", "vip", "mon"], ["monitor"]),
+    (["run", "vip", "monitor", "arp_c"], ["arp_count=", "arp_count_refresh="]),
+    (["run", "vip", "monitor", "arp_count=", "arp_c"], ["arp_count_refresh="]),
+    (["run", "--resource", "gateway", "vip", "va"], ["validate-all"]),
+    (["explain", "PSK"], ["PSK1"]), (["check", "vip", "arp_c"], ["arp_count=", "arp_count_refresh="]), (["run", "nothing", ""], [""]), (["sess"], ["sessions"]),
+  ] as [([String], [String])])
+  func completion(words: [String], offered: [String]) throws {
+    let command = Command("\(Built.checkout)/Tests/BlackBoxTests/complete", ["\(Built.folder)/vpnha"] + words, environment: [:], outputLimit: 1_048_576)
+    let answer = try Answer(command, within: .seconds(30))
+    #expect(answer.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init) == offered, "\(answer.error)")
+  }
+
   @Test("agent, parameters, clone and name are the cluster's; what changes something needs --really", .needsNamespaces, .needs("/usr/sbin/pcs"))
   func clusterResource() throws {
     let script = """
