@@ -69,7 +69,7 @@ struct PacemakerTools {
   func status() throws(SystemError) -> ClusterStatus {
     let cib = try configuration()
     let configuration = try ClusterConfiguration(cib)
-    let monitor = try ClusterMonitor(ask("/usr/sbin/crm_mon", ["--one-shot", "--inactive", "--output-as=xml"]))
+    let monitor = try monitor()
     let serving = monitor.serving(configuration.service)
     return ClusterStatus(
       configuration, monitor, losingServing: serving.flatMap { simulated(loss: $0, in: cib) }, votes: votes(), at: clock.timestamp)
@@ -79,7 +79,7 @@ struct PacemakerTools {
   func running() -> Set<String>? {
     do throws(SystemError) {
       let node = String(decoding: try ask("/usr/sbin/crm_node", ["--name"]), as: UTF8.self).trimmed
-      let monitor = try ClusterMonitor(ask("/usr/sbin/crm_mon", ["--one-shot", "--inactive", "--output-as=xml"]))
+      let monitor = try monitor()
       return Set(monitor.instances.filter { $0.node == node && $0.role != .stopped }.map(\.id))
     } catch {
       return nil
@@ -104,7 +104,7 @@ struct PacemakerTools {
     }
   }
 
-  private func ask(_ program: String, _ arguments: [String], input: [UInt8] = []) throws(SystemError) -> [UInt8] {
+  func ask(_ program: String, _ arguments: [String], input: [UInt8] = []) throws(SystemError) -> [UInt8] {
     let command = Command(program, arguments, environment: environment, input: input, outputLimit: Self.limit)
     let result = try processes.run(command, before: clock.now + Self.patience)
     switch result.ending {

@@ -4,6 +4,7 @@ An event is a generator. It prepares and yields (here, there): the serving node 
 again, and what the event promises is waited for. Then it mends what it broke, and the pair has to be whole again by itself.
 """
 
+import json
 import time
 from xml.etree import ElementTree
 
@@ -61,6 +62,23 @@ def standby_lost(bed):
 def move(bed):
     here, there = yield bed.places()
     bed.move(there)
+    yield
+
+
+@event("peer", 5, recipes=EVERYWHERE)
+def switchover(bed):
+    """As an operator asks for it, on the node that is to rest."""
+    here, there = yield bed.places()
+    plan = here.run("vpnha switchover --json", check=False)
+    if bed.watch.serving() != here.number or not json.loads(plan)["commands"]:
+        raise Failure(f"without --yes: {plan}")
+    # A member that has just been recovered is a risk, and no obstacle.
+    said = json.loads(here.run("vpnha switchover --yes --json; true"))
+    if said["to"] != there.name or said["verdict"] not in ("good", "risk"):
+        raise Failure(f"vpnha switchover --yes: {said}")
+    if "cli-" in here.run("cibadmin --query --scope constraints"):
+        raise Failure("the move's constraint is still there")
+    bed.say(f"    it says {said['outage_ms']} ms")
     yield
 
 
