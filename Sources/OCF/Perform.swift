@@ -332,7 +332,8 @@ private struct Loop<Agent: ResourceAgent> {
     case .running, .promoted, .atRisk:
       guard let role = state.role else { return }
       if action == .start { standing.found(nil, by: .reload, at: call.host.clock.timestamp) }
-      standing.found(risk(state), by: .check(call.depth), at: call.host.clock.timestamp)
+      // A start may have looked as deep as the deeper monitor does: the next basic one cannot tell that it is over.
+      standing.found(risk(state), by: .check(action == .start ? max(call.depth, .service) : call.depth), at: call.host.clock.timestamp)
       logChanges(from: before.risks, to: standing.risks)
       // What changes inside promote or demote would abort the transition that they are part of.
       if action == .promote || action == .demote {

@@ -50,6 +50,17 @@ import Testing
     #expect(member.machine.cluster.scoresSet == [100, nil])
   }
 
+  /// A start may look as deep as the deeper monitor: the basic one after it, which does not, is no news.
+  @Test func whatAStartFoundLastsUntilADeepMonitor() {
+    let member = Member()
+    member.does(.start, .stopped, .atRisk("no key", unfit: true))
+    #expect(member.score == 5)
+    member.monitor(.running)
+    #expect(member.risk?.hasSuffix("no key") == true && member.score == 5)
+    member.monitor(.running, level: 10)
+    #expect(member.risk == nil && member.score == 100)
+  }
+
   @Test func aFailureLowersTheScoreBeforeItIsReported() {
     for (role, failure) in [(ResourceState.promoted, ResourceState.failed("hung", promoted: true)), (.running, .stopped)] {
       let member = Member()
