@@ -166,8 +166,12 @@ class Node:
 
     def signal(self, daemon, name):
         """To the daemon's processes; says whether there was one."""
-        self.bed.died[self.name, daemon] = self.run(f"pgrep -x {PROCESS[daemon]}", check=False).split()
-        return self.run(f"pkill -{name} -x {PROCESS[daemon]} && echo yes", check=False).strip() == "yes"
+        self.bed.died[self.name, daemon] = pids = self.processes(daemon)
+        return bool(pids) and self.run(f"kill -{name} {' '.join(pids)} && echo yes", check=False).strip() == "yes"
+
+    def processes(self, daemon):
+        """A daemon's pids; an agent of the same name is none of them."""
+        return self.run(f"for pid in $(pgrep -x {PROCESS[daemon]}); do [[ $(readlink /proc/$pid/exe) == */ocf/* ]] || echo $pid; done", check=False).split()
 
     def unplug(self, nic):
         ip("link", "set", f"{self.name}-{nic}", "nomaster")
@@ -317,7 +321,7 @@ class Bed:
         places = (node,) if self.warm else self.nodes.values()
 
         def runs():
-            now = [pid for place in places for pid in place.run(f"pgrep -x {PROCESS[daemon]}", check=False).split()]
+            now = [pid for place in places for pid in place.processes(daemon)]
             return now and not set(now) & set(before)
         until(f"{daemon} runs again after it ended on {node.name}", 60, runs)
 
