@@ -141,7 +141,7 @@ END""")
 
     def inventory(self):
         """What `vpnha sessions` says."""
-        return json.loads(self.run("vpnha", "sessions", "--json").output)["sessions"]
+        return json.loads(self.run("vpnha", "sessions", "--json").output)
 
     def dial(self, count=None):
         """All clients dial in, or the first `count`; five at a time: more would only fight for one processor."""
@@ -365,7 +365,7 @@ def _inventory(node, say, mode):
     if sorted(one[2] for one in found) != inner or [one[:2] for one in found] != [("probe", _address(n)) for n in range(3)]:
         raise Failure(f"there are {inner}, and the command finds {found}")
     for session in sessions:
-        if not session["interface"] or not session["in_bytes"] or not session["out_bytes"] or session["orphan"]:
+        if not session["interface"] or not session["received"] or not session["sent"] or session["orphan"]:
             raise Failure(f"the command says of a session {session}")
         if (mode == "kernel") != bool(session["tunnel"] and session["session"]):
             raise Failure(f"in {mode} mode, tunnel {session['tunnel']} and session {session['session']}")
