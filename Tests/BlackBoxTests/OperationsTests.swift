@@ -47,6 +47,18 @@ struct OperationsTests {
     #expect(installed.sorted() == listed.split(separator: "\n").map(String.init).filter { !$0.hasPrefix("crmsh/") }.sorted())
   }
 
+  @Test("sessions, drain and metrics are called as they can be called, and answer without a cluster", .needsNamespaces)
+  func withoutACluster() throws {
+    let calls = try Self.typed().filter { line in ["vpnha sessions", "vpnha drain", "vpnha metrics"].contains { line.hasPrefix($0) } }
+    #expect(calls.count >= 7)
+    for call in calls {
+      let answer = try Sandbox.run(["bash", "-c", "'\(Built.folder)/vpnha'\(call.dropFirst("vpnha".count))"], within: .seconds(30))
+      // 3: what it is about could not be asked here.
+      #expect(answer.status == 0 || answer.status == 3, "\(call): \(answer.status ?? -1) \(answer.output)\(answer.error)")
+    }
+    #expect(try Self.typed().contains("systemctl enable --now vpnha-metrics.timer"))
+  }
+
   @Test("vpnha is called as it can be called")
   func vpnha() throws {
     let calls = try Self.typed().filter { $0.hasPrefix("vpnha run ") }
