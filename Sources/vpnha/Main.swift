@@ -8,6 +8,13 @@ struct Operator: ParsableCommand {
     abstract: "Operate the resource agents of a highly available L2TP/IPsec gateway.",
     version: agentVersion,
     subcommands: [
-      StatusCommand.self, DoctorCommand.self, ExplainCommand.self, CheckCommand.self, SwitchoverCommand.self, RunCommand.self, SessionsCommand.self, DrainCommand.self, MetricsCommand.self, MetadataCommand.self, ActiveCommand.self,
+      StatusCommand.self, DoctorCommand.self, ExplainCommand.self,
+      CheckCommand.self,
+      RecipeCommand.self,
+      SwitchoverCommand.self,
+      DrainCommand.self,
+      SessionsCommand.self,
+      MetricsCommand.self,
+      RunCommand.self, MetadataCommand.self, ActiveCommand.self,
     ])
 }

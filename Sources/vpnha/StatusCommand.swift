@@ -105,8 +105,13 @@ struct PacemakerTools {
   }
 
   func ask(_ program: String, _ arguments: [String], input: [UInt8] = []) throws(SystemError) -> [UInt8] {
+    try run(program, arguments, input: input, within: Self.patience)
+  }
+
+  /// What the program prints; an error with its first words when it does not end with 0.
+  func run(_ program: String, _ arguments: [String], input: [UInt8] = [], within patience: Duration) throws(SystemError) -> [UInt8] {
     let command = Command(program, arguments, environment: environment, input: input, outputLimit: Self.limit)
-    let result = try processes.run(command, before: clock.now + Self.patience)
+    let result = try processes.run(command, before: clock.now + patience)
     switch result.ending {
     case .exited(0): return result.output
     case .timedOut: throw SystemError("asking \(program)", .timedOut)

@@ -1,0 +1,87 @@
+extension Recipe {
+  /// Cluster and warm standby for crmsh, in one file. crmsh adds no monitors by itself, so every one of them is here.
+  var crm: String {
+    let v = values
+    let fences = v.fence.flatMap { fence in
+      ["primitive fence-\(fence.node) stonith:\(v.fenceAgent) params ip=\(fence.device) username=\(v.fenceUser) \(v.fencePasswordScript.map { "password_script=\($0)" } ?? "password=secret") pcmk_host_list=\(fence.node) op monitor interval=60s"]
+    } + v.fence.map { "location fence-\($0.node)-elsewhere fence-\($0.node) -inf: \($0.node)" }
+    return """
+      cat >vpn.crm <<'END'
+      property stonith-enabled=true priority-fencing-delay=5s
+      rsc_defaults resource-stickiness=100
+      \(fences.joined(separator: "\n"))
+      primitive vip ocf:vpnha:vip \\
+        params ip=\(v.address) cidr_netmask=\(v.prefix) nic=\(v.nic) \\
+        op start interval=0 timeout=20s \\
+        op stop interval=0 timeout=20s \\
+        op promote interval=0 timeout=20s \\
+        op demote interval=0 timeout=20s \\
+        op monitor interval=10s timeout=20s role=Promoted \\
+        op monitor interval=60s timeout=20s role=Promoted OCF_CHECK_LEVEL=10 \\
+        op monitor interval=11s timeout=20s role=Unpromoted \\
+        op monitor interval=61s timeout=20s role=Unpromoted OCF_CHECK_LEVEL=10
+      primitive strongswan ocf:vpnha:strongswan \\
+        params connections=\(v.connections.contains(" ") ? "\"\(v.connections)\"" : v.connections) address=\(v.address) \\
+        op start interval=0 timeout=60s \\
+        op stop interval=0 timeout=60s \\
+        op promote interval=0 timeout=30s \\
+        op demote interval=0 timeout=30s \\
+      \(Self.monitors)
+      primitive xl2tpd ocf:vpnha:xl2tpd \\
+        params address=\(v.address) \\
+        op start interval=0 timeout=30s \\
+        op stop interval=0 timeout=40s \\
+        op promote interval=0 timeout=20s \\
+        op demote interval=0 timeout=40s \\
+      \(Self.monitors)
+      group vpn vip strongswan xl2tpd
+      clone vpn-clone vpn meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s priority=10
+      primitive conntrackd ocf:vpnha:conntrackd \\
+        op start interval=0 timeout=30s \\
+        op stop interval=0 timeout=30s \\
+        op promote interval=0 timeout=30s \\
+        op demote interval=0 timeout=30s \\
+      \(Self.monitors)
+      clone conntrackd-clone conntrackd meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3
+      primitive firewall ocf:vpnha:firewall \\
+        params address=\(v.address) outside=\(v.nic) pool=\(v.pool) nat=true \\
+        op start interval=0 timeout=20s \\
+        op stop interval=0 timeout=20s \\
+        op monitor interval=10s timeout=20s \\
+        op monitor interval=60s timeout=20s OCF_CHECK_LEVEL=10
+      clone firewall-clone firewall meta interleave=true failure-timeout=30s
+      order conntrackd-first Optional: conntrackd-clone:promote vpn-clone:promote
+      order firewall-first Optional: firewall-clone:start vpn-clone:promote
+      colocation vpn-with-firewall inf: vpn-clone:Promoted firewall-clone
+      xml <rsc_colocation id="conntrackd-with-vpn" rsc="conntrackd-clone" rsc-role="Promoted" with-rsc="vpn-clone" with-rsc-role="Promoted" score="INFINITY" influence="false"/>
+      END
+      crm configure load update vpn.crm
+      """
+  }
+
+  /// The script around it, as for pcs. crmsh replaces what is there under the same name, so nothing may be.
+  var crmScript: String {
+    """
+    #!/bin/sh
+    # vpnha recipe promotable --crm: fencing and a warm standby
+    set -eu
+    refuse() { echo "nothing was changed: $1" >&2; exit 1; }
+    [ "$(id -u)" = 0 ] || refuse 'run this as root'
+    [ -e /sys/class/net/\(values.nic) ] || refuse 'there is no interface \(values.nic) on this node'
+    cibadmin --query >/dev/null 2>&1 || refuse 'the cluster does not answer here: crm cluster start'
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    cd "$folder"
+    cibadmin --query >vpn.xml
+    \(makes.map { "! grep -q '<primitive id=\"\($0)\"' vpn.xml || refuse 'there is a resource \($0) already'" }.joined(separator: "\n"))
+    \(crm)
+    """
+  }
+
+  private static let monitors = """
+      op monitor interval=10s timeout=20s role=Promoted \\
+      op monitor interval=11s timeout=20s role=Unpromoted \\
+      op monitor interval=60s timeout=20s role=Promoted OCF_CHECK_LEVEL=10 \\
+      op monitor interval=61s timeout=20s role=Unpromoted OCF_CHECK_LEVEL=10
+    """
+}

@@ -1,0 +1,178 @@
+import Host
+
+/// One of README's recipes, with a gateway's own addresses: commands that build something in a copy of the cluster's configuration, which
+/// is then pushed whole. Typed one by one into a running cluster the same commands would start halves of it.
+struct Recipe: Equatable {
+  enum Name: String, CaseIterable {
+    /// Fencing, and what holds for every resource.
+    case cluster
+    case promotable, group, probe, firewall, alert
+
+    var about: String {
+      switch self {
+      case .cluster: "fencing, and defaults for every resource"
+      case .promotable: "a warm standby: the whole VPN on both nodes, with conntrackd and the packet filter"
+      case .group: "everything on one node, started cold on the other"
+      case .probe: "the path of each node, and the rule that makes it count"
+      case .firewall: "the packet filter alone, for a warm standby without one"
+      case .alert: "alerts to the journal and to an address"
+      }
+    }
+  }
+
+  /// What differs from one gateway pair to another. The values of README unless they are given.
+  struct Values: Equatable {
+    var address = "203.0.113.50"
+    var prefix = 24
+    var nic = "eth0"
+    var pool = "10.9.0.0/24"
+    var connections = "l2tp"
+    var ping = ["203.0.113.1", "203.0.113.2"]
+    var ike = ["198.51.100.9"]
+    var receiver = "http://198.51.100.30:9093/api/v2/alerts"
+    var format = "alertmanager"
+    var fence = [Fence("moon", "198.51.100.11"), Fence("sun", "198.51.100.12")]
+    var fenceAgent = "fence_ipmilan"
+    var fenceUser = "fence"
+    /// A program that prints the password; without it the password is a word to be replaced.
+    var fencePasswordScript: String?
+
+    struct Fence: Equatable {
+      var node: String
+      var device: String
+      init(_ node: String, _ device: String) {
+        self.node = node
+        self.device = device
+      }
+    }
+  }
+
+  var name: Name
+  var values = Values()
+
+  /// The words of each command, without `pcs`.
+  var commands: [[String]] {
+    switch name {
+    case .cluster: cluster
+    case .promotable: stack + [promotable] + conntrackd + firewall + order(of: "vpn-clone", role: "promote") + ["vip", "strongswan", "xl2tpd", "conntrackd"].flatMap(plainMonitors)
+    case .group: stack + [["resource", "meta", "vpn", "failure-timeout=30s", "priority=10"]] + firewall + order(of: "vpn", role: "start")
+    case .firewall: firewall + order(of: "vpn-clone", role: "promote")
+    case .probe: probe
+    case .alert:
+      [
+        ["alert", "create", "id=vpnha", "path=/usr/libexec/vpnha/vpnha-alert"],
+        ["alert", "recipient", "add", "vpnha", "value=\(values.receiver)", "options", "format=\(values.format)"],
+      ]
+    }
+  }
+
+  /// What the recipe makes, by its ID: where one of them is there, it has been run before.
+  var makes: [String] {
+    switch name {
+    case .cluster: values.fence.map { "fence-\($0.node)" }
+    case .promotable: ["vip", "strongswan", "xl2tpd", "conntrackd", "firewall"]
+    case .group: ["vip", "strongswan", "xl2tpd", "firewall"]
+    case .firewall: ["firewall"]
+    case .probe: ["path"]
+    case .alert: []
+    }
+  }
+
+  /// Whether it starts something, which the push then waits for.
+  private var starts: Bool { name != .alert }
+
+  static let file = "vpn.xml"
+
+  /// The commands as README shows them.
+  var lines: String {
+    let within = commands.map { "pcs -f \(Self.file) " + $0.map(Self.quoted).joined(separator: " ") }
+    return (["pcs cluster cib \(Self.file)"] + within + [(["pcs"] + push(Self.file)).joined(separator: " ")]).joined(separator: "\n")
+  }
+
+  func push(_ file: String) -> [String] { ["cluster", "cib-push", file, "--config"] + (starts ? ["--wait=60"] : []) }
+
+  /// One script: it looks first, stops at the first command that is refused, and changes the cluster with its last one.
+  var script: String {
+    var lines = ["#!/bin/sh", "# vpnha recipe \(name.rawValue): \(name.about)", "set -eu", "refuse() { echo \"nothing was changed: $1\" >&2; exit 1; }", "[ \"$(id -u)\" = 0 ] || refuse 'run this as root'"]
+    if needsInterface { lines.append("[ -e /sys/class/net/\(values.nic) ] || refuse 'there is no interface \(values.nic) on this node'") }
+    lines += [
+      "cibadmin --query >/dev/null 2>&1 || refuse 'the cluster does not answer here: pcs cluster start'",
+      "folder=$(mktemp -d)", "trap 'rm -rf \"$folder\"' EXIT", "cd \"$folder\"",
+      "pcs cluster cib \(Self.file)",
+    ]
+    for id in makes { lines.append("! grep -q '<primitive id=\"\(id)\"' \(Self.file) || refuse 'there is a resource \(id) already'") }
+    if name == .alert { lines.append("! grep -q '<alert id=\"vpnha\"' \(Self.file) || refuse 'there is an alert vpnha already'") }
+    if let needed { lines.append("grep -q 'id=\"\(needed)\"' \(Self.file) || refuse 'there is no \(needed) yet: vpnha recipe promotable'") }
+    lines += commands.map { "pcs -f \(Self.file) " + $0.map(Self.quoted).joined(separator: " ") }
+    lines += ["crm_verify --xml-file \(Self.file)", (["pcs"] + push(Self.file)).joined(separator: " ")]
+    return lines.joined(separator: "\n")
+  }
+
+  var needsInterface: Bool { [.promotable, .group, .firewall].contains(name) }
+  /// What it belongs to.
+  var needed: String? { name == .probe || name == .firewall ? "vpn-clone" : nil }
+
+  // MARK: The parts
+
+  private var cluster: [[String]] {
+    [["property", "set", "stonith-enabled=true", "priority-fencing-delay=5s"], ["resource", "defaults", "update", "resource-stickiness=100"]]
+      + values.fence.map { fence in
+        let secret = values.fencePasswordScript.map { "password_script=\($0)" } ?? "password=secret"
+        return ["stonith", "create", "fence-\(fence.node)", values.fenceAgent, "ip=\(fence.device)", "username=\(values.fenceUser)", secret, "pcmk_host_list=\(fence.node)"]
+      } + values.fence.map { ["constraint", "location", "fence-\($0.node)", "avoids", $0.node] }
+  }
+
+  private var stack: [[String]] {
+    [
+      ["vip", "ip=\(values.address)", "cidr_netmask=\(values.prefix)", "nic=\(values.nic)"],
+      ["strongswan", "connections=\(values.connections)", "address=\(values.address)"],
+      ["xl2tpd", "address=\(values.address)"],
+    ].map { ["resource", "create", $0[0], "ocf:vpnha:\($0[0])"] + $0.dropFirst() + ["--group", "vpn"] }
+  }
+
+  private static let pair = ["promoted-max=1", "clone-max=2", "interleave=true", "notify=false"]
+  private var promotable: [String] { ["resource", "promotable", "vpn", "meta"] + Self.pair + ["failure-timeout=30s", "priority=10"] }
+
+  private var conntrackd: [[String]] {
+    [["resource", "create", "conntrackd", "ocf:vpnha:conntrackd", "meta", "failure-timeout=30s", "migration-threshold=3", "promotable"] + Self.pair]
+  }
+
+  private var firewall: [[String]] {
+    [
+      [
+        "resource", "create", "firewall", "ocf:vpnha:firewall", "address=\(values.address)", "outside=\(values.nic)", "pool=\(values.pool)", "nat=true", "meta",
+        "failure-timeout=30s", "clone", "interleave=true",
+      ]
+    ]
+  }
+
+  private func order(of service: String, role: String) -> [[String]] {
+    let conntrackd = [
+      ["constraint", "order", "promote", "conntrackd-clone", "then", "promote", "vpn-clone", "kind=Optional"],
+      ["constraint", "colocation", "add", "Promoted", "conntrackd-clone", "with", "Promoted", "vpn-clone", "INFINITY", "influence=false"],
+    ]
+    return (name == .promotable ? conntrackd : []) + [
+      ["constraint", "order", "start", "firewall-clone", "then", role, service, "kind=Optional"],
+      ["constraint", "colocation", "add"] + (role == "promote" ? ["Promoted"] : []) + [service, "with", "firewall-clone"],
+    ]
+  }
+
+  /// pcs makes the monitors of a plain resource as well.
+  private func plainMonitors(of resource: String) -> [[String]] {
+    (resource == "vip" ? [12] : [12, 62]).map { ["resource", "op", "remove", "\(resource)-monitor-interval-\($0)s"] }
+  }
+
+  private var probe: [[String]] {
+    let targets = [("ping", values.ping), ("ike", values.ike)].filter { !$0.1.isEmpty }.map { "\($0.0)=\($0.1.joined(separator: " "))" }
+    return [
+      ["resource", "create", "path", "ocf:vpnha:probe"] + targets + ["vip=\(values.address)", "meta", "failure-timeout=30s", "clone"],
+      ["constraint", "location", "vpn-clone", "rule", "role=Promoted", "score=1000", "not_defined", "vpnha-path", "or", "vpnha-path", "gt", "0"],
+    ]
+  }
+
+  /// As a person would type it: `ping="a b"`.
+  private static func quoted(_ word: String) -> String {
+    guard word.contains(" "), let equals = word.firstIndex(of: "="), !word.contains(where: { "\"$`\\!".contains($0) }) else { return shellQuoted(word) }
+    return word[...equals] + "\"" + word[word.index(after: equals)...] + "\""
+  }
+}
