@@ -76,7 +76,8 @@ let package = Package(
     .executableTarget(
       name: "vpnha",
       dependencies: [
-        "OCFMetadata", "LinuxHost", "ConntrackSync", "L2TP", "Sessions", "VICI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "OCFMetadata", "LinuxHost", "ConntrackSync", "L2TP", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 
     .testTarget(

@@ -132,6 +132,7 @@ private struct Loop<Agent: ResourceAgent> {
       }
       retryReload()
       report(state)
+      tellLook(state)
       let risk = shown(state)
       switch state {
       case .stopped: return (Outcome(.notRunning, call.request.isProbe ? nil : agent.obituary(call)), false)
@@ -387,6 +388,17 @@ private struct Loop<Agent: ResourceAgent> {
     } catch {
       call.log.warning("\(error)")
     }
+  }
+
+  /// That this member was looked at closely and works, for those who ask on another node.
+  private func tellLook(_ state: ResourceState) {
+    guard call.request.isFromCluster, !call.request.isProbe, call.depth >= .service, state.role != nil else { return }
+    var counts: [String: UInt64] = [:]
+    do throws(OCFError) { counts = try agent.counts(call) } catch { call.log.debug("counting: \(error.reason)") }
+    do throws(SystemError) {
+      let look = Look(at: call.host.clock.timestamp, counts: counts)
+      try call.host.cluster.share(look.text, as: call.request.lookAttribute, on: nil)
+    } catch { call.log.debug("\(error)") }
   }
 
   /// After a stop: a member that is not there is no candidate, and at no risk.

@@ -46,11 +46,15 @@ public protocol ResourceAgent {
   static var isPromotable: Bool { get }
   /// What became of a resource that a recurring monitor finds stopped, and where to look; nil when nobody can tell.
   func obituary(_ call: Call) -> String?
+  /// What a member that works holds at this moment, by name (`sas`, `sessions`, `flows`). Asked once a minute, after a deep
+  /// monitor; what cannot be had is left out.
+  func counts(_ call: Call) throws(OCFError) -> [String: UInt64]
 }
 
 extension ResourceAgent {
   public static var startsWithDefaults: Bool { true }
   public func obituary(_ call: Call) -> String? { nil }
+  public func counts(_ call: Call) throws(OCFError) -> [String: UInt64] { [:] }
   public var watch: WatchTime { 0 }
   public func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { [] }
   public static var isPromotable: Bool { false }

@@ -3,9 +3,6 @@ import DynamicLibrary
 import Host
 import OCF
 
-/// The version of the agents, as their metadata states it; that of the package.
-public let agentVersion = "0.2.0"
-
 /// The metadata of an agent, as `meta-data` prints it: OCF Resource Agent API 1.1, ASCII, without an encoding declaration
 /// (crmsh cannot read one), with the document type that `ocf-tester` wants.
 ///

@@ -56,6 +56,12 @@ struct ClusterConfiguration {
     func parameter(_ name: String) -> String? {
       value(name, in: [element, template].compactMap { $0 }, "instance_attributes")
     }
+    /// All of them, in force or by default absent; nil where a rule decides.
+    var parameters: [(name: String, value: String)]? {
+      let sets = [template, element].compactMap { $0 }.flatMap { $0.children(named: "instance_attributes") }
+      guard !sets.contains(where: { $0.first("rule") != nil || $0["id-ref"] != nil }) else { return nil }
+      return sets.flatMap { $0.children(named: "nvpair") }.map { ($0["name"] ?? "", $0["value"] ?? "") }
+    }
     /// The nearest setting: its own, its group's, its clone's.
     func ownMeta(_ name: String) -> String? { value(name, in: [element, template].compactMap { $0 } + around, "meta_attributes") }
 

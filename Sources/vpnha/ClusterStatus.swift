@@ -9,6 +9,14 @@ struct ClusterStatus {
     var path: String?
     /// The sum of what the members told; nil: nothing.
     var score: Int?
+    /// At the last close look; nil: not known.
+    var sessions: UInt64?
+    var sas: UInt64?
+    /// Of this node where it serves, else held for the one that does.
+    var flows: UInt64?
+    var version: String?
+    /// When the least recent of its members was looked at closely.
+    var looked: Timestamp?
     var risks: [Finding]
     var barredUntil: Timestamp?
   }
@@ -51,9 +59,10 @@ struct ClusterStatus {
   /// - Parameters:
   ///   - simulated: the state after the loss of the serving node, as Pacemaker's own scheduler sees it; nil: not known.
   ///   - votes: corosync.conf of this node; nil: it cannot be read.
+  ///   - looks: what is known of the daemons; nil: there is no live cluster.
   init(
     _ configuration: ClusterConfiguration, _ now: ClusterMonitor, losingServing simulated: ClusterMonitor?, votes: CorosyncConfiguration?,
-    at time: Timestamp
+    looks: Looks? = nil, at time: Timestamp
   ) {
     let members = configuration.service
     serving = now.serving(members)
@@ -62,7 +71,7 @@ struct ClusterStatus {
     let home = serving ?? address.flatMap { vip in now.nodes.map(\.name).first { now.role(vip.id, on: $0) == vip.servingRole } }
     since = serving.flatMap { Self.servingSince(members, on: $0, configuration) }
     successor = simulated?.serving(members)
-    let judge = Judge(configuration: configuration, now: now, members: members, home: home, time: time)
+    let judge = Judge(configuration: configuration, now: now, members: members, home: home, looks: looks, time: time)
     complaints = judge.complaints(serving: serving)
     nodes = now.nodes.map { node in
       let isHome = node.name == serving
@@ -72,7 +81,9 @@ struct ClusterStatus {
       return Node(
         name: node.name,
         role: !node.isOnline ? "offline" : isHome ? "serves" : members.contains { now.role($0.id, on: node.name) != .stopped } ? "standby" : "stopped",
-        path: judge.path(of: node.name), score: judge.score(of: node.name), risks: risks, barredUntil: barred.compactMap(\.until).max { $0.seconds < $1.seconds })
+        path: judge.path(of: node.name), score: judge.score(of: node.name), sessions: node.isOnline ? looks?.count("sessions", on: node.name) : nil,
+        sas: node.isOnline ? looks?.count("sas", on: node.name) : nil, flows: node.isOnline ? looks?.count("flows", on: node.name) : nil,
+        version: node.isOnline ? looks?.versions(on: node.name).sorted().joined(separator: " ") : nil, looked: judge.looked(at: node.name), risks: risks, barredUntil: barred.compactMap(\.until).max { $0.seconds < $1.seconds })
     }
     past = now.nodes.flatMap { judge.past(of: $0.name) }
     guard let serving else { return }
@@ -98,9 +109,10 @@ struct ClusterStatus {
           Finding(.SIM2, .bad, "Pacemaker would start the VPN nowhere else", fix: ["crm_simulate -SL --node-fail \(serving)"], at: others.first))
       }
     } else {
-      wouldSucceed = !blocks
+      let unseen = successor.map { judge.unseen($0) } ?? []
+      wouldSucceed = blocks ? false : unseen.isEmpty ? true : nil
       // What Pacemaker gets over by itself costs time.
-      reasons = explains.map { lowered($0, to: .risk) } + inTheWay + unfit
+      reasons = explains.map { lowered($0, to: .risk) } + inTheWay + unfit + unseen
     }
     reasons = Finding.ordered(reasons)
   }
@@ -138,6 +150,7 @@ private struct Judge {
   var members: [ClusterConfiguration.Primitive]
   /// Where the service is, or the address alone.
   var home: String?
+  var looks: Looks?
   var time: Timestamp
 
   private var ours: [ClusterConfiguration.Primitive] { configuration.primitives.filter { $0.own != nil } }
@@ -193,7 +206,29 @@ private struct Judge {
           .FENCE1, .risk, "fencing is switched off: after a split both nodes hold the address",
           fix: ["pcs stonith create fence-NODE AGENT … pcmk_host_list=NODE", "pcs property set stonith-enabled=true"]))
     }
-    return found + split + drift
+    return found + seenBroken(on: serving ?? home) + split + drift + versions
+  }
+
+  /// What this program saw of the members here, before a monitor of the cluster's did.
+  private func seenBroken(on node: String?) -> [Finding] {
+    guard let node else { return [] }
+    return members.compactMap { member in
+      switch looks?.state(of: member.id, on: node) {
+      case .failed(let why, _): Finding(.DOWN1, .bad, "\(member.id) on \(node): \(why)", fix: look(at: member), at: node)
+      case .stopped: Finding(.DOWN1, .bad, "\(member.id) does not run on \(node), and Pacemaker has not noticed yet", fix: look(at: member), at: node)
+      case .running, .promoted, .atRisk, nil: nil
+      }
+    }
+  }
+
+  private var versions: [Finding] {
+    let all = now.nodes.filter(\.isOnline).flatMap { node in (looks?.versions(on: node.name) ?? []).sorted().map { (node: node.name, version: $0) } }
+    guard let first = all.first, let other = all.first(where: { $0.version != first.version }) else { return [] }
+    return [
+      Finding(
+        .VERS1, .risk, "\(first.node) runs vpnha \(first.version), \(other.node) \(other.version)", fix: ["apt-get install vpnha    # on the node with the older one, in standby"],
+        at: other.node)
+    ]
   }
 
   var maintenance: [Finding] {
@@ -245,6 +280,16 @@ private struct Judge {
 
   /// What the agents say of themselves: `SINCE REASON`.
   private func risk(_ resource: ClusterConfiguration.Primitive, on node: String) -> (since: Timestamp?, reason: String)? {
+    switch looks?.state(of: resource.id, on: node) {
+    // Said as a complaint, or as what stands in the way.
+    case .failed, .stopped: return nil
+    case .atRisk(let why, _, _):
+      let known = toldRisk(resource, on: node)
+      return known?.reason == why ? known : (nil, why)
+    case .running, .promoted, nil: return toldRisk(resource, on: node)
+    }
+  }
+  private func toldRisk(_ resource: ClusterConfiguration.Primitive, on node: String) -> (since: Timestamp?, reason: String)? {
     guard let text = attribute("vpnha-risk-\(resource.id)", of: node) else { return nil }
     let words = text.split(separator: " ", maxSplits: 1)
     guard words.count == 2, let since = Timestamp(String(words[0])) else { return (nil, text) }
@@ -278,7 +323,37 @@ private struct Judge {
     now.node(node).map { $0.isOnline && !$0.isStandby && !$0.isPending } ?? false
   }
 
+  /// When the least recent of the members on a node was looked at closely; nil: one of them never, or nothing is known.
+  func looked(at node: String) -> Timestamp? {
+    let moments = members.map { looks?.look(at: $0.id, on: node)?.at }
+    return moments.contains { $0 == nil } ? nil : moments.compactMap { $0 }.min { $0.seconds < $1.seconds }
+  }
+
+  /// Members of which nobody knows how they are on a node.
+  func unseen(_ node: String) -> [Finding] {
+    guard let looks else { return [] }
+    return members.compactMap { member in
+      switch looks.state(of: member.id, on: node) {
+      // Whether it would be back in time is not known.
+      case .failed(let why, _): return Finding(.LOOK2, .risk, "\(member.id) on \(node) has to be restarted before it could serve: \(why)", fix: look(at: member), at: node)
+      case .stopped: return Finding(.LOOK2, .risk, "\(member.id) on \(node) does not run, and Pacemaker has not noticed yet", fix: look(at: member), at: node)
+      case .running, .promoted, .atRisk: return nil
+      case nil: break
+      }
+      let last = looks.look(at: member.id, on: node)?.at
+      guard last.map({ time.seconds - $0.seconds > Looks.limit }) ?? true else { return nil }
+      return Finding(
+        .LOOK1, .risk, "\(member.id) on \(node) \(last == nil ? "has not been looked at closely yet" : "was looked at closely too long ago")", fix: ["vpnha status    # on \(node)", "vpnha doctor --only MON3"],
+        at: node, since: last)
+    }
+  }
+
   private func isUnfit(_ resource: ClusterConfiguration.Primitive, on node: String) -> Bool {
+    switch looks?.state(of: resource.id, on: node) {
+    case .atRisk(_, _, unfit: true): return now.role(resource.id, on: node) != .promoted
+    case .failed, .stopped, .running, .promoted, .atRisk: return false
+    case nil: break
+    }
     guard resource.isPromotable, now.role(resource.id, on: node) != .promoted, let score = OCFScore.read(attribute("master-\(resource.id)", of: node)) else { return false }
     return score <= OCFScore.unfit
   }

@@ -2,7 +2,7 @@
 enum FindingID: String, CaseIterable {
   // Status
   case PCMK1, SERV0, SERV1, HALF1, DOWN1, MAINT1, NODE1, NODE2, MEMB1, SCORE1, BARRED1, BAN1, UNFIT1, LATELY1, RISK1, PATH1, WALL1, SIDE1
-  case SPLT1, DRIFT1, SIM1, SIM2, QUOR1
+  case SPLT1, DRIFT1, SIM1, SIM2, QUOR1, LOOK1, LOOK2, VERS1
   // Status and doctor
   case FENCE1, FENCE2, FENCE3, FENCE4, QUOR2
   // Doctor: the cluster
@@ -67,6 +67,13 @@ enum FindingID: String, CaseIterable {
       ("Without Pacemaker's scheduler the answer would be a guess.", "Install pacemaker-cli-utils, or run the command by hand and read what it says.")
     case .SIM2:
       ("Pacemaker's scheduler, asked about this very loss, leaves the service stopped.", "Run the command; with -s it also shows the scores. Look at constraints and at what the group depends on.")
+    case .LOOK1:
+      ("What a standby has not been able to see yet, keys that are missing for instance, nobody can know.",
+       "The first deep monitor comes right after the start, the next ones every minute. If there is none, add one. On the node itself status looks for itself.")
+    case .LOOK2:
+      ("A daemon that is down on the standby is restarted first, and a take-over waits for that, or fails with it.", "Pacemaker restarts it at its next monitor. If the finding stays, the command says why it does not work.")
+    case .VERS1:
+      ("Two versions that share a cluster are meant for the time of an upgrade only.", "Upgrade the other node, in standby.")
     case .QUOR1:
       ("A part of the cluster without quorum stops its resources.", "Bring back enough nodes, or the quorum device.")
     case .FENCE1:

@@ -1,5 +1,5 @@
 import ArgumentParser
-import OCFMetadata
+import OCF
 
 @main
 struct Operator: ParsableCommand {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Host
 import LinuxHost
+import OCF
 
 struct StatusCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -36,7 +37,7 @@ struct StatusCommand: ParsableCommand {
   private func answer() -> (String, Verdict) {
     let host = Host.silent
     do throws(SystemError) {
-      let status = try PacemakerTools(processes: host.processes, files: host.files, clock: host.clock).status()
+      let status = try PacemakerTools(processes: host.processes, files: host.files, clock: host.clock, host: host).status()
       if let node, !status.nodes.contains(where: { $0.name == node }) {
         throw SystemError("looking for \(node)", .noSuchFile, detail: "the nodes are \(status.nodes.map(\.name).joined(separator: ", "))")
       }
@@ -60,19 +61,47 @@ struct PacemakerTools {
   var clock: any Clock
   /// `CIB_file` in place of the cluster.
   var environment: [String: String] = [:]
+  /// This machine, when its daemons may be asked as well.
+  var host: Host?
 
   private static let patience = Duration.seconds(5)
   private static let limit = 64 << 20
 
   func configuration() throws(SystemError) -> [UInt8] { try ask("/usr/sbin/cibadmin", ["--query"]) }
 
-  func status() throws(SystemError) -> ClusterStatus {
+  /// - Parameters:
+  ///   - looks: what is known of the daemons, if they are not to be asked.
+  ///   - time: in place of now.
+  func status(looks known: Looks? = nil, at time: Timestamp? = nil) throws(SystemError) -> ClusterStatus {
     let cib = try configuration()
     let configuration = try ClusterConfiguration(cib)
     let monitor = try monitor()
     let serving = monitor.serving(configuration.service)
     return ClusterStatus(
-      configuration, monitor, losingServing: serving.flatMap { simulated(loss: $0, in: cib) }, votes: votes(), at: clock.timestamp)
+      configuration, monitor, losingServing: serving.flatMap { simulated(loss: $0, in: cib) }, votes: votes(), looks: known ?? looks(configuration, monitor), at: time ?? clock.timestamp)
+  }
+
+  /// What the nodes say of their last close looks, and one more at those members that run here. Nil where there is no live
+  /// cluster to ask.
+  private func looks(_ configuration: ClusterConfiguration, _ monitor: ClusterMonitor) -> Looks? {
+    guard environment.isEmpty, let host else { return nil }
+    let members = configuration.service + configuration.own("conntrackd")
+    var looks = Looks()
+    for member in members {
+      do throws(SystemError) {
+        for (node, text) in try host.cluster.nodeAttribute(Look.prefix + member.id) { looks.told[member.id, default: [:]][node] = Look(text) }
+      } catch { continue }
+    }
+    // Others do not see the processes behind the daemons.
+    guard geteuid() == 0, let node = thisNode() else { return looks }
+    looks.here = node
+    let local = LocalLook(host: host)
+    for member in members where monitor.role(member.id, on: node) != .stopped { looks.seen[member.id] = local.state(of: member) }
+    return looks
+  }
+
+  private func thisNode() -> String? {
+    do throws(SystemError) { return String(decoding: try ask("/usr/sbin/crm_node", ["--name"]), as: UTF8.self).trimmed } catch { return nil }
   }
 
   /// Resources that run on this node; nil when the cluster is not there to ask.

@@ -33,12 +33,14 @@ struct StatusReport {
     screen.add(brief, indent: 9)
     if !nodes.isEmpty {
       screen.add("")
-      screen.add("node         role      path  score  since                 barred until")
+      screen.add("node         role     path  score  sessions  SAs    flows   looked at    version")
       for node in nodes {
         let path = node.path.map { $0 == "0" ? "LOST" : "up" } ?? "-"
+        func shown(_ count: UInt64?) -> String { count.map { "\($0)" } ?? "-" }
         screen.add(
-          padded(node.name, 13) + padded(node.role, 10) + padded(path, 6) + padded(node.score.map { "\($0)" } ?? "-", 7)
-            + padded((node.name == status.serving ? status.since : nil)?.description ?? "-", 22) + (node.barredUntil?.description ?? "-"))
+          padded(node.name, 13) + padded(node.role, 9) + padded(path, 6) + padded(node.score.map { "\($0)" } ?? "-", 7)
+            + padded(shown(node.sessions), 10) + padded(shown(node.sas), 7) + padded(shown(node.flows), 8)
+            + padded(node.looked.map { "\(spoken(now.seconds - $0.seconds, isRough: true)) ago" } ?? "-", 13) + (node.version.flatMap { $0.isEmpty ? nil : $0 } ?? "-"))
       }
     }
     if !findings.isEmpty { screen.add("") }
@@ -61,8 +63,8 @@ struct StatusReport {
       ])),
       ("nodes", jsonObject(nodes.map { node in
         (node.name, jsonObject([
-          ("role", node.role.jsonQuoted), ("path", node.path.map { $0 == "0" ? "\"down\"" : "\"up\"" }), ("sessions", nil), ("sas", nil),
-          ("flows", nil), ("score", node.score.map { "\($0)" }), ("risks", jsonArray(node.risks.map(\.json))),
+          ("role", node.role.jsonQuoted), ("path", node.path.map { $0 == "0" ? "\"down\"" : "\"up\"" }), ("sessions", node.sessions.map { "\($0)" }), ("sas", node.sas.map { "\($0)" }),
+          ("flows", node.flows.map { "\($0)" }), ("version", node.version.flatMap { $0.isEmpty ? nil : $0.jsonQuoted }), ("looked", node.looked?.description.jsonQuoted), ("score", node.score.map { "\($0)" }), ("risks", jsonArray(node.risks.map(\.json))),
           ("barred_until", node.barredUntil?.description.jsonQuoted),
         ]))
       })),

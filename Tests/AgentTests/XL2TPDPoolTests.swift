@@ -62,10 +62,11 @@ import Testing
     let node = Self.node()
     node.running()
     #expect(node.perform("monitor", Self.inCluster, level: 10) == Outcome(.success))
-    #expect(node.machine.cluster.shared == ["l2tp-pool": ["moon": "10.9.0.10-10.9.0.20"]])
+    #expect(node.machine.cluster.shared["l2tp-pool"] == ["moon": "10.9.0.10-10.9.0.20"])
+    #expect(node.machine.cluster.shared["vpnha-look-l2tp"]?["moon"]?.hasSuffix(" sessions=0") == true)
     node.machine.calls.reset()
     #expect(node.perform("monitor", Self.inCluster, level: 10) == Outcome(.success))
-    #expect(!node.machine.calls.changes.contains { $0.contains("cluster.share") })
+    #expect(!node.machine.calls.changes.contains { $0.contains("as l2tp-pool") })
   }
 
   @Test func aClusterThatDoesNotAnswerChangesNothing() {

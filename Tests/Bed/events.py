@@ -396,6 +396,117 @@ def bad_values(bed):
     yield
 
 
+# Whether `vpnha status` is right about the failover that it foretells
+
+def _states():
+    """What a pair can be in when the serving node is lost. Each prepares, and returns how it is mended when all is over."""
+    def healthy(bed, here, there):
+        return None
+
+    def gone(bed, here, there):
+        there.cut()
+        bed.await_alone(here)
+        return there.boot
+
+    def suspended(bed, here, there):
+        there.signal("charon", "STOP")
+        return lambda: there.run("pkill -CONT -x charon-systemd", check=False)
+
+    def path_lost(bed, here, there):
+        bed.block(there)
+        until("the standby's path is down", 40, lambda: bed.view().attributes.get(("vpnha-path", there.name)) == "0")
+        return bed.unblock
+
+    def secret_missing(bed, here, there):
+        there.run("cp -p /etc/swanctl/swanctl.conf /root/swanctl.good; sed -i '/^secrets/,$d' /etc/swanctl/swanctl.conf; swanctl --load-all --clear")
+        until("the standby says that it has no secret", 75, lambda: bed.view().attributes.get(("vpnha-risk-strongswan", there.name)))
+        return lambda: there.run("mv /root/swanctl.good /etc/swanctl/swanctl.conf; swanctl --load-all --clear")
+
+    def flushed(bed, here, there):
+        there.run("nft flush table inet vpnha")
+        return None
+
+    def split(bed, here, there):
+        bed.warm = False
+        there.run("crm_resource --resource conntrackd-clone --promoted --ban --node " + here.name)
+        until("conntrackd is not promoted where the VPN is", 30, lambda: bed.view().where("conntrackd", "Promoted") != [here.name])
+
+        def mend():
+            bed.warm = True
+            there.run("crm_resource --resource conntrackd-clone --promoted --clear", check=False)
+        return mend
+
+    def unfenced(bed, here, there):
+        there.run(f"crm_resource --resource fence-{here.name} --meta --set-parameter target-role --parameter-value Stopped")
+        until("nothing fences the serving node", 20, lambda: not bed.view().where(f"fence-{here.name}", "Started"))
+        return lambda: there.run(f"crm_resource --resource fence-{here.name} --meta --delete-parameter target-role")
+
+    def barred(bed, here, there):
+        there.run(f"crm_failcount -r xl2tpd -N {there.name} -v INFINITY; mkdir -p /root/x; mv /usr/sbin/xl2tpd /root/x/")
+        there.signal("xl2tpd", "KILL")
+        until("the standby is barred", 40, lambda: bed.view().where("xl2tpd", "Unpromoted") != [there.name])
+        return lambda: there.run("mv /root/x/xl2tpd /usr/sbin/; crm_resource --cleanup -r xl2tpd", check=False)
+
+    def standby(bed, here, there):
+        there.run(f"pcs node standby {there.name}")
+        until("the standby runs nothing", 30, lambda: not bed.view().where("vip", "Unpromoted"))
+        return lambda: there.run(f"pcs node unstandby {there.name}")
+
+    def maintenance(bed, here, there):
+        there.run("pcs property set maintenance-mode=true")
+        return lambda: there.run("pcs property set maintenance-mode=false")
+
+    def at_risk(bed, here, there):
+        spoil(there)
+        time.sleep(13)  # longer than a monitor's interval
+        return lambda: mend(there)
+
+    return {play.__name__.replace("_", "-"): (play,) for play in
+            (healthy, gone, suspended, path_lost, secret_missing, flushed, split, unfenced, barred, standby, maintenance, at_risk)}
+
+
+STATES = _states()
+
+
+def foretold(bed, node):
+    """What status says there: would_succeed, and the IDs of its reasons."""
+    said = node.run("vpnha status --json", check=False)
+    failover = json.loads(said)["failover"]
+    return failover["would_succeed"], [reason["id"] for reason in failover["reasons"] if reason["severity"] != "note"]
+
+
+def truth(bed, name):
+    """Prepares a state, asks status on both nodes, cuts the serving node's power and looks who serves. Returns complaints."""
+    bed.await_whole(90)
+    bed.await_recovered(90)
+    here, there = bed.places()
+    # The first deep looks have been told.
+    until("status knows the standby", 80, lambda: foretold(bed, here)[0] is True)
+    mend = STATES[name][0](bed, here, there)
+    nodes = [node for node in (here, there) if node.on]
+    said = {node.name: foretold(bed, node) for node in nodes}
+    here.cut()
+    began, serves = time.monotonic(), False
+    try:
+        until("the peer serves", 15, lambda: there.on and bed.watch.serving() == there.number and bed.watch.served(there, began))
+        serves = True
+    except Failure:
+        pass
+    took = time.monotonic() - began
+    # What serves with no key for anybody answers all the same; a client would not get in. A serving node without a way serves nobody.
+    real = serves and name not in ("secret-missing", "path-lost")
+    complaints = [f"{node}: would_succeed is {would}, and {'the peer serves' if real else 'nobody is served'}" for node, (would, _) in said.items() if would is not None and would != real]
+    if not any(would is not None for would, _ in said.values()):
+        complaints.append("no node knows")
+    if mend:
+        mend()
+    for node in bed.nodes.values():
+        node.boot()
+    bed.say(f"{'FAILED' if complaints else 'ok    '} status when {name}: {'; '.join(f'{node} says {would} {sorted(set(ids))}' for node, (would, ids) in said.items())}; "
+            f"{'served' if serves else 'not served'} after {took:.1f} s" + "".join(f"\n      {what}" for what in complaints))
+    return complaints
+
+
 # Playing them
 
 def run(bed, event):

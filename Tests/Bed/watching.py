@@ -133,6 +133,13 @@ class Watch:
                 return None
         return self.answers["ARP"][-1][1]
 
+    def served(self, node, since):
+        """Whether everything has answered since then, and the address from that node."""
+        for kind, answers in self.answers.items():
+            if not answers or answers[-1][0] < since + PATIENCE[kind]:
+                return False
+        return self.answers["ARP"][-1][1] == node.number
+
     def silences(self, start, end):
         """Spans of time, each with the kind that was silent."""
         found = []

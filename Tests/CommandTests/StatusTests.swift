@@ -1,20 +1,21 @@
 import Glibc
 import Host
 import LinuxHost
+import OCF
 import Testing
 
 @testable import vpnha
 
 /// The recorded configuration of a healthy pair, changed in one place, judged with Pacemaker's own crm_mon and crm_simulate.
 @Suite struct StatusTests {
-  static func status(_ changes: [(String, String)], _ edit: (String) -> String = { $0 }) throws -> ClusterStatus {
+  static func status(_ changes: [(String, String)], looks: Looks? = nil, _ edit: (String) -> String = { $0 }) throws -> ClusterStatus {
     let file = "/tmp/vpnha-status-\(getpid())-\(UInt32.random(in: 0 ... .max)).xml"
     defer { unlink(file) }
     let cib = edit(try Pair.cib(changes)).replacing("FIVE-SECONDS-AGO", with: "\(time(nil) - 5)")
     try LinuxFiles().replace(file, with: Array(cib.utf8), mode: 0o644)
     return try PacemakerTools(
       processes: LinuxProcesses(), files: LinuxFiles(), clock: LinuxClock(), environment: ["CIB_file": file]
-    ).status()
+    ).status(looks: looks, at: looks == nil ? nil : moment)
   }
 
   @Test func aHealthyPairIsGood() throws {
@@ -148,6 +149,67 @@ import Testing
     #expect(StatusReport(status: status, now: Timestamp(seconds: 0)).brief == "BAD      nobody serves")
   }
 
+  // MARK: What was seen of the daemons
+
+  static let moment = Timestamp(seconds: 1_795_867_600)
+
+  static func looks(_ change: (inout Looks) -> Void = { _ in }) -> Looks {
+    var looks = Looks()
+    for (index, member) in ["vip", "strongswan", "xl2tpd", "conntrackd"].enumerated() {
+      for node in ["moon", "sun"] { looks.told[member, default: [:]][node] = Look(at: Timestamp(seconds: moment.seconds - 10 - Int64(index)), version: "0.2.0", counts: [:]) }
+    }
+    looks.told["strongswan"]?["sun"]?.counts = ["sas": 214]
+    looks.told["xl2tpd"]?["moon"]?.counts = ["sessions": 207]
+    looks.told["conntrackd"]?["sun"]?.counts = ["flows": 1898]
+    change(&looks)
+    return looks
+  }
+
+  @Test func whatTheNodesCountIsShown() throws {
+    let status = try Self.status([], looks: Self.looks())
+    #expect(status.verdict == .good && status.wouldSucceed == true)
+    let sun = try #require(status.nodes.last)
+    #expect(sun.sas == 214 && sun.flows == 1898 && sun.sessions == nil && sun.version == "0.2.0")
+    #expect(sun.looked == Timestamp(seconds: Self.moment.seconds - 12), "the least recent one of those that serve")
+    let report = StatusReport(status: status, now: Self.moment)
+    #expect(report.json.contains(#""sun":{"role":"standby","path":"up","sessions":null,"sas":214,"flows":1898,"version":"0.2.0","looked":"2026-11-28T12:06:28Z","#))
+    #expect(report.text.split(separator: "\n").allSatisfy { $0.count <= 80 })
+  }
+
+  @Test func whatNobodyHasLookedAtIsNotKnown() throws {
+    for last in [nil, Look(at: Timestamp(seconds: Self.moment.seconds - 151), version: "0.2.0", counts: [:])] {
+      let status = try Self.status([], looks: Self.looks { $0.told["strongswan"]?["sun"] = last })
+      #expect(status.wouldSucceed == nil && status.verdict == .risk && status.successor == "sun")
+      #expect(status.reasons.map(\.id) == [.LOOK1])
+      #expect(StatusReport(status: status, now: Self.moment).brief.hasSuffix("whether sun would take over is not known"))
+    }
+    // On the node itself it is looked at now.
+    let there = try Self.status([], looks: Self.looks { $0.told["strongswan"] = nil; $0.here = "sun"; $0.seen["strongswan"] = .running })
+    #expect(there.wouldSucceed == true)
+  }
+
+  @Test(arguments: [ResourceState.failed("charon is suspended"), .stopped, .atRisk("no key", unfit: true)])
+  func whatIsSeenHereCountsBeforeTheClusterKnows(_ state: ResourceState) throws {
+    let standby = try Self.status([], looks: Self.looks { $0.here = "sun"; $0.seen["strongswan"] = state })
+    let isUnfit = if case .atRisk = state { true } else { false }
+    // What Pacemaker has to restart first may be back in time.
+    #expect(standby.wouldSucceed == (isUnfit ? false : nil) && standby.reasons.map(\.id) == [isUnfit ? .UNFIT1 : .LOOK2] && standby.verdict == .risk)
+    let serving = try Self.status([], looks: Self.looks { $0.here = "moon"; $0.seen["strongswan"] = state })
+    #expect(serving.wouldSucceed == true)
+    if isUnfit { #expect(serving.findings.map(\.id) == [.RISK1]) } else { #expect(serving.verdict == .bad && serving.findings.map(\.id) == [.DOWN1]) }
+  }
+
+  @Test func whatIsMendedIsSeenAtOnce() throws {
+    let unfit = [Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z no key")]
+    #expect(try Self.status(unfit, looks: Self.looks()).wouldSucceed == false)
+    #expect(try Self.status(unfit, looks: Self.looks { $0.here = "sun"; $0.seen["strongswan"] = .running }).wouldSucceed == true)
+  }
+
+  @Test func twoVersionsAreARisk() throws {
+    let status = try Self.status([], looks: Self.looks { $0.told["vip"]?["sun"]?.version = "0.1.0" })
+    #expect(status.findings.map(\.id) == [.VERS1] && status.verdict == .risk && status.wouldSucceed == true)
+  }
+
   // MARK: What is printed
 
   @Test func theVerdictIsTheFirstLine() throws {
@@ -156,7 +218,7 @@ import Testing
     #expect(healthy.text.split(separator: "\n").first.map(String.init) == healthy.brief)
     #expect(
       healthy.json
-        == #"{"verdict":"good","serving":"moon","since":"2026-11-28T12:05:13Z","failover":{"would_succeed":true,"to":"sun","reasons":[]},"nodes":{"moon":{"role":"serves","path":"up","sessions":null,"sas":null,"flows":null,"score":300,"risks":[],"barred_until":null},"sun":{"role":"standby","path":"up","sessions":null,"sas":null,"flows":null,"score":300,"risks":[],"barred_until":null}},"findings":[],"was":[]}"#)
+        == #"{"verdict":"good","serving":"moon","since":"2026-11-28T12:05:13Z","failover":{"would_succeed":true,"to":"sun","reasons":[]},"nodes":{"moon":{"role":"serves","path":"up","sessions":null,"sas":null,"flows":null,"version":null,"looked":null,"score":300,"risks":[],"barred_until":null},"sun":{"role":"standby","path":"up","sessions":null,"sas":null,"flows":null,"version":null,"looked":null,"score":300,"risks":[],"barred_until":null}},"findings":[],"was":[]}"#)
   }
 
   @Test func anUnfitStandbyInWords() throws {

@@ -266,4 +266,33 @@ import Testing
     #expect(member.score == 100)
     #expect(member.risk == nil)
   }
+
+  // MARK: Close looks
+
+  @Test func aCloseLookIsToldToTheOtherNodes() throws {
+    let member = Member()
+    func look() -> Look? { member.machine.cluster.shared["vpnha-look-x"]?["moon"].flatMap { Look($0) } }
+    member.does(.start, .stopped, .running)
+    member.monitor(.running)
+    #expect(look() == nil, "neither of them looks closely")
+    member.monitor(.failed("hung"), level: 10)
+    #expect(look() == nil, "what does not work is no candidate")
+    member.monitor(.atRisk("no key", unfit: true), level: 10)
+    #expect(look() == Look(at: member.machine.clock.timestamp, counts: [:]))
+    member.pass(60)
+    member.monitor(.running, level: 10)
+    #expect(look()?.at == member.machine.clock.timestamp)
+    // Outside the cluster nobody is told.
+    let alone = Member()
+    alone.node = nil
+    alone.monitor(.running, level: 10)
+    #expect(alone.machine.cluster.shared == [:])
+  }
+
+  @Test func aLookIsReadAsItIsWritten() {
+    let look = Look(at: Timestamp(seconds: 1_795_867_513), version: "0.2.0", counts: ["sas": 214, "flows": 3])
+    #expect(look.text == "1795867513 0.2.0 flows=3 sas=214" && Look(look.text) == look)
+    #expect(Look("1795867513 0.2.0 sas=-1 x flows=3")?.counts == ["flows": 3])
+    for text in ["", "1795867513", "soon 0.2.0", String(repeating: "9", count: 600) + " x"] { #expect(Look(text) == nil) }
+  }
 }

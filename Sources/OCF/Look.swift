@@ -1,0 +1,36 @@
+import Host
+
+/// The last close look (check level 10 or deeper) at a member of the cluster that works, and what it counted.
+///
+/// Every node can read it, so that what is said of another node says how old it is: `SECONDS VERSION NAME=COUNT …`.
+public struct Look: Equatable, Sendable {
+  /// In front of the resource's name.
+  public static let prefix = "vpnha-look-"
+  private static let limit = 512
+
+  public var at: Timestamp
+  /// That of the agent.
+  public var version: String
+  public var counts: [String: UInt64]
+
+  public init(at: Timestamp, version: String = agentVersion, counts: [String: UInt64]) {
+    (self.at, self.version, self.counts) = (at, version, counts)
+  }
+
+  /// Nil for anything else. Counts that cannot be read are left out.
+  public init?(_ text: String) {
+    let words = text.utf8.count <= Self.limit ? text.split(separator: " ") : []
+    guard words.count >= 2, let seconds = Int64(words[0]) else { return nil }
+    at = Timestamp(seconds: seconds)
+    version = String(words[1])
+    counts = [:]
+    for word in words.dropFirst(2) {
+      let pair = word.split(separator: "=")
+      if pair.count == 2, let value = UInt64(pair[1]) { counts[String(pair[0])] = value }
+    }
+  }
+
+  public var text: String {
+    (["\(at.seconds)", version] + counts.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }).joined(separator: " ")
+  }
+}

@@ -1,0 +1,40 @@
+import ConntrackdAgent
+import Host
+import OCF
+import StrongSwanAgent
+import VIPAgent
+import XL2TPDAgent
+
+/// A deep monitor of the members on this node, now: the cluster's own was up to a minute ago. By hand it changes nothing and
+/// tells the cluster nothing.
+struct LocalLook {
+  var host: Host
+  /// For each of them.
+  static let patience = Duration.seconds(3)
+
+  /// What is there; nil where this program cannot tell: another agent's, or one whose parameters depend on rules.
+  func state(of resource: ClusterConfiguration.Primitive) -> ResourceState? {
+    guard let own = resource.own, let parameters = resource.parameters else { return nil }
+    var environment = [
+      "OCF_RESOURCE_TYPE": own, "OCF_RESOURCE_INSTANCE": resource.id, "OCF_CHECK_LEVEL": "10",
+      "OCF_RESKEY_CRM_meta_timeout": "\(Self.patience.milliseconds)", "OCF_RESKEY_CRM_meta_interval": "60000",
+    ]
+    if resource.isPromotable { environment["OCF_RESKEY_CRM_meta_promoted_max"] = "1" }
+    for (name, value) in parameters { environment["OCF_RESKEY_\(name)"] = value }
+    let request = Request(arguments: [own, "monitor"], environment: environment)
+    switch own {
+    case "vip": return state(VirtualIP.self, request)
+    case "strongswan": return state(StrongSwan.self, request)
+    case "xl2tpd": return state(XL2TPD.self, request)
+    case "conntrackd": return state(Conntrackd.self, request)
+    default: return nil
+    }
+  }
+
+  private func state<Agent: ResourceAgent>(_: Agent.Type, _ request: Request) -> ResourceState? {
+    let loaded = Agent.loaded(from: request)
+    guard loaded.problems.isEmpty else { return nil }
+    let call = Call(host: host, request: request, deadline: request.deadline(from: host.clock.now))
+    do throws(OCFError) { return try loaded.agent.observe(call) } catch { return .failed(error.reason) }
+  }
+}

@@ -1,0 +1,21 @@
+import Host
+import OCF
+
+/// What was seen of the members, by their agents on each node and by this program here.
+struct Looks {
+  /// The last close look, by resource and node.
+  var told: [String: [String: Look]] = [:]
+  /// This node.
+  var here: String?
+  /// What is there now on this node, by resource.
+  var seen: [String: ResourceState] = [:]
+
+  /// Seconds after which a look is too old to say anything: two of them, and time for both, did not come.
+  static let limit: Int64 = 150
+
+  func look(at resource: String, on node: String) -> Look? { told[resource]?[node] }
+  func state(of resource: String, on node: String) -> ResourceState? { node == here ? seen[resource] : nil }
+
+  func count(_ name: String, on node: String) -> UInt64? { told.values.compactMap { $0[node]?.counts[name] }.max() }
+  func versions(on node: String) -> Set<String> { Set(told.values.compactMap { $0[node]?.version }) }
+}
