@@ -3,6 +3,7 @@ import ConntrackSync
 import Glibc
 import Host
 import LinuxHost
+import OCF
 import OCFMetadata
 import Sessions
 import VICI
