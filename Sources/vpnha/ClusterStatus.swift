@@ -143,6 +143,18 @@ struct ClusterStatus {
   }
 }
 
+extension ClusterStatus {
+  /// What the agents and the probe of a node say against it, which Pacemaker's scheduler does not weigh as they mean it.
+  static func unfit(_ configuration: ClusterConfiguration, _ now: ClusterMonitor, _ node: String, at time: Timestamp) -> [Finding] {
+    Judge(configuration: configuration, now: now, members: configuration.service, home: nil, time: time).unfit(node)
+  }
+
+  /// What keeps Pacemaker from having a node serve.
+  static func obstacles(_ configuration: ClusterConfiguration, _ now: ClusterMonitor, _ node: String, at time: Timestamp) -> [Finding] {
+    Judge(configuration: configuration, now: now, members: configuration.service, home: nil, time: time).obstacles(on: node)
+  }
+}
+
 /// The single questions.
 private struct Judge {
   var configuration: ClusterConfiguration

@@ -10,9 +10,12 @@ enum FindingID: String, CaseIterable {
   case ALERT1, MOVED1, ADDR1, PROBE1
   // Doctor: the node
   case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, CERT1
-  case RESTART1, UPGRADE1
+  case RESTART1, UPGRADE1, PORT2, XL3, XL4, PPP2, PPP3, PPP4, USER1, FORWARD2, UNIT3, CLOCK1, FLOOD1, TRACK3, FILTER1
+  case MON5, OFF1, QUOR4, TWO1, CLONE3, ORDER1
   // Check
-  case START1, START2, START3
+  case START1, START2, START3, PORT1
+  // Plan
+  case GAP1, HOLLOW1
 
   /// One sentence: what it does to the service.
   var why: String { page.why }
@@ -181,6 +184,50 @@ enum FindingID: String, CaseIterable {
       ("needrestart restarts daemons after an upgrade, behind the cluster's back.", "Install the package's /etc/needrestart/conf.d/vpnha.conf.")
     case .UPGRADE1:
       ("An unattended upgrade restarts daemons whenever it likes, perhaps on both nodes in the same hour.", "Let it leave these packages alone, and upgrade one node at a time, in standby.")
+    case .PORT1:
+      ("A daemon whose port another program has does not start.", "End that program, or disable the unit that starts it.")
+    case .GAP1:
+      ("Clients have no VPN although a node is there that could give it.", "status and doctor say what keeps that node from serving.")
+    case .HOLLOW1:
+      ("Clients reach the address and get no VPN from it.", "Keep the members together in one group or clone, as the README's recipes do.")
+    case .PORT2:
+      ("The firewall guards another port than the one that xl2tpd serves, so L2TP in clear text is let in.", "Give the firewall the port of xl2tpd.conf.")
+    case .XL3:
+      ("Without an [lns default] xl2tpd takes no client.", "Take the section from the example in /usr/share/doc/vpnha/examples/xl2tpd.")
+    case .XL4:
+      ("Any value of ipsec saref has xl2tpd 1.3.18 carry every packet itself, in one thread.", "Take the line out.")
+    case .PPP2:
+      ("pppd ends at once when its options file is missing, so no session comes up.", "Take the example in /usr/share/doc/vpnha/examples/ppp.")
+    case .PPP3:
+      ("pppd does not know options of serial lines for L2TP in the kernel, and ends at once.", "Take the option out.")
+    case .PPP4:
+      ("Whoever knows the pre-shared key gets in without a name and a password.", "Put auth in its place.")
+    case .USER1:
+      ("Everything is green, and nobody can log in.", "Add users to /etc/ppp/chap-secrets, or the RADIUS plugin to the options.")
+    case .FORWARD2:
+      ("After the next boot clients log in and reach nothing.", "Keep net.ipv4.ip_forward=1 in a file of /etc/sysctl.d.")
+    case .UNIT3:
+      ("After a reboot the node joins the cluster only when somebody starts it, and until then nobody can take over.", "Enable it. Leave it off if you prefer to look at a node that has died first.")
+    case .CLOCK1:
+      ("Clocks that drift apart spoil certificates, the times of failures, and every log that is read side by side.", "Run chrony or systemd-timesyncd on both nodes.")
+    case .FLOOD1:
+      ("After a take-over everybody comes back at once, and charon's defaults take many clients behind one address for an attack.", "Take the thresholds of the example in /usr/share/doc/vpnha/examples/strongswan.")
+    case .TRACK3:
+      ("Only in FTFW mode is a lost message sent again; in another one flows are missing after a take-over.", "Use Mode FTFW, as the example does.")
+    case .FILTER1:
+      ("A packet has to pass every table, so what this one drops our own cannot let in.", "See that it lets in UDP 500 and 4500, ESP, and L2TP that came out of IPsec; then use --skip FILTER1.")
+    case .MON5:
+      ("A failure that a monitor sees has no consequence.", "Put a monitor without on-fail in its place.")
+    case .OFF1:
+      ("What is switched off is started nowhere.", "Enable it.")
+    case .QUOR4:
+      ("After a split both halves go on, and both nodes hold the address.", "Use stop; with two nodes, two_node in corosync.conf lets one alone go on.")
+    case .TWO1:
+      ("Two nodes hold the same address at once.", "Set promoted-max to 1.")
+    case .CLONE3:
+      ("conntrackd commits the peer's flows when it is promoted, and a plain or merely cloned one never is.", "Make it a promotable clone.")
+    case .ORDER1:
+      ("What stands before the address in the group is promoted before it, and talks to clients from nowhere.", "Let the address be the first member.")
     case .START1:
       ("The resource would not start on this node with this configuration.", "The summary is the agent's own reason, and names the parameter or the file.")
     case .START2:

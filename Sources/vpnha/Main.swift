@@ -10,6 +10,7 @@ struct Operator: ParsableCommand {
     subcommands: [
       StatusCommand.self, DoctorCommand.self, ExplainCommand.self,
       CheckCommand.self,
+      PlanCommand.self,
       RecipeCommand.self,
       SwitchoverCommand.self,
       DrainCommand.self,

@@ -117,15 +117,37 @@ struct PacemakerTools {
 
   /// What Pacemaker's own scheduler makes of the loss of a node; nil when it gives no answer.
   private func simulated(loss node: String, in cib: [UInt8]) -> ClusterMonitor? {
-    do throws(SystemError) {
-      let said = try ask("/usr/sbin/crm_simulate", ["--xml-pipe", "--simulate", "--node-fail", node, "--output-as=xml"], input: cib)
-      return try ClusterMonitor(said, section: "revised_cluster_status")
-    } catch {
+    do throws(SystemError) { return try simulated(["--node-fail", node], in: cib) } catch {
       return nil
     }
   }
 
-  private func votes() -> CorosyncConfiguration? {
+  /// What the scheduler makes of `cib` and of what is injected.
+  ///
+  /// - Parameter arguments: of crm_simulate; nil: as it is, nothing is done.
+  func simulated(_ arguments: [String]?, in cib: [UInt8]) throws(SystemError) -> ClusterMonitor {
+    let said = try ask("/usr/sbin/crm_simulate", ["--xml-pipe"] + (arguments.map { ["--simulate"] + $0 } ?? []) + ["--output-as=xml"], input: cib)
+    return try ClusterMonitor(said, section: arguments == nil ? "cluster_status" : "revised_cluster_status")
+  }
+
+  /// The CIB after the scheduler has done all that it wants to.
+  func saved(_ arguments: [String], from cib: [UInt8]) throws(SystemError) -> [UInt8] {
+    // crm_simulate works in the file that it is to save, and puts another one in its place.
+    let file = try files.makeReplyFile(in: geteuid() == 0 ? "/run" : "/tmp")
+    let path = file.path
+    defer { file.discard() }
+    _ = try ask("/usr/sbin/crm_simulate", ["--xml-pipe", "--simulate", "--quiet", "--save-output=\(path)"] + arguments, input: cib)
+    let saved: [UInt8]?
+    do throws(SystemError) { saved = try files.read(path, limit: Self.limit) } catch {
+      try files.remove(path)
+      throw error
+    }
+    try files.remove(path)
+    guard let saved else { throw SystemError("asking crm_simulate", .noSuchFile, detail: "it saved nothing") }
+    return saved
+  }
+
+  func votes() -> CorosyncConfiguration? {
     do throws(SystemError) {
       return try files.read(CorosyncConfiguration.path, limit: 1 << 20).map { CorosyncConfiguration(String(decoding: $0, as: UTF8.self)) }
     } catch {

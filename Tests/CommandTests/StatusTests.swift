@@ -287,6 +287,9 @@ enum Pair {
   static func property(_ name: String, _ value: String) -> (String, String) {
     ("<cluster_property_set id=\"cib-bootstrap-options\">", "<cluster_property_set id=\"cib-bootstrap-options\"><nvpair id=\"p-\(name)\" name=\"\(name)\" value=\"\(value)\"/>")
   }
+  static func meta(_ clone: String, _ name: String, _ value: String) -> (String, String) {
+    ("<meta_attributes id=\"\(clone)-meta_attributes\">", "<meta_attributes id=\"\(clone)-meta_attributes\"><nvpair id=\"m-\(name)\" name=\"\(name)\" value=\"\(value)\"/>")
+  }
   /// In front of what the node has under that name; the first one counts.
   static func attribute(_ node: String, _ name: String, _ value: String) -> (String, String) {
     let set = "<instance_attributes id=\"status-\(node == "moon" ? 1 : 2)\">"
