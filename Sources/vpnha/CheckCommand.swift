@@ -2,6 +2,7 @@ import ArgumentParser
 import Host
 import LinuxHost
 import OCF
+import VICI
 
 struct CheckCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -116,6 +117,51 @@ struct ResourceCheck {
     let command = Command(program, [invocation.action], environment: invocation.environment(inherited: inheritedEnvironment()), outputLimit: 1 << 20)
     let result = try host.processes.run(command, before: host.clock.now + Self.patience)
     self.init(id: id, ending: result.ending, reason: exitReason(in: String(decoding: result.error, as: UTF8.self)), unknown, description)
+    let busy = try takenPorts(agent, parameters, host)
+    if agent == "strongswan" { problems += try missingConnections(parameters, host) }
+    if !busy.isEmpty {
+      problems += busy
+      wouldStart = false
+    }
+  }
+
+  /// A start goes on without them, and serves the clients of the others.
+  private func missingConnections(_ parameters: [Invocation.Setting], _ host: Host) throws -> [Finding] {
+    let path = parameters.last { $0.name == "config" }?.value ?? "/etc/swanctl/swanctl.conf"
+    let names = (parameters.last { $0.name == "connections" }?.value ?? "").split { $0 == " " || $0 == "," }.map(String.init)
+    guard !names.isEmpty, try host.files.read(path, limit: 8 << 20) != nil else { return [] }
+    let file: SettingsFile
+    // What is wrong with it the agent has said.
+    do throws(SettingsError) { file = try SettingsFile(reading: path, from: host.files) } catch { return [] }
+    let section = file.root.section("connections")
+    guard section?.references.isEmpty ?? true else { return [] }
+    return names.filter { section?.section($0) == nil }.map {
+      Finding(.SWAN2, .risk, "connections: \($0) is not in \(path): its clients would not be served", fix: ["editor \(path)", "vpnha check --resource \(id) connections=…"], at: id)
+    }
+  }
+
+  /// A daemon that is to start needs its ports; one that runs has them.
+  private func takenPorts(_ agent: String, _ parameters: [Invocation.Setting], _ host: Host) throws(SystemError) -> [Finding] {
+    let (ports, usual): ([UInt16], String)
+    switch agent {
+    case "strongswan": (ports, usual) = ([500, 4500], "/usr/sbin/charon-systemd")
+    case "xl2tpd": (ports, usual) = ([1701], "/usr/sbin/xl2tpd")
+    default: return []
+    }
+    let program = parameters.last { $0.name == "binary" }?.value ?? usual
+    guard try host.processes.running(program).isEmpty else { return [] }
+    let address = parameters.last { $0.name == "address" }.flatMap { IPAddress($0.value) }
+    for port in ports {
+      let matters = { (listener: UDPListener) in agent == "strongswan" || address == nil || listener.address == address || listener.address.isUnspecified }
+      guard let listener = try host.sockets.udpListeners(on: port).first(where: matters) else { continue }
+      let owner = try host.processes.owner(ofSocket: listener.inode)
+      return [
+        Finding(
+          .PORT1, .bad, "UDP port \(port) is taken by \(owner.map { "\($0.executable) (pid \($0.pid))" } ?? "another program")",
+          fix: ["ss -lunp sport = :\(port)"] + (owner.map { ["kill \($0.pid)"] } ?? []), at: id)
+      ]
+    }
+    return []
   }
 
   init(id: String, wouldStart: Bool?, problems: [Finding]) {

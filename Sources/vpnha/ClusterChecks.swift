@@ -10,7 +10,7 @@ struct ClusterChecks {
 
   func findings() -> [Finding] {
     guard configuration.primitives.contains(where: { $0.own != nil }) else { return [] }
-    return fencing + quorum + colocations + bars + monitors + clones + parameters + leftovers
+    return fencing + quorum + colocations + bars + monitors + clones + parameters + leftovers + shape
   }
 
   private var members: [Primitive] { configuration.service }
@@ -119,6 +119,42 @@ struct ClusterChecks {
     return found
   }
 
+  // MARK: What is switched off, twice there, or in the wrong order
+
+  private var shape: [Finding] {
+    var found: [Finding] = []
+    if configuration.property("no-quorum-policy") == "ignore" {
+      found.append(Finding(.QUOR4, .bad, "no-quorum-policy=ignore: a part of the cluster without quorum goes on", fix: ["pcs property set no-quorum-policy=stop"], at: "property no-quorum-policy"))
+    }
+    var seen: Set<String> = []
+    for resource in ours where seen.insert(resource.top).inserted {
+      if ["stopped", "unpromoted", "slave"].contains(resource.ownMeta("target-role")?.lowercased() ?? "") {
+        found.append(Finding(.OFF1, .bad, "\(resource.top) is switched off (target-role=\(resource.ownMeta("target-role") ?? ""))", fix: ["pcs resource enable \(resource.top)"], at: resource.top))
+      }
+      if isFalse(resource.ownMeta("is-managed")) || isTrue(resource.ownMeta("maintenance")) {
+        found.append(Finding(.MAINT1, .risk, "\(resource.top) is not managed", fix: ["pcs resource manage \(resource.top)"], at: resource.top))
+      }
+      let most = resource.ownMeta("promoted-max") ?? resource.ownMeta("master-max")
+      if resource.isPromotable, let most, Int(most) ?? 1 > 1 {
+        found.append(Finding(.TWO1, .bad, "\(resource.top) has promoted-max=\(most)", fix: ["pcs resource meta \(resource.top) promoted-max=1"], at: resource.top))
+      }
+    }
+    for resource in ours where resource.own == "conntrackd" && !resource.isPromotable {
+      found.append(
+        Finding(
+          .CLONE3, .risk, "\(resource.id) is not promotable",
+          fix: resource.clone == nil ? ["pcs resource promotable \(resource.id) interleave=true"] : ["pcs resource meta \(resource.top) promotable=true"], at: resource.top))
+    }
+    if let address = members.first(where: { $0.own == "vip" }), let group = address.around.first, group.name == "group" {
+      let order = group.children(named: "primitive").compactMap { $0["id"] }
+      if let first = order.first, first != address.id, members.contains(where: { $0.id == first && $0.own != "vip" }) {
+        found.append(
+          Finding(.ORDER1, .bad, "\(first) stands before \(address.id) in \(group["id"] ?? "")", fix: ["pcs resource group add \(group["id"] ?? "") \(address.id) --before \(first)"], at: group["id"]))
+      }
+    }
+    return found
+  }
+
   // MARK: Failures
 
   private var bars: [Finding] {
@@ -183,6 +219,16 @@ struct ClusterChecks {
           Finding(
             .MON2, .bad, "\(resource.id) has \(same.count) monitors with the interval \(interval)s", fix: ids.dropFirst().map { "pcs resource op remove \($0)" }, at: resource.id))
       }
+    }
+    for monitor in monitors where ["ignore", "block"].contains(monitor.element["on-fail"] ?? "") {
+      let role = monitor.role.map { " role=\($0)" } ?? ""
+      found.append(
+        Finding(
+          .MON5, .bad, "\(resource.id): the monitor every \(monitor.interval)s has on-fail=\(monitor.element["on-fail"] ?? "")",
+          fix: [
+            "pcs resource op remove \(monitor.element["id"] ?? "")",
+            "pcs resource op add \(resource.id) monitor interval=\(monitor.interval)s timeout=20s\(role)\(monitor.level > 0 ? " OCF_CHECK_LEVEL=\(monitor.level)" : "")",
+          ], at: resource.id))
     }
     if resource.isPromotable, monitors.contains(where: { $0.role == "Unpromoted" }) {
       for plain in monitors where plain.role == nil {

@@ -73,7 +73,8 @@ struct Checkup {
     let saved = "/var/lib/pacemaker/cib/cib.xml"
     let why: SystemError
     do throws(SystemError) {
-      return try ClusterConfiguration(PacemakerTools(processes: host.processes, files: host.files, clock: host.clock).configuration())
+      let file = inheritedEnvironment()["CIB_file"].map { ["CIB_file": $0] } ?? [:]
+      return try ClusterConfiguration(PacemakerTools(processes: host.processes, files: host.files, clock: host.clock, environment: file).configuration())
     } catch { why = error }
     if let bytes = try host.files.read(saved, limit: 64 << 20) { return try ClusterConfiguration(bytes) }
     found.append(Finding(.CIB1, .risk, "there is no cluster configuration on this node: \(why)", fix: ["pcs cluster start"]))

@@ -18,7 +18,7 @@ struct NodeChecks {
   private var addresses: [String] { configuration?.own("vip").compactMap { $0.parameter("ip") } ?? [] }
 
   func findings() throws(SystemError) -> [Finding] {
-    try units() + strays() + certificates() + kernel() + xl2tpd() + swanctl() + conntrackd() + plugin() + permissions() + upgrades()
+    try units() + strays() + certificates() + kernel() + xl2tpd() + swanctl() + conntrackd() + plugin() + permissions() + upgrades() + users() + boot() + otherTables()
   }
 
   private func text(_ path: String) throws(SystemError) -> String? {
@@ -99,6 +99,13 @@ struct NodeChecks {
     return lines.indices.first { !lines[$0].trimmed.hasPrefix("#") && fits(lines[$0]) }.map { "\(path):\($0 + 1)" }
   }
 
+  private func hasLine(in paths: [String], where fits: (Substring) -> Bool) throws(SystemError) -> Bool {
+    for path in paths {
+      if try line(in: path, where: fits) != nil { return true }
+    }
+    return false
+  }
+
   // MARK: The kernel
 
   private func kernel() throws(SystemError) -> [Finding] {
@@ -139,6 +146,8 @@ struct NodeChecks {
     }
     do throws(XL2TPDConfiguration.SyntaxError) {
       let file = try XL2TPDConfiguration(bytes)
+      let more = settings(of: file, path)
+      guard more.isEmpty else { return more }
       let wanted = parameter("address", of: "xl2tpd").map { [$0] } ?? addresses
       guard let first = wanted.first else { return [] }
       guard let setting = file.listenAddress else {
@@ -154,6 +163,96 @@ struct NodeChecks {
     }
   }
 
+  private func settings(of file: XL2TPDConfiguration, _ path: String) -> [Finding] {
+    var found: [Finding] = []
+    if !file.hasServer {
+      found.append(Finding(.XL3, .bad, "\(path) has no [lns default]: nobody gets in", fix: ["cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf \(path)"], at: path))
+    }
+    if let saref = file.global("ipsec saref") {
+      found.append(Finding(.XL4, .risk, "ipsec saref is set: every packet passes through the daemon", fix: ["sed -i '\(saref.line)d' \(path)"], at: "\(path):\(saref.line)"))
+    }
+    if let port = file.port, let firewall = configuration?.own("firewall").first, port != UInt16(firewall.parameter("port") ?? "1701") {
+      found.append(
+        Finding(
+          .PORT2, .bad, "xl2tpd serves port \(port), \(firewall.id) guards port \(firewall.parameter("port") ?? "1701"): L2TP in clear text is let in",
+          fix: ["pcs resource update \(firewall.id) port=\(port)"], at: file.global("port").map { "\(path):\($0.line)" } ?? path))
+    }
+    return found
+  }
+
+  /// pppd's options, and who may log in.
+  private func users() throws(SystemError) -> [Finding] {
+    guard isUsed("xl2tpd"), let bytes = try files.read(parameter("config", of: "xl2tpd") ?? "/etc/xl2tpd/xl2tpd.conf", limit: 1 << 20) else { return [] }
+    let options: [String]
+    do throws(XL2TPDConfiguration.SyntaxError) { options = try XL2TPDConfiguration(bytes).pppOptionFiles } catch { return [] }
+    var found: [Finding] = []
+    var asksPeers = false
+    var hasPlugin = false
+    for path in options {
+      guard let text = try text(path) else {
+        found.append(Finding(.PPP2, .bad, "\(path) is missing", fix: ["cp /usr/share/doc/vpnha/examples/ppp/options.xl2tpd \(path)"], at: path))
+        continue
+      }
+      for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        let words = line.trimmed.split(separator: " ").map(String.init)
+        guard let word = words.first, !word.hasPrefix("#") else { continue }
+        if ["crtscts", "nocrtscts", "cdtrcts", "nocdtrcts", "xonxoff", "modem", "local", "lock", "nolock"].contains(word) {
+          found.append(Finding(.PPP3, .bad, "\(path) has \(word), an option of serial lines", fix: ["sed -i '\(number + 1)d' \(path)"], at: "\(path):\(number + 1)"))
+        }
+        if word == "noauth" {
+          found.append(Finding(.PPP4, .bad, "\(path) has noauth: nobody is asked for a password", fix: ["sed -i '\(number + 1)s/noauth/auth/' \(path)"], at: "\(path):\(number + 1)"))
+        }
+        if word == "auth" || word.hasPrefix("require-") { asksPeers = true }
+        if word == "plugin" { hasPlugin = true }
+      }
+    }
+    if asksPeers, !hasPlugin {
+      if try !hasLine(in: ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"], where: { !$0.trimmed.isEmpty }) { found.append(Finding(.USER1, .bad, "no user is in /etc/ppp/chap-secrets", fix: ["editor /etc/ppp/chap-secrets"], at: "/etc/ppp/chap-secrets")) }
+    }
+    return found
+  }
+
+  /// What the next boot brings.
+  private func boot() throws(SystemError) -> [Finding] {
+    var found: [Finding] = []
+    if isUsed("xl2tpd"), try files.kernelParameter("net.ipv4.ip_forward") == "1" {
+      let folders = ["/etc/sysctl.d", "/usr/lib/sysctl.d", "/run/sysctl.d"]
+      var places = ["/etc/sysctl.conf"]
+      for folder in folders { places += try (files.entries(of: folder) ?? []).filter { $0.hasSuffix(".conf") }.map { "\(folder)/\($0)" } }
+      if try !hasLine(in: places, where: { $0.contains("ip_forward") && !$0.trimmed.hasPrefix(";") && $0.trimmed.hasSuffix("1") }) {
+        found.append(
+          Finding(.FORWARD2, .note, "no file sets net.ipv4.ip_forward at boot", fix: ["cp /usr/share/doc/vpnha/examples/sysctl.d/vpnha.conf /etc/sysctl.d/vpnha.conf"], at: "/etc/sysctl.d"))
+      }
+    }
+    guard try files.entries(of: "/run/systemd/system") != nil else { return found }
+    let root = "/etc/systemd/system"
+    var enabled: Set<String> = []
+    for folder in try files.entries(of: root) ?? [] where folder.hasSuffix(".wants") || folder.hasSuffix(".requires") { enabled.formUnion(try files.entries(of: "\(root)/\(folder)") ?? []) }
+    if configuration != nil, !enabled.contains("pacemaker.service") {
+      found.append(Finding(.UNIT3, .note, "pacemaker.service is not enabled: after a boot this node waits for you", fix: ["systemctl enable corosync pacemaker"], at: root))
+    }
+    if enabled.isDisjoint(with: ["chrony.service", "systemd-timesyncd.service", "ntpsec.service", "ntp.service", "openntpd.service", "chronyd.service"]) {
+      found.append(Finding(.CLOCK1, .risk, "nothing sets this node's clock", fix: ["apt-get install chrony"], at: root))
+    }
+    return found
+  }
+
+  /// Input chains of others that drop what they do not know.
+  private func otherTables() throws(SystemError) -> [Finding] {
+    guard isUsed("xl2tpd"), files.isExecutable("/usr/sbin/nft") else { return [] }
+    let ours = parameter("table", of: "firewall") ?? "vpnha"
+    let result = try processes.run(Command("/usr/sbin/nft", ["list", "chains"], outputLimit: 1 << 20), before: clock.now + .seconds(5))
+    guard result.succeeded else { return [] }
+    var table = ""
+    var found: [Finding] = []
+    for line in String(decoding: result.output, as: UTF8.self).split(separator: "\n").map(\.trimmed) {
+      if line.hasPrefix("table "), line.hasSuffix("{") { table = line.dropFirst(6).dropLast().trimmed }
+      guard line.contains("hook input"), line.contains("policy drop"), !table.hasSuffix(" \(ours)") else { continue }
+      found.append(Finding(.FILTER1, .note, "table \(table) drops what it does not know", fix: ["nft list table \(table)"], at: table))
+    }
+    return found
+  }
+
   // MARK: strongSwan
 
   private func swanctl() throws(SystemError) -> [Finding] {
@@ -161,7 +260,7 @@ struct NodeChecks {
     let path = parameter("config", of: "strongswan") ?? "/etc/swanctl/swanctl.conf"
     let load = "swanctl --load-all --noprompt"
     guard try files.read(path, limit: 8 << 20) != nil else {
-      return [Finding(.SWAN1, .bad, "\(path) is missing", fix: ["cp /usr/share/doc/vpnha/examples/strongswan/swanctl.conf \(path)", load], at: path)]
+      return [Finding(.SWAN1, .bad, "\(path) is missing", fix: ["install -m 600 /usr/share/doc/vpnha/examples/strongswan/swanctl.conf \(path)", load], at: path)]
     }
     let file: SettingsFile
     do throws(SettingsError) { file = try SettingsFile(reading: path, from: files) } catch {
@@ -214,8 +313,15 @@ struct NodeChecks {
     do throws(SettingsError) { file = try SettingsFile(reading: path, from: files) } catch {
       return [Finding(.SWAN1, .bad, "\(error)", fix: ["editor +\(error.place.line) \(error.place.file)"], at: error.place.description)]
     }
-    guard let plugin = file.root.section(at: "charon-systemd.plugins.ha") ?? file.root.section(at: "charon.plugins.ha"), plugin.value("local") != nil, !isFalse(plugin.value("load")) else { return [] }
+    let threshold = (file.root.value(at: "charon-systemd.block_threshold") ?? file.root.value(at: "charon.block_threshold")).map { Int($0) ?? 0 } ?? 5
     var found: [Finding] = []
+    if (1...5).contains(threshold) {
+      found.append(
+        Finding(
+          .FLOOD1, .note, "charon refuses the sixth client that dials in from one address",
+          fix: ["cp /usr/share/doc/vpnha/examples/strongswan/vpnha.conf /etc/strongswan.d/vpnha.conf"], at: path))
+    }
+    guard let plugin = file.root.section(at: "charon-systemd.plugins.ha") ?? file.root.section(at: "charon.plugins.ha"), plugin.value("local") != nil, !isFalse(plugin.value("load")) else { return found }
     let place = plugin.place.description
     let edit = "editor +\(plugin.place.line) \(plugin.place.file)"
     if (plugin.value("secret") ?? "").isEmpty {
@@ -242,6 +348,9 @@ struct NodeChecks {
     }
     var found: [Finding] = []
     if file.purpose != .sync { found.append(Finding(.TRACK2, .bad, "\(path) has no Sync block: nothing is sent to the peer", fix: [example], at: path)) }
+    if file.purpose == .sync, let mode = file.mode, mode != "FTFW" {
+      found.append(Finding(.TRACK3, .risk, "\(path) has Mode \(mode): lost messages are not sent again", fix: ["sed -i 's/Mode *\(mode)/Mode FTFW/I' \(path)"], at: path))
+    }
     let folder = file.lockPath.split(separator: "/").dropLast().map { "/\($0)" }.joined()
     // Followed where it is a link.
     if let status = try files.status("\(folder)/."), status.mode & 0o002 != 0 {

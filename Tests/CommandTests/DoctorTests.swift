@@ -1,3 +1,4 @@
+import Glibc
 import Host
 import HostTestKit
 import LinuxHost
@@ -65,6 +66,12 @@ import Testing
     Mistake(.MOVED1, Pair.constraint(#"<rsc_location id="cli-prefer-vpn-clone" rsc="vpn-clone" node="moon" score="INFINITY" role="Promoted"/>"#), fix: "pcs resource clear vpn-clone"),
     Mistake(.ADDR1, (#"id="xl2tpd-instance_attributes-address" name="address" value="203.0.113.50""#, #"id="xl2tpd-instance_attributes-address" name="address" value="203.0.113.5""#), fix: "pcs resource update xl2tpd address=203.0.113.50"),
     Mistake(.PROBE1, (#"attribute="vpnha-path""#, #"attribute="pingd""#), fix: "pcs constraint location vpn-clone rule role=Promoted score=1000 not_defined vpnha-path or vpnha-path gt 0"),
+    Mistake(.QUOR4, Pair.property("no-quorum-policy", "ignore"), fix: "pcs property set no-quorum-policy=stop"),
+    Mistake(.OFF1, Pair.meta("vpn-clone", "target-role", "Stopped"), fix: "pcs resource enable vpn-clone"),
+    Mistake(.MAINT1, Pair.meta("firewall-clone", "is-managed", "false"), fix: "pcs resource manage firewall-clone"),
+    Mistake(.TWO1, (#"name="promoted-max" value="1""#, #"name="promoted-max" value="2""#), fix: "pcs resource meta vpn-clone promoted-max=1"),
+    Mistake(.MON5, (#"<op name="monitor" interval="10s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-10s"/>"#, #"<op name="monitor" interval="10s" timeout="20s" role="Promoted" on-fail="ignore" id="xl2tpd-monitor-interval-10s"/>"#), fix: "pcs resource op remove xl2tpd-monitor-interval-10s"),
+    Mistake(.ORDER1, (#"<group id="vpn">"#, #"<group id="vpn"><primitive id="xl2tpd2" class="ocf" provider="vpnha" type="xl2tpd"><operations><op id="x1" name="monitor" interval="10s" role="Promoted"/><op id="x2" name="monitor" interval="11s"/><op id="x3" name="monitor" interval="60s" role="Promoted" OCF_CHECK_LEVEL="10"/></operations></primitive>"#), fix: "pcs resource group add vpn vip --before xl2tpd2"),
     Mistake(.MAINT1, Pair.property("maintenance-mode", "true"), fix: "pcs property set maintenance-mode=false"),
   ]
 
@@ -106,14 +113,15 @@ import Testing
     for (path, example) in [
       ("/etc/xl2tpd/xl2tpd.conf", "examples/xl2tpd/xl2tpd.conf"), ("/etc/swanctl/swanctl.conf", "examples/strongswan/swanctl.conf"),
       ("/etc/conntrackd/conntrackd.conf", "examples/conntrackd/conntrackd.conf"), ("/etc/strongswan.conf", "examples/strongswan/vpnha.conf"),
-      ("/etc/ppp/chap-secrets", "examples/ppp/chap-secrets"), ("/etc/needrestart/conf.d/vpnha.conf", "needrestart.conf"),
+      ("/etc/ppp/chap-secrets", "examples/ppp/chap-secrets"), ("/etc/ppp/options.xl2tpd", "examples/ppp/options.xl2tpd"), ("/etc/sysctl.d/vpnha.conf", "examples/sysctl.d/vpnha.conf"), ("/etc/needrestart/conf.d/vpnha.conf", "needrestart.conf"),
     ] {
       files.put(String(decoding: try #require(try LinuxFiles().read(root + example, limit: 1 << 20), "\(example)"), as: UTF8.self), at: path, mode: 0o600)
     }
     files.put("", at: "/dev/ppp")
     files.put("", at: "/usr/sbin/needrestart")
     files.put("", at: "/sys/module/l2tp_ppp/refcnt")
-    files.put("", at: "/etc/systemd/system/multi-user.target.wants/ssh.service")
+    for unit in ["ssh", "pacemaker", "corosync", "chrony"] { files.put("", at: "/etc/systemd/system/multi-user.target.wants/\(unit).service") }
+    files.put("", at: "/run/systemd/system/x")
     files.kernelParameters = ["net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "2"]
     return files
   }
@@ -164,7 +172,7 @@ import Testing
     Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf:1", fix: "vpnha run --resource xl2tpd validate-all") { $0.put("no equals sign\n", at: "/etc/xl2tpd/xl2tpd.conf") },
     Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf", fix: "cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf /etc/xl2tpd/xl2tpd.conf") { try! $0.remove("/etc/xl2tpd/xl2tpd.conf") },
     Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf", fix: "sed -i '/^\\[global\\]/a listen-addr = 203.0.113.50' /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "listen-addr", ";listen-addr") },
-    Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf:2", fix: "sed -i '2s/.*/listen-addr = 203.0.113.50/' /etc/xl2tpd/xl2tpd.conf") { $0.put("[global]\nlisten-addr = 203.0.113.11\n", at: "/etc/xl2tpd/xl2tpd.conf") },
+    Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf:2", fix: "sed -i '2s/.*/listen-addr = 203.0.113.50/' /etc/xl2tpd/xl2tpd.conf") { $0.put("[global]\nlisten-addr = 203.0.113.11\n[lns default]\n", at: "/etc/xl2tpd/xl2tpd.conf") },
     Slip(.SWAN1, "\(swanctl):1", fix: "editor +1 \(swanctl)") { $0.put("connections {{\n", at: swanctl, mode: 0o600) },
     Slip(.SWAN1, swanctl, fix: "swanctl --load-all --noprompt") { try! $0.remove(swanctl) },
     Slip(.SWAN2, swanctl, fix: "editor \(swanctl)") { edited($0, swanctl, "  l2tp {\n    version", "  l2pt {\n    version") },
@@ -178,6 +186,20 @@ import Testing
       $0.put("Sync {\n}\nGeneral {\n  LockFile /srv/open/lock\n}\n", at: "/etc/conntrackd/conntrackd.conf")
       $0.put("", at: "/srv/open/.", mode: 0o1777)
     },
+    Slip(.TRACK3, "/etc/conntrackd/conntrackd.conf", fix: "sed -i 's/Mode *NOTRACK/Mode FTFW/I' /etc/conntrackd/conntrackd.conf") { edited($0, "/etc/conntrackd/conntrackd.conf", "Mode FTFW", "Mode NOTRACK") },
+    Slip(.XL3, "/etc/xl2tpd/xl2tpd.conf", fix: "cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "[lns default]", "[lns other]") },
+    Slip(.XL4, "/etc/xl2tpd/xl2tpd.conf:6", fix: "sed -i '6d' /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "port = 1701\n", "ipsec saref = no\n") },
+    Slip(.PORT2, "/etc/xl2tpd/xl2tpd.conf:6", fix: "pcs resource update firewall port=1702") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "port = 1701\n", "port = 1702\n") },
+    Slip(.PPP2, "/etc/ppp/options.xl2tpd", fix: "cp /usr/share/doc/vpnha/examples/ppp/options.xl2tpd /etc/ppp/options.xl2tpd") { try! $0.remove("/etc/ppp/options.xl2tpd") },
+    Slip(.PPP3, "/etc/ppp/options.xl2tpd:4", fix: "sed -i '4d' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "require-mschap-v2\n", "crtscts\n") },
+    Slip(.PPP3, "/etc/ppp/options.xl2tpd:4", fix: "sed -i '4d' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "require-mschap-v2\n", "lock\n") },
+    Slip(.PPP4, "/etc/ppp/options.xl2tpd:3", fix: "sed -i '3s/noauth/auth/' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "\nauth\n", "\nnoauth\n") },
+    Slip(.USER1, "/etc/ppp/chap-secrets", fix: "editor /etc/ppp/chap-secrets") { $0.put("# nobody yet\n", at: "/etc/ppp/chap-secrets", mode: 0o600) },
+    Slip(.FORWARD2, "/etc/sysctl.d", fix: "cp /usr/share/doc/vpnha/examples/sysctl.d/vpnha.conf /etc/sysctl.d/vpnha.conf") { try! $0.remove("/etc/sysctl.d/vpnha.conf") },
+    Slip(.FORWARD2, "/etc/sysctl.d", fix: "cp /usr/share/doc/vpnha/examples/sysctl.d/vpnha.conf /etc/sysctl.d/vpnha.conf") { edited($0, "/etc/sysctl.d/vpnha.conf", "net.ipv4.ip_forward", "# net.ipv4.ip_forward") },
+    Slip(.UNIT3, "/etc/systemd/system", fix: "systemctl enable corosync pacemaker") { try! $0.remove("\(wants)/pacemaker.service") },
+    Slip(.CLOCK1, "/etc/systemd/system", fix: "apt-get install chrony") { try! $0.remove("\(wants)/chrony.service") },
+    Slip(.FLOOD1, "/etc/strongswan.conf", fix: "cp /usr/share/doc/vpnha/examples/strongswan/vpnha.conf /etc/strongswan.d/vpnha.conf") { edited($0, "/etc/strongswan.conf", "block_threshold", "#block_threshold") },
     Slip(.HA1, "", fix: "") { edited($0, "/etc/strongswan.conf", "load = no", "load = yes"); edited($0, "/etc/strongswan.conf", "secret = ", "#secret = ") },
     Slip(.HA2, "", fix: "") { edited($0, "/etc/strongswan.conf", "load = no", "load = yes"); edited($0, "/etc/strongswan.conf", "monitor = no", "monitor = yes") },
     Slip(.MODE1, swanctl, fix: "chmod o= \(swanctl)") { $0.put($0.text(at: swanctl) ?? "", at: swanctl, mode: 0o644) },
@@ -196,6 +218,55 @@ import Testing
     #expect(!finding.fix.isEmpty && (slip.fix.isEmpty || finding.fix.contains(slip.fix)), "\(finding.fix)")
     #expect(slip.place.isEmpty || finding.place == slip.place, "\(finding.place ?? "")")
     #expect(!found.map(\.json).joined().contains("change me"))
+  }
+
+  /// Those commands that only touch files, in a copy of the tree, by a shell.
+  @Test(arguments: slips) func theCommandMendsIt(_ slip: Slip) throws {
+    let files = try Self.tree()
+    slip.change(files)
+    let configuration = try ClusterConfiguration(Array(try Pair.cib([]).utf8))
+    func findings() throws -> [Finding] {
+      try NodeChecks(files: files, processes: ScriptedProcesses(), clock: ManualClock(), configuration: configuration, running: nil).findings()
+    }
+    let commands = try findings().flatMap(\.fix).filter { command in ["sed ", "cp ", "install ", "chmod ", "echo "].contains { command.hasPrefix($0) } }
+    // What a person or the kernel has to do cannot be typed here.
+    guard !commands.isEmpty, try findings().allSatisfy({ !["FORWARD1", "RPF1", "PPP1", "L2TP1"].contains($0.id.rawValue) }) else { return }
+    let root = "/tmp/vpnha-doctor-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    let disk = LinuxFiles()
+    defer { _ = try? LinuxProcesses().run(Command("/bin/rm", ["-r", root]), before: LinuxClock().now + .seconds(20)) }
+    for folder in ["conntrackd", "xl2tpd", "ppp", "swanctl", "sysctl.d", "strongswan.d", "logrotate.d", "apt/apt.conf.d"] { try disk.makeDirectory("\(root)/etc/\(folder)", mode: 0o755) }
+    for (path, node) in files.nodes where path.hasPrefix("/etc/") && node.status.kind == .regular && !path.contains("systemd") {
+      try disk.makeDirectory(root + path.split(separator: "/").dropLast().map { "/\($0)" }.joined(), mode: 0o755)
+      try disk.replace(root + path, with: node.bytes, mode: node.status.mode)
+    }
+    let examples = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/Packaging/examples"
+    for command in commands {
+      let here = command.replacing("/usr/share/doc/vpnha/examples", with: examples).replacing(" /etc/", with: " \(root)/etc/").replacing(">/etc/", with: ">\(root)/etc/")
+      let result = try LinuxProcesses().run(Command("/bin/sh", ["-ec", here]), before: LinuxClock().now + .seconds(20))
+      #expect(result.succeeded, "\(here): \(String(decoding: result.error, as: UTF8.self))")
+    }
+    var paths = files.nodes.keys.filter { $0.hasPrefix("/etc/") && !$0.contains("systemd") }
+    for word in commands.flatMap({ $0.split { $0 == " " || $0 == ">" } }) where word.hasPrefix("/etc/") { paths.append(String(word)) }
+    for path in paths {
+      guard let status = try disk.status(root + path), status.kind == .regular, let bytes = try disk.read(root + path, limit: 1 << 20) else { continue }
+      files.nodes[path] = .init(bytes, .regular, mode: status.mode)
+    }
+    // charon reads what the folder holds.
+    if slip.id == .FLOOD1, let text = files.text(at: "/etc/strongswan.d/vpnha.conf") { files.put(text, at: "/etc/strongswan.conf") }
+    let left = try findings()
+    #expect(left.map(\.id) == [], "\(commands): \(left)")
+  }
+
+  @Test func anotherTableThatDrops() throws {
+    let processes = ScriptedProcesses()
+    let chains = "table inet vpnha {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\ntable inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n"
+    processes.whenRun("/usr/sbin/nft") { _ throws(SystemError) in CommandResult(.exited(0), output: Array(chains.utf8)) }
+    let found = try Self.node(running: nil, processes) { $0.putExecutable("/usr/sbin/nft") }
+    #expect(found.map(\.id) == [.FILTER1] && found[0].fix == ["nft list table inet filter"])
+  }
+
+  @Test func sixtyMistakesAreInTheTables() {
+    #expect(Self.clusterMistakes.count + Self.slips.count >= 60)
   }
 
   @Test func aDaemonThatTheClusterDidNotStart() throws {
