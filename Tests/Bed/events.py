@@ -507,6 +507,49 @@ def truth(bed, name):
     return complaints
 
 
+# What vpnha says beforehand
+
+PLANTED = (
+    "resource meta vpn-clone failure-timeout= notify=true interleave= priority=", "property set no-quorum-policy=ignore maintenance-mode=true priority-fencing-delay=0",
+    "resource update xl2tpd address=203.0.113.5", "resource op remove $(grep -o 'xl2tpd-monitor[^\"]*' /root/planted.xml | head -n 1)", "resource disable firewall-clone",
+    "resource unmanage conntrackd-clone", "constraint location vpn-clone prefers moon=INFINITY",
+)
+
+
+@event("peer", 15, fenced=["here"])
+def foretold(bed):
+    """What `vpnha plan` says on both nodes is what happens; and what `vpnha doctor` has people type mends a configuration."""
+    here, there = bed.places()
+    for node in (here, there):
+        plan = json.loads(node.run(f"vpnha plan node {here.name} --json", check=False) or "{}")
+        if [outcome["serving"] for outcome in plan.get("outcomes", []) if not outcome["after"]] != [there.name]:
+            raise Failure(f"on {node.name}: {plan}")
+    before = mistakes(there, "cibadmin --query >/root/planted.xml")
+    planted = mistakes(there, " && ".join(f"pcs -f /root/planted.xml {line}" for line in PLANTED))
+    if len(set(planted) - set(before)) < 8:
+        raise Failure(f"doctor found {sorted(planted)}")
+    typed = [line for fix in planted.values() for line in fix if line.startswith("pcs ") and "…" not in line]
+    left = mistakes(there, "; ".join(line.replace("pcs ", "pcs -f /root/planted.xml ", 1) for line in dict.fromkeys(typed)) + "; true")
+    if set(left) - set(before):
+        raise Failure(f"after {typed} doctor finds {left}")
+    bed.say(f"    found and mended: {', '.join(sorted(set(planted) - set(before)))}")
+    yield here, there
+    here.cut()
+    yield
+    here.boot()
+
+
+def mistakes(node, command):
+    """What doctor says of the file after a command: the commands that mend, by ID; notes are left out."""
+    node.run(command)
+    found = json.loads(node.run("CIB_file=/root/planted.xml vpnha doctor --json", check=False))["findings"]
+    fixes = {}
+    for finding in found:
+        if finding["severity"] != "note":
+            fixes.setdefault(finding["id"], []).extend(finding["fix"])
+    return fixes
+
+
 # Playing them
 
 def run(bed, event):
