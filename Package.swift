@@ -63,6 +63,7 @@ let package = Package(
     .target(name: "RADIUS", dependencies: ["Digests", "Host"]),
     .target(name: "ConntrackSync", dependencies: ["Host"]),
     .target(name: "IKEProbe", dependencies: ["Host"]),
+    .target(name: "Ledger", dependencies: ["CLinux", "DynamicLibrary", "Host"]),
     .target(name: "Sessions", dependencies: ["Host", "L2TP"]),
     .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CLinux", "CSystemd"]),
     .target(
@@ -76,7 +77,7 @@ let package = Package(
     .executableTarget(
       name: "vpnha",
       dependencies: [
-        "OCFMetadata", "LinuxHost", "ConntrackSync", "L2TP", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent",
+        "OCFMetadata", "LinuxHost", "ConntrackSync", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 
@@ -103,6 +104,7 @@ let package = Package(
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml"]),
+    .testTarget(name: "LedgerTests", dependencies: ["Ledger", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],

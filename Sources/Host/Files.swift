@@ -34,6 +34,8 @@ public protocol Files: AnyObject {
   func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8]?
   /// Replaces `path` whole or not at all: a new file beside it (O_NOFOLLOW|O_EXCL) is written and renamed over it.
   func replace(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError)
+  /// Makes a file whole or not at all, and never in another's place: `EEXIST` when there is anything of that name, a link included.
+  func create(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError)
   /// Nothing happens when it is absent. An empty directory goes as well: it can only stand in a file's place.
   func remove(_ path: String) throws(SystemError)
   /// Of the path itself (`lstat`), nil when it is absent.

@@ -62,6 +62,11 @@ public final class InMemoryFiles: Files {
     if nodes[path]?.status.kind == .directory { throw SystemError("replacing \(path)", .isADirectory) }
     nodes[path] = Node(bytes, mode: mode)
   }
+  public func create(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
+    try calls.changes("files.create(\(path))")
+    if nodes[path] != nil { throw SystemError("writing \(path)", .exists) }
+    nodes[path] = Node(bytes, mode: mode)
+  }
   public func remove(_ path: String) throws(SystemError) {
     try calls.changes("files.remove(\(path))")
     if nodes.keys.contains(where: { $0.hasPrefix(path + "/") }) { throw SystemError("removing \(path)", Errno(rawValue: 39)) }  // ENOTEMPTY

@@ -161,6 +161,9 @@ public final class RefusingHost: Network, PacketFilter, Processes, Units, Files,
   public func replace(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
     try refuse("files.replace(\(path))")
   }
+  public func create(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
+    try refuse("files.create(\(path))")
+  }
   public func remove(_ path: String) throws(SystemError) { try refuse("files.remove(\(path))") }
   public func status(_ path: String) throws(SystemError) -> FileStatus? { try refuse("files.status(\(path))") }
   public func isExecutable(_ path: String) -> Bool {

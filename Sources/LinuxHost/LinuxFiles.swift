@@ -25,6 +25,19 @@ public final class LinuxFiles: Files {
   }
 
   public func replace(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
+    try makeFile(path, bytes, mode) { rename($0, path) }
+  }
+
+  public func create(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
+    try makeFile(path, bytes, mode) { temporary in
+      let result = link(temporary, path)
+      if result == 0 { _ = unlink(temporary) }
+      return result
+    }
+  }
+
+  /// Writes a file beside `path`, and `settle` gives it the name.
+  private func makeFile(_ path: String, _ bytes: [UInt8], _ mode: UInt32, settle: (String) -> Int32) throws(SystemError) {
     let operation = "writing \(path)"
     let place = Place(path)
     let temporary = place.directory + place.leftoverPrefix + "\(getpid())" + Place.leftoverSuffix
@@ -36,7 +49,7 @@ public final class LinuxFiles: Files {
       try file.writeAll(bytes, operation)
       try check(operation) { fchmod(file.number, mode) }
       try check(operation) { fsync(file.number) }
-      try check(operation) { rename(temporary, path) }
+      try check(operation) { settle(temporary) }
     } catch {
       _ = unlink(temporary)
       throw error

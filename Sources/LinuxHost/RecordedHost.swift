@@ -193,6 +193,9 @@ private final class RecordedHost: Network, PacketFilter, Processes, Units, Files
   func replace(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
     try done("replace \(path), \(bytes.count) bytes", try host.files.replace(path, with: bytes, mode: mode))
   }
+  func create(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
+    try done("create \(path), \(bytes.count) bytes", try host.files.create(path, with: bytes, mode: mode))
+  }
   func remove(_ path: String) throws(SystemError) {
     try done("remove \(path)", try host.files.remove(path))
   }

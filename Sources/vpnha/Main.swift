@@ -16,6 +16,7 @@ struct Operator: ParsableCommand {
       DrainCommand.self,
       SessionsCommand.self,
       MetricsCommand.self,
+      KeyCommand.self,
       RunCommand.self, MetadataCommand.self, ActiveCommand.self,
     ])
 }
