@@ -38,7 +38,7 @@ let agentTargets: [Target] = agents.flatMap { type, library, dependencies in
 
 let package = Package(
   name: "vpnha",
-  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"].map { .executable(name: $0, targets: [$0]) },
+  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha-ledger", "vpnha"].map { .executable(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
@@ -75,6 +75,8 @@ let package = Package(
       name: "vpnha-alert", dependencies: ["CStartup", "Host", "LinuxHost", "OCFMetadata", "Systemd"], path: "agents/alert",
       linkerSettings: startQuickly),
     .executableTarget(
+      name: "vpnha-ledger", dependencies: ["CStartup", "CLinux", "Host", "L2TP", "Ledger", "LinuxHost", "Sessions"], linkerSettings: startQuickly),
+    .executableTarget(
       name: "vpnha",
       dependencies: [
         "OCFMetadata", "LinuxHost", "ConntrackSync", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent",
@@ -104,7 +106,7 @@ let package = Package(
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml"]),
-    .testTarget(name: "LedgerTests", dependencies: ["Ledger", "HostTestKit", "LinuxHost"]),
+    .testTarget(name: "LedgerTests", dependencies: ["vpnha-ledger", "Ledger", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],

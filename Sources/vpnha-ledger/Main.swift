@@ -1,0 +1,64 @@
+import CLinux
+import Host
+import Ledger
+import LinuxHost
+
+/// The resident of `ocf:vpnha:sessions`: which sessions this node carries, and what its peer does. Started and ended by the agent.
+@main enum Main {
+  static func main() {
+    signal(SIGPIPE, SIG_IGN)
+    let host = Host.silent
+    guard let options = Options(Array(CommandLine.arguments.dropFirst())) else {
+      say("usage: vpnha-ledger --instance ID --address VIP --key-file FILE --peer ADDRESS --source ADDRESS --port PORT")
+      exit(2)
+    }
+    do {
+      let key = try LedgerKey(ofFile: options.keyFile, host.files)
+      let resident = try Resident(options, Replica(key: key), host)
+      let control = try ControlSocket(at: "/run/vpnha/sessions-\(options.instance).sock", host.files)
+      stopOnTERM()
+      resident.serve(control)
+      control.remove()
+    } catch {
+      say("\(error)")
+      exit(1)
+    }
+  }
+
+  /// Nothing is lost with the process: what it knows it learns again.
+  private static func stopOnTERM() {
+    var action = sigaction()
+    action.__sigaction_handler.sa_handler = { _ in Resident.isEnding = true }
+    for signal in [SIGTERM, SIGINT] { sigaction(signal, &action, nil) }
+  }
+}
+
+/// One line to the agent's log.
+func say(_ line: String) {
+  let bytes = Array("vpnha-ledger: \(line)\n".utf8)
+  _ = bytes.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+}
+
+/// The command line: every option once, each with a value.
+struct Options: Equatable {
+  var instance: String
+  /// The address that clients dial.
+  var address: IPAddress
+  var keyFile: String
+  /// Where the other node's ledger is, and where this one speaks from.
+  var peer: IPAddress
+  var source: IPAddress
+  var port: UInt16
+
+  init?(_ arguments: [String]) {
+    guard arguments.count == 12 else { return nil }
+    var values: [String: String] = [:]
+    for index in stride(from: 0, to: arguments.count, by: 2) where values.updateValue(arguments[index + 1], forKey: arguments[index]) != nil { return nil }
+    guard let instance = values["--instance"], !instance.isEmpty, instance.utf8.count <= 64, !instance.contains("/"),
+      let address = values["--address"].flatMap({ IPAddress($0) }), !address.isIPv6, let keyFile = values["--key-file"],
+      let peer = values["--peer"].flatMap({ IPAddress($0) }), let source = values["--source"].flatMap({ IPAddress($0) }),
+      peer.isIPv6 == source.isIPv6, let port = values["--port"].flatMap({ UInt16($0) }), port > 0
+    else { return nil }
+    (self.instance, self.address, self.keyFile, self.peer, self.source, self.port) = (instance, address, keyFile, peer, source, port)
+  }
+}
