@@ -112,7 +112,7 @@ let package = Package(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft", "complete"]),
     .testTarget(
-      name: "NetnsTests", dependencies: ["vip", "conntrackd", "firewall", "probe", "vpnha-alert", "Netlink", "LinuxHost", "CLinux"],
+      name: "NetnsTests", dependencies: ["vip", "conntrackd", "firewall", "probe", "vpnha-alert", "L2TP", "Netlink", "LinuxHost", "CLinux"],
       exclude: ["debian-node", "stock-node", "arriving", "cluster-pair"]),
     .testTarget(name: "Bed", exclude: ["bed", "machines.py", "watching.py", "recipes.py", "events.py", "fence_bed"]),
     .testTarget(

@@ -5,8 +5,9 @@ import Host
 ///
 /// The sequence numbers that the client expects are not known. A HELLO that repeats the number 0, which a client has had long ago, is
 /// acknowledged as a duplicate (RFC 2661 §5.8) and the acknowledgement tells both; StopCCN then has the numbers that the client
-/// accepts. To a client that has had more than half of the numbers 0 is one to come, and it is silent: the second try repeats 0x8000. One over a socket that is connected to the client, with the server's address and port: the session's data and whatever
-/// else comes over it is passed over.
+/// accepts. To a client that has had more than half of the numbers 0 is one to come, and it is silent: the second try repeats 0x8000.
+/// One over a socket that is connected to the client, with the server's address and port: the session's data and whatever else comes
+/// over it is passed over.
 public struct Farewell {
   /// The server's number of the tunnel, and the client's.
   public var tunnel: UInt16
