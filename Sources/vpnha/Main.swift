@@ -15,6 +15,7 @@ struct Operator: ParsableCommand {
       SwitchoverCommand.self,
       DrainCommand.self,
       SessionsCommand.self,
+      HistoryCommand.self,
       MetricsCommand.self,
       KeyCommand.self,
       RunCommand.self, MetadataCommand.self, ActiveCommand.self,
