@@ -468,7 +468,7 @@ def _states():
 STATES = _states()
 
 
-def foretold(bed, node):
+def status_of(bed, node):
     """What status says there: would_succeed, and the IDs of its reasons."""
     said = node.run("vpnha status --json", check=False)
     failover = json.loads(said)["failover"]
@@ -481,10 +481,10 @@ def truth(bed, name):
     bed.await_recovered(90)
     here, there = bed.places()
     # The first deep looks have been told.
-    until("status knows the standby", 80, lambda: foretold(bed, here)[0] is True)
+    until("status knows the standby", 80, lambda: status_of(bed, here)[0] is True)
     mend = STATES[name][0](bed, here, there)
     nodes = [node for node in (here, there) if node.on]
-    said = {node.name: foretold(bed, node) for node in nodes}
+    said = {node.name: status_of(bed, node) for node in nodes}
     here.cut()
     began, serves = time.monotonic(), False
     try:
@@ -500,8 +500,13 @@ def truth(bed, name):
         complaints.append("no node knows")
     if mend:
         mend()
-    for node in bed.nodes.values():
-        node.boot()
+
+    def together():
+        # A fence that had to wait may come after the first boot.
+        for node in bed.nodes.values():
+            node.boot()
+        return (view := bed.view()) and len(view.online) == 2
+    until("both nodes are online again", 60, together, every=1)
     bed.say(f"{'FAILED' if complaints else 'ok    '} status when {name}: {'; '.join(f'{node} says {would} {sorted(set(ids))}' for node, (would, ids) in said.items())}; "
             f"{'served' if serves else 'not served'} after {took:.1f} s" + "".join(f"\n      {what}" for what in complaints))
     return complaints
