@@ -52,7 +52,7 @@ struct ClusterChecks {
 
   private var quorum: [Finding] {
     guard let votes else { return [] }
-    var found = votes.findings
+    var found = votes.findings + votes.traps
     if votes.nodes == 2, votes.isTwoNode, !votes.hasDevice {
       found.append(
         Finding(.QUOR3, .note, "two nodes without a quorum device", fix: ["pcs quorum device add model net host=HOST algorithm=ffsplit"], at: CorosyncConfiguration.path))

@@ -5,6 +5,12 @@ struct CorosyncConfiguration: Equatable {
   var links = 0
   var isTwoNode = false
   var hasDevice = false
+  /// `wait_for_all: 0` where two_node implies 1.
+  var waitsForNobody = false
+  /// `crypto_cipher: none`, in words.
+  var hasNoCipher = false
+  /// Milliseconds; nil: corosync's own.
+  var token: Int?
 
   static let path = "/etc/corosync/corosync.conf"
 
@@ -22,11 +28,28 @@ struct CorosyncConfiguration: Equatable {
       } else if let colon = line.firstIndex(of: ":") {
         let (key, value) = (line[..<colon].trimmed, line[line.index(after: colon)...].trimmed)
         if sections == ["quorum"], key == "two_node" { isTwoNode = value == "1" || value == "yes" }
+        if sections == ["quorum"], key == "wait_for_all" { waitsForNobody = value == "0" || value == "no" }
+        if sections == ["totem"], key == "crypto_cipher" { hasNoCipher = value == "none" }
+        if sections == ["totem"], key == "token" { token = Int(value) }
         if sections == ["nodelist", "node"], nodes == 1, key.hasPrefix("ring"), key.hasSuffix("_addr") { links += 1 }
       }
     }
   }
 
+  /// What is wrong with it, however many votes there are. Typed on one node; the last command brings it to the others.
+  var traps: [Finding] {
+    var found: [Finding] = []
+    func add(_ id: FindingID, _ severity: Finding.Severity, _ summary: String, _ edit: String) {
+      found.append(Finding(id, severity, summary, fix: ["sed -i '\(edit)' \(Self.path)", "pcs cluster sync", "pcs cluster reload corosync"], at: Self.path))
+    }
+    if hasNoCipher { add(.RING2, .risk, "crypto_cipher is none: the cluster's traffic can be read and forged", "s/crypto_cipher:.*/crypto_cipher: aes256/") }
+    if let token, token < 1000 { add(.RING3, .risk, "token is \(token) ms: a busy moment looks like a dead node, which is then fenced", "s/token:.*/token: 3000/") }
+    if isTwoNode, hasDevice { add(.QUOR5, .bad, "two_node and a quorum device exclude each other", "/two_node:/d") }
+    if isTwoNode, waitsForNobody { add(.QUOR6, .risk, "wait_for_all is 0: a node that boots alone fences the other one, in turns", "s/wait_for_all:.*/wait_for_all: 1/") }
+    return found
+  }
+
+  /// What decides a failover.
   var findings: [Finding] {
     guard nodes == 2, !isTwoNode, !hasDevice else { return [] }
     return [

@@ -11,7 +11,7 @@ enum FindingID: String, CaseIterable {
   // Doctor: the node
   case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, CERT1
   case RESTART1, UPGRADE1, PORT2, XL3, XL4, PPP2, PPP3, PPP4, USER1, FORWARD2, UNIT3, CLOCK1, FLOOD1, TRACK3, FILTER1
-  case MON5, OFF1, QUOR4, TWO1, CLONE3, ORDER1
+  case MON5, OFF1, QUOR4, QUOR5, QUOR6, RING2, RING3, TWO1, CLONE3, ORDER1
   // Check
   case START1, START2, START3, PORT1
   // Plan
@@ -182,6 +182,10 @@ enum FindingID: String, CaseIterable {
       ("No client accepts a gateway whose certificate has ended.", "Renew it, and load it on both nodes.")
     case .RESTART1:
       ("needrestart restarts daemons after an upgrade, behind the cluster's back.", "Install the package's /etc/needrestart/conf.d/vpnha.conf.")
+    case .RING2: ("Whoever reaches the link can tell the cluster what to do.", "Needs /etc/corosync/authkey on both nodes: corosync-keygen makes it.")
+    case .RING3: ("A node that was only busy loses its power, and its clients with it.", "3000 ms is a good value.")
+    case .QUOR5: ("corosync does not start with both.", "The device gives the third vote; two_node is for those that have none.")
+    case .QUOR6: ("Two nodes that cannot see each other reboot each other without end.", "Leave wait_for_all out, or set it to 1.")
     case .UPGRADE1:
       ("An unattended upgrade restarts daemons whenever it likes, perhaps on both nodes in the same hour.", "Let it leave these packages alone, and upgrade one node at a time, in standby.")
     case .PORT1:

@@ -269,6 +269,25 @@ import Testing
     #expect(Self.clusterMistakes.count + Self.slips.count >= 60)
   }
 
+  static let votes: [(FindingID, String, String)] = [
+    (.RING2, "totem {\n", "totem {\n  crypto_cipher: none\n"), (.RING3, "totem {\n", "totem {\n  token: 300\n"),
+    (.QUOR5, "two_node: 1", "two_node: 1\n  device {\n  }"), (.QUOR6, "two_node: 1", "two_node: 1\n  wait_for_all: 0"),
+  ]
+  /// The command that edits the file is typed on a copy.
+  @Test(arguments: votes.indices) func aMistakeInCorosync(_ index: Int) throws {
+    let (id, old, new) = Self.votes[index]
+    let text = Self.corosync.replacing(old, with: new, maxReplacements: 1)
+    let finding = try #require(CorosyncConfiguration(text).traps.first { $0.id == id })
+    let file = "/tmp/vpnha-doctor-\(getpid())-\(index).conf"
+    defer { unlink(file) }
+    try LinuxFiles().replace(file, with: Array(text.utf8), mode: 0o600)
+    let line = try #require(finding.fix.first).replacing(CorosyncConfiguration.path, with: file)
+    #expect(try LinuxProcesses().run(Command("/bin/bash", ["-c", line], outputLimit: 4096), before: LinuxClock().now + .seconds(30)).ending == .exited(0))
+    let mended = CorosyncConfiguration(String(decoding: try #require(try LinuxFiles().read(file, limit: 1 << 20)), as: UTF8.self))
+    #expect(!mended.traps.map(\.id).contains(id))
+    #expect(CorosyncConfiguration(Self.corosync).traps == [])
+  }
+
   @Test func aDaemonThatTheClusterDidNotStart() throws {
     let processes = ScriptedProcesses()
     processes.appear("/usr/sbin/xl2tpd")
