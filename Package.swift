@@ -106,7 +106,7 @@ let package = Package(
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml"]),
-    .testTarget(name: "LedgerTests", dependencies: ["vpnha-ledger", "Ledger", "HostTestKit", "LinuxHost"]),
+    .testTarget(name: "LedgerTests", dependencies: ["vpnha-ledger", "CLinux", "Ledger", "L2TP", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],
