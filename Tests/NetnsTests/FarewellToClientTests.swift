@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import Host
 import L2TP
@@ -70,9 +69,14 @@ struct FarewellToClientTests {
       place.sin_addr.s_addr = inet_addr(text)
       return place
     }
-    var (local, remote) = (place(source), place(peer))
-    let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-    guard number >= 0, clinux_bind(number, &local, size) == 0, clinux_connect(number, &remote, size) == 0 else {
+    func call(_ function: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Int32, _ place: sockaddr_in) -> Bool {
+      withUnsafeBytes(of: place) { bytes in
+        bytes.withMemoryRebound(to: sockaddr.self) { all in
+          all.baseAddress.map { function(number, $0, socklen_t(bytes.count)) == 0 } ?? false
+        }
+      }
+    }
+    guard number >= 0, call(bind, place(source)), call(connect, place(peer)) else {
       throw SystemError("opening a socket from \(source) to \(peer)", Errno(rawValue: Glibc.errno))
     }
     return number
