@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: deps deps-% swift root build release test deb demo bench bench-failover lab-long clean
+.PHONY: lint deps deps-% swift root build release test deb demo bench bench-failover lab-long clean
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' Packaging/debian/changelog)
 DEB := build/vpnha_$(VERSION)_amd64.deb
@@ -47,7 +47,11 @@ $(DEB): $(SOURCES) | swift deps-build-deb
 	$(MAKE) release
 	Packaging/make-deb $(VERSION) .build-release/release
 
-test: swift deps $(DEB)
+# The layout that swift-format gives (.swift-format): first, because it takes three seconds.
+lint: swift
+	swift format lint --strict --parallel --recursive Sources agents Tests Package.swift
+
+test: swift lint deps $(DEB)
 	Tests/run $(DEB)
 
 demo: root swift deps-build-deb-lab $(DEB)

@@ -145,7 +145,9 @@ extension Daemon {
     var launched: Process?
     do throws(OCFError) {
       let process: Process
-      if let unit, try startsByUnit(call) { process = try start(unit, call) } else {
+      if let unit, try startsByUnit(call) {
+        process = try start(unit, call)
+      } else {
         process = try launch(call)
         launched = process
       }

@@ -88,7 +88,10 @@ public struct SetMember: Hashable, Sendable {
 
 /// A chain that the kernel calls for packets by itself, whoever made it.
 public struct BaseChain: Hashable, Sendable {
-  public enum Hook: UInt32, Sendable { case prerouting = 0, input, forward, output, postrouting }
+  public enum Hook: UInt32, Sendable {
+    case prerouting = 0
+    case input, forward, output, postrouting
+  }
   /// `ip`, `ip6`, `inet`.
   public var family: String
   public var table: String

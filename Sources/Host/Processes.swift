@@ -24,7 +24,15 @@ public struct Process: Hashable, Sendable {
   public var isStopped: Bool { state == "T" || state == "t" }
 }
 
-public enum Signal: Int32, Sendable { case interrupt = 2, quit = 3, abort = 6, kill = 9, terminate = 15, `continue` = 18, stop = 19 }
+public enum Signal: Int32, Sendable {
+  case interrupt = 2
+  case quit = 3
+  case abort = 6
+  case kill = 9
+  case terminate = 15
+  case `continue` = 18
+  case stop = 19
+}
 
 /// A program to run: an absolute path and its arguments, never a shell.
 public struct Command: Hashable, Sendable {
@@ -51,7 +59,11 @@ public struct Command: Hashable, Sendable {
 
 /// How a command ended. A non-zero exit is a value, not an error.
 public struct CommandResult: Hashable, Sendable {
-  public enum Ending: Hashable, Sendable { case exited(Int32), signalled(Int32), timedOut }
+  public enum Ending: Hashable, Sendable {
+    case exited(Int32)
+    case signalled(Int32)
+    case timedOut
+  }
   public var ending: Ending
   public var output: [UInt8]
   public var error: [UInt8]

@@ -2,7 +2,11 @@ import Host
 
 /// A kernel's network configuration as values. A new address is usable at once unless `duplicateDetection` says otherwise.
 public final class InMemoryNetwork: Network {
-  public enum DuplicateDetection: Hashable, Sendable { case instant, takes(Duration), fails(after: Duration) }
+  public enum DuplicateDetection: Hashable, Sendable {
+    case instant
+    case takes(Duration)
+    case fails(after: Duration)
+  }
 
   public var all: [Link]
   public var addresses: [InterfaceAddress] = []

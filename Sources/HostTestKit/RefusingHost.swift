@@ -1,4 +1,5 @@
 import Host
+
 // A statically linked release build compiles this target too, and the toolchain has no static Testing.
 #if canImport(Testing)
   import Testing

@@ -33,20 +33,24 @@ public enum IKEProbe: Hashable, Sendable, CaseIterable {
           .init(40, [UInt8](repeating: 0x5a, count: 32)),
         ])
     case .proposalV1:
-      IKEMessage(initiatorSPI: spi, version: 0x10, exchange: Self.mainModeExchange, payloads: [
-        .init(1, Self.proposalV1([Self.transform(1, encryption: 65_001, hash: 65_001, group: 65_001)]))
-      ])
+      IKEMessage(
+        initiatorSPI: spi, version: 0x10, exchange: Self.mainModeExchange,
+        payloads: [
+          .init(1, Self.proposalV1([Self.transform(1, encryption: 65_001, hash: 65_001, group: 65_001)]))
+        ])
     case .mainMode:
-      IKEMessage(initiatorSPI: spi, version: 0x10, exchange: Self.mainModeExchange, payloads: [
-        .init(
-          1,
-          Self.proposalV1(
-            Self.clientSuites.enumerated().map { index, suite in
-              Self.transform(
-                UInt8(truncatingIfNeeded: index + 1), encryption: suite.encryption, keyLength: suite.keyLength, hash: suite.hash,
-                group: suite.group)
-            }))
-      ])
+      IKEMessage(
+        initiatorSPI: spi, version: 0x10, exchange: Self.mainModeExchange,
+        payloads: [
+          .init(
+            1,
+            Self.proposalV1(
+              Self.clientSuites.enumerated().map { index, suite in
+                Self.transform(
+                  UInt8(truncatingIfNeeded: index + 1), encryption: suite.encryption, keyLength: suite.keyLength, hash: suite.hash,
+                  group: suite.group)
+              }))
+        ])
     }
   }
 

@@ -21,8 +21,15 @@ public struct ControlMessage: Hashable, Sendable {
 
   /// The message types used here, of those in RFC 2661 §3.2.
   public enum Kind: UInt16, Hashable, Sendable {
-    case startRequest = 1, startReply = 2, startConnected = 3, stop = 4, hello = 6
-    case incomingCallRequest = 10, incomingCallReply = 11, incomingCallConnected = 12, callDisconnect = 14
+    case startRequest = 1
+    case startReply = 2
+    case startConnected = 3
+    case stop = 4
+    case hello = 6
+    case incomingCallRequest = 10
+    case incomingCallReply = 11
+    case incomingCallConnected = 12
+    case callDisconnect = 14
   }
 
   /// A message of `kind`, its type attribute put first.

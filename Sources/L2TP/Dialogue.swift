@@ -49,7 +49,12 @@ final class Dialogue {
   private var ipcpIsOpen = (ours: false, theirs: false)
   private var echoed = false
 
-  private enum Method: String { case none, pap = "PAP", md5 = "CHAP-MD5", msChapV2 = "MS-CHAPv2" }
+  private enum Method: String {
+    case none
+    case pap = "PAP"
+    case md5 = "CHAP-MD5"
+    case msChapV2 = "MS-CHAPv2"
+  }
 
   init(client: TunnelClient, clock: any Clock, deadline: Instant, credentials: Credentials) {
     self.client = client

@@ -26,7 +26,7 @@ extension LinuxSockets {
       var unused: Int32 = 0
       do throws(SystemError) {
         try check(operation) { setsockopt(socket.number, SOL_SOCKET, SO_DETACH_FILTER, &unused, socklen_t(MemoryLayout<Int32>.size)) }
-      } catch where error.isAbsence {
+      } catch  where error.isAbsence {
         // There was none.
       }
       return

@@ -11,7 +11,7 @@ extension LinuxSockets {
     var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
     do throws(SystemError) {
       try check(operation) { clinux_getsockname(socket.number, &name, &size) }
-    } catch where [ENOTSOCK, ENOTCONN].contains(error.errno.rawValue) {
+    } catch  where [ENOTSOCK, ENOTCONN].contains(error.errno.rawValue) {
       return nil
     }
     return withUnsafeBytes(of: name) { L2TPSocket(name: Array($0.prefix(Int(size)))) }

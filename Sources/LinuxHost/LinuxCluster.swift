@@ -89,7 +89,7 @@ public final class LinuxCluster: Cluster {
     let result: CommandResult
     do throws(SystemError) {
       result = try processes.run(command, before: clock.now + patience)
-    } catch where error.errno == .noSuchFile {
+    } catch  where error.errno == .noSuchFile {
       throw SystemError(operation, .noSuchFile, detail: "\(command.path) is missing (package pacemaker-cli-utils)")
     }
     let words = String(decoding: result.error, as: UTF8.self).split(separator: "\n").first.map(String.init)

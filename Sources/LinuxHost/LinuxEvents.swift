@@ -26,7 +26,8 @@ private final class LinuxWatch: Watch {
     // One that has ended already is an event at once; whether it is the same process, the next look tells.
     case .process(let process):
       do throws(SystemError) { return try check("watching process \(process.pid)") { clinux_pidfd_open(process.pid) } } catch
-        where error.errno == .noSuchProcess { return -1 }
+        where error.errno == .noSuchProcess
+      { return -1 }
     case .links: return try netlink(0, groups: 1 /* RTMGRP_LINK */)
     case .addresses: return try netlink(0, groups: 0x10 | 0x100 /* RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR */)
     case .packetFilter: return try netlink(12, groups: 1 << 6 /* NFNLGRP_NFTABLES is 7 */)

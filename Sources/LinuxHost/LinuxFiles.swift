@@ -19,7 +19,7 @@ public final class LinuxFiles: Files {
       }
       let file = try Descriptor(opening: "/proc/self/fd/\(found.number)", O_RDONLY, operation: operation)
       return try file.readToEnd(limit: limit, operation)
-    } catch where error.isAbsence {
+    } catch  where error.isAbsence {
       return nil
     }
   }
@@ -58,19 +58,19 @@ public final class LinuxFiles: Files {
 
   public func remove(_ path: String) throws(SystemError) {
     let operation = "removing \(path)"
-    do throws(SystemError) { try check(operation) { unlink(path) } } catch where error.isAbsence {
-    } catch where error.errno == .readOnly {
+    do throws(SystemError) { try check(operation) { unlink(path) } } catch  where error.isAbsence {
+    } catch  where error.errno == .readOnly {
       // The kernel says so before it looks whether there is anything.
       if try status(path) != nil { throw error }
-    } catch where error.errno == .isADirectory {
+    } catch  where error.errno == .isADirectory {
       try check(operation) { rmdir(path) }
     }
     // What a process that was killed inside `replace` left beside it.
     let place = Place(path)
     var beside: [String] = []
-    do throws(SystemError) { beside = try entries(of: place.directory) ?? [] } catch where error.isAbsence {}
+    do throws(SystemError) { beside = try entries(of: place.directory) ?? [] } catch  where error.isAbsence {}
     for name in beside where place.isLeftover(name) {
-      do throws(SystemError) { try check(operation) { unlink(place.directory + name) } } catch where error.isAbsence {}
+      do throws(SystemError) { try check(operation) { unlink(place.directory + name) } } catch  where error.isAbsence {}
     }
   }
 
@@ -80,7 +80,7 @@ public final class LinuxFiles: Files {
     var status = stat()
     do throws(SystemError) {
       try check("looking at \(path)") { lstat(path, &status) }
-    } catch where error.isAbsence {
+    } catch  where error.isAbsence {
       return nil
     }
     let kind: FileStatus.Kind =
@@ -105,7 +105,7 @@ public final class LinuxFiles: Files {
     do throws(SystemError) {
       let opened = try Descriptor(opening: directory, O_RDONLY | O_DIRECTORY, operation: operation)
       return try names(in: opened, operation).sorted()
-    } catch where error.errno == .noSuchFile {
+    } catch  where error.errno == .noSuchFile {
       return nil
     }
   }
@@ -141,7 +141,7 @@ public final class LinuxFiles: Files {
       var isBusy = false
       do throws(SystemError) {
         try check(operation) { flock(file.number, LOCK_EX | LOCK_NB) }
-      } catch where error.errno == .wouldBlock {
+      } catch  where error.errno == .wouldBlock {
         isBusy = true
       }
       if !isBusy {
@@ -209,7 +209,7 @@ public final class LinuxFiles: Files {
       let file = try Descriptor(opening: try path(ofParameter: name, operation), O_RDONLY, operation: operation)
       let text = String(decoding: try file.readToEnd(limit: 65_536, operation), as: UTF8.self)
       return String(text.prefix { $0 != "\n" })
-    } catch where error.isAbsence {
+    } catch  where error.isAbsence {
       return nil
     }
   }

@@ -82,7 +82,9 @@ public final class LinuxLog: Log {
       if let facility, hasJournal { try enterJournal(level, line, facility, fields) }
       if file != nil || debugFile != nil || !hasJournal {
         let qb: QBLog
-        if let open = self.qb { qb = open } else {
+        if let open = self.qb {
+          qb = open
+        } else {
           qb = try QBLog(identity: identity, facility: facility ?? 0)
           // Kept before the file is opened: libqb takes one initialisation only.
           self.qb = qb

@@ -166,7 +166,7 @@ public final class LinuxNetwork: Network {
   private func decidingEntry(for address: IPAddress) throws(SystemError) -> RouteEntry? {
     do throws(SystemError) {
       return try routes().get(.matchRoute(to: address), "looking for a route to \(address)", RouteEntry.init)
-    } catch where [.networkUnreachable, .hostUnreachable, .accessDenied, .invalidArgument].contains(error.errno) {
+    } catch  where [.networkUnreachable, .hostUnreachable, .accessDenied, .invalidArgument].contains(error.errno) {
       // No route, or one that says unreachable, prohibit or blackhole.
       return nil
     }
@@ -210,7 +210,7 @@ public final class LinuxNetwork: Network {
         guard let entry = try RouteEntry(message), entry.table == table, entry.connects(address) else { return nil }
         return entry
       }
-    } catch where error.errno == .noSuchFile {
+    } catch  where error.errno == .noSuchFile {
       // A table without a route does not exist.
     }
     return entries.map(\.route).sorted {
@@ -222,7 +222,7 @@ public final class LinuxNetwork: Network {
     do throws(SystemError) {
       try routes().perform(
         .policyLabel(label, of: address), "\(label == nil ? "removing" : "setting") the policy label of \(address)")
-    } catch where label == nil && (error.errno == .noSuchProcess || error.errno == .noSuchFile) {
+    } catch  where label == nil && (error.errno == .noSuchProcess || error.errno == .noSuchFile) {
       // There was none.
     }
   }
@@ -249,7 +249,7 @@ public final class LinuxNetwork: Network {
         do throws(SystemError) {
           try sockets().perform(.destroy(connection), operation)
           closed += 1
-        } catch where error.errno == .noSuchFile {
+        } catch  where error.errno == .noSuchFile {
           // It ended by itself.
         }
       }
@@ -366,7 +366,7 @@ public final class LinuxNetwork: Network {
       do {
         try ipsec().perform(request, "removing \(what) of \(address)")
         removed += 1
-      } catch where error.errno == .noSuchProcess || error.errno == .noSuchFile {
+      } catch  where error.errno == .noSuchProcess || error.errno == .noSuchFile {
         // It ended by itself since it was listed.
       } catch { refusal = refusal ?? error }
     }
@@ -408,7 +408,7 @@ public final class LinuxNetwork: Network {
   public func hush(_ address: IPAddress) throws(SystemError) {
     do throws(SystemError) {
       try routes().perform(.silencingRule(true, for: address), "holding back what leaves from \(address)")
-    } catch where error.errno == .exists {
+    } catch  where error.errno == .exists {
       // It is held back already.
     }
   }
@@ -416,7 +416,7 @@ public final class LinuxNetwork: Network {
   public func unhush(_ address: IPAddress) throws(SystemError) {
     do throws(SystemError) {
       try routes().perform(.silencingRule(false, for: address), "no longer holding back what leaves from \(address)")
-    } catch where error.errno == .noSuchFile {
+    } catch  where error.errno == .noSuchFile {
       // There was none.
     }
   }
@@ -426,7 +426,7 @@ public final class LinuxNetwork: Network {
     for isIPv6 in [false, true] {
       do throws(SystemError) {
         found += try routes().dump(.getRules(isIPv6: isIPv6), "listing routing rules", SilencingRule.init).map(\.address)
-      } catch where error.errno == .notSupported || error.errno == .familyNotSupported {
+      } catch  where error.errno == .notSupported || error.errno == .familyNotSupported {
         // A kernel without the family, or without rules for it.
       }
     }

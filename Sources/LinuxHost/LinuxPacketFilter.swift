@@ -27,7 +27,7 @@ public final class LinuxPacketFilter: PacketFilter {
         if contents == last { return contents }
         if try generation() == before { return contents }
         last = contents
-      } catch where error.errno == .noSuchFile {
+      } catch  where error.errno == .noSuchFile {
         // A part has gone that an earlier list had.
       }
     }
@@ -39,7 +39,7 @@ public final class LinuxPacketFilter: PacketFilter {
     guard try generation() != nil else { return [] }
     do throws(SystemError) {
       return try elements(of: set, in: table, "reading set \(set) of table inet \(table)").compactMap(\.member)
-    } catch where error.errno == .noSuchFile {
+    } catch  where error.errno == .noSuchFile {
       return []
     }
   }
@@ -48,7 +48,7 @@ public final class LinuxPacketFilter: PacketFilter {
     do throws(SystemError) {
       try open().commit(
         .removeFilterTable(handle: table.handle), of: UInt8(NFNL_SUBSYS_NFTABLES), "removing table inet \(table.name)")
-    } catch where error.errno == .noSuchFile {
+    } catch  where error.errno == .noSuchFile {
       // It has gone.
     }
   }
@@ -71,7 +71,7 @@ public final class LinuxPacketFilter: PacketFilter {
       }
       guard let generation else { throw SystemError(operation, .badMessage) }
       return generation
-    } catch where [.protocolNotSupported, .invalidArgument, .notSupported].contains(error.errno) {
+    } catch  where [.protocolNotSupported, .invalidArgument, .notSupported].contains(error.errno) {
       // No netfilter sockets; no such subsystem, to which a question as plain as this is invalid.
       return nil
     }
@@ -80,7 +80,7 @@ public final class LinuxPacketFilter: PacketFilter {
   private func entry(_ name: String) throws(SystemError) -> FilterTableEntry? {
     do throws(SystemError) {
       return try open().get(.getFilterTable(name), "looking for table inet \(name)", FilterTableEntry.init)
-    } catch where error.errno == .noSuchFile || error.errno == .familyNotSupported {
+    } catch  where error.errno == .noSuchFile || error.errno == .familyNotSupported {
       return nil
     }
   }
@@ -102,7 +102,8 @@ public final class LinuxPacketFilter: PacketFilter {
     var named: [FilterSet] = []
     var nameless: [String: [UInt8]] = [:]
     for set in sets {
-      let elements = set.changesByItself
+      let elements =
+        set.changesByItself
         ? [] : try elements(of: set.name, in: name, operation).map(\.properties).sorted { $0.lexicographicallyPrecedes($1) }
       if set.isAnonymous {
         nameless[set.name] = set.properties + elements.joined()

@@ -27,7 +27,7 @@ public final class LinuxProcesses: Processes {
       // One open directory is one process, even if its pid is reused while we look.
       let directory = try Descriptor(opening: "\(proc)/\(pid)", O_PATH | O_DIRECTORY, operation: "looking at process \(pid)")
       return try process(pid, directory)
-    } catch where error.isAbsence || error.errno == .noSuchProcess {
+    } catch  where error.isAbsence || error.errno == .noSuchProcess {
       return nil
     }
   }
@@ -44,7 +44,7 @@ public final class LinuxProcesses: Processes {
         let path: String?
         do throws(SystemError) {
           path = try linkTarget(at: all.number, "\(pid)/exe", pid)
-        } catch where error.errno == .accessDenied || error.errno == .notPermitted {
+        } catch  where error.errno == .accessDenied || error.errno == .notPermitted {
           // Only a process that may be the one makes its secrecy a problem.
           guard try comm(at: all.number, "\(pid)/comm", pid) == String(name.prefix(15)), try isRoots(at: all.number, pid) else {
             return true
@@ -54,7 +54,7 @@ public final class LinuxProcesses: Processes {
         guard let path, wanted.contains(path), try sharesNamespace("net", at: all.number, pid), try isRoots(at: all.number, pid)
         else { return true }
         if let process = try process(pid), process.state != "Z", wanted.contains(process.executable) { found.append(process) }
-      } catch where error.isAbsence || error.errno == .noSuchProcess {
+      } catch  where error.isAbsence || error.errno == .noSuchProcess {
         // It ended while we looked.
       } catch {
         failure = error
@@ -75,7 +75,7 @@ public final class LinuxProcesses: Processes {
       guard let pid = Int32(String(cString: entry)), pid > 0 else { return true }
       do throws(SystemError) {
         if try holds(wanted, pid) { found = try process(pid) }
-      } catch where error.isAbsence || [.noSuchProcess, .accessDenied, .notPermitted].contains(error.errno) {
+      } catch  where error.isAbsence || [.noSuchProcess, .accessDenied, .notPermitted].contains(error.errno) {
         // It ended while we looked, or is hidden from us.
       } catch {
         failure = error
@@ -130,7 +130,7 @@ public final class LinuxProcesses: Processes {
     do throws(SystemError) {
       let status = try status(process.pid)
       return status.startTime == process.startTime && status.state != "Z" && status.state != "X"
-    } catch where error.isAbsence || error.errno == .noSuchProcess {
+    } catch  where error.isAbsence || error.errno == .noSuchProcess {
       return false
     }
   }
@@ -145,7 +145,7 @@ public final class LinuxProcesses: Processes {
       let descriptor = Descriptor(owning: try check(operation) { clinux_pidfd_open(process.pid) })
       guard try status(process.pid).startTime == process.startTime else { return }
       try check(operation) { clinux_pidfd_send_signal(descriptor.number, signal.rawValue) }
-    } catch where error.isAbsence || error.errno == .noSuchProcess {
+    } catch  where error.isAbsence || error.errno == .noSuchProcess {
       return
     }
   }
@@ -161,7 +161,7 @@ public final class LinuxProcesses: Processes {
       if before == -1, errno != 0 { throw SystemError(operation, Errno(rawValue: errno)) }
       try check(operation) { setpriority(Int32(PRIO_PROCESS.rawValue), id_t(process.pid), niceness) }
       return before
-    } catch where error.errno == .noSuchProcess {
+    } catch  where error.errno == .noSuchProcess {
       return niceness
     }
   }
@@ -202,7 +202,7 @@ public final class LinuxProcesses: Processes {
         parents[pid] = status.parent
         // As long as one process is in the session, no other gets its number.
         if status.session == launched.pid { members.insert(pid) }
-      } catch where error.isAbsence || error.errno == .noSuchProcess {
+      } catch  where error.isAbsence || error.errno == .noSuchProcess {
         // It ended while we looked.
       }
     }
@@ -243,7 +243,7 @@ public final class LinuxProcesses: Processes {
         LinuxClock.sleep(until: min(deadline, now + pause))
         pause = min(pause * 2, .milliseconds(50))
       }
-    } catch where error.isAbsence {
+    } catch  where error.isAbsence {
       // Nothing was ever launched here.
     }
   }
@@ -355,12 +355,13 @@ public final class LinuxProcesses: Processes {
       line += part
     }
     if line.last == 0 { line.removeLast() }
-    let arguments = line.isEmpty
+    let arguments =
+      line.isEmpty
       ? [] : line.split(separator: 0, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
     var executable = ""
     do throws(SystemError) {
       executable = try linkTarget(at: directory.number, "exe", pid) ?? ""
-    } catch where error.errno == .accessDenied || error.errno == .notPermitted {
+    } catch  where error.errno == .accessDenied || error.errno == .notPermitted {
       // Somebody else's process, seen without privileges.
     }
     return Process(
@@ -381,7 +382,7 @@ public final class LinuxProcesses: Processes {
       let count = try check("looking at process \(pid)") { readlinkat(directory, path, &buffer, buffer.count) }
       let text = String(decoding: buffer[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
       return text.hasSuffix(" (deleted)") ? String(text.dropLast(10)) : text
-    } catch where error.errno == .noSuchFile {
+    } catch  where error.errno == .noSuchFile {
       return nil
     }
   }
@@ -537,7 +538,7 @@ private final class Capture {
         }
         left -= part.count
         bytes += part.prefix(limit - bytes.count)
-      } catch where error.errno == .wouldBlock {
+      } catch  where error.errno == .wouldBlock {
         return
       }
     }

@@ -24,7 +24,7 @@ public final class LinuxSockets: Sockets {
       do throws(SystemError) {
         try check(operation) { clinux_connect(socket.number, &address, socklen_t(MemoryLayout<sockaddr_un>.size)) }
         return LinuxStream(socket, path)
-      } catch where error.errno == .wouldBlock {
+      } catch  where error.errno == .wouldBlock {
         // The listener's queue is full. There is nothing to poll for on a UNIX socket.
         let now = LinuxClock.now
         guard now < deadline else { throw SystemError(operation, .timedOut) }
@@ -67,7 +67,7 @@ public final class LinuxSockets: Sockets {
         for listener in try UDPTable.listeners(on: port, in: try file.readToEnd(limit: 64 << 20, operation), operation)
         // A socket that comes between two reads moves the others on: the same line is read twice.
         where !listeners.contains(listener) { listeners.append(listener) }
-      } catch where error.isAbsence {
+      } catch  where error.isAbsence {
         // A kernel without IPv6.
       }
     }
@@ -144,7 +144,7 @@ final class LinuxStream: ByteStream {
       do throws(SystemError) {
         let got = try check(operation) { buffer.withUnsafeMutableBytes { recv(number, $0.baseAddress, $0.count, 0) } }
         return Array(buffer.prefix(got))
-      } catch where error.errno == .wouldBlock {
+      } catch  where error.errno == .wouldBlock {
         try wait(number, POLLIN, deadline, operation)
       }
     }
@@ -161,7 +161,7 @@ final class LinuxStream: ByteStream {
             send(number, $0.baseAddress.map { $0 + done }, $0.count - done, Int32(MSG_NOSIGNAL))
           }
         }
-      } catch where error.errno == .wouldBlock {
+      } catch  where error.errno == .wouldBlock {
         try wait(number, POLLOUT, deadline, operation)
       }
     }
@@ -214,7 +214,7 @@ final class LinuxDatagrams: DatagramSocket, Pollable {
         }
         guard size <= buffer.count else { throw SystemError(operation, .messageTooLong) }
         return Array(buffer.prefix(size))
-      } catch where error.errno == .wouldBlock {
+      } catch  where error.errno == .wouldBlock {
         var requests = [pollfd(fd: number, events: Int16(POLLIN), revents: 0)]
         guard try pollUntil(deadline, &requests, operation) else { return nil }
       }

@@ -71,7 +71,7 @@ final class PacketSocket {
         }
         let sender = withUnsafeBytes(of: place.sll_addr) { Array($0.prefix(Int(place.sll_halen))) }
         return (Array(bytes[..<count]), sender)
-      } catch where error.errno == .wouldBlock {
+      } catch  where error.errno == .wouldBlock {
         // Another wake-up than ours, or a frame with a bad checksum.
       }
     }

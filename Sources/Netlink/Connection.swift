@@ -106,7 +106,8 @@ public final class Connection {
     var change = change
     change.flags |= UInt16(NLM_F_REQUEST | NLM_F_ACK)
     let first = numbers(3)
-    let datagram = Message.batchBegin(subsystem).encoded(sequence: first) + change.encoded(sequence: first + 1)
+    let datagram =
+      Message.batchBegin(subsystem).encoded(sequence: first) + change.encoded(sequence: first + 1)
       + Message.batchEnd(subsystem).encoded(sequence: first + 2)
     _ = try exchange(datagram, first, change.flags, operation) { (_) throws(Malformed) in nil as Bool? }
   }

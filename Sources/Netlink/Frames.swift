@@ -2,7 +2,10 @@ import Host
 
 /// The payload of an ARP frame (RFC 826), behind the link layer's own header.
 public struct ARP: Equatable, Sendable {
-  public enum Operation: UInt16, Sendable { case request = 1, reply = 2 }
+  public enum Operation: UInt16, Sendable {
+    case request = 1
+    case reply = 2
+  }
 
   public var operation: Operation
   /// `ARPHRD_*`: 1 is Ethernet.

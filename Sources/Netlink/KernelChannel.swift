@@ -6,7 +6,12 @@ import Host
 /// Asks for extended acknowledgements, capped ones (`NETLINK_CAP_ACK`), and strict checking of dump requests, which is
 /// what makes the kernel filter a dump. A kernel without one of these still answers; the client then filters.
 public final class KernelChannel: Channel {
-  public enum Family: Int32, Sendable { case route = 0, socketDiagnostics = 4, transform = 6, netfilter = 12 }
+  public enum Family: Int32, Sendable {
+    case route = 0
+    case socketDiagnostics = 4
+    case transform = 6
+    case netfilter = 12
+  }
 
   private let descriptor: Int32
   /// As large as the kernel's largest answer. Not filled with zeros: a monitor's answers touch one page of it.

@@ -20,7 +20,10 @@ public enum CheckLevel: Int, Comparable, Sendable {
   init(_ number: Int) { self = number >= 20 ? .client : number >= 10 ? .service : .basic }
 }
 
-public enum Role: String, Sendable { case promoted = "Promoted", unpromoted = "Unpromoted" }
+public enum Role: String, Sendable {
+  case promoted = "Promoted"
+  case unpromoted = "Unpromoted"
+}
 
 /// A line of the `<actions>` element: what the cluster is advised to use. All times in seconds.
 public struct Operation: Equatable, Sendable {

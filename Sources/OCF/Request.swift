@@ -54,7 +54,8 @@ public struct Request {
     actionName = arguments.dropFirst().first ?? ""
     action = Action(rawValue: actionName)
     depth = CheckLevel(Int(environment["OCF_CHECK_LEVEL"] ?? environment["OCF_RESKEY_OCF_CHECK_LEVEL"] ?? "") ?? 0)
-    timeout = meta("timeout").flatMap { Int64($0) }.flatMap { (1...86_400_000).contains($0) ? .milliseconds($0) : nil }
+    timeout =
+      meta("timeout").flatMap { Int64($0) }.flatMap { (1...86_400_000).contains($0) ? .milliseconds($0) : nil }
       ?? .seconds(20)
     interval = meta("interval").flatMap { Int64($0) }.map { min(max($0, 0), 86_400_000) } ?? 0
     isProbe = action == .monitor && (meta("interval") ?? "0") == "0"

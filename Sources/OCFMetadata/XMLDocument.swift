@@ -68,10 +68,11 @@ public struct XMLElement {
 }
 
 private func nodes(from first: xmlNodePtr?) -> [xmlNodePtr] {
-  Array(sequence(state: first) { next in
-    defer { next = next?.pointee.next }
-    return next
-  })
+  Array(
+    sequence(state: first) { next in
+      defer { next = next?.pointee.next }
+      return next
+    })
 }
 
 private func content(from first: xmlNodePtr?) -> String { nodes(from: first).map { string($0.pointee.content) }.joined() }

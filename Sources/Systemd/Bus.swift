@@ -137,7 +137,7 @@ final class Bus {
     removedJobs = slot
     do throws(SystemError) {
       try call(operation, .manager, "Subscribe", before: deadline)
-    } catch where error.detail?.contains("AlreadySubscribed") == true {}
+    } catch  where error.detail?.contains("AlreadySubscribed") == true {}
   }
 
   /// Handles what has come; when nothing has, waits for it until `deadline` at most.

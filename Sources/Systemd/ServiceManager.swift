@@ -53,7 +53,7 @@ public final class ServiceManager {
     try connected(before: deadline) { (bus) throws(SystemError) in
       do throws(SystemError) {
         try bus.call("forgetting the failure of \(name)", .manager, "ResetFailedUnit", [name], before: deadline)
-      } catch where error.errno == .noSuchFile {}
+      } catch  where error.errno == .noSuchFile {}
     }
   }
 

@@ -308,12 +308,24 @@ private struct SettingsParser {
       }
       let place = self.place
       switch byte {
-      case UInt8(ascii: "{"): advance(); return (.openBrace, place)
-      case UInt8(ascii: "}"): advance(); return (.closeBrace, place)
-      case UInt8(ascii: "="): advance(); return (.equals, place)
-      case UInt8(ascii: ":"): advance(); return (.colon, place)
-      case UInt8(ascii: ","): advance(); return (.comma, place)
-      case UInt8(ascii: "."): advance(); return (.dot, place)
+      case UInt8(ascii: "{"):
+        advance()
+        return (.openBrace, place)
+      case UInt8(ascii: "}"):
+        advance()
+        return (.closeBrace, place)
+      case UInt8(ascii: "="):
+        advance()
+        return (.equals, place)
+      case UInt8(ascii: ":"):
+        advance()
+        return (.colon, place)
+      case UInt8(ascii: ","):
+        advance()
+        return (.comma, place)
+      case UInt8(ascii: "."):
+        advance()
+        return (.dot, place)
       case UInt8(ascii: "\""): throw syntax(place, "a quoted string where a name is expected")
       default:
         if try include() { continue }

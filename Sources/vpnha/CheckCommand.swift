@@ -26,7 +26,8 @@ struct CheckCommand: ParsableCommand {
     help: ArgumentHelp("The agent, and its parameters as name=value.", valueName: "word"),
     completion: .custom { words, index, _ in Completion.parameters(words, index) })
   var words: [String] = []
-  @Option(help: ArgumentHelp("The resource in the cluster's configuration whose parameters to take.", valueName: "id"),
+  @Option(
+    help: ArgumentHelp("The resource in the cluster's configuration whose parameters to take.", valueName: "id"),
     completion: .custom { _, _, _ in Completion.resources().map(\.id) })
   var resource: String?
   @Flag(help: "Every resource in the cluster's configuration that an agent of vpnha runs.")
@@ -175,9 +176,11 @@ struct ResourceCheck {
     case .exited(let status):
       let reason = reason ?? "validate-all ended with \(status)"
       // Such a value is refused by itself, and what was in force stays in force.
-      let isHarmless = status == Status.misconfigured.rawValue && description.startsWithDefaults && Self.named(in: reason).allSatisfy { name in
-        description.parameters.contains { $0.name == name && $0.isReloadable }
-      }
+      let isHarmless =
+        status == Status.misconfigured.rawValue && description.startsWithDefaults
+        && Self.named(in: reason).allSatisfy { name in
+          description.parameters.contains { $0.name == name && $0.isReloadable }
+        }
       let values = Self.named(in: reason).filter { name in description.parameters.contains { $0.name == name } }.map { "\($0)=…" }
       let finding = Finding(
         isHarmless ? .START3 : .START1, isHarmless ? .risk : .bad, reason,
@@ -251,11 +254,12 @@ struct CheckReport {
   var text: String {
     var screen = Screen()
     let names = checks.map(\.id).joined(separator: ", ")
-    let words = switch wouldStart {
-    case true?: "would start here"
-    case false?: "would not start here: \(checks.filter { $0.wouldStart == false }.map(\.id).joined(separator: ", "))"
-    case nil: "could not find out"
-    }
+    let words =
+      switch wouldStart {
+      case true?: "would start here"
+      case false?: "would not start here: \(checks.filter { $0.wouldStart == false }.map(\.id).joined(separator: ", "))"
+      case nil: "could not find out"
+      }
     screen.add(padded(verdict.shown, 9) + (wouldStart == true ? "\(names) \(words)" : words) + "; nothing was changed", indent: 9)
     for problem in problems {
       screen.add(padded(problem.id.rawValue, 9) + padded(problem.severity.name, 6) + (checks.count > 1 ? "\(problem.place ?? ""): " : "") + problem.summary, indent: 15)
@@ -269,9 +273,10 @@ struct CheckReport {
   }
 
   var json: String {
-    jsonObject([
-      ("would_start", wouldStart.map { "\($0)" }), ("verdict", verdict.name.jsonQuoted), ("problems", jsonArray(problems.map(\.json))),
-      ("resources", jsonArray(checks.map { jsonObject([("id", $0.id.jsonQuoted), ("would_start", $0.wouldStart.map { "\($0)" })]) })),
-    ] + (peer.map { peer in [("peer", jsonObject([("node", peer.node.jsonQuoted), ("answer", peer.verdict == nil ? nil : peer.said), ("error", peer.verdict == nil ? peer.said.jsonQuoted : nil)]))] } ?? []))
+    jsonObject(
+      [
+        ("would_start", wouldStart.map { "\($0)" }), ("verdict", verdict.name.jsonQuoted), ("problems", jsonArray(problems.map(\.json))),
+        ("resources", jsonArray(checks.map { jsonObject([("id", $0.id.jsonQuoted), ("would_start", $0.wouldStart.map { "\($0)" })]) })),
+      ] + (peer.map { peer in [("peer", jsonObject([("node", peer.node.jsonQuoted), ("answer", peer.verdict == nil ? nil : peer.said), ("error", peer.verdict == nil ? peer.said.jsonQuoted : nil)]))] } ?? []))
   }
 }

@@ -60,11 +60,12 @@ struct ClusterMonitor: Equatable {
       let places = resource.children(named: "node").compactMap { $0["name"] }
       return places.isEmpty ? [instance(on: nil)] : places.map(instance)
     }
-    bans = element.first("bans")?.children(named: "ban").map { ban in
-      Ban(
-        id: ban["id"] ?? "", resource: ban["resource"] ?? "", node: ban["node"] ?? "",
-        isPromotedOnly: ban["promoted-only"] == "true" || ban["master_only"] == "true")
-    } ?? []
+    bans =
+      element.first("bans")?.children(named: "ban").map { ban in
+        Ban(
+          id: ban["id"] ?? "", resource: ban["resource"] ?? "", node: ban["node"] ?? "",
+          isPromotedOnly: ban["promoted-only"] == "true" || ban["master_only"] == "true")
+      } ?? []
     let dc = root?.first("summary")?.first("current_dc")
     hasQuorum = dc?["with_quorum"] != "false"
     self.dc = dc?["name"]

@@ -14,7 +14,10 @@ struct ClusterResource: Equatable {
 
   enum Membership: String { case plain, clone, promotable }
   enum Role: String {
-    case stopped = "Stopped", started = "Started", unpromoted = "Unpromoted", promoted = "Promoted"
+    case stopped = "Stopped"
+    case started = "Started"
+    case unpromoted = "Unpromoted"
+    case promoted = "Promoted"
 
     init(pacemaker text: String) {
       switch text {

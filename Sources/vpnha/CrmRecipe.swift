@@ -2,9 +2,10 @@ extension Recipe {
   /// Cluster and warm standby for crmsh, in one file. crmsh adds no monitors by itself, so every one of them is here.
   var crm: String {
     let v = values
-    let fences = v.fence.flatMap { fence in
-      ["primitive fence-\(fence.node) stonith:\(v.fenceAgent) params ip=\(fence.device) username=\(v.fenceUser) \(v.fencePasswordScript.map { "password_script=\($0)" } ?? "password=secret") pcmk_host_list=\(fence.node) op monitor interval=60s"]
-    } + v.fence.map { "location fence-\($0.node)-elsewhere fence-\($0.node) -inf: \($0.node)" }
+    let fences =
+      v.fence.flatMap { fence in
+        ["primitive fence-\(fence.node) stonith:\(v.fenceAgent) params ip=\(fence.device) username=\(v.fenceUser) \(v.fencePasswordScript.map { "password_script=\($0)" } ?? "password=secret") pcmk_host_list=\(fence.node) op monitor interval=60s"]
+      } + v.fence.map { "location fence-\($0.node)-elsewhere fence-\($0.node) -inf: \($0.node)" }
     return """
       cat >vpn.crm <<'END'
       property stonith-enabled=true priority-fencing-delay=5s

@@ -16,6 +16,8 @@ struct DoctorCommand: ParsableCommand {
   var json = false
   @Flag(help: "Only the commands that mend what was found, for a shell; look at them first.")
   var fixes = false
+  @Flag(help: "Notes as well: what a healthy pair may choose.")
+  var notes = false
   @Option(help: ArgumentHelp("Leave these out.", valueName: "ID,…"), completion: .list(FindingID.allCases.map(\.rawValue)))
   var skip: String?
   @Option(help: ArgumentHelp("Only this one, or those that begin with it.", valueName: "ID"), completion: .list(FindingID.allCases.map(\.rawValue)))
@@ -39,7 +41,7 @@ struct DoctorCommand: ParsableCommand {
     do throws(SystemError) {
       checkup = try Checkup(host).with(skipped: skipped, only: only?.uppercased())
     } catch { throw error.asExit(json: json) }
-    print(json ? checkup.json : fixes ? checkup.fixes : checkup.text)
+    print(json ? checkup.json : fixes ? checkup.fixes : checkup.text(notes: notes || only != nil))
     throw ExitCode(checkup.verdict.rawValue)
   }
 }
@@ -96,10 +98,11 @@ struct Checkup {
     return padded(verdict.shown, 9) + what + (skipped.isEmpty ? "" : "; skipped: \(skipped.map(\.rawValue).joined(separator: ", "))") + "; nothing was changed"
   }
 
-  var text: String {
+  /// - Parameter notes: whether they are listed as well. On a healthy pair there is nothing else to say.
+  func text(notes: Bool) -> String {
     var screen = Screen()
-    screen.add(summary, indent: 9)
-    for finding in findings {
+    screen.add(summary + (notes || !findings.contains { $0.severity == .note } ? "" : " (--notes lists them)"), indent: 9)
+    for finding in findings where notes || finding.severity != .note {
       screen.add(padded(finding.id.rawValue, 9) + padded(finding.severity.name, 6) + finding.summary, indent: 15)
       for command in finding.fix { screen.add(verbatim: "               " + command) }
     }

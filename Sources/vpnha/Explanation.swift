@@ -139,11 +139,15 @@ struct Explanation: Equatable {
     let top = resource?.top ?? "ID"
     return switch Action(rawValue: action) {
     case .start:
-      ("bring it up behind the cluster's back: an address can be on two nodes until a monitor finds it, and the cluster recovers it then",
-        "pcs resource enable \(top); after a failure that is mended: pcs resource cleanup \(name)")
+      (
+        "bring it up behind the cluster's back: an address can be on two nodes until a monitor finds it, and the cluster recovers it then",
+        "pcs resource enable \(top); after a failure that is mended: pcs resource cleanup \(name)"
+      )
     case .stop:
-      ("disconnect its clients here; the next monitor counts it as a failure, and the cluster starts it again or moves it",
-        "pcs resource move \(top), pcs node standby, or pcs resource disable \(top)")
+      (
+        "disconnect its clients here; the next monitor counts it as a failure, and the cluster starts it again or moves it",
+        "pcs resource move \(top), pcs node standby, or pcs resource disable \(top)"
+      )
     case .promote: ("make this node serve beside the one that the cluster promoted", "pcs resource move \(top) NODE --promoted")
     case .demote:
       ("take the service away from its clients here; the next monitor counts it as a failure", "pcs resource move \(top) --promoted")

@@ -25,8 +25,10 @@ enum FindingID: String, CaseIterable {
   private var page: (why: String, remedy: String) {
     switch self {
     case .PCMK1:
-      ("Only Pacemaker knows who serves; without its answer nothing can be said about the service.",
-       "Start the cluster on this node, or ask on another node. A node without Pacemaker takes nothing over.")
+      (
+        "Only Pacemaker knows who serves; without its answer nothing can be said about the service.",
+        "Start the cluster on this node, or ask on another node. A node without Pacemaker takes nothing over."
+      )
     case .SERV0:
       ("Nothing keeps a VPN alive here.", "Create the resources as the README's recipe does.")
     case .SERV1:
@@ -62,8 +64,10 @@ enum FindingID: String, CaseIterable {
     case .SIDE1:
       ("What it does for the VPN is missing on that node.", "The last failure says why it does not run. Mend that, then clean up.")
     case .SPLT1:
-      ("The flows of the other node are committed in a promotion only; one that is promoted already commits nothing.",
-       "Move conntrackd to the VPN's node, and let doctor look at the colocation that should have done it.")
+      (
+        "The flows of the other node are committed in a promotion only; one that is promoted already commits nothing.",
+        "Move conntrackd to the VPN's node, and let doctor look at the colocation that should have done it."
+      )
     case .DRIFT1:
       ("After a take-over other rules would hold.", "Compare the parameters, the extra file and the version of vpnha on both nodes.")
     case .SIM1:
@@ -71,8 +75,10 @@ enum FindingID: String, CaseIterable {
     case .SIM2:
       ("Pacemaker's scheduler, asked about this very loss, leaves the service stopped.", "Run the command; with -s it also shows the scores. Look at constraints and at what the group depends on.")
     case .LOOK1:
-      ("What a standby has not been able to see yet, keys that are missing for instance, nobody can know.",
-       "The first deep monitor comes right after the start, the next ones every minute. If there is none, add one. On the node itself status looks for itself.")
+      (
+        "What a standby has not been able to see yet, keys that are missing for instance, nobody can know.",
+        "The first deep monitor comes right after the start, the next ones every minute. If there is none, add one. On the node itself status looks for itself."
+      )
     case .LOOK2:
       ("A daemon that is down on the standby is restarted first, and a take-over waits for that, or fails with it.", "Pacemaker restarts it at its next monitor. If the finding stays, the command says why it does not work.")
     case .VERS1:
@@ -92,8 +98,10 @@ enum FindingID: String, CaseIterable {
     case .CIB1:
       ("Without the cluster's configuration only this node can be looked at.", "Run doctor on a node of the cluster, as root.")
     case .COLO1:
-      ("Between two promoted roles a finite score counts as a millionth of itself, so 1000 is worth one point and conntrackd stays where it is.",
-       "Use INFINITY with influence=false: conntrackd follows the VPN and never drags it.")
+      (
+        "Between two promoted roles a finite score counts as a millionth of itself, so 1000 is worth one point and conntrackd stays where it is.",
+        "Use INFINITY with influence=false: conntrackd follows the VPN and never drags it."
+      )
     case .COLO2:
       ("With INFINITY alone a conntrackd that fails takes the VPN with it to the other node.", "Add influence=false.")
     case .COLO3:

@@ -34,7 +34,11 @@ struct HistoryCommand: ParsableCommand {
       let words = Array(complaints.map { "vpnha: \($0)\n" }.joined().utf8)
       _ = write(2, words, words.count)
     }
-    if json { print(jsonArray(events.map(\.json))) } else if all { for event in events { print(event.line) } } else {
+    if json {
+      print(jsonArray(events.map(\.json)))
+    } else if all {
+      for event in events { print(event.line) }
+    } else {
       var screen = Screen()
       screen.add(padded((isKnown ? Verdict.good : .unknown).shown, 9) + "\(events.count) events since \(since)\(complaints.map { "; \($0)" }.joined())", indent: 9)
       for event in events.suffix(Screen.height - 2) { screen.add(verbatim: String(event.line.prefix(Screen.width))) }

@@ -1,7 +1,12 @@
 /// A value of JSON (RFC 8259), as another program or another node wrote it: whatever is in it, reading ends, and a text that is no JSON is
 /// nil. Numbers are kept as they are written.
 indirect enum JSONValue: Equatable {
-  case null, bool(Bool), number(String), string(String), array([JSONValue]), object([(String, JSONValue)])
+  case null
+  case bool(Bool)
+  case number(String)
+  case string(String)
+  case array([JSONValue])
+  case object([(String, JSONValue)])
 
   /// Containers may be in each other so deep, and no deeper.
   private static let depthLimit = 64

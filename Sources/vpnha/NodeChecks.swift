@@ -366,10 +366,14 @@ struct NodeChecks {
     for (agent, path) in [("strongswan", parameter("config", of: "strongswan") ?? "/etc/swanctl/swanctl.conf"), ("xl2tpd", "/etc/ppp/chap-secrets"), ("xl2tpd", "/etc/ppp/pap-secrets")] where isUsed(agent) {
       guard let status = try files.status(path), status.kind == .regular, status.mode & 0o004 != 0 else { continue }
       // A file that only includes others may be read by everybody.
-      guard try line(in: path, where: { line in
-        let words = line.trimmed
-        return path.hasPrefix("/etc/ppp/") ? !words.isEmpty : words.contains("secret") && words.contains("=")
-      }) != nil else { continue }
+      guard
+        try line(
+          in: path,
+          where: { line in
+            let words = line.trimmed
+            return path.hasPrefix("/etc/ppp/") ? !words.isEmpty : words.contains("secret") && words.contains("=")
+          }) != nil
+      else { continue }
       found.append(Finding(.MODE1, .risk, "everybody may read \(path)", fix: ["chmod o= \(path)"], at: path))
     }
     return found

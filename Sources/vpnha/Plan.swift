@@ -133,13 +133,17 @@ struct Plan {
   var json: String {
     jsonObject([
       ("verdict", verdict.name.jsonQuoted), ("serving", serving?.jsonQuoted),
-      ("outcomes", jsonArray(outcomes.map { one in
-        jsonObject([
-          ("failure", one.failure.words.jsonQuoted), ("after", one.after?.words.jsonQuoted), ("serving", one.serving?.jsonQuoted),
-          ("address_without_vpn", jsonArray(one.hollow.map(\.jsonQuoted))), ("idle", jsonArray(one.idle.map(\.jsonQuoted))), ("fenced", one.fences?.jsonQuoted),
-          ("sessions_lost", "\(one.dropsSessions)"), ("findings", jsonArray(one.findings.map(\.json))),
-        ])
-      })),
+      (
+        "outcomes",
+        jsonArray(
+          outcomes.map { one in
+            jsonObject([
+              ("failure", one.failure.words.jsonQuoted), ("after", one.after?.words.jsonQuoted), ("serving", one.serving?.jsonQuoted),
+              ("address_without_vpn", jsonArray(one.hollow.map(\.jsonQuoted))), ("idle", jsonArray(one.idle.map(\.jsonQuoted))), ("fenced", one.fences?.jsonQuoted),
+              ("sessions_lost", "\(one.dropsSessions)"), ("findings", jsonArray(one.findings.map(\.json))),
+            ])
+          })
+      ),
       ("findings", jsonArray(Finding.ordered(findings).map(\.json))),
     ])
   }
@@ -167,7 +171,9 @@ private struct World {
     let bytes = cib.cib.text(setting: changed)
     var next = cib
     let then: ClusterMonitor
-    if isLast { then = try tools.simulated(arguments, in: bytes) } else {
+    if isLast {
+      then = try tools.simulated(arguments, in: bytes)
+    } else {
       let saved = try tools.saved(arguments, from: bytes)
       next = try ClusterConfiguration(saved)
       then = try tools.simulated(nil, in: saved)

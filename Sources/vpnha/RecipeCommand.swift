@@ -73,7 +73,10 @@ struct RecipeCommand: ParsableCommand {
     guard geteuid() == 0 else { throw SystemError("applying the recipe", .notPermitted, detail: "run this as root") }
     let host = Host.silent
     do throws(SystemError) {
-      try recipe.apply(PacemakerTools(processes: host.processes, files: host.files, clock: host.clock)) { print($0); fflush(nil) }
+      try recipe.apply(PacemakerTools(processes: host.processes, files: host.files, clock: host.clock)) {
+        print($0)
+        fflush(nil)
+      }
     } catch {
       print(padded(Verdict.bad.shown, 9) + (error.operation.hasPrefix("pushing") ? "" : "nothing was changed: ") + "\(error)")
       throw ExitCode(Verdict.bad.rawValue)

@@ -34,7 +34,8 @@ struct RunCommand: ParsableCommand {
     completion: .custom { words, index, _ in Completion.words(words, index) })
   var words: [String] = []
 
-  @Option(help: ArgumentHelp("The resource in the cluster's configuration whose agent, parameters and role to take.", valueName: "id"),
+  @Option(
+    help: ArgumentHelp("The resource in the cluster's configuration whose agent, parameters and role to take.", valueName: "id"),
     completion: .custom { _, _, _ in Completion.resources().map(\.id) })
   var resource: String?
   @Flag(help: "Change something although the cluster is in charge.")

@@ -57,24 +57,38 @@ struct StatusReport {
   var json: String {
     jsonObject([
       ("verdict", status.verdict.name.jsonQuoted), ("serving", status.serving?.jsonQuoted), ("since", status.since?.description.jsonQuoted),
-      ("failover", jsonObject([
-        ("would_succeed", status.wouldSucceed.map { "\($0)" }), ("to", status.successor?.jsonQuoted),
-        ("reasons", jsonArray(status.reasons.map(\.json))),
-      ])),
-      ("nodes", jsonObject(nodes.map { node in
-        (node.name, jsonObject([
-          ("role", node.role.jsonQuoted), ("path", node.path.map { $0 == "0" ? "\"down\"" : "\"up\"" }), ("sessions", node.sessions.map { "\($0)" }), ("sas", node.sas.map { "\($0)" }),
-          ("flows", node.flows.map { "\($0)" }), ("version", node.version.flatMap { $0.isEmpty ? nil : $0.jsonQuoted }), ("looked", node.looked?.description.jsonQuoted), ("score", node.score.map { "\($0)" }), ("risks", jsonArray(node.risks.map(\.json))),
-          ("barred_until", node.barredUntil?.description.jsonQuoted),
-        ]))
-      })),
-      ("findings", jsonArray(findings.map(\.json))),
-      ("was", jsonArray(past.map { one in
+      (
+        "failover",
         jsonObject([
-          ("node", one.node.jsonQuoted), ("resource", one.resource.jsonQuoted), ("operation", one.task.jsonQuoted),
-          ("reason", one.reason.jsonQuoted), ("since", one.since?.description.jsonQuoted),
+          ("would_succeed", status.wouldSucceed.map { "\($0)" }), ("to", status.successor?.jsonQuoted),
+          ("reasons", jsonArray(status.reasons.map(\.json))),
         ])
-      })),
+      ),
+      (
+        "nodes",
+        jsonObject(
+          nodes.map { node in
+            (
+              node.name,
+              jsonObject([
+                ("role", node.role.jsonQuoted), ("path", node.path.map { $0 == "0" ? "\"down\"" : "\"up\"" }), ("sessions", node.sessions.map { "\($0)" }), ("sas", node.sas.map { "\($0)" }),
+                ("flows", node.flows.map { "\($0)" }), ("version", node.version.flatMap { $0.isEmpty ? nil : $0.jsonQuoted }), ("looked", node.looked?.description.jsonQuoted), ("score", node.score.map { "\($0)" }), ("risks", jsonArray(node.risks.map(\.json))),
+                ("barred_until", node.barredUntil?.description.jsonQuoted),
+              ])
+            )
+          })
+      ),
+      ("findings", jsonArray(findings.map(\.json))),
+      (
+        "was",
+        jsonArray(
+          past.map { one in
+            jsonObject([
+              ("node", one.node.jsonQuoted), ("resource", one.resource.jsonQuoted), ("operation", one.task.jsonQuoted),
+              ("reason", one.reason.jsonQuoted), ("since", one.since?.description.jsonQuoted),
+            ])
+          })
+      ),
     ])
   }
 

@@ -120,7 +120,8 @@ struct Switchover {
     }
     let back = try watch(for: from, plan.members, until: tools.clock.now + limit).arrived
     report.verdict = .bad
-    report.words = arrived
+    report.words =
+      arrived
       ? "\(to) served and did not keep the service; \(back ? "\(from) serves" : "nobody serves")"
       : "\(to) did not serve within \(limit.milliseconds / 1000) s; the move was taken back, \(back ? "\(from) serves" : "and nobody serves")"
     report.reasons = try tools.status().findings

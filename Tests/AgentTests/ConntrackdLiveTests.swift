@@ -144,10 +144,13 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
 
   /// Without an external cache the peer's flows are in the kernel as soon as they come: there they stay, through a planned move,
   /// the time after which the other modes purge, and the death of the node that took over.
-  @Test(.enabled(if: Sandbox.obstacle("/usr/sbin/conntrack") == nil, "conntrack is missing"), arguments: [
-    "Mode FTFW { DisableExternalCache On PurgeTimeout 1 }",
-    "Mode NOTRACK { DisableExternalCache On DisableInternalCache On PurgeTimeout 1 }",
-  ]) func theKernelsTableIsTheCopy(mode: String) throws {
+  @Test(
+    .enabled(if: Sandbox.obstacle("/usr/sbin/conntrack") == nil, "conntrack is missing"),
+    arguments: [
+      "Mode FTFW { DisableExternalCache On PurgeTimeout 1 }",
+      "Mode NOTRACK { DisableExternalCache On DisableInternalCache On PurgeTimeout 1 }",
+    ]) func theKernelsTableIsTheCopy(mode: String) throws
+  {
     let story = try Sandbox(
       Self.world + """
         for node in moon sun; do

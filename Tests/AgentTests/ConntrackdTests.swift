@@ -331,12 +331,13 @@ final class SyncGateway {
   }
 
   /// Without an external cache the kernel's table is the copy; without an internal one its flush is the kernel's.
-  @Test(arguments: [
-    ("DisableExternalCache On", [.commit, .resyncWithKernel, .sendBulk], [.requestResync]),
-    ("DisableExternalCache On\nDisableInternalCache yes", [.commit, .resyncWithKernel, .sendBulk], [.requestResync]),
-    ("DisableInternalCache On", [.commit, .flushExternal, .resyncWithKernel, .sendBulk], [.resetTimers, .requestResync]),
-    ("", [.commit, .flush, .resyncWithKernel, .sendBulk], [.resetTimers, .requestResync]),
-  ] as [(String, [ConntrackSocket.Request], [ConntrackSocket.Request])])
+  @Test(
+    arguments: [
+      ("DisableExternalCache On", [.commit, .resyncWithKernel, .sendBulk], [.requestResync]),
+      ("DisableExternalCache On\nDisableInternalCache yes", [.commit, .resyncWithKernel, .sendBulk], [.requestResync]),
+      ("DisableInternalCache On", [.commit, .flushExternal, .resyncWithKernel, .sendBulk], [.resetTimers, .requestResync]),
+      ("", [.commit, .flush, .resyncWithKernel, .sendBulk], [.resetTimers, .requestResync]),
+    ] as [(String, [ConntrackSocket.Request], [ConntrackSocket.Request])])
   func noStepEmptiesTheCopy(options: String, up: [ConntrackSocket.Request], down: [ConntrackSocket.Request]) {
     let node = SyncGateway()
     node.machine.files.put(SyncGateway.configuration.replacing("Mode FTFW { }", with: "Mode NOTRACK { \(options) }"), at: SyncGateway.config)
@@ -349,14 +350,15 @@ final class SyncGateway {
   }
 
   /// The kernel's table is what a standby without an external cache has to show.
-  @Test(arguments: [
-    ("DisableExternalCache On", "5", "only 5 of the peer's 5000 flows are replicated here; requested a full resync"),
-    ("DisableExternalCache On", "3000", "only 3000 of the peer's 5000 flows are replicated here; requested a full resync"),
-    ("DisableExternalCache On", "9000", nil),
-    // The peer's number is of everything in its table, replicated or not.
-    ("DisableExternalCache On\nDisableInternalCache On", "5", "only 5 of the peer's 5000 flows are replicated here; requested a full resync"),
-    ("DisableExternalCache On\nDisableInternalCache On", "3000", nil),
-  ] as [(String, String, String?)])
+  @Test(
+    arguments: [
+      ("DisableExternalCache On", "5", "only 5 of the peer's 5000 flows are replicated here; requested a full resync"),
+      ("DisableExternalCache On", "3000", "only 3000 of the peer's 5000 flows are replicated here; requested a full resync"),
+      ("DisableExternalCache On", "9000", nil),
+      // The peer's number is of everything in its table, replicated or not.
+      ("DisableExternalCache On\nDisableInternalCache On", "5", "only 5 of the peer's 5000 flows are replicated here; requested a full resync"),
+      ("DisableExternalCache On\nDisableInternalCache On", "3000", nil),
+    ] as [(String, String, String?)])
   func aStandbyWithoutFlowsInItsTable(options: String, tracked: String, trouble: String?) {
     let node = SyncGateway()
     node.machine.files.put(SyncGateway.configuration.replacing("Mode FTFW { }", with: "Mode NOTRACK { \(options) }"), at: SyncGateway.config)
@@ -730,17 +732,19 @@ final class SyncGateway {
 
   /// What the two say of each other at two looks, and what comes of it: a standby that was at `held` flows while the peer said
   /// `promised`. Bursts and what is on its way are no mismatch.
-  @Test(arguments: [
-    ([(0, 5000), (0, 5000)], "only 0 of the peer's 5000 flows are replicated here; requested a full resync"),
-    ([(3900, 5000), (3900, 5000)], "only 3900 of the peer's 5000 flows are replicated here; requested a full resync"),
-    ([(6400, 5000), (6400, 5000)], "6400 flows are here for the peer's 5000: conntrackd -f external, then conntrackd -n"),
-    ([(4100, 5000), (4100, 5000)], nil), ([(5900, 5000), (5900, 5000)], nil),  // a fifth
-    ([(0, 90), (0, 90)], nil), ([(90, 0), (90, 0)], nil),  // on their way
-    ([(0, 5000), (4900, 5000)], nil), ([(4900, 5000), (0, 5000)], nil),  // at one look only
-    ([(5000, 0), (5000, 5000)], nil), ([(1000, 1000), (5000, 1000)], nil), ([(5000, 5000), (5000, 100)], nil),  // a burst, and its end
-    ([(1000, 1500), (1500, 2500), (2500, 4000), (4000, 7000)], nil),  // a rise that the other's word is ahead of
-    ([(0, 5000), (0, 5000), (5000, 5000)], nil),  // and it is over
-  ] as [([(UInt64, UInt64)], String?)]) func cachesAreCompared(looks: [(held: UInt64, promised: UInt64)], trouble: String?) {
+  @Test(
+    arguments: [
+      ([(0, 5000), (0, 5000)], "only 0 of the peer's 5000 flows are replicated here; requested a full resync"),
+      ([(3900, 5000), (3900, 5000)], "only 3900 of the peer's 5000 flows are replicated here; requested a full resync"),
+      ([(6400, 5000), (6400, 5000)], "6400 flows are here for the peer's 5000: conntrackd -f external, then conntrackd -n"),
+      ([(4100, 5000), (4100, 5000)], nil), ([(5900, 5000), (5900, 5000)], nil),  // a fifth
+      ([(0, 90), (0, 90)], nil), ([(90, 0), (90, 0)], nil),  // on their way
+      ([(0, 5000), (4900, 5000)], nil), ([(4900, 5000), (0, 5000)], nil),  // at one look only
+      ([(5000, 0), (5000, 5000)], nil), ([(1000, 1000), (5000, 1000)], nil), ([(5000, 5000), (5000, 100)], nil),  // a burst, and its end
+      ([(1000, 1500), (1500, 2500), (2500, 4000), (4000, 7000)], nil),  // a rise that the other's word is ahead of
+      ([(0, 5000), (0, 5000), (5000, 5000)], nil),  // and it is over
+    ] as [([(UInt64, UInt64)], String?)]) func cachesAreCompared(looks: [(held: UInt64, promised: UInt64)], trouble: String?)
+  {
     let node = SyncGateway()
     node.running()
     var outcome = Outcome(.success)
@@ -810,23 +814,34 @@ final class SyncGateway {
   // MARK: An error at every call
 
   @Test(arguments: [Errno.io, .accessDenied, .noSuchFile, .timedOut]) func everyCallMayFail(errno: Errno) {
-    node(errno) { _ in } act: { $0.perform("start") } check: { failed, outcome, node in
+    node(errno) { _ in
+    } act: {
+      $0.perform("start")
+    } check: { failed, outcome, node in
       #expect([.success, .genericError, .notInstalled, .invalidHere, .insufficientPrivileges].contains(outcome.status), "\(failed): \(outcome)")
       if outcome.status != .success { #expect(outcome.reason?.isEmpty == false, "\(failed)") }
     }
-    node(errno) { $0.running() } act: { $0.perform("monitor", level: 10) } check: { failed, outcome, _ in
+    node(errno) {
+      $0.running()
+    } act: {
+      $0.perform("monitor", level: 10)
+    } check: { failed, outcome, _ in
       #expect([.success, .success, .genericError].contains(outcome.status), "\(failed): \(outcome)")
     }
     node(errno) { node in
       node.running()
       _ = node.perform("promote")
-    } act: { $0.perform("monitor", level: 10) } check: { failed, outcome, _ in
+    } act: {
+      $0.perform("monitor", level: 10)
+    } check: { failed, outcome, _ in
       #expect(outcome.status != .notRunning, "\(failed): \(outcome)")
     }
     node(errno) { node in
       node.running()
       node.external = 5
-    } act: { $0.perform("promote") } check: { failed, outcome, node in
+    } act: {
+      $0.perform("promote")
+    } check: { failed, outcome, node in
       node.machine.calls.reset()
       let after = node.perform("monitor").status
       #expect(outcome.status == .success ? after == .runningPromoted : [.success, .runningPromoted].contains(after), "\(failed)")
@@ -838,7 +853,9 @@ final class SyncGateway {
       node(.io) { node in
         node.running()
         _ = node.perform("promote")
-      } act: { $0.perform(action) } check: { failed, outcome, node in
+      } act: {
+        $0.perform(action)
+      } check: { failed, outcome, node in
         if outcome.status != .success { #expect(outcome.reason?.isEmpty == false, "\(failed)") }
         node.machine.calls.reset()
         #expect(node.perform("stop") == Outcome(.success), "after \(action) failed at \(failed)")

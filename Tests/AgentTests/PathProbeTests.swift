@@ -707,7 +707,9 @@ final class Outlook {
       if action != "start" { _ = fresh.perform("start") }
       world = fresh
       return fresh.machine
-    }) { _ in world?.perform(action) ?? Outcome(.unimplemented) } check: { call, outcome, machine in
+    }) { _ in
+      world?.perform(action) ?? Outcome(.unimplemented)
+    } check: { call, outcome, machine in
       if outcome.status != .success { #expect(outcome.reason?.isEmpty == false, "\(call)") }
       switch action {
       // What could not be brought up completely is taken back.

@@ -243,8 +243,10 @@ import VICI
       ("secrets { ike-1 { secret = x\n id = 198.51.100.7\n }\n ike-2 { secret = y\n } }", ["ike-1", "ike-2"], l2tp, nil),
       ("secrets { ike-1 { secret = x\n id = 198.51.100.7\n }\n ike-2 { secret = y\n id = 198.51.100.8\n } }", ["ike-1", "ike-2"], l2tp, nil),
       // An identity that the connection gives.
-      ("secrets { ike-1 { secret = x\n id = @GW.example.org\n } }", ["ike-1"],
-        Row(rounds: [("local-1", "pre-shared key", "gw.example.org", []), ("remote-1", "pre-shared key", "", [])]), nil),
+      (
+        "secrets { ike-1 { secret = x\n id = @GW.example.org\n } }", ["ike-1"],
+        Row(rounds: [("local-1", "pre-shared key", "gw.example.org", []), ("remote-1", "pre-shared key", "", [])]), nil
+      ),
       ("secrets { ike-1 { secret = x\n id = 198.51.100.7\n } }", ["ike-1"], Row(remote: ["198.51.100.7"], rounds: Self.psk), nil),
       ("secrets { ike-1 { secret = x\n id = 198.51.100.7\n } }", ["ike-1"], Row(remote: ["198.51.100.0/24"], rounds: Self.psk), nil),
       // A client that names itself.
@@ -473,7 +475,8 @@ import VICI
     world.machine.files.put("1001 (cut", at: "/proc/1001/stat")
     world.machine.files.put("nothing", at: "/proc/stat")
     #expect(world.perform("monitor", level: 20) == Outcome(.success))
-    #expect(world.machine.log.messages(from: .debug).contains(
+    #expect(
+      world.machine.log.messages(from: .debug).contains(
         brief + "; IKE SAs: CONNECTING 1, ESTABLISHED 1; CHILD SAs: INSTALLED 1; charon: invalid-spi 3"))
   }
 

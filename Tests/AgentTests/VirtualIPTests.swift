@@ -107,26 +107,44 @@ struct VirtualIPTests {
     }
   }
 
-  @Test("What is asked for is what is added", arguments: [
-    (["nic": "eth1", "cidr_netmask": "28", "broadcast": "+"],
-      InterfaceAddress(AddressNode.vip, prefixLength: 28, link: 3, broadcast: IPAddress("192.0.2.63"))),
-    (["nic": "eth1", "cidr_netmask": "255.255.255.0", "broadcast": "-"],
-      InterfaceAddress(AddressNode.vip, prefixLength: 24, link: 3, broadcast: IPAddress("192.0.2.0"))),
-    (["nic": "uplink", "iflabel": "vpn", "broadcast": "192.0.2.254"],
-      InterfaceAddress(AddressNode.vip, prefixLength: 24, link: 2, broadcast: IPAddress("192.0.2.254"), label: "eth0:vpn")),
-    (["nic": "eth1", "netmask": "255.255.255.240", "broadcast": "+"],
-      InterfaceAddress(AddressNode.vip, prefixLength: 28, link: 3, broadcast: IPAddress("192.0.2.63"))),
-    (["nic": "eth0:0", "cidr_netmask": "32"],
-      InterfaceAddress(
-        AddressNode.vip, prefixLength: 32, link: 2, broadcast: IPAddress("192.0.2.255"), label: "eth0:0")),
-    (["noprefixroute": "true", "metric": "500"],
-      InterfaceAddress(
-        AddressNode.vip, prefixLength: 24, link: 2, broadcast: IPAddress("192.0.2.255"), flags: .noPrefixRoute, metric: 500)),
-    (["ip": "2001:db8::50", "nodad": "true", "preferred_lft": "0"],
-      InterfaceAddress(AddressNode.vip6, prefixLength: 64, link: 2, flags: .noDAD, preferredLifetime: 0)),
-    (["ip": "2001:db8::50", "nic": "eth1", "cidr_netmask": "128"],
-      InterfaceAddress(AddressNode.vip6, prefixLength: 128, link: 3)),
-  ] as [([String: String], InterfaceAddress)])
+  @Test(
+    "What is asked for is what is added",
+    arguments: [
+      (
+        ["nic": "eth1", "cidr_netmask": "28", "broadcast": "+"],
+        InterfaceAddress(AddressNode.vip, prefixLength: 28, link: 3, broadcast: IPAddress("192.0.2.63"))
+      ),
+      (
+        ["nic": "eth1", "cidr_netmask": "255.255.255.0", "broadcast": "-"],
+        InterfaceAddress(AddressNode.vip, prefixLength: 24, link: 3, broadcast: IPAddress("192.0.2.0"))
+      ),
+      (
+        ["nic": "uplink", "iflabel": "vpn", "broadcast": "192.0.2.254"],
+        InterfaceAddress(AddressNode.vip, prefixLength: 24, link: 2, broadcast: IPAddress("192.0.2.254"), label: "eth0:vpn")
+      ),
+      (
+        ["nic": "eth1", "netmask": "255.255.255.240", "broadcast": "+"],
+        InterfaceAddress(AddressNode.vip, prefixLength: 28, link: 3, broadcast: IPAddress("192.0.2.63"))
+      ),
+      (
+        ["nic": "eth0:0", "cidr_netmask": "32"],
+        InterfaceAddress(
+          AddressNode.vip, prefixLength: 32, link: 2, broadcast: IPAddress("192.0.2.255"), label: "eth0:0")
+      ),
+      (
+        ["noprefixroute": "true", "metric": "500"],
+        InterfaceAddress(
+          AddressNode.vip, prefixLength: 24, link: 2, broadcast: IPAddress("192.0.2.255"), flags: .noPrefixRoute, metric: 500)
+      ),
+      (
+        ["ip": "2001:db8::50", "nodad": "true", "preferred_lft": "0"],
+        InterfaceAddress(AddressNode.vip6, prefixLength: 64, link: 2, flags: .noDAD, preferredLifetime: 0)
+      ),
+      (
+        ["ip": "2001:db8::50", "nic": "eth1", "cidr_netmask": "128"],
+        InterfaceAddress(AddressNode.vip6, prefixLength: 128, link: 3)
+      ),
+    ] as [([String: String], InterfaceAddress)])
   func parameters(given: [String: String], added: InterfaceAddress) {
     let node = AddressNode()
     #expect(node.perform("start", given) == Outcome(.success))
@@ -157,24 +175,28 @@ struct VirtualIPTests {
     #expect(node.perform("monitor", given).reason == risk)
   }
 
-  @Test("Bad parameters are named and change nothing; stop goes on without them", arguments: [
-    (["ip": "192.0.2"], "ip: expected an IPv4 or IPv6 address, got \"192.0.2\""),
-    (["ip": "192.0.2.50/24"], "ip: expected an IPv4 or IPv6 address, got \"192.0.2.50/24\""),
-    (["ip": "224.0.0.1"], "ip: 224.0.0.1 is no address of a host"),
-    (["cidr_netmask": "33"], "cidr_netmask: expected at most 32, got 33"),
-    (["cidr_netmask": "0"], "cidr_netmask: expected a prefix length from 1 to 128, got \"0\""),
-    (["cidr_netmask": "255.0.255.0"], "cidr_netmask: expected a netmask, got \"255.0.255.0\""),
-    (["broadcast": "all"], "broadcast: expected an IPv4 address, + or -, got \"all\""),
-    (["ip": "2001:db8::50", "broadcast": "+"], "broadcast: IPv6 has none"),
-    (["ip": "fe80::50"], "nic: is required for a link-local address such as fe80::50"),
-    (["nic": "eth0", "iflabel": "elevenchars"], "iflabel: eth0:elevenchars has more than 15 characters"),
-    (["nic": "enxa0b1c2d3e4f5-long", "iflabel": "fourteen-chars"], "iflabel: enxa0b1c2d3e4f5-long:fourteen-chars has more than 15 characters"),
-    (["preferred_lft": "soon"], "preferred_lft: expected seconds or forever, got \"soon\""),
-    (["proto": "carrier-pigeon"],
-      "proto: expected kernel, static, boot, dhcp, ra or another route protocol, got \"carrier-pigeon\""),
-    (["mac": "01:00:5e:00:00:01"], "mac: a cluster IP is not possible, the kernel has no CLUSTERIP any more"),
-    (["unique_clone_address": "true"], "unique_clone_address: not supported, make a resource for each address"),
-  ] as [([String: String], String)])
+  @Test(
+    "Bad parameters are named and change nothing; stop goes on without them",
+    arguments: [
+      (["ip": "192.0.2"], "ip: expected an IPv4 or IPv6 address, got \"192.0.2\""),
+      (["ip": "192.0.2.50/24"], "ip: expected an IPv4 or IPv6 address, got \"192.0.2.50/24\""),
+      (["ip": "224.0.0.1"], "ip: 224.0.0.1 is no address of a host"),
+      (["cidr_netmask": "33"], "cidr_netmask: expected at most 32, got 33"),
+      (["cidr_netmask": "0"], "cidr_netmask: expected a prefix length from 1 to 128, got \"0\""),
+      (["cidr_netmask": "255.0.255.0"], "cidr_netmask: expected a netmask, got \"255.0.255.0\""),
+      (["broadcast": "all"], "broadcast: expected an IPv4 address, + or -, got \"all\""),
+      (["ip": "2001:db8::50", "broadcast": "+"], "broadcast: IPv6 has none"),
+      (["ip": "fe80::50"], "nic: is required for a link-local address such as fe80::50"),
+      (["nic": "eth0", "iflabel": "elevenchars"], "iflabel: eth0:elevenchars has more than 15 characters"),
+      (["nic": "enxa0b1c2d3e4f5-long", "iflabel": "fourteen-chars"], "iflabel: enxa0b1c2d3e4f5-long:fourteen-chars has more than 15 characters"),
+      (["preferred_lft": "soon"], "preferred_lft: expected seconds or forever, got \"soon\""),
+      (
+        ["proto": "carrier-pigeon"],
+        "proto: expected kernel, static, boot, dhcp, ra or another route protocol, got \"carrier-pigeon\""
+      ),
+      (["mac": "01:00:5e:00:00:01"], "mac: a cluster IP is not possible, the kernel has no CLUSTERIP any more"),
+      (["unique_clone_address": "true"], "unique_clone_address: not supported, make a resource for each address"),
+    ] as [([String: String], String)])
   func badParameters(given: [String: String], reason: String) {
     let node = AddressNode()
     #expect(node.perform("start", given) == Outcome(.misconfigured, reason))
@@ -216,12 +238,14 @@ struct VirtualIPTests {
 
   // MARK: Telling the truth
 
-  @Test("A copy of ours that is not as wanted is a failure, and stop removes it whatever it looks like", arguments: [
-    (32, 2, ["cidr_netmask": "24"], "192.0.2.50/32 is on eth0, expected 192.0.2.50/24"),
-    (2, 2, ["cidr_netmask": "24"], "192.0.2.50/2 is on eth0, expected 192.0.2.50/24"),
-    (24, 3, ["nic": "eth0"], "192.0.2.50/24 is on eth1, expected 192.0.2.50 on eth0"),
-    (24, 3, ["nic": "eth7"], "192.0.2.50/24 is on eth1, expected 192.0.2.50 on eth7"),
-  ] as [(Int, Int32, [String: String], String)])
+  @Test(
+    "A copy of ours that is not as wanted is a failure, and stop removes it whatever it looks like",
+    arguments: [
+      (32, 2, ["cidr_netmask": "24"], "192.0.2.50/32 is on eth0, expected 192.0.2.50/24"),
+      (2, 2, ["cidr_netmask": "24"], "192.0.2.50/2 is on eth0, expected 192.0.2.50/24"),
+      (24, 3, ["nic": "eth0"], "192.0.2.50/24 is on eth1, expected 192.0.2.50 on eth0"),
+      (24, 3, ["nic": "eth7"], "192.0.2.50/24 is on eth1, expected 192.0.2.50 on eth7"),
+    ] as [(Int, Int32, [String: String], String)])
   func wrongCopies(prefixLength: Int, link: Int32, given: [String: String], reason: String) {
     let node = AddressNode()
     #expect(node.perform("start", ["cidr_netmask": "\(prefixLength)", "nic": "eth\(link - 2)"]) == Outcome(.success))
@@ -240,12 +264,14 @@ struct VirtualIPTests {
   }
 
   /// A probe that said running, or failed, would lead to a stop that takes it away.
-  @Test("The node's own address is refused, and nobody takes it away", arguments: [
-    (["ip": "192.0.2.1", "nic": "eth0", "cidr_netmask": "32"], "192.0.2.1/24 is this node's own address on eth0: set another ip, or cidr_netmask=24 if the cluster is to have it"),
-    (["ip": "192.0.2.1"], "192.0.2.1/24 is this node's own address on eth0: set another ip, or cidr_netmask=24 if the cluster is to have it"),
-    (["ip": "192.0.2.1", "nic": "eth1", "cidr_netmask": "24"], "192.0.2.1/24 is this node's own address on eth0, and the resource's interface is eth1"),
-    (["ip": "2001:db8::1", "cidr_netmask": "128"], "2001:db8::1/64 is this node's own address on eth0: set another ip, or cidr_netmask=64 if the cluster is to have it"),
-  ] as [([String: String], String)], [false, true])
+  @Test(
+    "The node's own address is refused, and nobody takes it away",
+    arguments: [
+      (["ip": "192.0.2.1", "nic": "eth0", "cidr_netmask": "32"], "192.0.2.1/24 is this node's own address on eth0: set another ip, or cidr_netmask=24 if the cluster is to have it"),
+      (["ip": "192.0.2.1"], "192.0.2.1/24 is this node's own address on eth0: set another ip, or cidr_netmask=24 if the cluster is to have it"),
+      (["ip": "192.0.2.1", "nic": "eth1", "cidr_netmask": "24"], "192.0.2.1/24 is this node's own address on eth0, and the resource's interface is eth1"),
+      (["ip": "2001:db8::1", "cidr_netmask": "128"], "2001:db8::1/64 is this node's own address on eth0: set another ip, or cidr_netmask=64 if the cluster is to have it"),
+    ] as [([String: String], String)], [false, true])
   func ownStaticAddress(of: (given: [String: String], reason: String), clone: Bool) {
     let (given, reason) = of
     let node = AddressNode()
@@ -338,11 +364,13 @@ struct VirtualIPTests {
     #expect(node.copies == [])
   }
 
-  @Test("A clone whose members would all hold the address does not start where neighbours would see it", arguments: [
-    (["clone_max": "2"], "clone-max: 2 members would hold 192.0.2.50 at once; make the clone promotable"),
-    (["promoted_max": "2", "clone_max": "2"], "promoted-max: 2 members would hold 192.0.2.50 at once, it must be 1"),
-    (["clone_max": "1"], nil), (["promoted_max": "1", "clone_max": "2"], nil),
-  ] as [([String: String], String?)])
+  @Test(
+    "A clone whose members would all hold the address does not start where neighbours would see it",
+    arguments: [
+      (["clone_max": "2"], "clone-max: 2 members would hold 192.0.2.50 at once; make the clone promotable"),
+      (["promoted_max": "2", "clone_max": "2"], "promoted-max: 2 members would hold 192.0.2.50 at once, it must be 1"),
+      (["clone_max": "1"], nil), (["promoted_max": "1", "clone_max": "2"], nil),
+    ] as [([String: String], String?)])
   func clones(meta: [String: String], reason: String?) {
     let node = AddressNode()
     let given = Dictionary(uniqueKeysWithValues: meta.map { ("CRM_meta_\($0.key)", $0.value) })
@@ -508,12 +536,16 @@ struct VirtualIPTests {
     #expect(node.machine.network.announced == [])
   }
 
-  @Test("An address that failed detection, or is still tentative, does not run", arguments: [
-    (AddressFlags.dadFailed.union(.tentative),
-      "2001:db8::50/64 on eth0 is used by another host: duplicate address detection failed"),
-    (.tentative, "2001:db8::50/64 on eth0 is tentative: duplicate address detection has not ended"),
-    ([.tentative, .optimistic], nil), (.deprecated, nil),
-  ] as [(AddressFlags, String?)])
+  @Test(
+    "An address that failed detection, or is still tentative, does not run",
+    arguments: [
+      (
+        AddressFlags.dadFailed.union(.tentative),
+        "2001:db8::50/64 on eth0 is used by another host: duplicate address detection failed"
+      ),
+      (.tentative, "2001:db8::50/64 on eth0 is tentative: duplicate address detection has not ended"),
+      ([.tentative, .optimistic], nil), (.deprecated, nil),
+    ] as [(AddressFlags, String?)])
   func flags(flags: AddressFlags, reason: String?) {
     let node = AddressNode()
     node.hold("2001:db8::50", 64, on: 2, flags: flags)

@@ -119,7 +119,9 @@ import Testing
       world = World([.answers, .answers])
       world.node.running()
       return world.node.machine
-    } _: { _ in world.node.perform("promote", Self.parameters, clone: true) } check: { failed, outcome, _ in
+    } _: { _ in
+      world.node.perform("promote", Self.parameters, clone: true)
+    } check: { failed, outcome, _ in
       if failed.description.contains("radius.secret") || failed.description.contains("sockets.wait") || failed.description.contains("198.51") {
         #expect(outcome == Outcome(.success), "\(failed): \(outcome)")
       }

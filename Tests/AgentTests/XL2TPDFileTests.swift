@@ -19,8 +19,10 @@ import Testing
     ("[global]\nport = foo\nlisten-addr = 203.0.113.50\n[lns default]\n", "config: /etc/xl2tpd/xl2tpd.conf line 2: invalid port foo"),
     ("[global]\nlisten-addr = 0.0.0.0\n[lns default]\n", "config: set listen-addr in /etc/xl2tpd/xl2tpd.conf line 2: bound to 0.0.0.0"),
     ("[global]\nlisten-addr = 203.0.113.50\n", "config: /etc/xl2tpd/xl2tpd.conf has no [lns default]"),
-    ("[global]\nlisten-addr = 203.0.113.50\n[lns default]\npppoptfile = /etc/ppp/none\n",
-      "config: /etc/xl2tpd/xl2tpd.conf has pppoptfile /etc/ppp/none, which is missing"),
+    (
+      "[global]\nlisten-addr = 203.0.113.50\n[lns default]\npppoptfile = /etc/ppp/none\n",
+      "config: /etc/xl2tpd/xl2tpd.conf has pppoptfile /etc/ppp/none, which is missing"
+    ),
   ]
 
   private func spoil(_ node: L2TPGateway, _ text: String?) {

@@ -137,9 +137,11 @@ final class L2TPGateway {
       switch message.kind {
       case .startRequest:
         if let answersStart { return [ControlMessage(answersStart.kind, tunnel: theirs, number: 0, expected: 1, answersStart.attributes).bytes] }
-        return isShut ? [] : [
-          ControlMessage(.startReply, tunnel: theirs, number: 0, expected: 1, [.number(.assignedTunnel, 3 as UInt16)]).bytes
-        ]
+        return isShut
+          ? []
+          : [
+            ControlMessage(.startReply, tunnel: theirs, number: 0, expected: 1, [.number(.assignedTunnel, 3 as UInt16)]).bytes
+          ]
       case .stop: return [ControlMessage(tunnel: theirs, number: 1, expected: 2).bytes]
       default: return []
       }
@@ -211,13 +213,19 @@ final class L2TPGateway {
     ("[global]\nlisten-addr = 0.0.0.0\n", "config: set listen-addr 203.0.113.50 in /etc/xl2tpd/xl2tpd.conf line 2: bound to 0.0.0.0, xl2tpd answers from the wrong address"),
     ("[global]\nport = x\n", "config: /etc/xl2tpd/xl2tpd.conf line 2: invalid port x"),
     ("[global]\nnonsense\n", "config: /etc/xl2tpd/xl2tpd.conf line 2: no '='"),
-    ("[global]\nlisten-addr = 203.0.113.50\n[lns vpn]\nip range = 10.9.0.10-10.9.0.20\n",
-      "config: /etc/xl2tpd/xl2tpd.conf has no [lns default], and no other lns that names a lac: nobody gets in"),
+    (
+      "[global]\nlisten-addr = 203.0.113.50\n[lns vpn]\nip range = 10.9.0.10-10.9.0.20\n",
+      "config: /etc/xl2tpd/xl2tpd.conf has no [lns default], and no other lns that names a lac: nobody gets in"
+    ),
     ("# our VIP\n[global]\nlisten-addr = 203.0.113.50\n", "config: /etc/xl2tpd/xl2tpd.conf line 1: '#' begins no comment, ';' does"),
-    ("[global]\nlisten-addr = 203.0.113.50\nlisten-addr = 203.0.113.51\n[lns default]\n",
-      "address: is 203.0.113.50, but /etc/xl2tpd/xl2tpd.conf line 3 has listen-addr 203.0.113.51"),
-    ("[global]\nlisten-addr = 203.0.113.50\n[lns default]\npppoptfile = /etc/ppp/none\n",
-      "config: /etc/xl2tpd/xl2tpd.conf has pppoptfile /etc/ppp/none, which is missing"),
+    (
+      "[global]\nlisten-addr = 203.0.113.50\nlisten-addr = 203.0.113.51\n[lns default]\n",
+      "address: is 203.0.113.50, but /etc/xl2tpd/xl2tpd.conf line 3 has listen-addr 203.0.113.51"
+    ),
+    (
+      "[global]\nlisten-addr = 203.0.113.50\n[lns default]\npppoptfile = /etc/ppp/none\n",
+      "config: /etc/xl2tpd/xl2tpd.conf has pppoptfile /etc/ppp/none, which is missing"
+    ),
   ]) func configurationsThatCannotServe(text: String, reason: String) {
     let node = L2TPGateway()
     node.machine.files.put(text, at: "/etc/xl2tpd/xl2tpd.conf")
@@ -287,10 +295,14 @@ final class L2TPGateway {
 
   /// What the server has against the test it has not against clients.
   @Test(arguments: [
-    ([.number(.assignedTunnel, 3 as UInt16), Attribute(.challenge, [1, 2, 3])], ControlMessage.Kind.startReply,
-      "tunnel: the server wants tunnel authentication, for which the test has no secret"),
-    ([.number(.assignedTunnel, 3 as UInt16), Attribute(.resultCode, [0, 2, 0, 6] + "No Authorization".utf8)], .stop,
-      "tunnel: the server ends the tunnel: refused by the server (result 2, error 6): No Authorization"),
+    (
+      [.number(.assignedTunnel, 3 as UInt16), Attribute(.challenge, [1, 2, 3])], ControlMessage.Kind.startReply,
+      "tunnel: the server wants tunnel authentication, for which the test has no secret"
+    ),
+    (
+      [.number(.assignedTunnel, 3 as UInt16), Attribute(.resultCode, [0, 2, 0, 6] + "No Authorization".utf8)], .stop,
+      "tunnel: the server ends the tunnel: refused by the server (result 2, error 6): No Authorization"
+    ),
   ]) func whatTheTestCannotDoIsNoFailure(attributes: [Attribute], kind: ControlMessage.Kind, words: String) {
     let node = L2TPGateway()
     node.running()
@@ -742,7 +754,10 @@ final class L2TPGateway {
   /// Whatever call fails: one reason, no daemon taken for stopped, nothing left that was started.
   @Test(arguments: [Errno.io, .accessDenied, .noSuchFile, .timedOut]) func everyCallMayFail(errno: Errno) {
     for (action, clone) in [("start", false), ("start", true)] {
-      node(errno) { _ in } act: { $0.perform(action, clone: clone) } check: { failed, outcome, node in
+      node(errno) { _ in
+      } act: {
+        $0.perform(action, clone: clone)
+      } check: { failed, outcome, node in
         #expect([.success, .genericError, .invalidHere, .notInstalled, .insufficientPrivileges].contains(outcome.status), "\(failed): \(outcome)")
         if outcome.status != .success {
           #expect(outcome.reason?.isEmpty == false, "\(failed)")
@@ -754,14 +769,18 @@ final class L2TPGateway {
       node(errno) { node in
         node.running(sessions: 1)
         if clone { node.machine.sockets.filters[8] = TunnelGate.filter }
-      } act: { $0.perform("monitor", clone: clone, level: 10) } check: { failed, outcome, _ in
+      } act: {
+        $0.perform("monitor", clone: clone, level: 10)
+      } check: { failed, outcome, _ in
         #expect([.success, .genericError].contains(outcome.status), "\(failed): \(outcome)")
       }
     }
     node(errno) { node in
       node.running(sessions: 1)
       _ = node.perform("promote", clone: true)
-    } act: { $0.perform("monitor", clone: true, level: 10) } check: { failed, outcome, _ in
+    } act: {
+      $0.perform("monitor", clone: true, level: 10)
+    } check: { failed, outcome, _ in
       #expect(outcome.status != .notRunning, "\(failed): \(outcome)")
     }
   }
@@ -772,7 +791,9 @@ final class L2TPGateway {
       node(.io) { node in
         node.running(sessions: 2)
         if clone { _ = node.perform("promote", clone: true) }
-      } act: { $0.perform(action, clone: clone) } check: { failed, outcome, node in
+      } act: {
+        $0.perform(action, clone: clone)
+      } check: { failed, outcome, node in
         if outcome.status != .success { #expect(outcome.reason?.isEmpty == false, "\(failed)") }
         node.machine.calls.reset()
         #expect(node.perform("stop", clone: clone) == Outcome(.success), "after \(action) failed at \(failed)")

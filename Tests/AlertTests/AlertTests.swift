@@ -66,9 +66,10 @@ import Testing
     #expect(world.entries[0]["MESSAGE"] == "monitor of xl2tpd on moon: error (rc 1): xl2tpd (pid 7) hangs")
     #expect(world.entries[0]["PRIORITY"] == "4" && world.entries[0]["VPNHA_ALERT_RSC"] == "xl2tpd")
     #expect(world.entries[0]["VPNHA_ALERT_EXIT_REASON"] == "xl2tpd (pid 7) hangs")
-    #expect(world.machine.processes.ran.map(\.arguments) == [
-      ["--query", "--xpath", "//node_state[@uname='moon']/lrm/lrm_resources/lrm_resource[@id='xl2tpd']"]
-    ])
+    #expect(
+      world.machine.processes.ran.map(\.arguments) == [
+        ["--query", "--xpath", "//node_state[@uname='moon']/lrm/lrm_resources/lrm_resource[@id='xl2tpd']"]
+      ])
   }
 
   @Test func anOldReasonIsNotThisOnesAndAMissingOneIsWaitedFor() {
@@ -316,11 +317,13 @@ import Testing
     #expect(!world.entries.contains { entry in entry.values.contains { $0.contains("T0") } })
   }
 
-  @Test(arguments: [
-    ("https://hooks.example/T0", "hooks.example", 443), ("https://[2001:db8::9]:8443/x", "2001:db8::9", 8443),
-    ("http://192.0.2.9", "192.0.2.9", 80), ("http://monitor.example:8080/a?b=c", "monitor.example", 8080),
-    ("http://[2001:db8::9]:9095/x", "2001:db8::9", 9095), ("http://m?q", "m", 80),
-  ] as [(String, String, UInt16)]) func addresses(url: String, host: String, port: UInt16) throws {
+  @Test(
+    arguments: [
+      ("https://hooks.example/T0", "hooks.example", 443), ("https://[2001:db8::9]:8443/x", "2001:db8::9", 8443),
+      ("http://192.0.2.9", "192.0.2.9", 80), ("http://monitor.example:8080/a?b=c", "monitor.example", 8080),
+      ("http://[2001:db8::9]:9095/x", "2001:db8::9", 9095), ("http://m?q", "m", 80),
+    ] as [(String, String, UInt16)]) func addresses(url: String, host: String, port: UInt16) throws
+  {
     let hook = try Webhook(url)
     #expect(hook.host == host && hook.port == port)
   }

@@ -158,7 +158,7 @@ class Node:
 
     def run(self, command, check=True, timeout=60):
         """Runs a bash command line in the node's root's home."""
-        done = subprocess.run(self.enter("bash", "-c", f"cd /root; {command}"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        done = subprocess.run(self.enter("bash", "-c", f"cd /root; unset TMPDIR; {command}"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, timeout=timeout)
         if check and done.returncode != 0:
             raise Failure(f"{self.name}: {command.splitlines()[0]}: {done.returncode}\n{done.stdout}{done.stderr}")

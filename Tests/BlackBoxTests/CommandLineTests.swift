@@ -54,14 +54,16 @@ struct CommandLineTests {
     #expect(try vpnha("check", "frobnicator").status == 64)
   }
 
-  @Test("bash offers agents, actions, parameters, resources and IDs", arguments: [
-    (["run", ""], ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall"]),
-    (["run", "vip", "mon"], ["monitor"]),
-    (["run", "vip", "monitor", "arp_c"], ["arp_count=", "arp_count_refresh="]),
-    (["run", "vip", "monitor", "arp_count=", "arp_c"], ["arp_count_refresh="]),
-    (["run", "--resource", "gateway", "vip", "va"], ["validate-all"]),
-    (["explain", "PSK"], ["PSK1"]), (["check", "vip", "arp_c"], ["arp_count=", "arp_count_refresh="]), (["run", "nothing", ""], [""]), (["sess"], ["sessions"]),
-  ] as [([String], [String])])
+  @Test(
+    "bash offers agents, actions, parameters, resources and IDs",
+    arguments: [
+      (["run", ""], ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall"]),
+      (["run", "vip", "mon"], ["monitor"]),
+      (["run", "vip", "monitor", "arp_c"], ["arp_count=", "arp_count_refresh="]),
+      (["run", "vip", "monitor", "arp_count=", "arp_c"], ["arp_count_refresh="]),
+      (["run", "--resource", "gateway", "vip", "va"], ["validate-all"]),
+      (["explain", "PSK"], ["PSK1"]), (["check", "vip", "arp_c"], ["arp_count=", "arp_count_refresh="]), (["run", "nothing", ""], [""]), (["sess"], ["sessions"]),
+    ] as [([String], [String])])
   func completion(words: [String], offered: [String]) throws {
     let command = Command("\(Built.checkout)/Tests/BlackBoxTests/complete", ["\(Built.folder)/vpnha"] + words, environment: [:], outputLimit: 1_048_576)
     let answer = try Answer(command, within: .seconds(30))
@@ -138,10 +140,12 @@ struct CommandLineTests {
     #expect(!(inherited.output + inherited.error).contains("sesame"))
   }
 
-  @Test("a wrong call is 64, with what was wrong", arguments: [
-    ["run"], ["run", "vip"], ["run", "nobody", "start"], ["run", "vip", "start", "ip"], ["run", "vip", "start", "--timeout", "0"],
-    ["run", "monitor"], ["metadata", "nobody"],
-  ])
+  @Test(
+    "a wrong call is 64, with what was wrong",
+    arguments: [
+      ["run"], ["run", "vip"], ["run", "nobody", "start"], ["run", "vip", "start", "ip"], ["run", "vip", "start", "--timeout", "0"],
+      ["run", "monitor"], ["metadata", "nobody"],
+    ])
   func usage(_ words: [String]) throws {
     let answer = try Answer(Command("\(Built.folder)/vpnha", words), within: .seconds(30))
     #expect(answer.status == 64)

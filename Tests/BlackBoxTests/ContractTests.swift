@@ -173,10 +173,12 @@ struct ContractTests {
     #expect(answer.reasons.isEmpty)
   }
 
-  @Test("a hung daemon is a failure inside the deadline, and stop ends it", .needsNamespaces, arguments: [
-    (Agent.strongswan, "charon-systemd"), (.xl2tpd, "xl2tpd"), (.conntrackd, "conntrackd"),
-    (.probe, "probe"),
-  ])
+  @Test(
+    "a hung daemon is a failure inside the deadline, and stop ends it", .needsNamespaces,
+    arguments: [
+      (Agent.strongswan, "charon-systemd"), (.xl2tpd, "xl2tpd"), (.conntrackd, "conntrackd"),
+      (.probe, "probe"),
+    ])
   func hungDaemon(_ agent: Agent, _ daemon: String) throws {
     let answer = try Sandbox.script(
       agent,

@@ -27,7 +27,8 @@ struct LogTests {
   @Test("a change is a line of syslog with the tag type(instance)[pid], a healthy monitor is none")
   func syslog() throws {
     let answer = try Sandbox.script(
-      .vip, Self.listener + """
+      .vip,
+      Self.listener + """
         listen /dev/log
         agent start </dev/null 2>&1
         agent monitor </dev/null 2>&1
@@ -43,7 +44,8 @@ struct LogTests {
   @Test("where journald runs, the line is one structured entry with the same tag")
   func journal() throws {
     let answer = try Sandbox.script(
-      .vip, Self.listener + """
+      .vip,
+      Self.listener + """
         listen /run/systemd/journal/socket
         agent start </dev/null 2>&1
         heard | sed 's/^SYSLOG_PID=[0-9]*$/SYSLOG_PID=PID/'
@@ -67,30 +69,32 @@ struct LogTests {
   @Test("closed standard streams are not taken for sockets")
   func closedStreams() throws {
     let answer = try Sandbox.script(
-      .vip, """
-        status() { if "$@"; then echo 0; else echo $?; fi; }
-        status agent start <&- 2>&-
-        { agent monitor >&- 2>&- <&- && echo 0; } || echo $?
-        ip link set v1 down
-        status agent monitor <&- 2>&-
-        status agent stop <&- 2>&-
-        """)
+      .vip,
+      """
+      status() { if "$@"; then echo 0; else echo $?; fi; }
+      status agent start <&- 2>&-
+      { agent monitor >&- 2>&- <&- && echo 0; } || echo $?
+      ip link set v1 down
+      status agent monitor <&- 2>&-
+      status agent stop <&- 2>&-
+      """)
     #expect(answer.output == "0\n0\n1\n0\n", "\(answer)")
   }
 
   @Test("a failed action leaves a recording for qb-blackbox, and nothing on standard output")
   func recording() throws {
     let answer = try Sandbox.script(
-      .vip, """
-        mkdir -p /var/lib/vpnha && mount -t tmpfs none /var/lib/vpnha
-        agent start </dev/null 2>/dev/null
-        ip link set v1 down
-        { agent monitor </dev/null || true; } | wc -c
-        cd /var/lib/vpnha/blackbox
-        stat -c '%a %n' * | sed 's/\\.20.*//'
-        strings -a * | grep -c 'link v0: .* without carrier'
-        ls /dev/shm | wc -l
-        """)
+      .vip,
+      """
+      mkdir -p /var/lib/vpnha && mount -t tmpfs none /var/lib/vpnha
+      agent start </dev/null 2>/dev/null
+      ip link set v1 down
+      { agent monitor </dev/null || true; } | wc -c
+      cd /var/lib/vpnha/blackbox
+      stat -c '%a %n' * | sed 's/\\.20.*//'
+      strings -a * | grep -c 'link v0: .* without carrier'
+      ls /dev/shm | wc -l
+      """)
     #expect(answer.output == "0\n600 vip-vip-monitor\n1\n0\n", "\(answer)")
     #expect(answer.reasons == ["v0 has no carrier"])
   }

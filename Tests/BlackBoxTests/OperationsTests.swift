@@ -11,7 +11,9 @@ struct OperationsTests {
   @Test("the cluster can be set up as the page says", .needsNamespaces, .needs("/usr/sbin/pcs", "/usr/sbin/corosync"))
   func setup() throws {
     let line = try #require(try Self.typed().first { $0.hasPrefix("pcs cluster setup ") })
-    let answer = try Sandbox.run(["bash", "-c", """
+    let answer = try Sandbox.run([
+      "bash", "-c",
+      """
       set -e
       cd /run
       mkdir -p /var/log/corosync /etc/corosync
@@ -21,7 +23,8 @@ struct OperationsTests {
       \(line) --corosync_conf corosync.conf
       cat corosync.conf
       corosync -t -c /run/corosync.conf
-      """])
+      """,
+    ])
     #expect(answer.status == 0, "\(answer.output)\(answer.error)")
     #expect(answer.output.contains("ring1_addr: 203.0.113.12") && answer.output.contains("token: 3000") && answer.output.contains("two_node: 1"))
   }

@@ -7,17 +7,19 @@ import Testing
 /// over the serving member, the client's SA must be on its peer afterwards.
 @Suite(.needsNamespaces, .needs("/usr/sbin/charon-systemd", "/usr/sbin/swanctl"))
 struct StrongSwanPairTests {
-  @Test("the client's SA survives whoever leaves", arguments: [
-    "demoted": "a 0 moon demote; a 0 moon stop",
-    "its charon is suspended":
-      """
+  @Test(
+    "the client's SA survives whoever leaves",
+    arguments: [
+      "demoted": "a 0 moon demote; a 0 moon stop",
+      "its charon is suspended":
+        """
       on moon sh -c 'kill -STOP $(pidof charon-systemd)'
       a 1 moon demote
       a 0 moon stop
       [ $took -lt 3000 ] || fail "the stop took $took ms"
       """,
-    "every worker is busy with a peer that does not answer":
-      """
+      "every worker is busy with a peer that does not answer":
+        """
       for each in $(seq 24); do on moon swanctl --initiate --child dead --timeout 60 >/dev/null 2>&1 & done
       for wait in $(seq 100); do on moon timeout 1 swanctl --stats >/dev/null 2>&1 || break; sleep 0.1; done
       ! on moon timeout 1 swanctl --stats >/dev/null 2>&1 || fail "charon answers: the test shows nothing"
@@ -25,9 +27,9 @@ struct StrongSwanPairTests {
       a 0 moon stop
       [ $took -lt 3000 ] || fail "the stop took $took ms"
       """,
-    "its promotion was cut short, and it is stopped": "on moon sh -c 'rm /run/resource-agents/*.role'; a 0 moon stop",
-    "its promotion was cut short, and it is demoted":
-      """
+      "its promotion was cut short, and it is stopped": "on moon sh -c 'rm /run/resource-agents/*.role'; a 0 moon stop",
+      "its promotion was cut short, and it is demoted":
+        """
       on moon sh -c 'rm /run/resource-agents/*.role'
       a 0 moon demote
       [ "$(states moon)" = PASSIVE ] || fail "moon has $(states moon)"
@@ -35,7 +37,7 @@ struct StrongSwanPairTests {
       [[ $rules == *"from 10.77.0.50 unreachable"* ]] || fail "moon may speak: $rules"
       a 0 moon stop
       """,
-  ])
+    ])
   func survives(_ fault: String, _ script: String) throws {
     try run(
       """

@@ -17,17 +17,18 @@ import Testing
   }
 
   /// A running resource keeps what was in force, and a start goes on with the default: but not of what the resource is made of.
-  @Test(arguments: [
-    (.exited(0), nil, "vip", true, [], .good),
-    (.exited(6), "ip: expected", "vip", false, [.START1], .bad),
-    (.exited(6), "arp_count: expected", "vip", true, [.START3], .risk),
-    (.exited(6), "arp_count: expected; ip: expected", "vip", false, [.START1], .bad),
-    (.exited(6), "arp_count: expected", "firewall", false, [.START1], .bad),
-    (.exited(5), "/usr/sbin/xl2tpd is missing", "xl2tpd", false, [.START1], .bad),
-    (.exited(1), nil, "vip", false, [.START1], .bad),
-    (.timedOut, nil, "vip", nil, [.START2], .unknown),
-    (.signalled(11), nil, "vip", nil, [.START2], .unknown),
-  ] as [(CommandResult.Ending, String?, String, Bool?, [FindingID], Verdict)])
+  @Test(
+    arguments: [
+      (.exited(0), nil, "vip", true, [], .good),
+      (.exited(6), "ip: expected", "vip", false, [.START1], .bad),
+      (.exited(6), "arp_count: expected", "vip", true, [.START3], .risk),
+      (.exited(6), "arp_count: expected; ip: expected", "vip", false, [.START1], .bad),
+      (.exited(6), "arp_count: expected", "firewall", false, [.START1], .bad),
+      (.exited(5), "/usr/sbin/xl2tpd is missing", "xl2tpd", false, [.START1], .bad),
+      (.exited(1), nil, "vip", false, [.START1], .bad),
+      (.timedOut, nil, "vip", nil, [.START2], .unknown),
+      (.signalled(11), nil, "vip", nil, [.START2], .unknown),
+    ] as [(CommandResult.Ending, String?, String, Bool?, [FindingID], Verdict)])
   func anAnswerIsAVerdict(ending: CommandResult.Ending, reason: String?, agent: String, wouldStart: Bool?, ids: [FindingID], verdict: Verdict) {
     let report = CheckReport(checks: [Self.check(ending, reason, agent: agent)], peer: nil)
     #expect(report.wouldStart == wouldStart)

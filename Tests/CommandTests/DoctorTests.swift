@@ -200,8 +200,14 @@ import Testing
     Slip(.UNIT3, "/etc/systemd/system", fix: "systemctl enable corosync pacemaker") { try! $0.remove("\(wants)/pacemaker.service") },
     Slip(.CLOCK1, "/etc/systemd/system", fix: "apt-get install chrony") { try! $0.remove("\(wants)/chrony.service") },
     Slip(.FLOOD1, "/etc/strongswan.conf", fix: "cp /usr/share/doc/vpnha/examples/strongswan/vpnha.conf /etc/strongswan.d/vpnha.conf") { edited($0, "/etc/strongswan.conf", "block_threshold", "#block_threshold") },
-    Slip(.HA1, "", fix: "") { edited($0, "/etc/strongswan.conf", "load = no", "load = yes"); edited($0, "/etc/strongswan.conf", "secret = ", "#secret = ") },
-    Slip(.HA2, "", fix: "") { edited($0, "/etc/strongswan.conf", "load = no", "load = yes"); edited($0, "/etc/strongswan.conf", "monitor = no", "monitor = yes") },
+    Slip(.HA1, "", fix: "") {
+      edited($0, "/etc/strongswan.conf", "load = no", "load = yes")
+      edited($0, "/etc/strongswan.conf", "secret = ", "#secret = ")
+    },
+    Slip(.HA2, "", fix: "") {
+      edited($0, "/etc/strongswan.conf", "load = no", "load = yes")
+      edited($0, "/etc/strongswan.conf", "monitor = no", "monitor = yes")
+    },
     Slip(.MODE1, swanctl, fix: "chmod o= \(swanctl)") { $0.put($0.text(at: swanctl) ?? "", at: swanctl, mode: 0o644) },
     Slip(.MODE1, "/etc/ppp/chap-secrets", fix: "chmod o= /etc/ppp/chap-secrets") { $0.put("alice * secret *\n", at: "/etc/ppp/chap-secrets", mode: 0o644) },
     Slip(.RESTART1, "/etc/needrestart/conf.d", fix: "apt-get install --reinstall -o Dpkg::Options::=--force-confmiss vpnha") { try! $0.remove("/etc/needrestart/conf.d/vpnha.conf") },
@@ -330,9 +336,10 @@ import Testing
   // MARK: What is printed
 
   @Test func theVerdictIsTheFirstLine() {
-    #expect(Checkup([]).text == "GOOD     nothing found; nothing was changed")
+    #expect(Checkup([]).text(notes: false) == "GOOD     nothing found; nothing was changed")
     let one = Checkup([Finding(.ALERT1, .note, "no alert is configured", fix: ["x"]), Finding(.FENCE1, .bad, "fencing is switched off", fix: ["a …", "b"])])
-    #expect(one.text.hasPrefix("BAD      1 bad, 1 note; nothing was changed\nFENCE1   bad   fencing is switched off\n               a …\n"))
+    #expect(one.text(notes: true).hasPrefix("BAD      1 bad, 1 note; nothing was changed\nFENCE1   bad   fencing is switched off\n               a …\n"))
+    #expect(one.text(notes: false).hasPrefix("BAD      1 bad, 1 note; nothing was changed (--notes lists them)\nFENCE1 "))
     #expect(one.fixes == "# FENCE1: fencing is switched off\n# a …\nb\n# ALERT1: no alert is configured\nx")
     #expect(one.json.hasPrefix(#"{"verdict":"bad","findings":[{"id":"FENCE1","severity":"bad","summary":"fencing is switched off","why":"#))
     #expect(one.with(skipped: [.FENCE1], only: nil).verdict == .good)

@@ -47,19 +47,23 @@ import Testing
 
   /// A ban of charon's promotion alone, where the address goes all the same.
   @Test func anAddressWithoutAVPN() throws {
-    let plan = try Self.plan(["node", "moon"], [
-      ("<group id=\"vpn\">", "<group id=\"vpn\"><meta_attributes id=\"g\"><nvpair id=\"g-o\" name=\"ordered\" value=\"false\"/></meta_attributes>"),
-      Pair.attribute("sun", "fail-count-xl2tpd#start_0", "INFINITY"), Pair.attribute("sun", "last-failure-xl2tpd#start_0", "FIVE-SECONDS-AGO"),
-    ])
+    let plan = try Self.plan(
+      ["node", "moon"],
+      [
+        ("<group id=\"vpn\">", "<group id=\"vpn\"><meta_attributes id=\"g\"><nvpair id=\"g-o\" name=\"ordered\" value=\"false\"/></meta_attributes>"),
+        Pair.attribute("sun", "fail-count-xl2tpd#start_0", "INFINITY"), Pair.attribute("sun", "last-failure-xl2tpd#start_0", "FIVE-SECONDS-AGO"),
+      ])
     // Whether the scheduler still promotes the rest of the group there or nothing at all, it is no service, and is said.
     #expect(plan.outcomes[0].serving == nil && plan.verdict == .bad)
     #expect(plan.findings.contains { $0.id == .HOLLOW1 || $0.id == .GAP1 })
   }
 
   @Test func aStandbyThatCouldNotServe() throws {
-    let plan = try Self.plan(["node", "moon"], [
-      Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key"),
-    ])
+    let plan = try Self.plan(
+      ["node", "moon"],
+      [
+        Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key"),
+      ])
     #expect(plan.outcomes[0].serving == "sun" && plan.verdict == .bad)
     #expect(plan.findings.map(\.id) == [.UNFIT1])
   }

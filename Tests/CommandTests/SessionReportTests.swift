@@ -27,7 +27,8 @@ import Testing
 
   @Test func theScreenIsForEightyColumns() {
     #expect(
-      Self.report(Self.alice, Self.starting).text(Self.now) == """
+      Self.report(Self.alice, Self.starting).text(Self.now)
+        == """
         2 sessions, 1 without an address, 1 whose xl2tpd is gone
         USER   INNER      OUTER         IN   OUT   FOR
         alice  10.9.0.10  198.51.100.7  218  1.1M  1 h  -

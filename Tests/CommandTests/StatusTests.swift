@@ -37,7 +37,6 @@ import Testing
     var testDescription: String { name }
   }
 
-
   static let cases = [
     Case(
       name: "the standby is in standby", changes: [(#"<node id="2" uname="sun"/>"#, #"<node id="2" uname="sun"><instance_attributes id="n2"><nvpair id="n2-s" name="standby" value="on"/></instance_attributes></node>"#)],
@@ -184,17 +183,33 @@ import Testing
       #expect(StatusReport(status: status, now: Self.moment).brief.hasSuffix("whether sun would take over is not known"))
     }
     // On the node itself it is looked at now.
-    let there = try Self.status([], looks: Self.looks { $0.told["strongswan"] = nil; $0.here = "sun"; $0.seen["strongswan"] = .running })
+    let there = try Self.status(
+      [],
+      looks: Self.looks {
+        $0.told["strongswan"] = nil
+        $0.here = "sun"
+        $0.seen["strongswan"] = .running
+      })
     #expect(there.wouldSucceed == true)
   }
 
   @Test(arguments: [ResourceState.failed("charon is suspended"), .stopped, .atRisk("no key", unfit: true)])
   func whatIsSeenHereCountsBeforeTheClusterKnows(_ state: ResourceState) throws {
-    let standby = try Self.status([], looks: Self.looks { $0.here = "sun"; $0.seen["strongswan"] = state })
+    let standby = try Self.status(
+      [],
+      looks: Self.looks {
+        $0.here = "sun"
+        $0.seen["strongswan"] = state
+      })
     let isUnfit = if case .atRisk = state { true } else { false }
     // What Pacemaker has to restart first may be back in time.
     #expect(standby.wouldSucceed == (isUnfit ? false : nil) && standby.reasons.map(\.id) == [isUnfit ? .UNFIT1 : .LOOK2] && standby.verdict == .risk)
-    let serving = try Self.status([], looks: Self.looks { $0.here = "moon"; $0.seen["strongswan"] = state })
+    let serving = try Self.status(
+      [],
+      looks: Self.looks {
+        $0.here = "moon"
+        $0.seen["strongswan"] = state
+      })
     #expect(serving.wouldSucceed == true)
     if isUnfit { #expect(serving.findings.map(\.id) == [.RISK1]) } else { #expect(serving.verdict == .bad && serving.findings.map(\.id) == [.DOWN1]) }
   }
@@ -202,7 +217,14 @@ import Testing
   @Test func whatIsMendedIsSeenAtOnce() throws {
     let unfit = [Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z no key")]
     #expect(try Self.status(unfit, looks: Self.looks()).wouldSucceed == false)
-    #expect(try Self.status(unfit, looks: Self.looks { $0.here = "sun"; $0.seen["strongswan"] = .running }).wouldSucceed == true)
+    #expect(
+      try Self.status(
+        unfit,
+        looks: Self.looks {
+          $0.here = "sun"
+          $0.seen["strongswan"] = .running
+        }
+      ).wouldSucceed == true)
   }
 
   @Test func twoVersionsAreARisk() throws {

@@ -4,30 +4,32 @@ import Testing
 @testable import L2TP
 
 struct AddressPoolTests {
-  @Test("every form of a range that xl2tpd reads", arguments: [
-    ("ip range = 10.9.0.10-10.9.0.99", "10.9.0.10-10.9.0.99"),
-    ("ip range = 10.9.0.10 \t-  10.9.0.99", "10.9.0.10-10.9.0.99"),
-    ("IP Range=10.9.0.10-99", "10.9.0.10-10.9.0.99"),
-    ("ip range = 10.9.0.10-1.99", "10.9.0.10-10.9.1.99"),
-    ("ip range = 10.9.0.10-10.1.99", "10.9.0.10-10.10.1.99"),
-    ("ip range = 10.9.0.10", "10.9.0.10"),
-    ("ip range = 10.9.0.10-10.9.0.10", "10.9.0.10"),
-    ("ip range = 10.9.0.10-10.9.0.19\nip range = 10.9.0.20-10.9.0.29", "10.9.0.10-10.9.0.29"),
-    ("ip range = 10.9.0.30-39\nip range = 10.9.0.10-19", "10.9.0.10-10.9.0.19,10.9.0.30-10.9.0.39"),
-    ("ip range = 10.9.0.10-99\nno ip range = 10.9.0.50-59", "10.9.0.10-10.9.0.49,10.9.0.60-10.9.0.99"),
-    // Taken back only by what stands behind it.
-    ("no ip range = 10.9.0.50-59\nip range = 10.9.0.10-99", "10.9.0.10-10.9.0.99"),
-    ("ip range = 10.9.0.10-99\nno ip range = 10.0.0.0-10.255.255.255", ""),
-    ("ip range = 0.0.0.0-255.255.255.255\nno ip range = 0.0.0.0\nno ip range = 255.255.255.255", "0.0.0.1-255.255.255.254"),
-    ("ip range = 10.9.0.10-99 ; and a remark", "10.9.0.10-10.9.0.99"),
-    ("ip range = 10.9.0.10-99\nassign ip = no", ""),
-    ("ip range = 10.9.0.10-99\nassign ip = yes", "10.9.0.10-10.9.0.99"),
-    ("ip range = 10.9.0.10-11\n[lns other]\nip range = 10.9.1.1-2", "10.9.0.10-10.9.0.11,10.9.1.1-10.9.1.2"),
-    // Refused by the daemon, or known only to the resolver.
-    ("ip range = 10.9.0.99-10.9.0.10", ""), ("ip range = clients.example", ""), ("ip range = 10.9.0.10-", ""), ("ip range = ", ""),
-    ("ip range = 10.9.0.10-10.9.0.300", ""), ("ip range = 10.9.0.10-1.2.3.4.5", ""), ("ip range = -", ""), ("ip range = 10.9.0.1-2-3", ""),
-    ("local ip range = 10.9.0.10-99", ""), ("lac = 10.9.0.10-99", ""),
-  ])
+  @Test(
+    "every form of a range that xl2tpd reads",
+    arguments: [
+      ("ip range = 10.9.0.10-10.9.0.99", "10.9.0.10-10.9.0.99"),
+      ("ip range = 10.9.0.10 \t-  10.9.0.99", "10.9.0.10-10.9.0.99"),
+      ("IP Range=10.9.0.10-99", "10.9.0.10-10.9.0.99"),
+      ("ip range = 10.9.0.10-1.99", "10.9.0.10-10.9.1.99"),
+      ("ip range = 10.9.0.10-10.1.99", "10.9.0.10-10.10.1.99"),
+      ("ip range = 10.9.0.10", "10.9.0.10"),
+      ("ip range = 10.9.0.10-10.9.0.10", "10.9.0.10"),
+      ("ip range = 10.9.0.10-10.9.0.19\nip range = 10.9.0.20-10.9.0.29", "10.9.0.10-10.9.0.29"),
+      ("ip range = 10.9.0.30-39\nip range = 10.9.0.10-19", "10.9.0.10-10.9.0.19,10.9.0.30-10.9.0.39"),
+      ("ip range = 10.9.0.10-99\nno ip range = 10.9.0.50-59", "10.9.0.10-10.9.0.49,10.9.0.60-10.9.0.99"),
+      // Taken back only by what stands behind it.
+      ("no ip range = 10.9.0.50-59\nip range = 10.9.0.10-99", "10.9.0.10-10.9.0.99"),
+      ("ip range = 10.9.0.10-99\nno ip range = 10.0.0.0-10.255.255.255", ""),
+      ("ip range = 0.0.0.0-255.255.255.255\nno ip range = 0.0.0.0\nno ip range = 255.255.255.255", "0.0.0.1-255.255.255.254"),
+      ("ip range = 10.9.0.10-99 ; and a remark", "10.9.0.10-10.9.0.99"),
+      ("ip range = 10.9.0.10-99\nassign ip = no", ""),
+      ("ip range = 10.9.0.10-99\nassign ip = yes", "10.9.0.10-10.9.0.99"),
+      ("ip range = 10.9.0.10-11\n[lns other]\nip range = 10.9.1.1-2", "10.9.0.10-10.9.0.11,10.9.1.1-10.9.1.2"),
+      // Refused by the daemon, or known only to the resolver.
+      ("ip range = 10.9.0.99-10.9.0.10", ""), ("ip range = clients.example", ""), ("ip range = 10.9.0.10-", ""), ("ip range = ", ""),
+      ("ip range = 10.9.0.10-10.9.0.300", ""), ("ip range = 10.9.0.10-1.2.3.4.5", ""), ("ip range = -", ""), ("ip range = 10.9.0.1-2-3", ""),
+      ("local ip range = 10.9.0.10-99", ""), ("lac = 10.9.0.10-99", ""),
+    ])
   func forms(text: String, pool: String) throws {
     #expect(try XL2TPDConfiguration(Array("[lns default]\n\(text)\n".utf8)).pool.description == pool)
   }

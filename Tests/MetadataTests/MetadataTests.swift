@@ -3,9 +3,9 @@ import LinuxHost
 import OCFMetadata
 import Testing
 
-@testable import OCF
 @testable import ConntrackdAgent
 @testable import FirewallAgent
+@testable import OCF
 @testable import ProbeAgent
 @testable import StrongSwanAgent
 @testable import VIPAgent

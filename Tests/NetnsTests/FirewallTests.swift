@@ -183,11 +183,13 @@ struct FirewallTests {
   /// How an action says that something is at risk.
   private let atRisk = "0 "
 
-  @Test("stop removes the table wherever its notes and the lock of launches cannot be written or read", arguments: [
-    "mount -o remount,ro /run", "rm /run/resource-agents/*; mkdir /run/resource-agents/vpnha-{launches.lock,firewall-firewall.ruleset}",
-    "rm -f /run/resource-agents/*; ln -s /dev/null /run/resource-agents/vpnha-launches.lock",
-    "rm -r /run/resource-agents; echo >/run/resource-agents",
-  ])
+  @Test(
+    "stop removes the table wherever its notes and the lock of launches cannot be written or read",
+    arguments: [
+      "mount -o remount,ro /run", "rm /run/resource-agents/*; mkdir /run/resource-agents/vpnha-{launches.lock,firewall-firewall.ruleset}",
+      "rm -f /run/resource-agents/*; ln -s /dev/null /run/resource-agents/vpnha-launches.lock",
+      "rm -r /run/resource-agents; echo >/run/resource-agents",
+    ])
   func stop(_ what: String) throws {
     let lines = try story(
       """

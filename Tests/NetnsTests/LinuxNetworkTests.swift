@@ -266,9 +266,10 @@ struct LinuxNetworkTests {
       try PrivateNetwork.run { it in
         let vip = try #require(IPAddress("192.0.2.50"))
         let keys = "enc cbc(aes) 0x00112233445566778899aabbccddeeff auth hmac(sha1) 0x0011223344556677889900112233445566778899"
-        for (spi, form) in [("0x1", "replay-window 128 replay-oseq 7"), ("0x2", "replay-window 64 flag esn replay-oseq 9"),
-          ("0x3", "replay-window 64 flag esn replay-oseq 9 replay-oseq-hi 1")]
-        {
+        for (spi, form) in [
+          ("0x1", "replay-window 128 replay-oseq 7"), ("0x2", "replay-window 64 flag esn replay-oseq 9"),
+          ("0x3", "replay-window 64 flag esn replay-oseq 9 replay-oseq-hi 1"),
+        ] {
           do { try it.ip("xfrm state add src 192.0.2.50 dst 203.0.113.9 proto esp spi \(spi) mode transport \(form) \(keys)") } catch {
             throw MissingFeature(what: "\(error)")
           }

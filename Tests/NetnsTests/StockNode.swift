@@ -22,7 +22,9 @@ enum StockNode {
   private static let kernel = "\(folder)/../../build/kernel"
 
   private static let obstacle: String? =
-    if access("/usr/bin/qemu-system-x86_64", X_OK) != 0 { "/usr/bin/qemu-system-x86_64 is missing" } else if access(
+    if access("/usr/bin/qemu-system-x86_64", X_OK) != 0 {
+      "/usr/bin/qemu-system-x86_64 is missing"
+    } else if access(
       "\(kernel)/lib/modules", R_OK) != 0
     { "build/kernel is missing: make deps" } else { nil }
 

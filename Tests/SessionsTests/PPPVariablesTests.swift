@@ -52,11 +52,13 @@ func database(_ records: [(key: String, value: String)], magic: UInt32 = 0x2601_
     #expect(deleted[8, "A"] == nil && deleted.isWhole)
   }
 
-  @Test("a peer names itself, and cannot name anything else", arguments: [
-    ("PEERNAME=alice;", "alice", "ppp0"), ("PEERNAME=a;b;", "a;b", "ppp0"), ("PEERNAME=a;IFNAME=ppp7;", "a", "ppp0"),
-    ("PEERNAME=a;PEERNAME=root;", "a", "ppp0"), ("PEERNAME=a=b;", "a=b", "ppp0"), ("PEERNAME=;", "", "ppp0"),
-    ("PEERNAME=a;lower=1;", "a;lower=1", "ppp0"), ("PEERNAME=a;=;", "a;=", "ppp0"),
-  ])
+  @Test(
+    "a peer names itself, and cannot name anything else",
+    arguments: [
+      ("PEERNAME=alice;", "alice", "ppp0"), ("PEERNAME=a;b;", "a;b", "ppp0"), ("PEERNAME=a;IFNAME=ppp7;", "a", "ppp0"),
+      ("PEERNAME=a;PEERNAME=root;", "a", "ppp0"), ("PEERNAME=a=b;", "a=b", "ppp0"), ("PEERNAME=;", "", "ppp0"),
+      ("PEERNAME=a;lower=1;", "a;lower=1", "ppp0"), ("PEERNAME=a;=;", "a;=", "ppp0"),
+    ])
   func names(text: String, user: String, interface: String) throws {
     let variables = try #require(PPPVariables(database([("pppd8", "PPPD_PID=8;IFNAME=ppp0;\(text)IPREMOTE=10.9.0.1")])))
     #expect(variables[8, "PEERNAME"] == user && variables[8, "IFNAME"] == interface)

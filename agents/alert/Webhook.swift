@@ -15,7 +15,12 @@ struct Webhook: Equatable {
     case unusable(String)
     case failed(String)
 
-    var description: String { switch self { case .unusable(let why): "recipient: \(why)"; case .failed(let why): why } }
+    var description: String {
+      switch self {
+      case .unusable(let why): "recipient: \(why)"
+      case .failed(let why): why
+      }
+    }
   }
 
   init(_ url: String) throws(Problem) {
@@ -94,7 +99,7 @@ struct Webhook: Equatable {
     let result: CommandResult
     do throws(SystemError) {
       result = try machine.processes.run(command, before: deadline)
-    } catch where error.errno == .noSuchFile {
+    } catch  where error.errno == .noSuchFile {
       throw .failed("\(place): \(Self.curl) is missing (package curl)")
     } catch { throw .failed("\(place): \(error)") }
     switch result.ending {

@@ -124,7 +124,7 @@ extension Firewall {
     let result: CommandResult
     do throws(SystemError) {
       result = try call.host.processes.run(command, before: call.deadline)
-    } catch where error.errno == .noSuchFile {
+    } catch  where error.errno == .noSuchFile {
       throw .missing(binary.description, package: "nftables")
     } catch {
       throw explain(error, while: "loading")

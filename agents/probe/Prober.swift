@@ -315,7 +315,10 @@ final class Inquiry {
   /// What a socket says is a hint: any host can send an ICMP error, and an answer proves it wrong. A ping has no port to be
   /// refused on. An IKE responder's refusal proves the path, and ends the probe.
   private func note(_ error: SystemError, _ host: Host) {
-    guard error.errno == .connectionRefused else { return obstacle = error.errno.description }
+    guard error.errno == .connectionRefused else {
+      obstacle = error.errno.description
+      return
+    }
     if case .echo = probe?.question { return }
     probe?.isRefused = true
     guard target.kind == .ike, probe != nil else { return }

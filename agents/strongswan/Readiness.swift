@@ -109,7 +109,8 @@ extension Readiness {
         section.value(key)?.split { $0 == "," || $0 == " " }.map(String.init) ?? []
       }
       let version = ["1": "IKEv1", "2": "IKEv2"][section.value("version") ?? ""] ?? "IKEv1/2"
-      let local = list("local_addrs"), remote = list("remote_addrs")
+      let local = list("local_addrs")
+      let remote = list("remote_addrs")
       var connection = Connection(name: section.name, version: version, localAddresses: local, remoteAddresses: remote)
       connection.rounds = section.sections.compactMap { round in
         guard round.name.hasPrefix("local") || round.name.hasPrefix("remote") else { return nil }

@@ -72,7 +72,8 @@ package struct StrongSwan: ResourceAgent {
   /// The other strongswan resource whose charon that is; nil when it is nobody else's, or that cannot be told.
   private func owner(of process: Process, _ call: Call) -> String? {
     let own = DaemonRole.path(for: call.request)
-    let prefix = "vpnha-\(call.request.type)-", suffix = ".role"
+    let prefix = "vpnha-\(call.request.type)-"
+    let suffix = ".role"
     func names(_ path: String) throws(SystemError) -> Bool {
       let words = String(decoding: try call.host.files.read(path, limit: 256) ?? [], as: UTF8.self).split(whereSeparator: \.isWhitespace)
       return words.count == 3 && Int32(words[1]) == process.pid && UInt64(words[2]) == process.startTime
@@ -285,7 +286,7 @@ package struct StrongSwan: ResourceAgent {
       if isFree { try files.remove(path) }
     }
     guard try files.status(haFifo.description)?.kind == .fifo else { return }
-    do throws(SystemError) { try files.send([], toFIFO: haFifo.description) } catch where error.errno == .noSuchDeviceOrAddress {
+    do throws(SystemError) { try files.send([], toFIFO: haFifo.description) } catch  where error.errno == .noSuchDeviceOrAddress {
       try files.remove(haFifo.description)
     } catch {
       call.log.debug("\(haFifo) is not free: \(error)")

@@ -21,7 +21,7 @@ extension VirtualIP {
         try network.add(place.address)
         call.log.info(
           "added \(place.address) to \(place.link.name)", ("VPNHA_ADDRESS", "\(ip)"), ("VPNHA_LINK", place.link.name))
-      } catch where error.errno == .exists {
+      } catch  where error.errno == .exists {
         // Ours since the last look; whether it is as wanted the next look says.
       } catch {
         throw explain(error)
@@ -178,7 +178,7 @@ extension VirtualIP {
     do throws(SystemError) {
       try call.host.network.remove(copy)
       call.log.info("removed \(copy) from \(link.name)", ("VPNHA_ADDRESS", "\(ip)"), ("VPNHA_LINK", link.name))
-    } catch where error.errno == .addressNotAvailable || error.errno == .noSuchDevice {
+    } catch  where error.errno == .addressNotAvailable || error.errno == .noSuchDevice {
       // Gone since the last look.
     } catch {
       throw explain(error)

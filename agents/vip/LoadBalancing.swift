@@ -25,7 +25,7 @@ extension VirtualIP {
         do throws(SystemError) {
           try call.host.network.add(InterfaceAddress(ip, prefixLength: prefixLength, link: link.index))
           call.log.info("put \(ip)/\(prefixLength) back on \(link.name)", ("VPNHA_ADDRESS", "\(ip)"))
-        } catch where error.errno == .exists {
+        } catch  where error.errno == .exists {
           // Somebody was faster.
         }
       }

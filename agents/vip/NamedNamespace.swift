@@ -6,7 +6,8 @@ extension VirtualIP {
   func insideIfThere(_ call: Call) throws(OCFError) -> Call? {
     guard !networkNamespace.isEmpty else { return call }
     var host = call.host
-    do throws(SystemError) { host.network = try call.host.network.inside(namespace: networkNamespace) } catch where
+    do throws(SystemError) { host.network = try call.host.network.inside(namespace: networkNamespace) } catch
+      where
       error.errno == .noSuchFile
     {
       return nil

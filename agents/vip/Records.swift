@@ -44,7 +44,8 @@ extension VirtualIP {
 
   /// Nil also for a directory in its place: that is none of ours.
   private func bytes(of record: Record, _ call: Call) throws(SystemError) -> [UInt8]? {
-    do throws(SystemError) { return try call.host.files.read(path(record, call), limit: 256) } catch where
+    do throws(SystemError) { return try call.host.files.read(path(record, call), limit: 256) } catch
+      where
       error.errno == .isADirectory
     {
       return nil

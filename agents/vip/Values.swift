@@ -1,5 +1,5 @@
-import OCF
 import Host
+import OCF
 
 /// The width of a network: `24`, or `255.255.255.0` as earlier agents took it.
 struct PrefixLength: ParameterValue, Hashable {
@@ -57,7 +57,10 @@ struct Lifetime: ParameterValue, Hashable {
 
   private init(seconds: UInt32?) { self.seconds = seconds }
   init(parameter text: String) throws(Unreadable) {
-    if text == "forever" { self = .forever; return }
+    if text == "forever" {
+      self = .forever
+      return
+    }
     guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let seconds = UInt32(text) else {
       throw Unreadable("expected seconds or forever")
     }

@@ -84,7 +84,7 @@ extension XL2TPD {
     do throws(SystemError) {
       guard let datagram = try socket.receive(limit: 4096, before: call.host.clock.now) else { return .unanswered }
       return request.isAnswered(by: datagram) ? .answered : .unanswered
-    } catch where error.errno == .messageTooLong {
+    } catch  where error.errno == .messageTooLong {
       // No server's, and no reason to hear no more of the server.
       return .unanswered
     } catch {

@@ -15,7 +15,7 @@ extension XL2TPD {
   func isShut(_ process: Process, _ listener: UDPListener, _ call: Call) throws(OCFError) -> Bool? {
     do throws(SystemError) {
       return try call.host.sockets.filter(of: listener, in: process) != nil
-    } catch where error.errno == .noSuchFile {
+    } catch  where error.errno == .noSuchFile {
       throw .failed("\(listener.address) is bound by another program than xl2tpd (pid \(process.pid))\(try strangers(call))")
     } catch {
       call.log.debug("looking whether new tunnels are refused: \(error)")
