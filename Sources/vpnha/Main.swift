@@ -14,6 +14,7 @@ struct Operator: ParsableCommand {
       RecipeCommand.self,
       SwitchoverCommand.self,
       DrainCommand.self,
+      DrillCommand.self, AskCommand.self,
       SessionsCommand.self,
       HistoryCommand.self,
       MetricsCommand.self,

@@ -82,6 +82,21 @@ def switchover(bed):
     yield
 
 
+@event("peer", 20, fresh=True, listed=False)
+def drill_daemon(bed):
+    """A rehearsed failover measures itself; its figure is that of the watch outside, as far as the latter asks as often."""
+    here, there = yield bed.places()
+    start = time.monotonic()
+    said = json.loads(here.run("vpnha drill daemon charon --go --report /root/drill.md --json", timeout=150))
+    seen = max([later - earlier for earlier, later, kind in bed.watch.silences(start, time.monotonic()) if kind == "IKE"], default=0)
+    bed.say(f"    it says {said['outage']} s, IKE was silent for {seen:.2f} s")
+    if said["verdict"] != "good" or said["to"] != there.name or abs(float(said["outage"]) - seen) > 1:
+        raise Failure(f"drill daemon charon: {said}; IKE was silent for {seen:.2f} s")
+    if "| serves now | " + there.name not in here.run("cat /root/drill.md"):
+        raise Failure("the report does not say who serves")
+    yield
+
+
 @event("peer", 5, recipes=EVERYWHERE)
 def node_standby(bed):
     here, there = yield bed.places()

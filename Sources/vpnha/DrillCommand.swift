@@ -1,0 +1,99 @@
+import ArgumentParser
+import Glibc
+import Host
+import LinuxHost
+
+struct DrillCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "drill",
+    abstract: "Rehearse a failover, and measure it.",
+    discussion: """
+      switchover: a planned move. node NODE: the cluster fences it. daemon charon|xl2tpd|conntrackd: killed on the serving node, \
+      which is this one. uplink: what the probe asks is out of this node's reach for up to a minute. Without --go it only says \
+      whether it could be done, and what would be. Exit status as for switchover.
+      """)
+
+  @Argument(help: "switchover, node, daemon or uplink.", completion: .list(["switchover", "node", "daemon", "uplink"]))
+  var event: String
+  @Argument(help: "The node, or the daemon.", completion: .shellCommand("crm_node -l 2>/dev/null | cut -d' ' -f2; echo charon; echo xl2tpd; echo conntrackd"))
+  var what: String?
+  @Flag(help: "Do it.")
+  var go = false
+  @Option(help: ArgumentHelp("What \"ping -D -i 0.2\" writes on a client meanwhile.", valueName: "file"))
+  var client: String?
+  @Option(help: ArgumentHelp("Seconds without service that are too many.", valueName: "seconds"))
+  var maxOutage = 15
+  @Option(help: ArgumentHelp("Write a report in Markdown.", valueName: "file"))
+  var report: String?
+  @Flag(help: "One JSON object.")
+  var json = false
+
+  func validate() throws {
+    guard (1...600).contains(maxOutage) else { throw ValidationError("--max-outage: 1 to 600 seconds") }
+    switch event {
+    case "switchover": break
+    case "uplink": if what != nil { throw ValidationError("uplink is this node's") }
+    case "node": if what == nil { throw ValidationError("which node?") }
+    case "daemon":
+      guard let what, Rehearsal.daemons[what] != nil else { throw ValidationError("which daemon? \(Rehearsal.daemons.keys.sorted().joined(separator: ", "))") }
+    default: throw ValidationError("there is no drill \(event): switchover, node, daemon, uplink")
+    }
+  }
+
+  func run() throws {
+    try Rehearsal.carryOut(
+      on: Host.silent, title: (["drill", event] + [what].compactMap { $0 }).joined(separator: " "), limit: maxOutage, isWanted: go, json: json, confirmation: "--go", client: client,
+      reportFile: report
+    ) { status, _ throws(SystemError) in
+      switch event {
+      case "switchover": .switchover(to: what ?? status.successor ?? status.nodes.map(\.name).first { $0 != status.serving } ?? "")
+      case "node": .node(what ?? "")
+      case "daemon": .daemon(what ?? "")
+      default: .uplink
+      }
+    }
+  }
+}
+
+extension Rehearsal {
+  /// Looks, asks for a word if that is missing, does it, and exits with the verdict.
+  static func carryOut(
+    on host: Host, title: String, limit: Int, isWanted: Bool, json: Bool, confirmation: String, client: String?, reportFile: String?,
+    event: (ClusterStatus, String) throws(SystemError) -> Event, before: (Rehearsal) throws(SystemError) -> [String] = { _ in [] },
+    after: (Rehearsal) throws(SystemError) -> Void = { _ in }
+  ) throws {
+    var verdict = Verdict.unknown
+    do throws(SystemError) {
+      let tools = PacemakerTools(processes: host.processes, files: host.files, clock: host.clock)
+      let status = try tools.status()
+      let here = try tools.nodeName()
+      let rehearsal = Rehearsal(
+        event: try event(status, here), here: here, status: status, configuration: try ClusterConfiguration(tools.configuration()), limit: .seconds(limit))
+      var report = RehearsalReport(title: title, rehearsal: rehearsal, conditions: rehearsal.conditions, began: host.clock.timestamp)
+      if isWanted, geteuid() != 0 { report.conditions.append(Condition(isMet: false, what: "this needs root")) }
+      if isWanted, report.isReady {
+        report.remarks = try before(rehearsal)
+        let result: Result<Outcome, SystemError>
+        report.began = host.clock.timestamp
+        do throws(SystemError) { result = .success(try RehearsalRun(rehearsal: rehearsal, host: host, tools: tools).outcome()) } catch { result = .failure(error) }
+        try after(rehearsal)
+        report.outcome = try result.get()
+        if let client {
+          // Its answers come a little later than ours.
+          host.clock.sleep(until: host.clock.now + .seconds(2))
+          guard let bytes = try host.files.read(client, limit: 64 << 20) else { throw SystemError("reading \(client)", .noSuchFile) }
+          report.client = ClientLog(String(decoding: bytes, as: UTF8.self)).outage(since: report.began)
+          if report.client == nil { report.remarks.append("\(client) has no answers from before and after: it says nothing about this") }
+        }
+      }
+      // A new file takes the place of what is there, which must be nothing but an older one.
+      if let reportFile, let there = try host.files.status(reportFile), there.kind != .regular { throw SystemError("writing \(reportFile)", .exists, detail: "it is no regular file") }
+      if let reportFile { try host.files.replace(reportFile, with: Array(report.markdown.utf8), mode: 0o644) }
+      verdict = report.verdict
+      print(json ? report.json : report.text(confirmation))
+    } catch {
+      print(json ? jsonObject([("verdict", verdict.name.jsonQuoted), ("error", "\(error)".jsonQuoted)]) : padded(verdict.shown, 9) + "\(error)")
+    }
+    throw ExitCode(verdict.rawValue)
+  }
+}
