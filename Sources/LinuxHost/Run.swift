@@ -107,7 +107,7 @@ extension Outcome {
 private func finish(_ outcome: Outcome, _ request: Request) -> Never {
   if let reason = outcome.reason {
     // `vpnha run` shows a person all of it.
-    let limit = request.environment["VPNHA_RUN"] == nil ? 128 : 4096
+    let limit = request.isForAPerson ? 4096 : 128
     writeAll(reasonLine(reason, prefix: request.reasonPrefix, limit: limit), to: 2)
   }
   exit(outcome.status.rawValue)

@@ -32,6 +32,8 @@ public struct Request {
   public let nodeName: String?
   /// Whether the cluster calls. By hand (`vpnha run`, `crm_resource --force-…`) nobody names the node.
   public var isFromCluster: Bool { nodeName != nil }
+  /// Asked by `vpnha`, for a person: a monitor looks, and sets nothing right.
+  public var isForAPerson: Bool { environment["VPNHA_RUN"] != nil }
   /// `ocf-exit-reason:`, as the cluster wants it spelled.
   public let reasonPrefix: String
   /// `ocf-tester` asks agents to act as if no program were installed.

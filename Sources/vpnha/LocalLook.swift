@@ -16,7 +16,7 @@ struct LocalLook {
   func state(of resource: ClusterConfiguration.Primitive) -> ResourceState? {
     guard let own = resource.own, let parameters = resource.parameters else { return nil }
     var environment = [
-      "OCF_RESOURCE_TYPE": own, "OCF_RESOURCE_INSTANCE": resource.id, "OCF_CHECK_LEVEL": "10",
+      "OCF_RESOURCE_TYPE": own, "OCF_RESOURCE_INSTANCE": resource.id, "OCF_CHECK_LEVEL": "10", "VPNHA_RUN": "1",
       "OCF_RESKEY_CRM_meta_timeout": "\(Self.patience.milliseconds)", "OCF_RESKEY_CRM_meta_interval": "60000",
     ]
     if resource.isPromotable { environment["OCF_RESKEY_CRM_meta_promoted_max"] = "1" }

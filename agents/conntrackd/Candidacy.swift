@@ -30,7 +30,7 @@ extension Conntrackd {
       since: earlier, call
     )?.judged(after: earlier?.comparison, gap: Self.gap(call.request), measure)
     sample.comparison = judgement?.kept
-    keep(sample, call)
+    if !call.request.isForAPerson { keep(sample, call) }
     if let link = links.first(where: { $0.isActive && $0.status != "RUNNING" }) {
       return ("the link to the peer over \(link.device) is \(link.status)", false)
     }
@@ -43,8 +43,9 @@ extension Conntrackd {
     }
     guard let mismatch = judgement?.mismatch else { return spare }
     // What the operator would do; the next look tells whether it helped.
-    if mismatch.isLack {
+    if mismatch.isLack, !call.request.isForAPerson {
       do { try socket.ask(.requestResync, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) }
+      return (mismatch.text + "; requested a full resync", mismatch.isBare)
     }
     return (mismatch.text, mismatch.isBare)
   }

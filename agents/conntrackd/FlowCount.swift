@@ -80,7 +80,7 @@ struct Comparison: Equatable {
     let isBare = held.high < promised.low / 20
     if promised.low > held.high, promised.low - held.high > max(Self.inFlight, promised.low / 5), measure != .table || isBare {
       return Mismatch(
-        text: "only \(self.held) of the peer's \(self.promised) flows are replicated here; requested a full resync", isLack: true,
+        text: "only \(self.held) of the peer's \(self.promised) flows are replicated here", isLack: true,
         isBare: isBare)
     }
     if measure == .cache, held.low > promised.high, held.low - promised.high > max(Self.inFlight, held.low / 5) {

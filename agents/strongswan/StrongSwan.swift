@@ -147,7 +147,7 @@ package struct StrongSwan: ResourceAgent {
           return .atRisk("connections: \(missing) is not in \(config)", promoted: isPromoted, unfit: !isPromoted)
         }
       }
-      if call.depth >= .service, call.request.action == .monitor, isPromoted, statistics.hasPlugin("ha") { resyncPeer(call) }
+      if call.depth >= .service, call.request.action == .monitor, !call.request.isForAPerson, isPromoted, statistics.hasPlugin("ha") { resyncPeer(call) }
       if call.request.action == .monitor {
         if call.depth >= .client { tellNumbers(of: process, call) } else if call.depth >= .service { call.log.debug("\(statistics)") }
       }
