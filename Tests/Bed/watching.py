@@ -93,7 +93,11 @@ class Watch:
         ask.open()
         while True:
             ask.ask()
-            if select.select([ask.socket], [], [], 1)[0] and ask.hear():
+            # A daemon says it again and again: what has come meanwhile is read now, not counted one by one in the seconds to come.
+            heard, patience = False, 1
+            while select.select([ask.socket], [], [], patience)[0]:
+                heard, patience = bool(ask.hear()) or heard, 0
+            if heard:
                 self.clear.append(time.monotonic())
             time.sleep(1)
 
