@@ -7,16 +7,7 @@ public final class LinuxSockets: Sockets {
 
   public func connect(toUnix path: String, before deadline: Instant) throws(SystemError) -> any ByteStream {
     let operation = "connecting to \(path)"
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    let bytes = Array(path.utf8)
-    let fits = withUnsafeMutableBytes(of: &address.sun_path) { room in
-      // The kernel wants the terminating zero inside.
-      guard bytes.count < room.count, !bytes.contains(0) else { return false }
-      room.copyBytes(from: bytes)
-      return true
-    }
-    guard fits else { throw SystemError(operation, .nameTooLong) }
+    var address = try unixAddress(path, operation)
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
     let socket = Descriptor(owning: try check(operation) { CLinux.socket(AF_UNIX, type, 0) })
     var pause = Duration.milliseconds(1)
@@ -265,4 +256,21 @@ struct SocketAddress {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(size)) }
     }
   }
+}
+
+/// Where a UNIX socket is: `unix(7)`.
+///
+/// - Throws: `ENAMETOOLONG` for a path that does not fit.
+public func unixAddress(_ path: String, _ operation: String) throws(SystemError) -> sockaddr_un {
+  var address = sockaddr_un()
+  address.sun_family = sa_family_t(AF_UNIX)
+  let bytes = Array(path.utf8)
+  let fits = withUnsafeMutableBytes(of: &address.sun_path) { room in
+    // The kernel wants the terminating zero inside.
+    guard bytes.count < room.count, !bytes.contains(0) else { return false }
+    room.copyBytes(from: bytes)
+    return true
+  }
+  guard fits else { throw SystemError(operation, .nameTooLong) }
+  return address
 }

@@ -1,5 +1,6 @@
 import CLinux
 import Host
+import LinuxHost
 
 /// Where the agent asks and commands: a UNIX stream socket of root's. One line in, lines out, then the connection is over.
 final class ControlSocket {
@@ -16,15 +17,7 @@ final class ControlSocket {
     let operation = "listening on \(path)"
     try files.makeDirectory("/run/vpnha", mode: 0o755)
     try files.remove(path)
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    let bytes = Array(path.utf8)
-    let fits = withUnsafeMutableBytes(of: &address.sun_path) { room in
-      guard bytes.count < room.count, !bytes.contains(0) else { return false }
-      room.copyBytes(from: bytes)
-      return true
-    }
-    guard fits else { throw SystemError(operation, .nameTooLong) }
+    var address = try unixAddress(path, operation)
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
     let number = socket(AF_UNIX, type, 0)
     guard number >= 0 else { throw SystemError(operation, Errno(rawValue: errno)) }

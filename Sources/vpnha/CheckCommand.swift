@@ -218,13 +218,12 @@ struct PeerAnswer {
 
   init(from node: String, arguments: [String], _ host: Host) throws {
     let remote = (["vpnha", "check", "--json"] + arguments).map(shellQuoted).joined(separator: " ")
-    let command = Command("/usr/bin/ssh", ["-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "--", node, remote], environment: inheritedEnvironment(), outputLimit: 1 << 20)
+    let command = Command.onNode(node, remote, outputLimit: 1 << 20)
     self.node = node
     do throws(SystemError) {
       let result = try host.processes.run(command, before: host.clock.now + .seconds(60))
       guard case .exited(let status) = result.ending, let verdict = Verdict(rawValue: status), result.output.first == UInt8(ascii: "{") else {
-        let words = String(decoding: result.error, as: UTF8.self).split(whereSeparator: \.isNewline).last.map(String.init)
-        (verdict, said) = (nil, "\(node) gave no answer: \(words ?? "no vpnha check there?")")
+        (verdict, said) = (nil, "\(node) gave no answer: \(result.lastWords ?? "no vpnha check there?")")
         return
       }
       (self.verdict, said) = (verdict, String(decoding: result.output, as: UTF8.self).split(whereSeparator: \.isNewline).first.map(String.init) ?? "")
@@ -279,4 +278,16 @@ struct CheckReport {
         ("resources", jsonArray(checks.map { jsonObject([("id", $0.id.jsonQuoted), ("would_start", $0.wouldStart.map { "\($0)" })]) })),
       ] + (peer.map { peer in [("peer", jsonObject([("node", peer.node.jsonQuoted), ("answer", peer.verdict == nil ? nil : peer.said), ("error", peer.verdict == nil ? peer.said.jsonQuoted : nil)]))] } ?? []))
   }
+}
+
+extension Command {
+  /// A command line on another node, by ssh, as the user who runs this; a node that would ask for a password gives no answer.
+  static func onNode(_ node: String, _ line: String, outputLimit: Int) -> Command {
+    Command("/usr/bin/ssh", ["-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "--", node, line], environment: inheritedEnvironment(), outputLimit: outputLimit)
+  }
+}
+
+extension CommandResult {
+  /// The last line on standard error.
+  var lastWords: String? { String(decoding: error, as: UTF8.self).split(whereSeparator: \.isNewline).last.map(String.init) }
 }

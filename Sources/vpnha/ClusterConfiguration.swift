@@ -103,6 +103,9 @@ struct ClusterConfiguration {
 
   func own(_ agent: String) -> [Primitive] { primitives.filter { $0.own == agent } }
 
+  /// The address that clients dial; nil without a vip resource.
+  var gatewayAddress: IPAddress? { service.first { $0.own == "vip" }?.parameter("ip").flatMap { IPAddress($0) } }
+
   /// What has to be in one place for the VPN to be served: the address, and the daemons that go with it.
   var service: [Primitive] {
     let members = primitives.filter { ["vip", "strongswan", "xl2tpd"].contains($0.own) }

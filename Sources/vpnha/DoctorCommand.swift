@@ -65,7 +65,7 @@ struct Checkup {
     let configuration = try Self.configuration(host, &found)
     let votes = try host.files.read(CorosyncConfiguration.path, limit: 1 << 20).map { CorosyncConfiguration(String(decoding: $0, as: UTF8.self)) }
     if let configuration { found += ClusterChecks(configuration: configuration, votes: votes).findings() }
-    let running = configuration == nil ? nil : PacemakerTools(processes: host.processes, files: host.files, clock: host.clock).running()
+    let running = configuration == nil ? nil : PacemakerTools(host).running()
     found += try NodeChecks(files: host.files, processes: host.processes, clock: host.clock, configuration: configuration, running: running).findings()
     self.init(found)
   }

@@ -97,8 +97,8 @@ struct DrainCommand: ParsableCommand {
 
   private func subject(_ host: Host) throws(SystemError) -> IPAddress {
     if let address, let given = IPAddress(address) { return given }
-    let tools = PacemakerTools(processes: host.processes, files: host.files, clock: host.clock)
-    guard let found = try ClusterConfiguration(tools.configuration()).service.first(where: { $0.own == "vip" })?.parameter("ip").flatMap({ IPAddress($0) }) else {
+    let tools = PacemakerTools(host)
+    guard let found = try ClusterConfiguration(tools.configuration()).gatewayAddress else {
       throw SystemError("looking for the gateway's address", .noSuchFile, detail: "the cluster has no vip resource; --address names it")
     }
     return found

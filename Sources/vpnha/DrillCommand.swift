@@ -64,7 +64,7 @@ extension Rehearsal {
   ) throws {
     var verdict = Verdict.unknown
     do throws(SystemError) {
-      let tools = PacemakerTools(processes: host.processes, files: host.files, clock: host.clock)
+      let tools = PacemakerTools(host)
       let status = try tools.status()
       let here = try tools.nodeName()
       let rehearsal = Rehearsal(

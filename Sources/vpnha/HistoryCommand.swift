@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import Host
 import LinuxHost
 
@@ -31,8 +30,7 @@ struct HistoryCommand: ParsableCommand {
     events = History.ordered(events)
     let isKnown = !events.isEmpty || complaints.isEmpty
     if json || all {
-      let words = Array(complaints.map { "vpnha: \($0)\n" }.joined().utf8)
-      _ = write(2, words, words.count)
+      for complaint in complaints { warn(complaint) }
     }
     if json {
       print(jsonArray(events.map(\.json)))
@@ -84,7 +82,7 @@ enum History {
     // What the cluster remembers has no beginning that could be asked for: from the first line of the journal on.
     let from = events.map(\.micros).min()
     do throws(SystemError) {
-      let configuration = try ClusterConfiguration(PacemakerTools(processes: host.processes, files: host.files, clock: host.clock).configuration())
+      let configuration = try ClusterConfiguration(PacemakerTools(host).configuration())
       events += configuration.nodes.flatMap { operations(configuration.operations(on: $0)) }.filter { from == nil || $0.micros >= from ?? 0 }
     } catch { complaints.append("\(error)") }
     return (events, complaints)

@@ -48,10 +48,12 @@ struct MetricsCommand: ParsableCommand {
   func collect(_ host: Host) -> Metrics {
     var metrics = Metrics()
     metrics.add("info", "The version of vpnha.", labels: [("version", agentVersion)], 1)
-    let tools = PacemakerTools(processes: host.processes, files: host.files, clock: host.clock)
+    let tools = PacemakerTools(host)
     var (vici, conntrackd) = (vici, conntrackd)
+    let cluster: Result<ClusterConfiguration, SystemError>
+    do throws(SystemError) { cluster = .success(try ClusterConfiguration(tools.configuration())) } catch { cluster = .failure(error) }
     do throws(SystemError) {
-      let configuration = try ClusterConfiguration(tools.configuration())
+      let configuration = try cluster.get()
       metrics.add(try tools.status(), configuration, on: hostName())
       vici = configuration.own("strongswan").first?.parameter("vici") ?? vici
       conntrackd = configuration.own("conntrackd").first?.parameter("config") ?? conntrackd
@@ -75,7 +77,7 @@ struct MetricsCommand: ParsableCommand {
       metrics.tell("conntrackd")
     } catch { metrics.tell("conntrackd", "\(error)") }
     do throws(SystemError) {
-      if let vip = try ClusterConfiguration(tools.configuration()).service.first(where: { $0.own == "vip" })?.parameter("ip").flatMap({ IPAddress($0) }) {
+      if let vip = try cluster.get().gatewayAddress {
         metrics.add("draining", "Whether this node takes no new clients.", try Drain(address: vip).remaining(on: host) == nil ? 0 : 1)
       }
       metrics.tell("drain")

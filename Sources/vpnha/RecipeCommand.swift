@@ -73,7 +73,7 @@ struct RecipeCommand: ParsableCommand {
     guard geteuid() == 0 else { throw SystemError("applying the recipe", .notPermitted, detail: "run this as root") }
     let host = Host.silent
     do throws(SystemError) {
-      try recipe.apply(PacemakerTools(processes: host.processes, files: host.files, clock: host.clock)) {
+      try recipe.apply(PacemakerTools(host)) {
         print($0)
         fflush(nil)
       }

@@ -47,7 +47,7 @@ struct Rehearsal {
   var service: [ClusterConfiguration.Primitive] { configuration.service }
   var top: String { service.first { $0.own == "vip" }?.top ?? "" }
   var isPromotable: Bool { service.contains(where: \.isPromotable) }
-  var address: IPAddress? { service.first { $0.own == "vip" }?.parameter("ip").flatMap { IPAddress($0) } }
+  var address: IPAddress? { configuration.gatewayAddress }
 
   /// The node that is to serve afterwards; nil: any.
   var successor: String? {

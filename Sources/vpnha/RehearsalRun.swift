@@ -1,10 +1,6 @@
 import Host
 
 extension PacemakerTools {
-  func nodeName() throws(SystemError) -> String {
-    String(decoding: try run("/usr/sbin/crm_node", ["--name"], within: .seconds(5)), as: UTF8.self).trimmed
-  }
-
   func crmResource(_ arguments: [String]) throws(SystemError) { _ = try run("/usr/sbin/crm_resource", arguments, within: .seconds(20)) }
 }
 

@@ -94,16 +94,14 @@ struct SessionsCommand: ParsableCommand {
 
   /// The cluster's other nodes, each asked by ssh.
   private func add(to report: inout SessionReport, _ host: Host) throws(SystemError) {
-    let tools = PacemakerTools(processes: host.processes, files: host.files, clock: host.clock)
+    let tools = PacemakerTools(host)
     let here = hostName()
     for node in try tools.monitor().nodes.map(\.name) where node != here {
-      let words = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "--", node, "vpnha sessions --json"]
-      let command = Command("/usr/bin/ssh", words, environment: inheritedEnvironment(), outputLimit: 16 << 20)
+      let command = Command.onNode(node, "vpnha sessions --json", outputLimit: 16 << 20)
       do throws(SystemError) {
         let result = try host.processes.run(command, before: host.clock.now + .seconds(15))
         guard result.succeeded, case .array(let list)? = JSONValue(result.output) else {
-          let words = String(decoding: result.error, as: UTF8.self).split(whereSeparator: \.isNewline).last.map(String.init)
-          report.silent.append((node, words ?? "it gave no answer"))
+          report.silent.append((node, result.lastWords ?? "it gave no answer"))
           continue
         }
         report.rows += list.compactMap(SessionRow.init)

@@ -101,13 +101,18 @@ struct PacemakerTools {
   }
 
   private func thisNode() -> String? {
-    do throws(SystemError) { return String(decoding: try ask("/usr/sbin/crm_node", ["--name"]), as: UTF8.self).trimmed } catch { return nil }
+    do throws(SystemError) { return try nodeName() } catch { return nil }
+  }
+
+  /// The cluster's name for this node.
+  func nodeName() throws(SystemError) -> String {
+    String(decoding: try ask("/usr/sbin/crm_node", ["--name"]), as: UTF8.self).trimmed
   }
 
   /// Resources that run on this node; nil when the cluster is not there to ask.
   func running() -> Set<String>? {
     do throws(SystemError) {
-      let node = String(decoding: try ask("/usr/sbin/crm_node", ["--name"]), as: UTF8.self).trimmed
+      let node = try nodeName()
       let monitor = try monitor()
       return Set(monitor.instances.filter { $0.node == node && $0.role != .stopped }.map(\.id))
     } catch {
@@ -171,4 +176,8 @@ struct PacemakerTools {
       throw SystemError("asking \(program)", .io, detail: words.map(String.init) ?? "\(result.ending)")
     }
   }
+}
+
+extension PacemakerTools {
+  init(_ host: Host) { self.init(processes: host.processes, files: host.files, clock: host.clock) }
 }

@@ -31,7 +31,7 @@ struct SwitchoverCommand: ParsableCommand {
 
   func run() throws {
     let host = Host.silent
-    let tools = PacemakerTools(processes: host.processes, files: host.files, clock: host.clock)
+    let tools = PacemakerTools(host)
     let report: SwitchoverReport
     do throws(SystemError) {
       let switchover = Switchover(tools: tools, limit: .seconds(limit))

@@ -126,9 +126,9 @@ import Testing
     return files
   }
 
-  static func node(running: Set<String>? = nil, _ processes: ScriptedProcesses = ScriptedProcesses(), _ change: (InMemoryFiles) -> Void) throws -> [Finding] {
+  static func node(running: Set<String>? = nil, _ processes: ScriptedProcesses = ScriptedProcesses(), _ change: (InMemoryFiles) throws -> Void) throws -> [Finding] {
     let files = try tree()
-    change(files)
+    try change(files)
     let configuration = try ClusterConfiguration(Array(try Pair.cib([]).utf8))
     return try NodeChecks(files: files, processes: processes, clock: ManualClock(), configuration: configuration, running: running).findings()
   }
@@ -139,9 +139,9 @@ import Testing
     var id: FindingID
     var place: String
     var fix: String
-    var change: @Sendable (InMemoryFiles) -> Void
+    var change: @Sendable (InMemoryFiles) throws -> Void
     var testDescription: String { "\(id) \(place)" }
-    init(_ id: FindingID, _ place: String, fix: String, _ change: @escaping @Sendable (InMemoryFiles) -> Void) {
+    init(_ id: FindingID, _ place: String, fix: String, _ change: @escaping @Sendable (InMemoryFiles) throws -> Void) {
       (self.id, self.place, self.fix, self.change) = (id, place, fix, change)
     }
   }
@@ -167,19 +167,19 @@ import Testing
     },
     Slip(.FORWARD1, "net.ipv4.ip_forward", fix: "sysctl -w net.ipv4.ip_forward=1") { $0.kernelParameters["net.ipv4.ip_forward"] = "0" },
     Slip(.RPF1, "net.ipv4.conf.all.rp_filter", fix: "sysctl -w net.ipv4.conf.all.rp_filter=2") { $0.kernelParameters["net.ipv4.conf.all.rp_filter"] = "1" },
-    Slip(.PPP1, "/dev/ppp", fix: "modprobe ppp_generic") { try! $0.remove("/dev/ppp") },
-    Slip(.L2TP1, "/sys/module/l2tp_ppp", fix: "modprobe l2tp_ppp") { try! $0.remove("/sys/module/l2tp_ppp/refcnt") },
+    Slip(.PPP1, "/dev/ppp", fix: "modprobe ppp_generic") { try $0.remove("/dev/ppp") },
+    Slip(.L2TP1, "/sys/module/l2tp_ppp", fix: "modprobe l2tp_ppp") { try $0.remove("/sys/module/l2tp_ppp/refcnt") },
     Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf:1", fix: "vpnha run --resource xl2tpd validate-all") { $0.put("no equals sign\n", at: "/etc/xl2tpd/xl2tpd.conf") },
-    Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf", fix: "cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf /etc/xl2tpd/xl2tpd.conf") { try! $0.remove("/etc/xl2tpd/xl2tpd.conf") },
+    Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf", fix: "cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf /etc/xl2tpd/xl2tpd.conf") { try $0.remove("/etc/xl2tpd/xl2tpd.conf") },
     Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf", fix: "sed -i '/^\\[global\\]/a listen-addr = 203.0.113.50' /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "listen-addr", ";listen-addr") },
     Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf:2", fix: "sed -i '2s/.*/listen-addr = 203.0.113.50/' /etc/xl2tpd/xl2tpd.conf") { $0.put("[global]\nlisten-addr = 203.0.113.11\n[lns default]\n", at: "/etc/xl2tpd/xl2tpd.conf") },
     Slip(.SWAN1, "\(swanctl):1", fix: "editor +1 \(swanctl)") { $0.put("connections {{\n", at: swanctl, mode: 0o600) },
-    Slip(.SWAN1, swanctl, fix: "swanctl --load-all --noprompt") { try! $0.remove(swanctl) },
+    Slip(.SWAN1, swanctl, fix: "swanctl --load-all --noprompt") { try $0.remove(swanctl) },
     Slip(.SWAN2, swanctl, fix: "editor \(swanctl)") { edited($0, swanctl, "  l2tp {\n    version", "  l2pt {\n    version") },
     Slip(.PSK1, "", fix: "swanctl --load-creds") { edited($0, swanctl, "secret = ", "sekret = ") },
     Slip(.PSK1, "", fix: "swanctl --load-creds") { edited($0, swanctl, "  ike-l2tp {\n    id = 203.0.113.50", "  ike-l2tp {\n    id = 203.0.113.51") },
     Slip(.LOCAL1, "", fix: "swanctl --load-all --noprompt") { edited($0, swanctl, "local_addrs = 203.0.113.50", "local_addrs = 203.0.113.11") },
-    Slip(.TRACK1, "/etc/conntrackd/conntrackd.conf", fix: "cp /usr/share/doc/vpnha/examples/conntrackd/conntrackd.conf /etc/conntrackd/conntrackd.conf") { try! $0.remove("/etc/conntrackd/conntrackd.conf") },
+    Slip(.TRACK1, "/etc/conntrackd/conntrackd.conf", fix: "cp /usr/share/doc/vpnha/examples/conntrackd/conntrackd.conf /etc/conntrackd/conntrackd.conf") { try $0.remove("/etc/conntrackd/conntrackd.conf") },
     Slip(.TRACK1, "", fix: "editor +1 /etc/conntrackd/conntrackd.conf") { $0.put("Sync {\n", at: "/etc/conntrackd/conntrackd.conf") },
     Slip(.TRACK2, "/etc/conntrackd/conntrackd.conf", fix: "cp /usr/share/doc/vpnha/examples/conntrackd/conntrackd.conf /etc/conntrackd/conntrackd.conf") { $0.put("General {\n}\nStats {\n}\n", at: "/etc/conntrackd/conntrackd.conf") },
     Slip(.LOCK1, "/etc/conntrackd/conntrackd.conf", fix: "sed -i 's|LockFile.*|LockFile /run/conntrackd.lock|' /etc/conntrackd/conntrackd.conf") {
@@ -190,15 +190,15 @@ import Testing
     Slip(.XL3, "/etc/xl2tpd/xl2tpd.conf", fix: "cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "[lns default]", "[lns other]") },
     Slip(.XL4, "/etc/xl2tpd/xl2tpd.conf:6", fix: "sed -i '6d' /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "port = 1701\n", "ipsec saref = no\n") },
     Slip(.PORT2, "/etc/xl2tpd/xl2tpd.conf:6", fix: "pcs resource update firewall port=1702") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "port = 1701\n", "port = 1702\n") },
-    Slip(.PPP2, "/etc/ppp/options.xl2tpd", fix: "cp /usr/share/doc/vpnha/examples/ppp/options.xl2tpd /etc/ppp/options.xl2tpd") { try! $0.remove("/etc/ppp/options.xl2tpd") },
+    Slip(.PPP2, "/etc/ppp/options.xl2tpd", fix: "cp /usr/share/doc/vpnha/examples/ppp/options.xl2tpd /etc/ppp/options.xl2tpd") { try $0.remove("/etc/ppp/options.xl2tpd") },
     Slip(.PPP3, "/etc/ppp/options.xl2tpd:4", fix: "sed -i '4d' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "require-mschap-v2\n", "crtscts\n") },
     Slip(.PPP3, "/etc/ppp/options.xl2tpd:4", fix: "sed -i '4d' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "require-mschap-v2\n", "lock\n") },
     Slip(.PPP4, "/etc/ppp/options.xl2tpd:3", fix: "sed -i '3s/noauth/auth/' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "\nauth\n", "\nnoauth\n") },
     Slip(.USER1, "/etc/ppp/chap-secrets", fix: "editor /etc/ppp/chap-secrets") { $0.put("# nobody yet\n", at: "/etc/ppp/chap-secrets", mode: 0o600) },
-    Slip(.FORWARD2, "/etc/sysctl.d", fix: "cp /usr/share/doc/vpnha/examples/sysctl.d/vpnha.conf /etc/sysctl.d/vpnha.conf") { try! $0.remove("/etc/sysctl.d/vpnha.conf") },
+    Slip(.FORWARD2, "/etc/sysctl.d", fix: "cp /usr/share/doc/vpnha/examples/sysctl.d/vpnha.conf /etc/sysctl.d/vpnha.conf") { try $0.remove("/etc/sysctl.d/vpnha.conf") },
     Slip(.FORWARD2, "/etc/sysctl.d", fix: "cp /usr/share/doc/vpnha/examples/sysctl.d/vpnha.conf /etc/sysctl.d/vpnha.conf") { edited($0, "/etc/sysctl.d/vpnha.conf", "net.ipv4.ip_forward", "# net.ipv4.ip_forward") },
-    Slip(.UNIT3, "/etc/systemd/system", fix: "systemctl enable corosync pacemaker") { try! $0.remove("\(wants)/pacemaker.service") },
-    Slip(.CLOCK1, "/etc/systemd/system", fix: "apt-get install chrony") { try! $0.remove("\(wants)/chrony.service") },
+    Slip(.UNIT3, "/etc/systemd/system", fix: "systemctl enable corosync pacemaker") { try $0.remove("\(wants)/pacemaker.service") },
+    Slip(.CLOCK1, "/etc/systemd/system", fix: "apt-get install chrony") { try $0.remove("\(wants)/chrony.service") },
     Slip(.FLOOD1, "/etc/strongswan.conf", fix: "cp /usr/share/doc/vpnha/examples/strongswan/vpnha.conf /etc/strongswan.d/vpnha.conf") { edited($0, "/etc/strongswan.conf", "block_threshold", "#block_threshold") },
     Slip(.HA1, "", fix: "") {
       edited($0, "/etc/strongswan.conf", "load = no", "load = yes")
@@ -210,7 +210,7 @@ import Testing
     },
     Slip(.MODE1, swanctl, fix: "chmod o= \(swanctl)") { $0.put($0.text(at: swanctl) ?? "", at: swanctl, mode: 0o644) },
     Slip(.MODE1, "/etc/ppp/chap-secrets", fix: "chmod o= /etc/ppp/chap-secrets") { $0.put("alice * secret *\n", at: "/etc/ppp/chap-secrets", mode: 0o644) },
-    Slip(.RESTART1, "/etc/needrestart/conf.d", fix: "apt-get install --reinstall -o Dpkg::Options::=--force-confmiss vpnha") { try! $0.remove("/etc/needrestart/conf.d/vpnha.conf") },
+    Slip(.RESTART1, "/etc/needrestart/conf.d", fix: "apt-get install --reinstall -o Dpkg::Options::=--force-confmiss vpnha") { try $0.remove("/etc/needrestart/conf.d/vpnha.conf") },
     Slip(.UPGRADE1, "/etc/apt/apt.conf.d/20auto-upgrades:2", fix: "") {
       $0.put("APT::Periodic::Update-Package-Lists \"1\";\nAPT::Periodic::Unattended-Upgrade \"1\";\n", at: "/etc/apt/apt.conf.d/20auto-upgrades")
       $0.put("", at: "/usr/bin/unattended-upgrade")
@@ -218,7 +218,7 @@ import Testing
   ]
 
   @Test(arguments: slips) func aMistakeOnANodeIsFound(_ slip: Slip) throws {
-    let found = try Self.node { slip.change($0) }
+    let found = try Self.node { try slip.change($0) }
     #expect(found.map(\.id) == [slip.id], "\(found)")
     let finding = try #require(found.first)
     #expect(!finding.fix.isEmpty && (slip.fix.isEmpty || finding.fix.contains(slip.fix)), "\(finding.fix)")
@@ -229,7 +229,7 @@ import Testing
   /// Those commands that only touch files, in a copy of the tree, by a shell.
   @Test(arguments: slips) func theCommandMendsIt(_ slip: Slip) throws {
     let files = try Self.tree()
-    slip.change(files)
+    try slip.change(files)
     let configuration = try ClusterConfiguration(Array(try Pair.cib([]).utf8))
     func findings() throws -> [Finding] {
       try NodeChecks(files: files, processes: ScriptedProcesses(), clock: ManualClock(), configuration: configuration, running: nil).findings()
