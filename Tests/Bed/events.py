@@ -524,6 +524,8 @@ def truth(bed, name):
     until("both nodes are online again", 60, together, every=1)
     bed.say(f"{'FAILED' if complaints else 'ok    '} status when {name}: {'; '.join(f'{node} says {would} {sorted(set(ids))}' for node, (would, ids) in said.items())}; "
             f"{'served' if serves else 'not served'} after {took:.1f} s" + "".join(f"\n      {what}" for what in complaints))
+    if complaints:
+        print("".join(f"        {deed}\n" for deed in sorted(deed for node, size in logs.items() for deed in node.deeds(size))[:40]), end="", flush=True)
     return complaints
 
 
@@ -585,6 +587,7 @@ def run(bed, event):
         bed.say(f"{event.name}: does not apply")
         return complaints
     start, fences, clashes, clear = time.monotonic(), len(bed.power.done), len(bed.watch.clashes), len(bed.watch.clear)
+    logs = {node: node.log_file.stat().st_size for node in bed.nodes.values()}
     whole, expected = None, {"same": here, "peer": there, "any": None}["any" if event.serves == "peer" and event.name.startswith(("kill", "suspend")) and not recovered else event.serves]
     try:
         steps.send((here, there))
@@ -618,4 +621,6 @@ def run(bed, event):
         complaints.append(f"fenced: {', '.join(fenced)}")
     bed.say(f"{'FAILED' if complaints else 'ok    '} {event.name}: {without:.1f} s without service, "
             f"{'never whole' if whole is None else f'whole {whole:.0f} s later'}" + "".join(f"\n      {what}" for what in complaints))
+    if complaints:
+        print("".join(f"        {deed}\n" for deed in sorted(deed for node, size in logs.items() for deed in node.deeds(size))[:40]), end="", flush=True)
     return complaints

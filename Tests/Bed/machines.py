@@ -180,9 +180,20 @@ class Node:
         if self.on:
             ip("link", "set", f"{self.name}-{nic}", "master", {"eth0": "outside", "eth1": "cluster"}[nic])
 
+    @property
+    def log_file(self):
+        return pathlib.Path(f"{self.place}/disk/var/log/pacemaker/pacemaker.log")
+
     def log(self, lines=40):
-        path = f"{self.place}/disk/var/log/pacemaker/pacemaker.log"
-        return subprocess.run(["tail", "-n", str(lines), path], stdout=subprocess.PIPE, text=True).stdout
+        return subprocess.run(["tail", "-n", str(lines), self.log_file], stdout=subprocess.PIPE, text=True).stdout
+
+    def deeds(self, offset):
+        """What Pacemaker decided here, and which actions did not succeed, since its log had that size."""
+        with open(self.log_file, "rb") as log:
+            log.seek(offset)
+            lines = log.read().decode(errors="replace").splitlines()
+        return [f"{line[7:15]} {self.name}: {line[line.index(mark):].strip()}" for line in lines for mark in ("Actions: ", "Result of ")
+                if mark in line and ": ok" not in line and "Actions: Leave" not in line]
 
 
 class Power(threading.Thread):
