@@ -416,6 +416,23 @@ private enum Last {
     #expect(node.scripts.count == runs)
   }
 
+  @Test("A wrong value that could be given to a running resource: a start loads the last good rules; without any it is refused", arguments: ["address", "pool", "outside", "nat"])
+  func wrongAtStart(_ name: String) {
+    let wrong: [String: String?] = [name: "/nope nope"]
+    let node = FilteringNode()
+    #expect(node.perform("start", wrong).status == .genericError)
+    #expect(node.machine.packetFilter.tables.isEmpty)
+    #expect(node.perform("start") == Outcome(.success))
+    let loaded = node.contents
+    node.perform("stop")
+    let outcome = node.perform("start", wrong)
+    #expect(outcome.status == .success)
+    #expect(outcome.reason?.hasPrefix("loaded rules are out of date: \(name): expected") == true)
+    #expect(node.contents == loaded)
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor") == Outcome(.success))
+  }
+
   @Test("What is kept is root's alone and whole, or it is not loaded")
   func keptFile() throws {
     let node = broken()
@@ -468,7 +485,7 @@ private enum Last {
     #expect(script.contains("udp dport 1703 jump l2tp\n") && script.contains("udp sport 1703 oifname != \"lo\" rt ipsec missing counter drop\n"))
     #expect(!script.contains("1701"))
     #expect(node.warnings.last?.contains("UDP 1703") == true)
-    #expect(node.perform("start", ["port": "0"]).status == .genericError)
+    #expect(node.perform("validate-all", ["port": "0"]).status == .misconfigured)
   }
 
   @Test("Another client's source is dropped before any rule that accepts, the operator's included")

@@ -411,6 +411,27 @@ def bad_values(bed):
     yield
 
 
+@event("peer", 15, fenced=["here"], recipes=("crm", "group"))
+def bad_values_then_serving_lost(bed):
+    """One wrong value in each resource, and nobody mends it before a node is lost and comes back: both start with it."""
+    here, there = yield bed.places()
+    wrong = [(name, parameter) for name, parameter in
+             (("vip", "arp_count"), ("strongswan", "drain_timeout"), ("xl2tpd", "drain_timeout"), ("conntrackd", "watch"), ("firewall", "pool"))
+             if name in bed.view().roles]
+    before = {name: there.run(f"crm_resource -r {name} --get-parameter {parameter} 2>/dev/null", check=False).strip() for name, parameter in wrong}
+    for name, parameter in wrong:
+        there.run(f"crm_resource -r {name} --set-parameter {parameter} --parameter-value '{BAD}'")
+    there.run("crm_resource --wait --timeout 8s", check=False)
+    here.cut()
+    yield
+    here.boot()
+    if bed.warm:
+        until("the lost node is a standby again", 60, lambda: here.name in bed.view().where("vip", "Unpromoted"))
+    for name, parameter in wrong:
+        there.run(f"crm_resource -r {name} --set-parameter {parameter} --parameter-value '{before[name]}'" if before[name]
+                  else f"crm_resource -r {name} --delete-parameter {parameter}")
+
+
 # Whether `vpnha status` is right about the failover that it foretells
 
 def _states():

@@ -20,8 +20,6 @@ package struct Firewall: ResourceAgent, ReloadableAgent {
     given no new tunnel: nft add element inet vpnha draining '{ 203.0.113.50 }', for IPv6 in draining6.
     """)
 
-  package static let startsWithDefaults = false
-
   package static let operations: [Operation] = [
     .start(timeout: 20), .stop(timeout: 20), .monitor(every: 10, timeout: 20),
     .monitor(every: 60, timeout: 20, depth: .service), .reloadAgent(timeout: 20), .validateAll(timeout: 20),
@@ -68,7 +66,7 @@ package struct Firewall: ResourceAgent, ReloadableAgent {
     """
     In nft's language, read inside the table when it is loaded; the same on every node. Rules that it gives to the chains \
     extra_input (packets to the gateway's addresses), extra_forward (packets of clients) and extra_postrouting (before the \
-    translation) come before ours. While nft refuses the file, the last good rules stay in force, or are loaded by a start.
+    translation) come before ours. While nft refuses the file, or a parameter is wrong, the last good rules stay in force, or are loaded by a start.
     """, reloadable: true)
   var extra: AbsolutePath? = nil
   @Parameter("The table's name", "In family inet.", uniqueGroup: "table") var table: TableName = "vpnha"

@@ -73,8 +73,8 @@ extension Firewall {
     return call.request.action == .start ? .failed(words) : .atRisk(words)
   }
 
-  /// A monitor goes on with defaults for what it cannot read, and those are not to be loaded.
-  private func problems(_ call: Call) -> String? {
+  /// A monitor and a start go on with defaults for what they cannot read, and those are not to be loaded.
+  func problems(_ call: Call) -> String? {
     if let problem = Self.loaded(from: call.request).problems.first { return problem }
     do throws(OCFError) { try checkParameters() } catch { return error.reason }
     return nil

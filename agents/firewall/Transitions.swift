@@ -4,7 +4,11 @@ import OCF
 
 extension Firewall {
   package func start(_ call: Call) throws(OCFError) {
-    do throws(OCFError) { try load(call) } catch { try fallBack(after: error, call) }
+    do throws(OCFError) {
+      // What stands in for a wrong value is not what anybody asked for.
+      if let problem = problems(call) { throw .failed(problem) }
+      try load(call)
+    } catch { try fallBack(after: error, call) }
     warnOfForwarding(call)
     warnOfConflicts(call, always: true)
   }
