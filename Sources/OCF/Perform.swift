@@ -224,8 +224,11 @@ private struct Loop<Agent: ResourceAgent> {
     if refusal == nil {
       do throws(OCFError) { try agent.reload(call) } catch { refusal = error.reason }
     }
+    var isPromoted = false
     do throws(OCFError) {
-      switch try observe() {
+      let state = try observe()
+      isPromoted = state.role == .promoted
+      switch state {
       case .running, .promoted, .atRisk: break
       case .stopped: return Outcome(.genericError, refusal ?? "reloading: it is not running")
       case .failed(let why, _): return Outcome(.genericError, "reloading: \(why)")
@@ -235,7 +238,7 @@ private struct Loop<Agent: ResourceAgent> {
     }
     if let refusal { call.log.error("the reload was refused, what was in force stays: \(refusal)") }
     guard call.request.isFromCluster else { return Outcome(.success, refusal) }
-    keep(refusal, Standing.read(call))
+    keep(refusal, Standing.read(call), score: isPromoted && isCandidate && Agent.hasHeadStart ? Standing.reloaded : nil)
     return Outcome(.success, refusal)
   }
 
@@ -251,11 +254,11 @@ private struct Loop<Agent: ResourceAgent> {
     keep(refusal, before)
   }
 
-  private func keep(_ refusal: String?, _ before: Standing) {
+  private func keep(_ refusal: String?, _ before: Standing, score: Int? = nil) {
     var standing = before
     standing.found(refusal.map { ($0, false) }, by: .reload, at: call.host.clock.timestamp)
     logChanges(from: before.risks, to: standing.risks)
-    tell(standing, score: nil, before)
+    tell(standing, score: score, before)
   }
 
   /// Always 0: the cluster ignores anything else, and a failure would only be noise.
@@ -342,7 +345,7 @@ private struct Loop<Agent: ResourceAgent> {
         return
       }
       if isCandidate {
-        let isOnProbation = role == .unpromoted && before.score?.value != Standing.healthy && LastFailure.isRecent(call)
+        let isOnProbation = role == .unpromoted && before.score?.value ?? 0 < Standing.healthy && LastFailure.isRecent(call)
         score = standing.score(role, failedLately: isOnProbation)
       }
     }

@@ -44,6 +44,9 @@ public protocol ResourceAgent {
   func eventSources(_ call: Call) throws(OCFError) -> [EventSource]
   /// Whether the type is a `PromotableAgent`. Asking at run time whether a type conforms costs a twentieth of a monitor.
   static var isPromotable: Bool { get }
+  /// Whether a reload makes a promoted member the first choice until its next monitor (`Standing.reloaded`). One member of a group
+  /// is enough: the one of which there must not be two.
+  static var hasHeadStart: Bool { get }
   /// What became of a resource that a recurring monitor finds stopped, and where to look; nil when nobody can tell.
   func obituary(_ call: Call) -> String?
   /// What a member that works holds at this moment, by name (`sas`, `sessions`, `flows`). Asked once a minute, after a deep
@@ -58,6 +61,7 @@ extension ResourceAgent {
   public var watch: WatchTime { 0 }
   public func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { [] }
   public static var isPromotable: Bool { false }
+  public static var hasHeadStart: Bool { false }
   public func checkParameters() throws(OCFError) {}
   public func checkNode(_ call: Call) throws(OCFError) {}
 }

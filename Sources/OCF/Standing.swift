@@ -50,6 +50,10 @@ extension Standing {
   /// Scores are equal in both roles: an equal score moves no role (pacemaker, `sort_promotable_instance`), and a role that
   /// changes hands changes no score, which would abort the transition in flight.
   static let healthy = 100
+  /// A promoted member between a reload and its next monitor: all that time Pacemaker does not know that it is promoted. When that
+  /// is so for every member of a group, equal scores let the order of the nodes decide, and the standby is promoted beside the
+  /// member that serves. No longer than that: scores that differ make a planned move stop and start both members.
+  static let reloaded = 101
   static let atRisk = 50
   static let failedLately = 20
   static let unfit = 5

@@ -6,6 +6,8 @@ A node is the processes of a PID namespace. Its disk is an overlay over this mac
 
 import os
 import pathlib
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,9 +22,10 @@ from sandbox import WORK  # noqa: E402
 from watching import Watch  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
+OPERATIONS = HERE.parent.parent / "docs/operations.md"
 SHARE = f"{WORK}/share"
 NODES = ("moon", "sun")
-HOPS, REMOTE = ("203.0.113.1", "203.0.113.2"), "198.51.100.9"
+HOPS, REMOTE, WITNESS = ("203.0.113.1", "203.0.113.2"), "198.51.100.9", "198.51.100.31"
 AGENTS = ("vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall")
 PROCESS = {"charon": "charon-systemd", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd"}
 
@@ -72,6 +75,10 @@ if [ $first = yes ]; then
 fi
 corosync -f >/var/log/corosync/out 2>&1 </dev/null &
 until corosync-cfgtool -s >/dev/null 2>&1; do sleep 0.05; done
+if grep -q 'model: net' /etc/corosync/corosync.conf; then
+  mkdir -p /run/corosync-qdevice
+  corosync-qdevice -f >/var/log/corosync/qdevice 2>&1 </dev/null &
+fi
 pacemakerd >/var/log/pacemaker/out 2>&1 </dev/null &
 exec python3 -c 'import os, signal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
@@ -100,6 +107,11 @@ class Node:
         os.chmod(f"{self.place}/disk/etc/swanctl/swanctl.conf", 0o600)
         os.chmod(f"{self.place}/disk/etc/ppp/chap-secrets", 0o600)
         self.write("/usr/sbin/fence_bed", (HERE / "fence_bed").read_text(), 0o755)
+        if bed.quorum:
+            # As docs/operations.md has it, but for the certificates, which need pcsd on all three.
+            words = re.search(r"^ +pcs (quorum device add .*)$", OPERATIONS.read_text(), re.MULTILINE)[1]
+            conf = f"{self.place}/disk/etc/corosync/corosync.conf"
+            subprocess.run(["pcs", "--force", "--corosync_conf", conf, *shlex.split(words.replace("host=witness", f"host={WITNESS} tls=off"))], check=True)
         if not bed.package:
             shutil.copytree(f"{SHARE}/tree", f"{self.place}/disk", dirs_exist_ok=True)
 
@@ -217,8 +229,8 @@ class Power(threading.Thread):
 class Bed:
     """Both nodes, what is around them, and whoever watches."""
 
-    def __init__(self, package, build, log):
-        self.package, self.log, self.warm, self.died = package, log, True, {}
+    def __init__(self, package, build, log, quorum=False):
+        self.package, self.log, self.quorum, self.warm, self.died = package, log, quorum, True, {}
         self.began = time.monotonic()
         os.makedirs(SHARE)
         os.chmod(SHARE, 0o777)
@@ -235,10 +247,18 @@ class Bed:
         for address in (*HOPS, config.OUTSIDE["lab"]):
             ip("address", "add", f"{address}/24", "dev", "outside")
         ip("address", "add", f"{REMOTE}/32", "dev", "outside")
+        if quorum:
+            ip("address", "add", f"{WITNESS}/32", "dev", "outside")
+            self.watch_votes()
         self.watch = Watch()
         self.nodes = {name: Node(self, name) for name in NODES}
         self.power = Power(self.nodes)
         self.power.start()
+
+    def watch_votes(self):
+        """The third machine's part of a quorum device."""
+        os.makedirs("/run/corosync-qnetd", exist_ok=True)
+        self.witness = subprocess.Popen(["corosync-qnetd", "-f", "-s", "off", "-l", WITNESS], stdin=subprocess.DEVNULL)
 
     def say(self, text):
         print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
@@ -286,11 +306,14 @@ class Bed:
     def places(self):
         return self.await_serving(30)
 
-    def await_whole(self, seconds):
-        """Waits until one node serves and the other one could, by the cluster's own means; says what is missing."""
+    def await_whole(self, seconds, boots=False):
+        """Waits until one node serves and the other one could, by the cluster's own means; says what is missing. `boots`: a node
+        that is off is switched on."""
         missing = []
 
         def whole():
+            for node in self.nodes.values() if boots else ():
+                node.boot()
             missing[:] = self._missing()
             return not missing
         try:
@@ -305,7 +328,7 @@ class Bed:
         def recovered():
             told.clear()
             attributes = self.view().attributes
-            told.update({key: value for key, value in attributes.items() if key[0].startswith("vpnha-risk-") or (key[0].startswith("master-") and value != "100")})
+            told.update({key: value for key, value in attributes.items() if key[0].startswith("vpnha-risk-") or (key[0].startswith("master-") and int(value) < 100)})
             return not any(name.startswith("master-") for name, _ in told) and attributes
         try:
             until("every promotion score is whole", seconds, recovered)

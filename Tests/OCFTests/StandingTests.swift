@@ -50,6 +50,26 @@ import Testing
     #expect(member.machine.cluster.scoresSet == [100, nil])
   }
 
+  /// Pacemaker forgets over a reload who is promoted. With equal scores it might promote the standby beside the member that serves.
+  @Test func aReloadMakesTheMemberThatServesTheFirstChoiceUntilTheNextMonitor() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.does(.reloadAgent, .running)
+    member.does(.promote, .running, .promoted)
+    member.monitor(.promoted)
+    #expect(member.machine.cluster.scoresSet == [100])
+    member.does(.reloadAgent, .promoted)
+    member.does(.promote, .promoted)
+    #expect(member.score == 101)
+    member.monitor(.promoted)
+    #expect(member.score == 100)
+    member.does(.reloadAgent, .promoted, error: .failed("refused"))
+    #expect(member.score == 101)
+    member.does(.demote, .promoted, .running)
+    member.monitor(.running)
+    #expect(member.machine.cluster.scoresSet == [100, 101, 100, 101, 50], "a standby, and at risk")
+  }
+
   /// A start may look as deep as the deeper monitor: the basic one after it, which does not, is no news.
   @Test func whatAStartFoundLastsUntilADeepMonitor() {
     let member = Member()

@@ -184,6 +184,7 @@ final class Script: @unchecked Sendable {
 }
 
 struct ScriptedAgent: PromotableAgent, ReloadableAgent {
+  static let hasHeadStart = true
   @TaskLocal static var script = Script(before: .stopped, after: .stopped)
   static let about = About("a", "b")
   static let operations: [Operation] = []

@@ -22,6 +22,8 @@ package struct VirtualIP: ResourceAgent {
     another host has the address.
     """)
 
+  package static let hasHeadStart = true
+
   package static let operations: [Operation] = [
     .start(timeout: 20), .stop(timeout: 20), .promote(timeout: 20), .demote(timeout: 20),
     .monitor(.promoted, every: 10, timeout: 20), .monitor(.promoted, every: 60, timeout: 20, depth: .service),
