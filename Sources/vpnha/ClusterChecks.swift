@@ -34,7 +34,13 @@ struct ClusterChecks {
     guard configuration.nodes.count == 2, found.isEmpty else { return found }
     let delay = configuration.property("priority-fencing-delay").flatMap(seconds) ?? 0
     let hasDelay = configuration.primitives.contains { $0.isFence && ($0.parameter("pcmk_delay_base") ?? $0.parameter("pcmk_delay_max")).flatMap(seconds).map { $0 > 0 } ?? false }
-    if delay == 0, !hasDelay {
+    if votes?.hasDevice == true {
+      // Votes decide a split, so nobody needs a head start.
+      if delay > 0 {
+        found.append(
+          Finding(.DELAY1, .note, "priority-fencing-delay=\(delay)s is waited for before every take-over from a dead node, and the quorum device makes it needless", fix: ["pcs property set priority-fencing-delay="], at: "property priority-fencing-delay"))
+      }
+    } else if delay == 0, !hasDelay {
       found.append(
         Finding(.RACE1, .risk, "nothing keeps two nodes from fencing each other", fix: ["pcs property set priority-fencing-delay=3s"] + priority, at: "property priority-fencing-delay"))
     } else if delay > 0 {

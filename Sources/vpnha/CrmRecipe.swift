@@ -8,7 +8,7 @@ extension Recipe {
       } + v.fence.map { "location fence-\($0.node)-elsewhere fence-\($0.node) -inf: \($0.node)" }
     return """
       cat >vpn.crm <<'END'
-      property stonith-enabled=true priority-fencing-delay=5s
+      property stonith-enabled=true\(v.hasQuorumDevice ? "" : " priority-fencing-delay=5s")
       rsc_defaults resource-stickiness=100
       \(fences.joined(separator: "\n"))
       primitive vip ocf:vpnha:vip \\

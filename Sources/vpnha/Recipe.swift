@@ -34,6 +34,8 @@ struct Recipe: Equatable {
     var fence = [Fence("moon", "198.51.100.11"), Fence("sun", "198.51.100.12")]
     var fenceAgent = "fence_ipmilan"
     var fenceUser = "fence"
+    /// Whether a third machine decides a split: then nobody has to wait.
+    var hasQuorumDevice = false
     /// A program that prints the password; without it the password is a word to be replaced.
     var fencePasswordScript: String?
 
@@ -115,7 +117,7 @@ struct Recipe: Equatable {
   // MARK: The parts
 
   private var cluster: [[String]] {
-    [["property", "set", "stonith-enabled=true", "priority-fencing-delay=5s"], ["resource", "defaults", "update", "resource-stickiness=100"]]
+    [["property", "set", "stonith-enabled=true"] + (values.hasQuorumDevice ? [] : ["priority-fencing-delay=5s"]), ["resource", "defaults", "update", "resource-stickiness=100"]]
       + values.fence.map { fence in
         let secret = values.fencePasswordScript.map { "password_script=\($0)" } ?? "password=secret"
         return ["stonith", "create", "fence-\(fence.node)", values.fenceAgent, "ip=\(fence.device)", "username=\(values.fenceUser)", secret, "pcmk_host_list=\(fence.node)"]

@@ -36,6 +36,8 @@ struct RecipeCommand: ParsableCommand {
   var fenceUser: String?
   @Option(help: ArgumentHelp("A program on every node that prints the password; without it replace the word secret.", valueName: "file"))
   var fencePasswordScript: String?
+  @Flag(help: "The cluster has a quorum device (docs/operations.md): no delay is needed where a split is decided by votes.")
+  var quorumDevice = false
   @Option(help: ArgumentHelp("Where alerts are posted.", valueName: "url"))
   var receiver: String?
   @Option(help: ArgumentHelp("json, slack, alertmanager or pagerduty.", valueName: "format"))
@@ -119,6 +121,7 @@ struct RecipeCommand: ParsableCommand {
     if let receiver { values.receiver = try word("receiver", receiver, ":/?&=%+~,") }
     if let format { values.format = try word("format", format) }
     if let fenceAgent { values.fenceAgent = try word("fence-agent", fenceAgent) }
+    values.hasQuorumDevice = quorumDevice
     if let fenceUser { values.fenceUser = try word("fence-user", fenceUser, "@") }
     if let fencePasswordScript { values.fencePasswordScript = try word("fence-password-script", fencePasswordScript, "/") }
     if !fence.isEmpty {

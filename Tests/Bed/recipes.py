@@ -11,6 +11,7 @@ RECIPES = {
     "promotable": ("cluster", "promotable", "probe", "alert"),
     "crm": ("crm",),
     "group": ("cluster", "group"),
+    "quorum": ("crm",),
 }
 
 
@@ -22,7 +23,7 @@ VALUES = ("--vip 203.0.113.50/24 --nic eth0 --pool 10.9.0.0/24 --ping '203.0.113
 def script(bed, name):
     """What `vpnha recipe` prints; a recipe that only the page has, as it is printed there. A fence device keeps its name and whom it
     fences; only the machinery behind it is the bed's."""
-    text = (bed.nodes["moon"].run(f"vpnha recipe {'promotable --crm' if name == 'crm' else name} {VALUES}") if name in SCRIPTS
+    text = (bed.nodes["moon"].run(f"vpnha recipe {'promotable --crm' if name == 'crm' else name} {VALUES}{' --quorum-device' if bed.quorum else ''}") if name in SCRIPTS
             else f"set -e\n{block(name).replace('fence_ipmilan', 'fence_bed')}")
     return "\n".join(re.sub(r" (ip|username|password)=\S+", "", line) if "fence_bed" in line else line for line in text.splitlines())
 

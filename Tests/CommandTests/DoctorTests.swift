@@ -91,6 +91,14 @@ import Testing
     #expect(try Self.cluster([], corosync: Self.corosync.replacing("two_node: 1", with: "device {\n}")).map(\.id) == [.DELAY1])
   }
 
+  /// Where votes decide a split, nobody needs a head start, and none is missed.
+  @Test func aQuorumDeviceNeedsNoDelay() throws {
+    let voted = Self.corosync.replacing("two_node: 1", with: "device {\n}")
+    let none = (#"name="priority-fencing-delay" value="5s""#, #"name="priority-fencing-delay" value="0""#)
+    #expect(try Self.cluster([none], corosync: voted) == [])
+    #expect(try Self.cluster([], corosync: voted).map(\.fix) == [["pcs property set priority-fencing-delay="]])
+  }
+
   /// crmsh's way: the operations of a template are those of the resource.
   @Test func aTemplateCounts() throws {
     let cib = """
