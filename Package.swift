@@ -25,6 +25,7 @@ let agents: [(type: String, library: String, dependencies: [Target.Dependency])]
   ("conntrackd", "ConntrackdAgent", ["ConntrackSync", "Daemon"]),
   ("probe", "ProbeAgent", ["Daemon", "IKEProbe", "RADIUS"]),
   ("firewall", "FirewallAgent", ["Daemon"]),
+  ("sessions", "SessionsAgent", ["Daemon", "Ledger"]),
 ]
 
 let agentTargets: [Target] = agents.flatMap { type, library, dependencies in
@@ -38,7 +39,7 @@ let agentTargets: [Target] = agents.flatMap { type, library, dependencies in
 
 let package = Package(
   name: "vpnha",
-  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha-ledger", "vpnha"].map { .executable(name: $0, targets: [$0]) },
+  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "vpnha-alert", "vpnha-ledger", "vpnha"].map { .executable(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
@@ -79,7 +80,7 @@ let package = Package(
     .executableTarget(
       name: "vpnha",
       dependencies: [
-        "OCFMetadata", "LinuxHost", "ConntrackSync", "IKEProbe", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent",
+        "OCFMetadata", "LinuxHost", "ConntrackSync", "IKEProbe", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "SessionsAgent",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 
@@ -88,7 +89,7 @@ let package = Package(
     .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit"]),
     .testTarget(
       name: "MetadataTests",
-      dependencies: ["OCFMetadata", "CLibXML2", "DynamicLibrary", "LinuxHost", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent"]),
+      dependencies: ["OCFMetadata", "CLibXML2", "DynamicLibrary", "LinuxHost", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),
     .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
     .testTarget(name: "IKEProbeTests", dependencies: ["IKEProbe", "HostTestKit"]),
@@ -102,14 +103,14 @@ let package = Package(
     .testTarget(
       name: "AgentTests",
       dependencies: [
-        "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "IKEProbe", "Digests", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
+        "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "IKEProbe", "Ledger", "Digests", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml"]),
     .testTarget(name: "LedgerTests", dependencies: ["vpnha-ledger", "CLinux", "Ledger", "L2TP", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
-      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "vpnha-alert", "vpnha"],
+      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "vpnha-alert", "vpnha-ledger", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft", "complete"]),
     .testTarget(
       name: "NetnsTests", dependencies: ["vip", "conntrackd", "firewall", "probe", "vpnha-alert", "L2TP", "Netlink", "LinuxHost", "CLinux"],

@@ -26,6 +26,7 @@ struct Outgoing {
 
   /// Changes that the peer has not acknowledged.
   var unacknowledged: Int { isWaiting.count + sent.reduce(0) { $0 + $1.changes.count } }
+  var isAcknowledged: Bool { isWaiting.isEmpty && sent.isEmpty }
   /// Names that wait to be sent.
   var backlog: Int { isWaiting.count }
   var hasSomethingToSend: Bool { isOpen && sent.count < Self.window && (begins || completes || !isWaiting.isEmpty) }

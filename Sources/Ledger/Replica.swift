@@ -147,7 +147,9 @@ public final class Replica {
         owesReport = false
         nextHeartbeat = now + Self.heartbeat
       }
-    } else if nextGreeting.map({ now >= $0 }) ?? true {
+    }
+    // One that has fallen silent is greeted as well: if it was started again with another secret, it finds out only by this.
+    if peer == nil || lastWord.map({ now - $0 >= Self.silence }) ?? true, nextGreeting.map({ now >= $0 }) ?? true {
       let hello = Hello(challenge: challenge, echo: Envelope.nobody, isAcquainted: false)
       messages.append(message(.hello, hello.bytes, to: Envelope.nobody))
       nextGreeting = now + Self.greeting
@@ -283,6 +285,9 @@ public final class Replica {
   }
 
   // MARK: - Standing
+
+  /// Whether the peer has acknowledged all that this node has to tell.
+  public var isInStep: Bool { !isDeclared || (peer == nil ? own.isEmpty : outgoing.isAcknowledged) }
 
   public func standing(at now: Instant) -> ReplicaStanding {
     let quiet = lastWord.map { now - $0 }

@@ -139,7 +139,7 @@ func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
 
 /// Split where the bytes are: looking for a character, Swift would put together what a reader sees as one, for a fifth of a
 /// monitor's instructions.
-func processEnvironment() -> [String: String] {
+public func processEnvironment() -> [String: String] {
   var result = [String: String](minimumCapacity: 64)
   var entry = clinux_environ()
   while let text = entry.pointee {

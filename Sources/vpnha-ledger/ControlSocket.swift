@@ -1,5 +1,6 @@
 import CLinux
 import Host
+import Ledger
 import LinuxHost
 
 /// Where the agent asks and commands: a UNIX stream socket of root's. One line in, lines out, then the connection is over.
@@ -15,7 +16,7 @@ final class ControlSocket {
   init(at path: String, _ files: any Files) throws(SystemError) {
     self.path = path
     let operation = "listening on \(path)"
-    try files.makeDirectory("/run/vpnha", mode: 0o755)
+    try files.makeDirectory(LedgerControl.folder, mode: 0o755)
     try files.remove(path)
     var address = try unixAddress(path, operation)
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)

@@ -15,7 +15,8 @@ import LinuxHost
     do {
       let key = try LedgerKey(ofFile: options.keyFile, host.files)
       let resident = try Resident(options, Replica(key: key), host)
-      let control = try ControlSocket(at: "/run/vpnha/sessions-\(options.instance).sock", host.files)
+      let control = try ControlSocket(at: options.control.path, host.files)
+      log = LinuxLog(environment: processEnvironment(), type: "vpnha-ledger", instance: options.instance, action: "resident")
       stopOnTERM()
       resident.serve(control)
       control.remove()
@@ -33,8 +34,12 @@ import LinuxHost
   }
 }
 
+/// Where lines go once it serves; until then the agent reads them, to say why it did not start.
+nonisolated(unsafe) private var log: LinuxLog?
+
 /// One line to the agent's log.
 func say(_ line: String) {
+  if let log { return log.info(line) }
   let bytes = Array("vpnha-ledger: \(line)\n".utf8)
   _ = bytes.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
 }
@@ -42,6 +47,7 @@ func say(_ line: String) {
 /// The command line: every option once, each with a value.
 struct Options: Equatable {
   var instance: String
+  var control: LedgerControl
   /// The address that clients dial.
   var address: IPAddress
   var keyFile: String
@@ -54,11 +60,11 @@ struct Options: Equatable {
     guard arguments.count == 12 else { return nil }
     var values: [String: String] = [:]
     for index in stride(from: 0, to: arguments.count, by: 2) where values.updateValue(arguments[index + 1], forKey: arguments[index]) != nil { return nil }
-    guard let instance = values["--instance"], !instance.isEmpty, instance.utf8.count <= 64, !instance.contains("/"),
+    guard let instance = values["--instance"], let control = LedgerControl(instance: instance),
       let address = values["--address"].flatMap({ IPAddress($0) }), !address.isIPv6, let keyFile = values["--key-file"],
       let peer = values["--peer"].flatMap({ IPAddress($0) }), let source = values["--source"].flatMap({ IPAddress($0) }),
       peer.isIPv6 == source.isIPv6, let port = values["--port"].flatMap({ UInt16($0) }), port > 0
     else { return nil }
-    (self.instance, self.address, self.keyFile, self.peer, self.source, self.port) = (instance, address, keyFile, peer, source, port)
+    (self.instance, self.control, self.address, self.keyFile, self.peer, self.source, self.port) = (instance, control, address, keyFile, peer, source, port)
   }
 }

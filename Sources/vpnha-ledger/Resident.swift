@@ -26,6 +26,9 @@ final class Resident {
   private var openAt = Instant(nanoseconds: .min)
   private var sweepAt = Instant(nanoseconds: .min)
   private var isDeclared = false
+  private let began: Instant
+  /// Since when changes have been waiting for the peer without a pause.
+  private var waitingSince: Instant?
   /// By what they are about: said when they begin, and in every answer to `status`.
   private var risks: [String: String] = [:]
 
@@ -33,6 +36,7 @@ final class Resident {
     self.options = options
     self.replica = replica
     self.host = host
+    began = host.clock.now
     learning = Learning(gateway: options.address, host)
   }
 
@@ -59,6 +63,7 @@ final class Resident {
       } catch { risk("link", "\(error)") }
     }
     if let link { link.pump(replica, at: now) }
+    waitingSince = replica.isInStep ? nil : waitingSince ?? now
     if !telling.isIdle { telling.turn(at: now) }
     if role == .promoted, now >= sweepAt { sweep(at: now) }
   }
@@ -94,6 +99,7 @@ final class Resident {
     switch command {
     case "status":
       return ["ok", "version 1", "role \(role.rawValue)", "own \(learning.records.count)", "adopted 0", "told \(telling.told)", "lost \(telling.lost)"]
+        + ["up \((now - began).components.seconds)", "lag \(waitingSince.map { (now - $0).components.seconds } ?? 0)"]
         + risks.sorted { $0.key < $1.key }.map { "risk \($0.value)" } + replica.standing(at: now).lines
     case "list":
       return ["ok"] + learning.records.values.sorted { $0.key < $1.key }.map { Self.line($0, "own") } + replica.held.map { Self.line($0, "held") }

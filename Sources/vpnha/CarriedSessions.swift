@@ -1,4 +1,5 @@
 import Host
+import Ledger
 import Sessions
 
 /// What the ledger of ocf:vpnha:sessions says of the sessions on this node: which of them began on another node.
@@ -19,7 +20,7 @@ struct CarriedSessions {
     var isAdopted: Bool
     var isCarried: Bool { isAdopted || hops > 0 }
 
-    init?(_ text: Substring) {
+    init?(_ text: String) {
       let words = text.split(separator: " ").map(String.init)
       guard words.count == 11, words[0] == "session", let tunnel = UInt32(words[1]), let session = UInt32(words[2]), let hops = Int(words[9]) else { return nil }
       self.tunnel = tunnel
@@ -37,21 +38,13 @@ struct CarriedSessions {
   /// Nil: there is a ledger and it gives no answer.
   var lines: [Line]?
 
-  static let folder = "/run/vpnha"
-
   init(lines: [Line]?) { self.lines = lines }
 
   init(on host: Host) {
     do throws(SystemError) {
       var found: [Line] = []
-      for name in try host.files.entries(of: Self.folder) ?? [] where name.hasPrefix("sessions-") && name.hasSuffix(".sock") {
-        let deadline = host.clock.now + .seconds(2)
-        let stream = try host.sockets.connect(toUnix: "\(Self.folder)/\(name)", before: deadline)
-        defer { stream.close() }
-        try stream.write(Array("list\n".utf8), before: deadline)
-        let said = String(decoding: try stream.readToEnd(limit: 16 << 20, before: deadline), as: UTF8.self).split(separator: "\n")
-        guard said.first == "ok" else { throw SystemError("asking the ledger of sessions", .protocolError) }
-        found += said.compactMap(Line.init)
+      for ledger in try LedgerControl.all(host.files) {
+        found += try ledger.ask("list", on: host, limit: 16 << 20, before: host.clock.now + .seconds(2)).compactMap(Line.init)
       }
       lines = found.filter { !$0.isHeld }
     } catch { lines = nil }

@@ -71,30 +71,34 @@ struct ClusterChecks {
 
   // MARK: Constraints
 
+  /// Agents whose promoted role belongs to the VPN's, and must not drag it.
+  private static let follow: Set = ["conntrackd", "sessions"]
+
   private static func isPromoted(_ role: String?) -> Bool { role == "Promoted" || role == "Master" }
 
   private var colocations: [Finding] {
     var found: [Finding] = []
-    let flows = ours.filter { $0.own == "conntrackd" && $0.isPromotable }
-    var isBound = false
+    let followers = ours.filter { Self.follow.contains($0.own ?? "") && $0.isPromotable }
+    var bound: Set<String> = []
     for constraint in configuration.constraints("rsc_colocation") {
       // A set says more than can be judged here; what is in one counts as bound.
       let inSets = constraint.all(named: "resource_ref").compactMap { $0["id"] }
-      if flows.contains(where: { !$0.names.filter(inSets.contains).isEmpty }) { isBound = true }
+      bound.formUnion(followers.filter { !$0.names.filter(inSets.contains).isEmpty }.map(\.id))
       guard Self.isPromoted(constraint["rsc-role"]), Self.isPromoted(constraint["with-rsc-role"]) else { continue }
       let (one, other) = (constraint["rsc"] ?? "", constraint["with-rsc"] ?? "")
-      let isFlows = resources(of: one).contains { $0.own == "conntrackd" }
-      if isFlows { isBound = true }
+      let itsFollowers = resources(of: one).filter { Self.follow.contains($0.own ?? "") }
+      bound.formUnion(itsFollowers.map(\.id))
       guard !(resources(of: one) + resources(of: other)).filter({ $0.own != nil }).isEmpty, let score = score(constraint["score"]), score > 0 else { continue }
       let id = constraint["id"] ?? ""
       let fix = ["pcs constraint delete \(id)", "pcs constraint colocation add Promoted \(one) with Promoted \(other) INFINITY influence=false"]
       if score < 1_000_000 {
         found.append(Finding(.COLO1, .bad, "\(one) follows \(other) with score \(score), which is worth next to nothing", fix: fix, at: id))
-      } else if isFlows, !isFalse(constraint["influence"]), !isFalse(resources(of: one).first.flatMap { configuration.meta("critical", of: $0) }) {
+      } else if !itsFollowers.isEmpty, !isFalse(constraint["influence"]), !isFalse(resources(of: one).first.flatMap { configuration.meta("critical", of: $0) }) {
         found.append(Finding(.COLO2, .risk, "a \(one) that fails takes \(other) with it", fix: fix, at: id))
       }
     }
-    if !isBound, let one = flows.first, let vpn = members.first, vpn.isPromotable {
+    for one in followers where !bound.contains(one.id) {
+      guard let vpn = members.first, vpn.isPromotable else { break }
       found.append(
         Finding(
           .COLO3, .risk, "nothing has \(one.top) promoted where \(vpn.top) is",
@@ -145,7 +149,7 @@ struct ClusterChecks {
         found.append(Finding(.TWO1, .bad, "\(resource.top) has promoted-max=\(most)", fix: ["pcs resource meta \(resource.top) promoted-max=1"], at: resource.top))
       }
     }
-    for resource in ours where resource.own == "conntrackd" && !resource.isPromotable {
+    for resource in ours where Self.follow.contains(resource.own ?? "") && !resource.isPromotable {
       found.append(
         Finding(
           .CLONE3, .risk, "\(resource.id) is not promotable",
@@ -278,7 +282,7 @@ struct ClusterChecks {
           fix: ["pcs resource create firewall ocf:vpnha:firewall address=\(address) outside=\(vip?.parameter("nic") ?? "NIC") meta failure-timeout=30s clone interleave=true"]))
     }
     let addresses = configuration.own("vip").compactMap { $0.parameter("ip") }
-    for resource in ours where ["strongswan", "xl2tpd"].contains(resource.own) {
+    for resource in ours where ["strongswan", "xl2tpd", "sessions"].contains(resource.own) {
       if let address = resource.parameter("address"), !addresses.isEmpty, !address.split(whereSeparator: { " ,".contains($0) }).contains(where: { one in addresses.contains { $0 == one } }) {
         found.append(
           Finding(.ADDR1, .bad, "\(resource.id) has address=\(address), and no vip resource holds it", fix: ["pcs resource update \(resource.id) address=\(addresses[0])"], at: resource.id))

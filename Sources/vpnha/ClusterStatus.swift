@@ -14,6 +14,8 @@ struct ClusterStatus {
     var sas: UInt64?
     /// Of this node where it serves, else held for the one that does.
     var flows: UInt64?
+    /// Sessions in the ledger: of this node where it serves, else those that it knows of the one that does.
+    var ledger: UInt64?
     var version: String?
     /// When the least recent of its members was looked at closely.
     var looked: Timestamp?
@@ -82,7 +84,7 @@ struct ClusterStatus {
         name: node.name,
         role: !node.isOnline ? "offline" : isHome ? "serves" : members.contains { now.role($0.id, on: node.name) != .stopped } ? "standby" : "stopped",
         path: judge.path(of: node.name), score: judge.score(of: node.name), sessions: node.isOnline ? looks?.count("sessions", on: node.name) : nil,
-        sas: node.isOnline ? looks?.count("sas", on: node.name) : nil, flows: node.isOnline ? looks?.count("flows", on: node.name) : nil,
+        sas: node.isOnline ? looks?.count("sas", on: node.name) : nil, flows: node.isOnline ? looks?.count("flows", on: node.name) : nil, ledger: node.isOnline ? looks?.count("ledger", on: node.name) : nil,
         version: node.isOnline ? looks?.versions(on: node.name).sorted().joined(separator: " ") : nil, looked: judge.looked(at: node.name), risks: risks, barredUntil: barred.compactMap(\.until).max { $0.seconds < $1.seconds })
     }
     past = now.nodes.flatMap { judge.past(of: $0.name) }
@@ -255,15 +257,16 @@ private struct Judge {
     return unmanaged.map { Finding(.MAINT1, .risk, "\($0.id) is not managed: Pacemaker leaves it as it is", fix: ["pcs resource manage \($0.id)"], at: $0.id) }
   }
 
-  /// conntrackd has to be promoted where the VPN is: only a promotion commits the peer's flows.
+  /// What follows the VPN has to be promoted where it is: only a promotion commits the peer's flows, and has clients told.
   private var split: [Finding] {
     guard let home else { return [] }
-    return configuration.own("conntrackd").filter(\.isPromotable).compactMap { member in
+    let followers = [("conntrackd", "a take-over commits no flows"), ("sessions", "a take-over tells no client")]
+    return followers.flatMap { own, loss in configuration.own(own).filter(\.isPromotable).map { ($0, loss) } }.compactMap { member, loss in
       let place = now.nodes.map(\.name).first { now.role(member.id, on: $0) == .promoted }
       guard place != home else { return nil }
       let fix = place == nil ? ["pcs resource cleanup \(member.id)"] : ["pcs resource move \(member.top) \(home) --promoted", "vpnha doctor --only COLO1"]
       return Finding(
-        .SPLT1, .risk, place.map { "\(member.id) is promoted on \($0), the VPN on \(home): a take-over commits no flows" } ?? "\(member.id) is promoted nowhere: a take-over commits no flows",
+        .SPLT1, .risk, place.map { "\(member.id) is promoted on \($0), the VPN on \(home): \(loss)" } ?? "\(member.id) is promoted nowhere: \(loss)",
         fix: fix, at: place)
     }
   }

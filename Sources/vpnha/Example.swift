@@ -10,6 +10,7 @@ struct Example {
     "xl2tpd": "address=203.0.113.50",
     "probe": "ping=\"203.0.113.1 203.0.113.2\" ike=198.51.100.9",
     "firewall": "address=203.0.113.50 outside=eth0 pool=10.9.0.0/24 nat=true",
+    "sessions": "address=203.0.113.50",
   ]
 
   private var isPromotable: Bool { agent.operations.contains { $0.name == "promote" } }

@@ -9,8 +9,8 @@ enum FindingID: String, CaseIterable {
   case CIB1, COLO1, COLO2, COLO3, BAR1, BAR2, BAR3, MON1, MON2, MON3, MON4, RACE1, DELAY1, DELAY2, QUOR3, RING1, CLEAR1, CLONE1, CLONE2, NOTIFY1, PASS1
   case ALERT1, MOVED1, ADDR1, PROBE1
   // Doctor: the node
-  case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, CERT1
-  case RESTART1, UPGRADE1, PORT2, XL3, XL4, PPP2, PPP3, PPP4, USER1, FORWARD2, UNIT3, CLOCK1, FLOOD1, TRACK3, FILTER1
+  case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, HA3, KEY1, CERT1
+  case RESTART1, UPGRADE1, PORT2, XL3, XL4, PPP2, PPP3, PPP4, PPP5, USER1, FORWARD2, UNIT3, CLOCK1, FLOOD1, TRACK3, FILTER1
   case MON5, OFF1, QUOR4, QUOR5, QUOR6, RING2, RING3, TWO1, CLONE3, ORDER1
   // Check
   case START1, START2, START3, PORT1
@@ -65,8 +65,8 @@ enum FindingID: String, CaseIterable {
       ("What it does for the VPN is missing on that node.", "The last failure says why it does not run. Mend that, then clean up.")
     case .SPLT1:
       (
-        "The flows of the other node are committed in a promotion only; one that is promoted already commits nothing.",
-        "Move conntrackd to the VPN's node, and let doctor look at the colocation that should have done it."
+        "What the other node has told is made use of in a promotion only: flows are committed, clients of lost sessions are told.",
+        "Move it to the VPN's node, and let doctor look at the colocation that should have done it."
       )
     case .DRIFT1:
       ("After a take-over other rules would hold.", "Compare the parameters, the extra file and the version of vpnha on both nodes.")
@@ -99,13 +99,13 @@ enum FindingID: String, CaseIterable {
       ("Without the cluster's configuration only this node can be looked at.", "Run doctor on a node of the cluster, as root.")
     case .COLO1:
       (
-        "Between two promoted roles a finite score counts as a millionth of itself, so 1000 is worth one point and conntrackd stays where it is.",
-        "Use INFINITY with influence=false: conntrackd follows the VPN and never drags it."
+        "Between two promoted roles a finite score counts as a millionth of itself, so 1000 is worth one point, and what should follow the VPN stays where it is.",
+        "Use INFINITY with influence=false: conntrackd and sessions follow the VPN and never drag it."
       )
     case .COLO2:
-      ("With INFINITY alone a conntrackd that fails takes the VPN with it to the other node.", "Add influence=false.")
+      ("With INFINITY alone a follower that fails takes the VPN with it to the other node.", "Add influence=false.")
     case .COLO3:
-      ("conntrackd is promoted anywhere, and a take-over commits the peer's flows only where it is promoted.", "Bind conntrackd's promoted role to the VPN's.")
+      ("It is promoted anywhere, and makes use of what the peer has told only where it is promoted.", "Bind its promoted role to the VPN's.")
     case .BAR1:
       ("One failure bars a node until somebody cleans up, and the second one leaves nobody to serve.", "Set failure-timeout to 30s.")
     case .BAR2:
@@ -186,6 +186,10 @@ enum FindingID: String, CaseIterable {
       ("charon's ha plugin sends keys to the peer, in clear text without a secret.", "Give both nodes the same long secret.")
     case .HA2:
       ("With monitor = yes the plugin takes segments over by itself, beside the cluster.", "Set monitor = no.")
+    case .HA3:
+      ("The node that takes over has no IPsec SA through which it could speak to the client of a lost session.", "Take the example in /usr/share/doc/vpnha/examples/strongswan, with the same secret on both nodes.")
+    case .KEY1:
+      ("The ledger of sessions does not start without its secret, and clients of a lost gateway wait for their own timers.", "Both nodes need the same file.")
     case .CERT1:
       ("No client accepts a gateway whose certificate has ended.", "Renew it, and load it on both nodes.")
     case .RESTART1:
@@ -214,6 +218,8 @@ enum FindingID: String, CaseIterable {
       ("pppd does not know options of serial lines for L2TP in the kernel, and ends at once.", "Take the option out.")
     case .PPP4:
       ("Whoever knows the pre-shared key gets in without a name and a password.", "Put auth in its place.")
+    case .PPP5:
+      ("The state of PPP compression and encryption is in one pppd and goes with it.", "Put noccp into the options.")
     case .USER1:
       ("Everything is green, and nobody can log in.", "Add users to /etc/ppp/chap-secrets, or the RADIUS plugin to the options.")
     case .FORWARD2:
@@ -237,7 +243,7 @@ enum FindingID: String, CaseIterable {
     case .TWO1:
       ("Two nodes hold the same address at once.", "Set promoted-max to 1.")
     case .CLONE3:
-      ("conntrackd commits the peer's flows when it is promoted, and a plain or merely cloned one never is.", "Make it a promotable clone.")
+      ("It makes use of what the peer has told when it is promoted, and a plain or merely cloned one never is.", "Make it a promotable clone.")
     case .ORDER1:
       ("What stands before the address in the group is promoted before it, and talks to clients from nowhere.", "Let the address be the first member.")
     case .START1:

@@ -13,9 +13,7 @@ struct KeyCommand: ParsableCommand {
       the file to the other. It is never printed. An existing file is left as it is.
 
       Exits with 0 when the file was written, 2 when it was not.
-      """,
-    // Until there is an agent that starts the ledger.
-    shouldDisplay: false)
+      """)
 
   static let standardPath = "/etc/vpnha/sessions.key"
 

@@ -1,6 +1,7 @@
 import ConntrackdAgent
 import Host
 import OCF
+import SessionsAgent
 import StrongSwanAgent
 import VIPAgent
 import XL2TPDAgent
@@ -27,6 +28,7 @@ struct LocalLook {
     case "strongswan": return state(StrongSwan.self, request)
     case "xl2tpd": return state(XL2TPD.self, request)
     case "conntrackd": return state(Conntrackd.self, request)
+    case "sessions": return state(SessionLedger.self, request)
     default: return nil
     }
   }

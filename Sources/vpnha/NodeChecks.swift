@@ -1,6 +1,7 @@
 import ConntrackSync
 import Host
 import L2TP
+import Ledger
 import VICI
 
 /// Traps on this node, in files, units and the kernel. Nothing is changed, and nothing secret is shown.
@@ -15,10 +16,12 @@ struct NodeChecks {
 
   private func parameter(_ name: String, of agent: String) -> String? { configuration?.own(agent).first?.parameter(name) }
   private func isUsed(_ agent: String) -> Bool { configuration.map { !$0.own(agent).isEmpty } ?? true }
+  /// Only where the cluster is known to have one: sessions are a recipe of their own.
+  private var hasLedger: Bool { configuration.map { !$0.own("sessions").isEmpty } ?? false }
   private var addresses: [String] { configuration?.own("vip").compactMap { $0.parameter("ip") } ?? [] }
 
   func findings() throws(SystemError) -> [Finding] {
-    try units() + strays() + certificates() + kernel() + xl2tpd() + swanctl() + conntrackd() + plugin() + permissions() + upgrades() + users() + boot() + otherTables()
+    try units() + strays() + certificates() + kernel() + xl2tpd() + swanctl() + conntrackd() + plugin() + ledger() + permissions() + upgrades() + users() + boot() + otherTables()
   }
 
   private func text(_ path: String) throws(SystemError) -> String? {
@@ -188,6 +191,7 @@ struct NodeChecks {
     var found: [Finding] = []
     var asksPeers = false
     var hasPlugin = false
+    var hasNoCompression = false
     for path in options {
       guard let text = try text(path) else {
         found.append(Finding(.PPP2, .bad, "\(path) is missing", fix: ["cp /usr/share/doc/vpnha/examples/ppp/options.xl2tpd \(path)"], at: path))
@@ -203,8 +207,12 @@ struct NodeChecks {
           found.append(Finding(.PPP4, .bad, "\(path) has noauth: nobody is asked for a password", fix: ["sed -i '\(number + 1)s/noauth/auth/' \(path)"], at: "\(path):\(number + 1)"))
         }
         if word == "auth" || word.hasPrefix("require-") { asksPeers = true }
+        if word == "noccp" { hasNoCompression = true }
         if word == "plugin" { hasPlugin = true }
       }
+    }
+    if hasLedger, !hasNoCompression, let path = options.first, try files.status(path) != nil {
+      found.append(Finding(.PPP5, .risk, "\(path) has no noccp: a session with compression cannot be carried on", fix: ["sed -i '1i noccp' \(path)"], at: path))
     }
     if asksPeers, !hasPlugin {
       if try !hasLine(in: ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"], where: { !$0.trimmed.isEmpty }) { found.append(Finding(.USER1, .bad, "no user is in /etc/ppp/chap-secrets", fix: ["editor /etc/ppp/chap-secrets"], at: "/etc/ppp/chap-secrets")) }
@@ -321,7 +329,15 @@ struct NodeChecks {
           .FLOOD1, .note, "charon refuses the sixth client that dials in from one address",
           fix: ["cp /usr/share/doc/vpnha/examples/strongswan/vpnha.conf /etc/strongswan.d/vpnha.conf"], at: path))
     }
-    guard let plugin = file.root.section(at: "charon-systemd.plugins.ha") ?? file.root.section(at: "charon.plugins.ha"), plugin.value("local") != nil, !isFalse(plugin.value("load")) else { return found }
+    guard let plugin = file.root.section(at: "charon-systemd.plugins.ha") ?? file.root.section(at: "charon.plugins.ha"), plugin.value("local") != nil, !isFalse(plugin.value("load")) else {
+      if hasLedger {
+        found.append(
+          Finding(
+            .HA3, .risk, "charon has no ha plugin here: clients of a lost gateway cannot be told",
+            fix: ["cp /usr/share/doc/vpnha/examples/strongswan/vpnha.conf /etc/strongswan.d/vpnha.conf", "editor /etc/strongswan.d/vpnha.conf"], at: path))
+      }
+      return found
+    }
     let place = plugin.place.description
     let edit = "editor +\(plugin.place.line) \(plugin.place.file)"
     if (plugin.value("secret") ?? "").isEmpty {
@@ -357,6 +373,17 @@ struct NodeChecks {
       found.append(Finding(.LOCK1, .note, "LockFile is in \(folder), where everybody may write", fix: ["sed -i 's|LockFile.*|LockFile /run/conntrackd.lock|' \(path)"], at: path))
     }
     return found
+  }
+
+  // MARK: The ledger of sessions
+
+  private func ledger() -> [Finding] {
+    guard hasLedger else { return [] }
+    let path = parameter("key_file", of: "sessions") ?? KeyCommand.standardPath
+    do throws(LedgerError) { _ = try LedgerKey(ofFile: path, files) } catch {
+      return [Finding(.KEY1, .risk, "\(path): \(error.detail)", fix: ["vpnha key \(path)", "scp -p \(path) root@NODE:\(path)", "pcs resource cleanup sessions"], at: path)]
+    }
+    return []
   }
 
   // MARK: Files with secrets, upgrades

@@ -43,6 +43,9 @@ struct StatusReport {
             + padded(node.looked.map { "\(spoken(now.seconds - $0.seconds, isRough: true)) ago" } ?? "-", 13) + (node.version.flatMap { $0.isEmpty ? nil : $0 } ?? "-"))
       }
     }
+    if let serving = nodes.first(where: { $0.name == status.serving }), let carried = serving.ledger {
+      for node in nodes { if node.name != serving.name, let known = node.ledger { screen.add("\(node.name) knows \(known) sessions, \(serving.name) carries \(carried) (ledger)") } }
+    }
     if !findings.isEmpty { screen.add("") }
     for finding in findings { screen.add(finding, now: now) }
     if !past.isEmpty { screen.add("") }
@@ -72,7 +75,7 @@ struct StatusReport {
               node.name,
               jsonObject([
                 ("role", node.role.jsonQuoted), ("path", node.path.map { $0 == "0" ? "\"down\"" : "\"up\"" }), ("sessions", node.sessions.map { "\($0)" }), ("sas", node.sas.map { "\($0)" }),
-                ("flows", node.flows.map { "\($0)" }), ("version", node.version.flatMap { $0.isEmpty ? nil : $0.jsonQuoted }), ("looked", node.looked?.description.jsonQuoted), ("score", node.score.map { "\($0)" }), ("risks", jsonArray(node.risks.map(\.json))),
+                ("flows", node.flows.map { "\($0)" }), ("ledger", node.ledger.map { "\($0)" }), ("version", node.version.flatMap { $0.isEmpty ? nil : $0.jsonQuoted }), ("looked", node.looked?.description.jsonQuoted), ("score", node.score.map { "\($0)" }), ("risks", jsonArray(node.risks.map(\.json))),
                 ("barred_until", node.barredUntil?.description.jsonQuoted),
               ])
             )

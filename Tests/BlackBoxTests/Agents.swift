@@ -5,7 +5,7 @@ import Testing
 
 /// The agents as the build left them: programs, of which nothing is known but what they do.
 enum Agent: String, CaseIterable, CustomTestStringConvertible {
-  case vip, strongswan, xl2tpd, conntrackd, probe, firewall
+  case vip, strongswan, xl2tpd, conntrackd, probe, firewall, sessions
 
   /// Where they are in the sandbox.
   static let folder = "/usr/lib/ocf/resource.d/vpnha"
@@ -21,6 +21,7 @@ enum Agent: String, CaseIterable, CustomTestStringConvertible {
     case .xl2tpd: ["address": "192.0.2.1", "drain_timeout": "0"]
     case .conntrackd: [:]
     case .probe: ["ping": "192.0.2.1"]
+    case .sessions: ["address": "192.0.2.10", "key_file": "/etc/corosync/sessions.key"]
     case .firewall: ["address": "192.0.2.10", "outside": "v0"]
     }
   }

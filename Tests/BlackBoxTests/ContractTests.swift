@@ -57,7 +57,7 @@ struct ContractTests {
     /// How a start ends; nil: it goes on with the default.
     var refusal: Int? {
       switch (agent, name) {
-      case (.firewall, "table"), (.vip, "ip"), (.vip, "cidr_netmask"), (.vip, "nodad"), (.xl2tpd, "address"): 6
+      case (.firewall, "table"), (.vip, "ip"), (.vip, "cidr_netmask"), (.vip, "nodad"), (.xl2tpd, "address"), (.sessions, _): 6
       case (.firewall, _), (.probe, _): 1
       default: nil
       }
@@ -81,6 +81,11 @@ struct ContractTests {
     BadParameter(agent: .probe, name: "ping", value: nil),
     BadParameter(agent: .probe, name: "ping_failures", value: "1/8"),
     BadParameter(agent: .probe, name: "ike_ports", value: "0"),
+    BadParameter(agent: .sessions, name: "address", value: nil),
+    BadParameter(agent: .sessions, name: "address", value: "2001:db8::10"),
+    BadParameter(agent: .sessions, name: "key_file", value: "sessions.key"),
+    BadParameter(agent: .sessions, name: "port", value: "0"),
+    BadParameter(agent: .sessions, name: "nodes", value: "moon"),
     BadParameter(agent: .firewall, name: "address", value: nil),
     BadParameter(agent: .firewall, name: "address", value: "192.0.2.10 moon"),
     BadParameter(agent: .firewall, name: "pool", value: "10.9.0.0"),
@@ -123,7 +128,7 @@ struct ContractTests {
 
   @Test("one reason, of at most 128 bytes, however long the value", arguments: Agent.allCases)
   func longValue(_ agent: Agent) throws {
-    let name = agent == .vip ? "ip" : agent == .probe ? "ping" : agent == .firewall ? "address" : "launcher"
+    let name = agent == .vip ? "ip" : agent == .probe ? "ping" : agent == .firewall || agent == .sessions ? "address" : "launcher"
     let answer = try agent.answer(["validate-all"], ["OCF_RESKEY_\(name)": String(repeating: "ä\n", count: 400)])
     #expect(answer.status == 6)
     #expect(answer.reasons.count == 1)
@@ -177,7 +182,7 @@ struct ContractTests {
     "a hung daemon is a failure inside the deadline, and stop ends it", .needsNamespaces,
     arguments: [
       (Agent.strongswan, "charon-systemd"), (.xl2tpd, "xl2tpd"), (.conntrackd, "conntrackd"),
-      (.probe, "probe"),
+      (.probe, "probe"), (.sessions, "vpnha-ledger"),
     ])
   func hungDaemon(_ agent: Agent, _ daemon: String) throws {
     let answer = try Sandbox.script(

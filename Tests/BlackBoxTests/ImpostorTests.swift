@@ -11,6 +11,7 @@ struct ImpostorTests {
     case .xl2tpd: "/usr/sbin/xl2tpd -D -l -c /etc/xl2tpd/xl2tpd.conf"
     case .conntrackd: "/usr/sbin/conntrackd -C /etc/conntrackd/conntrackd.conf"
     case .probe: "\(Agent.folder)/probe watch probe"
+    case .sessions: "/usr/libexec/vpnha/vpnha-ledger --instance sessions"
     case .firewall: "/usr/sbin/nft --define vpnha=vpnha --file -"
     }
   }

@@ -112,6 +112,58 @@ import Testing
     #expect(!ClusterChecks(configuration: configuration, votes: nil).findings().map(\.id).contains(.MON1))
   }
 
+  // MARK: The ledger of sessions
+
+  /// The healthy pair with sessions beside conntrackd, in the same way.
+  static func withLedger(_ old: String = "", _ new: String = "") throws -> [UInt8] {
+    var text = try Pair.cib([])
+    let clone = try #require(text.components(after: "<clone id=\"conntrackd-clone\">")?.components(before: "</clone>"))
+    let bond = try #require(text.components(after: "<rsc_colocation rsc=\"conntrackd-clone\"")?.components(before: "/>"))
+    let address = "provider=\"vpnha\"><instance_attributes id=\"sessions-i\"><nvpair id=\"sessions-a\" name=\"address\" value=\"203.0.113.50\"/></instance_attributes>"
+    let ledger = "<clone id=\"sessions-clone\">\(clone)</clone>".replacing("conntrackd", with: "sessions").replacing("provider=\"vpnha\">", with: address)
+    var bound = "<rsc_colocation rsc=\"sessions-clone\"\(bond.replacing("conntrackd", with: "sessions"))/>"
+    var added = ledger
+    if !old.isEmpty {
+      try #require(added.contains(old) || bound.contains(old), "\(old)")
+      (added, bound) = (added.replacing(old, with: new), bound.replacing(old, with: new))
+    }
+    text = text.replacing("</resources>", with: "\(added)</resources>").replacing("</constraints>", with: "\(bound)</constraints>")
+    return Array(text.utf8)
+  }
+
+  @Test(
+    arguments: [
+      ("", "", nil, ""), ("score=\"INFINITY\"", "score=\"1000\"", FindingID.COLO1, "pcs constraint colocation add Promoted sessions-clone with Promoted vpn-clone INFINITY influence=false"),
+      ("influence=\"false\"", "", .COLO2, "pcs constraint delete colocation-sessions-clone-vpn-clone-INFINITY"),
+      ("rsc-role=\"Promoted\" ", "", .COLO3, "pcs constraint colocation add Promoted sessions-clone with Promoted vpn-clone INFINITY influence=false"),
+      ("name=\"promotable\" value=\"true\"", "name=\"promotable\" value=\"false\"", .CLONE3, "pcs resource meta sessions-clone promotable=true"),
+      ("203.0.113.50", "203.0.113.5", .ADDR1, "pcs resource update sessions address=203.0.113.50"),
+    ] as [(String, String, FindingID?, String)]) func aMistakeAboutTheLedger(old: String, new: String, id: FindingID?, fix: String) throws
+  {
+    let checks = ClusterChecks(configuration: try ClusterConfiguration(try Self.withLedger(old, new)), votes: CorosyncConfiguration(Self.corosync))
+    let found = checks.findings().filter { $0.severity != .note }
+    #expect(id == nil ? found.isEmpty : found.contains { $0.id == id && $0.fix.contains(fix) }, "\(found)")
+  }
+
+  static func nodeWithLedger(_ change: (InMemoryFiles) throws -> Void) throws -> [FindingID] {
+    let files = try tree()
+    files.put(String(repeating: "k", count: 48), at: "/etc/vpnha/sessions.key", mode: 0o600)
+    edited(files, "/etc/strongswan.conf", "load = no", "load = yes")
+    try change(files)
+    let configuration = try ClusterConfiguration(try withLedger())
+    let found = try NodeChecks(files: files, processes: ScriptedProcesses(), clock: ManualClock(), configuration: configuration, running: nil).findings()
+    #expect(found.allSatisfy { $0.severity == .risk && !$0.fix.isEmpty })
+    return found.map(\.id)
+  }
+
+  @Test func whatTheLedgerNeedsOnANode() throws {
+    #expect(try Self.nodeWithLedger { _ in } == [])
+    #expect(try Self.nodeWithLedger { try $0.remove("/etc/vpnha/sessions.key") } == [.KEY1])
+    #expect(try Self.nodeWithLedger { $0.put(String(repeating: "k", count: 48), at: "/etc/vpnha/sessions.key", mode: 0o644) } == [.KEY1])
+    #expect(try Self.nodeWithLedger { Self.edited($0, "/etc/strongswan.conf", "load = yes", "load = no") } == [.HA3])
+    #expect(try Self.nodeWithLedger { Self.edited($0, "/etc/ppp/options.xl2tpd", "noccp", "#noccp") } == [.PPP5])
+  }
+
   // MARK: A node
 
   /// What the package's examples make of a node.

@@ -154,12 +154,14 @@ import Testing
 
   static func looks(_ change: (inout Looks) -> Void = { _ in }) -> Looks {
     var looks = Looks()
-    for (index, member) in ["vip", "strongswan", "xl2tpd", "conntrackd"].enumerated() {
+    for (index, member) in ["vip", "strongswan", "xl2tpd", "conntrackd", "sessions"].enumerated() {
       for node in ["moon", "sun"] { looks.told[member, default: [:]][node] = Look(at: Timestamp(seconds: moment.seconds - 10 - Int64(index)), version: "0.2.0", counts: [:]) }
     }
     looks.told["strongswan"]?["sun"]?.counts = ["sas": 214]
     looks.told["xl2tpd"]?["moon"]?.counts = ["sessions": 207]
     looks.told["conntrackd"]?["sun"]?.counts = ["flows": 1898]
+    looks.told["sessions"]?["moon"]?.counts = ["ledger": 207]
+    looks.told["sessions"]?["sun"]?.counts = ["ledger": 206]
     change(&looks)
     return looks
   }
@@ -171,8 +173,9 @@ import Testing
     #expect(sun.sas == 214 && sun.flows == 1898 && sun.sessions == nil && sun.version == "0.2.0")
     #expect(sun.looked == Timestamp(seconds: Self.moment.seconds - 12), "the least recent one of those that serve")
     let report = StatusReport(status: status, now: Self.moment)
-    #expect(report.json.contains(#""sun":{"role":"standby","path":"up","sessions":null,"sas":214,"flows":1898,"version":"0.2.0","looked":"2026-11-28T12:06:28Z","#))
+    #expect(report.json.contains(#""sun":{"role":"standby","path":"up","sessions":null,"sas":214,"flows":1898,"ledger":206,"version":"0.2.0","looked":"2026-11-28T12:06:28Z","#))
     #expect(report.text.split(separator: "\n").allSatisfy { $0.count <= 80 })
+    #expect(report.text.contains("\nsun knows 206 sessions, moon carries 207 (ledger)\n") || report.text.hasSuffix("\nsun knows 206 sessions, moon carries 207 (ledger)"))
   }
 
   @Test func whatNobodyHasLookedAtIsNotKnown() throws {
@@ -240,7 +243,7 @@ import Testing
     #expect(healthy.text.split(separator: "\n").first.map(String.init) == healthy.brief)
     #expect(
       healthy.json
-        == #"{"verdict":"good","serving":"moon","since":"2026-11-28T12:05:13Z","failover":{"would_succeed":true,"to":"sun","reasons":[]},"nodes":{"moon":{"role":"serves","path":"up","sessions":null,"sas":null,"flows":null,"version":null,"looked":null,"score":300,"risks":[],"barred_until":null},"sun":{"role":"standby","path":"up","sessions":null,"sas":null,"flows":null,"version":null,"looked":null,"score":300,"risks":[],"barred_until":null}},"findings":[],"was":[]}"#)
+        == #"{"verdict":"good","serving":"moon","since":"2026-11-28T12:05:13Z","failover":{"would_succeed":true,"to":"sun","reasons":[]},"nodes":{"moon":{"role":"serves","path":"up","sessions":null,"sas":null,"flows":null,"ledger":null,"version":null,"looked":null,"score":300,"risks":[],"barred_until":null},"sun":{"role":"standby","path":"up","sessions":null,"sas":null,"flows":null,"ledger":null,"version":null,"looked":null,"score":300,"risks":[],"barred_until":null}},"findings":[],"was":[]}"#)
   }
 
   @Test func anUnfitStandbyInWords() throws {

@@ -130,10 +130,11 @@ struct HostileLinkTests {
     pair.run(for: .seconds(2))
     #expect(pair.b.held.count == 5)
     #expect(pair.a.standing(at: pair.now).link == .connected)
-    // And when the peer comes back with another one.
+    // And when the peer comes back with another one: both know it.
     pair.b = try Replica(key: other)
     pair.run(for: .seconds(5))
     #expect(pair.a.standing(at: pair.now).link == .otherKey)
+    #expect(pair.b.standing(at: pair.now).link == .otherKey)
   }
 
   @Test("another version is called so, and harms no link that stands")

@@ -7,6 +7,7 @@ import Testing
 @testable import FirewallAgent
 @testable import OCF
 @testable import ProbeAgent
+@testable import SessionsAgent
 @testable import StrongSwanAgent
 @testable import VIPAgent
 @testable import XL2TPDAgent
@@ -26,7 +27,7 @@ import Testing
     Subject(description: "vip", agent: VirtualIP.self), Subject(description: "strongswan", agent: StrongSwan.self),
     Subject(description: "xl2tpd", agent: XL2TPD.self), Subject(description: "conntrackd", agent: Conntrackd.self),
     Subject(description: "probe", agent: PathProbe.self),
-    Subject(description: "firewall", agent: Firewall.self),
+    Subject(description: "firewall", agent: Firewall.self), Subject(description: "sessions", agent: SessionLedger.self),
   ]
 
   /// `vpnha metadata --write` records them anew.
