@@ -6,12 +6,13 @@ struct Recipe: Equatable {
   enum Name: String, CaseIterable {
     /// Fencing, and what holds for every resource.
     case cluster
-    case promotable, group, probe, firewall, alert
+    case promotable, seamless, group, probe, firewall, alert
 
     var about: String {
       switch self {
       case .cluster: "fencing, and defaults for every resource"
       case .promotable: "a warm standby: the whole VPN on both nodes, with conntrackd and the packet filter"
+      case .seamless: "the same, and both nodes know every session; needs /etc/vpnha/sessions.key (vpnha key)"
       case .group: "everything on one node, started cold on the other"
       case .probe: "the path of each node, and the rule that makes it count"
       case .firewall: "the packet filter alone, for a warm standby without one"
@@ -56,7 +57,12 @@ struct Recipe: Equatable {
   var commands: [[String]] {
     switch name {
     case .cluster: cluster
-    case .promotable: stack + [promotable] + conntrackd + firewall + order(of: "vpn-clone", role: "promote") + ["vip", "strongswan", "xl2tpd", "conntrackd"].flatMap(plainMonitors)
+    case .promotable:
+      stack + [promotable, conntrackd] + firewall + [Self.conntrackdFirst, follows("conntrackd")] + order(of: "vpn-clone", role: "promote")
+        + ["vip", "strongswan", "xl2tpd", "conntrackd"].flatMap(plainMonitors)
+    case .seamless:
+      stack + [promotable, conntrackd, sessions] + firewall + ["conntrackd", "sessions"].map(follows) + order(of: "vpn-clone", role: "promote")
+        + ["vip", "strongswan", "xl2tpd", "conntrackd", "sessions"].flatMap(plainMonitors)
     case .group: stack + [["resource", "meta", "vpn", "failure-timeout=30s", "priority=10"]] + firewall + order(of: "vpn", role: "start")
     case .firewall: firewall + order(of: "vpn-clone", role: "promote")
     case .probe: probe
@@ -73,6 +79,7 @@ struct Recipe: Equatable {
     switch name {
     case .cluster: values.fence.map { "fence-\($0.node)" }
     case .promotable: ["vip", "strongswan", "xl2tpd", "conntrackd", "firewall"]
+    case .seamless: ["vip", "strongswan", "xl2tpd", "conntrackd", "sessions", "firewall"]
     case .group: ["vip", "strongswan", "xl2tpd", "firewall"]
     case .firewall: ["firewall"]
     case .probe: ["path"]
@@ -110,7 +117,7 @@ struct Recipe: Equatable {
     return lines.joined(separator: "\n")
   }
 
-  var needsInterface: Bool { [.promotable, .group, .firewall].contains(name) }
+  var needsInterface: Bool { [.promotable, .seamless, .group, .firewall].contains(name) }
   /// What it belongs to.
   var needed: String? { name == .probe || name == .firewall ? "vpn-clone" : nil }
 
@@ -135,9 +142,17 @@ struct Recipe: Equatable {
   private static let pair = ["promoted-max=1", "clone-max=2", "interleave=true", "notify=false"]
   private var promotable: [String] { ["resource", "promotable", "vpn", "meta"] + Self.pair + ["failure-timeout=30s", "priority=10"] }
 
-  private var conntrackd: [[String]] {
-    [["resource", "create", "conntrackd", "ocf:vpnha:conntrackd", "meta", "failure-timeout=30s", "migration-threshold=3", "promotable"] + Self.pair]
+  private var conntrackd: [String] { follower("conntrackd", []) }
+  private var sessions: [String] { follower("sessions", ["address=\(values.address)"]) }
+
+  /// What belongs to the VPN and must not take it down.
+  private func follower(_ name: String, _ parameters: [String]) -> [String] {
+    ["resource", "create", name, "ocf:vpnha:\(name)"] + parameters + ["meta", "failure-timeout=30s", "migration-threshold=3", "promotable"] + Self.pair
   }
+  private func follows(_ name: String) -> [String] {
+    ["constraint", "colocation", "add", "Promoted", "\(name)-clone", "with", "Promoted", "vpn-clone", "INFINITY", "influence=false"]
+  }
+  private static let conntrackdFirst = ["constraint", "order", "promote", "conntrackd-clone", "then", "promote", "vpn-clone", "kind=Optional"]
 
   private var firewall: [[String]] {
     [
@@ -149,11 +164,7 @@ struct Recipe: Equatable {
   }
 
   private func order(of service: String, role: String) -> [[String]] {
-    let conntrackd = [
-      ["constraint", "order", "promote", "conntrackd-clone", "then", "promote", "vpn-clone", "kind=Optional"],
-      ["constraint", "colocation", "add", "Promoted", "conntrackd-clone", "with", "Promoted", "vpn-clone", "INFINITY", "influence=false"],
-    ]
-    return (name == .promotable ? conntrackd : []) + [
+    [
       ["constraint", "order", "start", "firewall-clone", "then", role, service, "kind=Optional"],
       ["constraint", "colocation", "add"] + (role == "promote" ? ["Promoted"] : []) + [service, "with", "firewall-clone"],
     ]

@@ -15,6 +15,7 @@ from config import VIP
 EVENTS = {}
 # promotable and crm make the same pair, but for the path's probe; typing the former takes longer.
 EVERYWHERE, WARM, WATCHED, VOTED = ("promotable", "crm", "group"), ("crm",), ("promotable",), ("quorum",)
+CARRIED = ("seamless",)
 
 
 class Event:
@@ -38,7 +39,7 @@ def event(serves, seconds, fenced=(), recipes=WARM, tolerated=(), listed=True, f
 
 # Nodes
 
-@event("peer", 15, fenced=["here"], recipes=EVERYWHERE + VOTED, names={"serving-lost-dc": (True,), "serving-lost": (False,)})
+@event("peer", 15, fenced=["here"], recipes=EVERYWHERE + VOTED + CARRIED, names={"serving-lost-dc": (True,), "serving-lost": (False,)})
 def serving_lost(bed, dc):
     here, there = bed.places()
     if (bed.view().dc == here.name) != dc:
@@ -59,7 +60,7 @@ def standby_lost(bed):
     there.boot()
 
 
-@event("peer", 5, recipes=EVERYWHERE)
+@event("peer", 5, recipes=EVERYWHERE + CARRIED)
 def move(bed):
     here, there = yield bed.places()
     bed.move(there)
@@ -143,6 +144,108 @@ for _signal, _word in (("KILL", "kill"), ("STOP", "suspend")):
             moves = _serving and _daemon != "conntrackd"
             event("peer" if moves else "same", 20 if moves else 1, fresh=moves and _daemon == "charon",
                   names={f"{_word}-{_daemon}-{_place}": (_daemon,)})(_dies(_signal, _serving))
+
+
+# The ledger of sessions: whatever becomes of it, the VPN serves as it would without.
+
+def risk_of_sessions(bed, node):
+    return (bed.view().attributes.get(("vpnha-risk-sessions", node.name)) or "").partition(" ")[2]
+
+
+def await_in_step(bed, *nodes):
+    """Waits until the two ledgers know each other, and nothing puts them at risk."""
+    for node in nodes:
+        until(f"the ledger on {node.name} hears its peer", 30, lambda: "link connected" in ask_ledger(node, "status"))
+    until("no ledger is at risk", 60, lambda: not any(risk_of_sessions(bed, node) for node in nodes))
+
+
+def ask_ledger(node, word):
+    return node.run(f"""python3 -c 'import socket
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(3)
+s.connect("/run/vpnha/sessions-sessions.sock")
+s.sendall(b"{word}\\n")
+while part := s.recv(65536): print(part.decode(), end="")'""", check=False)
+
+
+def _ledger_dies(signal, serving):
+    def play(bed):
+        here, there = yield bed.places()
+        victim = here if serving else there
+        if not victim.signal("ledger", signal):
+            raise Failure(f"no ledger runs on {victim.name}")
+        bed.await_recovery(victim, "ledger")
+        yield
+        await_in_step(bed, here, there)
+        if f"role {'promoted' if serving else 'standby'}" not in ask_ledger(victim, "status"):
+            raise Failure(f"the ledger on {victim.name} has not got its role back")
+    return play
+
+
+for _signal, _word in (("KILL", "kill"), ("STOP", "suspend")):
+    for _serving, _place in ((True, "serving"), (False, "standby")):
+        event("same", 1, recipes=CARRIED, names={f"{_word}-ledger-{_place}": ()})(_ledger_dies(_signal, _serving))
+
+
+@event("same", 1, recipes=CARRIED)
+def ledger_key_differs(bed):
+    """Both say so; with the right key, which is read at a start, they know each other again."""
+    here, there = yield bed.places()
+    there.run("cp -p /etc/vpnha/sessions.key /root/good.key; head -c 48 /dev/urandom >/etc/vpnha/sessions.key")
+    there.signal("ledger", "KILL")
+    bed.await_recovery(there, "ledger")
+    for node in (here, there):
+        until(f"{node.name} says that the keys differ", 40, lambda: "has another key" in risk_of_sessions(bed, node))
+    yield
+    there.run("cp -p /root/good.key /etc/vpnha/sessions.key")
+    there.signal("ledger", "KILL")
+    bed.await_recovery(there, "ledger")
+    await_in_step(bed, here, there)
+
+
+def cut_ledgers_link(*nodes):
+    for node in nodes:
+        node.run("nft 'add table inet bed; add chain inet bed c { type filter hook input priority 0; }; add rule inet bed c udp dport 4511 drop'")
+
+
+@event("same", 1, recipes=CARRIED)
+def ledger_link_lost(bed):
+    here, there = yield bed.places()
+    cut_ledgers_link(here, there)
+    for node in (here, there):
+        until(f"{node.name} says that the peer is silent", 40, lambda: "nothing is heard" in risk_of_sessions(bed, node))
+    yield
+    for node in (here, there):
+        node.run("nft delete table inet bed")
+    await_in_step(bed, here, there)
+
+
+@event("peer", 15, fenced=["here"], recipes=CARRIED)
+def ledger_at_risk_then_serving_lost(bed):
+    """A standby that knows no session takes over as one that knows all of them."""
+    here, there = yield bed.places()
+    cut_ledgers_link(here, there)
+    until(f"{there.name} says that the peer is silent", 40, lambda: "nothing is heard" in risk_of_sessions(bed, there))
+    here.cut()
+    yield
+    there.run("nft delete table inet bed")
+    here.boot()
+    until("both nodes are online again", 60, lambda: (view := bed.view()) and len(view.online) == 2)
+    await_in_step(bed, here, there)
+
+
+@event("same", 1, recipes=CARRIED)
+def ledger_cannot_start(bed):
+    """Neither node has a key, and both residents die: the VPN serves, and a person is told what to type."""
+    here, there = yield bed.places()
+    for node in (here, there):
+        node.run("mv /etc/vpnha/sessions.key /root/good.key")
+        node.signal("ledger", "KILL")
+    until("the cluster says what is missing", 40, lambda: any("vpnha key" in failure for failure in bed.view().failures))
+    time.sleep(5)
+    yield
+    for node in (here, there):
+        node.run("mv /root/good.key /etc/vpnha/sessions.key")
 
 
 @event("any", 20, recipes=("group",), names={"kill-charon": ("charon",), "kill-xl2tpd": ("xl2tpd",)})

@@ -26,8 +26,8 @@ OPERATIONS = HERE.parent.parent / "docs/operations.md"
 SHARE = f"{WORK}/share"
 NODES = ("moon", "sun")
 HOPS, REMOTE, WITNESS = ("203.0.113.1", "203.0.113.2"), "198.51.100.9", "198.51.100.31"
-AGENTS = ("vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall")
-PROCESS = {"charon": "charon-systemd", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd"}
+AGENTS = ("vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions")
+PROCESS = {"charon": "charon-systemd", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd", "ledger": "vpnha-ledger"}
 
 BOOT = r"""
 set -e
@@ -238,7 +238,7 @@ class Bed:
             shutil.copy2(package, f"{SHARE}/vpnha.deb")
         else:
             for program, folder in [(agent, "usr/lib/ocf/resource.d/vpnha") for agent in AGENTS] + [
-                    ("vpnha-alert", "usr/libexec/vpnha"), ("vpnha", "usr/sbin")]:
+                    ("vpnha-alert", "usr/libexec/vpnha"), ("vpnha-ledger", "usr/libexec/vpnha"), ("vpnha", "usr/sbin")]:
                 os.makedirs(f"{SHARE}/tree/{folder}", exist_ok=True)
                 shutil.copy2(f"{build}/{program}", f"{SHARE}/tree/{folder}/{program}")
         for bridge in ("outside", "cluster"):
@@ -342,8 +342,13 @@ class Bed:
         if view.online != set(NODES):
             return [f"online: {', '.join(view.online)}"]
         warm = ("vip", "strongswan", "xl2tpd", "conntrackd") if self.warm else ()
+        if "sessions" in view.roles:
+            # The VPN serves without it, and it follows.
+            warm += ("sessions",)
         missing = [f"{member} is not a standby on {self.peer(serving).name}" for member in warm
                    if view.where(member, "Unpromoted") != [self.peer(serving).name]]
+        if "sessions" in warm and view.where("sessions", "Promoted") != [serving.name]:
+            missing.append(f"sessions is not promoted on {serving.name}")
         missing += [f"{member} is not on both nodes" for member in ("firewall", "path")
                     if member in view.roles and len(view.where(member, "Started")) != 2]
         missing += [f"{resource} has failed for good on {node}" for (resource, node), count in view.fails.items() if count in ("INFINITY", "1000000")]

@@ -12,6 +12,7 @@ RECIPES = {
     "crm": ("crm",),
     "group": ("cluster", "group"),
     "quorum": ("crm",),
+    "seamless": ("cluster", "seamless", "probe", "alert"),
 }
 
 
@@ -28,7 +29,7 @@ def script(bed, name):
     return "\n".join(re.sub(r" (ip|username|password)=\S+", "", line) if "fence_bed" in line else line for line in text.splitlines())
 
 
-SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "crm")
+SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "crm", "seamless")
 
 
 def block(name):
@@ -39,9 +40,22 @@ def block(name):
     return found[1]
 
 
+def share_key(bed):
+    """As README says: written on one node, copied to the other."""
+    moon, sun = bed.nodes.values()
+    moon.run("vpnha key")
+    sun.write(KEY, moon.run(f"base64 -w 0 {KEY}"), 0o600)
+    sun.run(f"base64 -d {KEY} >/root/key; install -D -m 600 /root/key {KEY}; rm /root/key")
+
+
+KEY = "/etc/vpnha/sessions.key"
+
+
 def type_in(bed, name):
     """Typed on moon, one recipe after the other, as a person does who does not stop when something is refused: so nothing may be."""
     bed.warm = name != "group"
+    if name == "seamless":
+        share_key(bed)
     for part in RECIPES[name]:
         said = bed.nodes["moon"].run(f"cat >recipe.sh <<'THE-END'\n{script(bed, part)}\nTHE-END\nsh recipe.sh", timeout=240)
         bed.say(f"typed: {part}" + "".join(f"\n    {line}" for line in said.splitlines() if "rror" in line or "arning" in line))

@@ -13,7 +13,7 @@ import Testing
     return String(try #require(block.components(before: "\n```")))
   }
 
-  @Test(arguments: [Recipe.Name.cluster, .promotable, .group, .probe, .alert])
+  @Test(arguments: [Recipe.Name.cluster, .promotable, .seamless, .group, .probe, .alert])
   func readmeShowsIt(_ name: Recipe.Name) throws { #expect(Recipe(name: name).lines == (try Self.block(name.rawValue))) }
 
   @Test func readmeShowsTheOneForCrmsh() throws { #expect(Recipe(name: .promotable).crm == (try Self.block("crm"))) }
