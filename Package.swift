@@ -106,7 +106,7 @@ let package = Package(
         "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "IKEProbe", "Ledger", "Digests", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
-    .testTarget(name: "CommandTests", dependencies: ["vpnha", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml"]),
+    .testTarget(name: "CommandTests", dependencies: ["vpnha", "Ledger", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml"]),
     .testTarget(name: "LedgerTests", dependencies: ["vpnha-ledger", "CLinux", "Ledger", "L2TP", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
@@ -122,7 +122,7 @@ let package = Package(
         "lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "pair.py", "scenarios.py", "probes.py", "node",
         "baseline", "switchover", "path.py", "path-loss", "dead-daemon", "power-cut", "carryover.py", "carry-over", "carried.py", "carried", "accounted.py", "accounted", "radius.py",
         "sessions.py", "sessions",
-        "unit.py", "unit",
+        "unit.py", "unit", "told.py", "told",
       ]),
   ]
 )

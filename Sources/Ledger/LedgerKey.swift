@@ -35,6 +35,14 @@ public struct LedgerKey: Sendable, CustomStringConvertible, CustomReflectable {
     self.bytes = bytes
   }
 
+  /// Eight bytes in hexadecimal, the same for the same key, from which nobody can tell a good one: for people who compare two nodes.
+  public var fingerprint: String {
+    get throws(SystemError) {
+      let digest = try Cryptography().derivedKey(from: bytes, salt: [], info: Array("vpnha sessions fingerprint".utf8), length: 8)
+      return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+  }
+
   public var description: String { "<secret>" }
   public var customMirror: Mirror { Mirror(self, children: [:]) }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Host
+import Ledger
 import LinuxHost
 import OCF
 import VICI
@@ -100,6 +101,8 @@ struct ResourceCheck {
   /// Nil: could not be found out.
   var wouldStart: Bool?
   var problems: [Finding]
+  /// The ledger's secret, and by what two nodes' are compared (`LedgerKey.fingerprint`).
+  var key: (file: String, print: String)?
 
   /// Long enough for a configuration with hundreds of connections.
   static let patience = Duration.seconds(20)
@@ -118,12 +121,18 @@ struct ResourceCheck {
     let command = Command(program, [invocation.action], environment: invocation.environment(inherited: inheritedEnvironment()), outputLimit: 1 << 20)
     let result = try host.processes.run(command, before: host.clock.now + Self.patience)
     self.init(id: id, ending: result.ending, reason: exitReason(in: String(decoding: result.error, as: UTF8.self)), unknown, description)
+    if agent == "sessions" { key = key(parameters.last { $0.name == "key_file" }?.value ?? KeyCommand.standardPath, host) }
     let busy = try takenPorts(agent, parameters, host)
     if agent == "strongswan" { problems += try missingConnections(parameters, host) }
     if !busy.isEmpty {
       problems += busy
       wouldStart = false
     }
+  }
+
+  /// What is wrong with the key the agent has said.
+  private func key(_ path: String, _ host: Host) -> (file: String, print: String)? {
+    do { return (path, try LedgerKey(ofFile: path, host.files).fingerprint) } catch { return nil }
   }
 
   /// A start goes on without them, and serves the clients of the others.
@@ -237,7 +246,18 @@ struct CheckReport {
   var checks: [ResourceCheck]
   var peer: PeerAnswer?
 
-  var problems: [Finding] { Finding.ordered(checks.flatMap(\.problems)) }
+  var problems: [Finding] { Finding.ordered(checks.flatMap(\.problems) + otherKeys) }
+
+  /// Ledgers whose key is another on the peer.
+  private var otherKeys: [Finding] {
+    guard let peer, peer.verdict != nil, let theirs = JSONValue(Array(peer.said.utf8))?["resources"]?.elements else { return [] }
+    return checks.compactMap { check in
+      guard let here = check.key, let there = theirs.first(where: { $0["id"]?.string == check.id })?["key"]?.string, here.print != there else { return nil }
+      return Finding(
+        .KEY2, .risk, "\(peer.node) has another key (fingerprint \(there), here \(here.print))",
+        fix: ["scp -p \(here.file) root@\(peer.node):\(here.file)", "pcs resource restart \(check.id)"], at: check.id)
+    }
+  }
 
   /// On this node.
   var wouldStart: Bool? {
@@ -275,7 +295,7 @@ struct CheckReport {
     jsonObject(
       [
         ("would_start", wouldStart.map { "\($0)" }), ("verdict", verdict.name.jsonQuoted), ("problems", jsonArray(problems.map(\.json))),
-        ("resources", jsonArray(checks.map { jsonObject([("id", $0.id.jsonQuoted), ("would_start", $0.wouldStart.map { "\($0)" })]) })),
+        ("resources", jsonArray(checks.map { jsonObject([("id", $0.id.jsonQuoted), ("would_start", $0.wouldStart.map { "\($0)" })] + ($0.key.map { [("key", $0.print.jsonQuoted)] } ?? [])) })),
       ] + (peer.map { peer in [("peer", jsonObject([("node", peer.node.jsonQuoted), ("answer", peer.verdict == nil ? nil : peer.said), ("error", peer.verdict == nil ? peer.said.jsonQuoted : nil)]))] } ?? []))
   }
 }

@@ -9,7 +9,7 @@ enum FindingID: String, CaseIterable {
   case CIB1, COLO1, COLO2, COLO3, BAR1, BAR2, BAR3, MON1, MON2, MON3, MON4, RACE1, DELAY1, DELAY2, QUOR3, RING1, CLEAR1, CLONE1, CLONE2, NOTIFY1, PASS1
   case ALERT1, MOVED1, ADDR1, PROBE1
   // Doctor: the node
-  case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, HA3, KEY1, CERT1
+  case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, HA3, KEY1, KEY2, CERT1
   case RESTART1, UPGRADE1, PORT2, XL3, XL4, PPP2, PPP3, PPP4, PPP5, USER1, FORWARD2, UNIT3, CLOCK1, FLOOD1, TRACK3, FILTER1
   case MON5, OFF1, QUOR4, QUOR5, QUOR6, RING2, RING3, TWO1, CLONE3, ORDER1
   // Check
@@ -190,6 +190,8 @@ enum FindingID: String, CaseIterable {
       ("The node that takes over has no IPsec SA through which it could speak to the client of a lost session.", "Take the example in /usr/share/doc/vpnha/examples/strongswan, with the same secret on both nodes.")
     case .KEY1:
       ("The ledger of sessions does not start without its secret, and clients of a lost gateway wait for their own timers.", "Both nodes need the same file.")
+    case .KEY2:
+      ("The ledgers of the two nodes do not understand each other, and clients of a lost gateway wait for their own timers.", "Copy the file from one node to the other, then restart the resource; the VPN serves meanwhile.")
     case .CERT1:
       ("No client accepts a gateway whose certificate has ended.", "Renew it, and load it on both nodes.")
     case .RESTART1:

@@ -56,4 +56,19 @@ import Testing
     #expect([verdict(.good), verdict(.risk), verdict(.bad), verdict(.unknown), verdict(nil)] == [.good, .risk, .bad, .unknown, .unknown])
     #expect(verdict(nil, here: .exited(6)) == .bad)
   }
+
+  @Test func twoKeysAreCompared() {
+    func report(_ here: String?, _ there: String) -> CheckReport {
+      var check = Self.check(.exited(0))
+      check.key = here.map { ("/etc/vpnha/sessions.key", $0) }
+      let said = CheckReport(checks: [check], peer: nil).json.replacing(here ?? "null", with: there)
+      return CheckReport(checks: [check], peer: PeerAnswer(node: "sun", verdict: .good, said: said))
+    }
+    #expect(report("aa00bb11cc22dd33", "aa00bb11cc22dd33").verdict == .good)
+    let other = report("aa00bb11cc22dd33", "00ff00ff00ff00ff")
+    #expect(other.problems.map(\.id) == [.KEY2] && other.verdict == .risk)
+    #expect(other.problems.first?.fix.first == "scp -p /etc/vpnha/sessions.key root@sun:/etc/vpnha/sessions.key")
+    // A node that cannot read its key has said so in another way.
+    #expect(report(nil, "null").problems == [])
+  }
 }

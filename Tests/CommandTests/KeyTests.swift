@@ -2,9 +2,16 @@ import Host
 import HostTestKit
 import Testing
 
+@testable import Ledger
 @testable import vpnha
 
 struct KeyTests {
+  /// HKDF-SHA-256 of 32 times 7 with an empty salt (RFC 5869), by Python's hmac.
+  @Test func theFingerprintIsTheKeys() throws {
+    #expect(try LedgerKey([UInt8](repeating: 7, count: 32)).fingerprint == "78c312680c6925a3")
+    #expect(try LedgerKey([UInt8](repeating: 7, count: 33)).fingerprint != "78c312680c6925a3")
+  }
+
   @Test("a key is written once, root's alone, and is not printed")
   func written() throws {
     let files = InMemoryFiles()

@@ -237,7 +237,7 @@ def write_tree(root, files):
             continue
         with open(place, "w") as file:
             file.write(text)
-        os.chmod(place, 0o755 if text.startswith("#!") else 0o600 if "secret" in path else 0o644)
+        os.chmod(place, 0o755 if text.startswith("#!") else 0o600 if "secret" in path or path.endswith(".key") else 0o644)
 
 
 class Link:

@@ -43,6 +43,7 @@ README = f"{ROOT}/README.md"
 LAYOUTS = {
     "promotable": Layout("promotable", [(README, "cluster"), (README, "promotable")], True),
     "watched": Layout("watched", [(README, "cluster"), (README, "promotable"), (README, "probe"), (README, "alert")], True),
+    "seamless": Layout("seamless", [(README, "cluster"), (README, "seamless")], True),
     "group": Layout("group", [(README, "cluster"), (README, "group")], False),
     "baseline": Layout("baseline", [(README, "cluster"), (f"{HERE}/baseline/README.md", "baseline")], False),
 }
