@@ -61,7 +61,7 @@ struct Recipe: Equatable {
       stack + [promotable, conntrackd] + firewall + [Self.conntrackdFirst, follows("conntrackd")] + order(of: "vpn-clone", role: "promote")
         + ["vip", "strongswan", "xl2tpd", "conntrackd"].flatMap(plainMonitors)
     case .seamless:
-      stack + [promotable, conntrackd, sessions] + firewall + ["conntrackd", "sessions"].map(follows) + order(of: "vpn-clone", role: "promote")
+      stack + [promotable, conntrackd, sessions] + firewall + [Self.conntrackdFirst + ["symmetrical=false"]] + ["conntrackd", "sessions"].map(follows) + order(of: "vpn-clone", role: "promote")
         + ["vip", "strongswan", "xl2tpd", "conntrackd", "sessions"].flatMap(plainMonitors)
     case .group: stack + [["resource", "meta", "vpn", "failure-timeout=30s", "priority=10"]] + firewall + order(of: "vpn", role: "start")
     case .firewall: firewall + order(of: "vpn-clone", role: "promote")
