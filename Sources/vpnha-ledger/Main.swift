@@ -16,7 +16,7 @@ import LinuxHost
       let key = try LedgerKey(ofFile: options.keyFile, host.files)
       let resident = try Resident(options, Replica(key: key), host)
       let control = try ControlSocket(at: options.control.path, host.files)
-      log = LinuxLog(environment: processEnvironment(), type: "vpnha-ledger", instance: options.instance, action: "resident")
+      log = LinuxLog(environment: processEnvironment(), type: "sessions", instance: options.instance, action: "resident")
       stopOnTERM()
       resident.serve(control)
       control.remove()

@@ -235,7 +235,7 @@ final class LedgerNode {
     #expect(node.perform("start") == Outcome(.success) && node.perform("promote") == Outcome(.success))
     node.kill()
     let outcome = node.perform("monitor")
-    #expect(outcome.status == .notRunning && outcome.reason?.contains("is gone, and the cluster did not stop it") == true, "\(outcome)")
+    #expect(outcome.status == .notRunning && outcome.reason?.contains("is gone, and the cluster did not stop it: see journalctl -t sessions(sessions)") == true, "\(outcome)")
     #expect(node.perform("demote") == Outcome(.success))
     // With nothing that it could be read from.
     node.machine.files.nodes[ClusterLink.path] = nil

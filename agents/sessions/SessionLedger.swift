@@ -149,7 +149,7 @@ extension SessionLedger {
     let instance = call.request.instance
     return Daemon(
       Self.program, package: "vpnha", unit: nil, launcher: .direct, environment: call.request.logSettings,
-      identifier: "vpnha-ledger(\(instance))", isOurs: { $0.value(of: "--instance") == instance })
+      identifier: "sessions(\(instance))", isOurs: { $0.value(of: "--instance") == instance })
   }
 
   func found(_ call: Call) throws(OCFError) -> Process? { try attempt("looking for vpnha-ledger", try daemon(call).find(call)) }
