@@ -203,6 +203,18 @@ def ledger_key_differs(bed):
     await_in_step(bed, here, there)
 
 
+@event("same", 1, recipes=CARRIED)
+def ledger_restarted(bed):
+    """What people are told to type when a key has been put right."""
+    here, there = yield bed.places()
+    before = here.processes("ledger")
+    here.run("pcs resource restart sessions", timeout=90)
+    if not here.processes("ledger") or here.processes("ledger") == before:
+        raise Failure("the ledger was not started again")
+    yield
+    await_in_step(bed, here, there)
+
+
 def cut_ledgers_link(*nodes):
     for node in nodes:
         node.run("nft 'add table inet bed; add chain inet bed c { type filter hook input priority 0; }; add rule inet bed c udp dport 4511 drop'")
