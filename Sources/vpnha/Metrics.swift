@@ -1,5 +1,6 @@
 import ConntrackSync
 import Host
+import Ledger
 import Sessions
 import VICI
 
@@ -94,6 +95,16 @@ extension Metrics {
     add("sessions_unfinished", "L2TP sessions on this node that have no address yet.", rows.count { $0.inner == nil })
     add("sessions_orphaned", "L2TP sessions on this node whose xl2tpd is gone.", rows.count(where: \.isOrphan))
     add("sessions_carried", "L2TP sessions on this node that began on another one.", rows.count { $0.carried == true })
+  }
+
+  mutating func add(_ ledger: LedgerStatus) {
+    for (standing, count) in [("own", ledger.own), ("adopted", ledger.adopted), ("held", ledger.held)] {
+      add("ledger_sessions", "Sessions in the ledger: of this node, taken over by it, or of the other node and known here.", labels: [("standing", standing)], count)
+    }
+    add("ledger_connected", "Whether the ledgers of the two nodes hear each other.", ledger.link == "connected" ? 1 : 0)
+    add("ledger_lag_seconds", "For how long changes of this node's sessions have been waiting for the other one.", ledger.lag)
+    add("ledger_told_total", kind: .counter, "Clients' sessions that could not be carried on, and that were told so.", ledger.told)
+    add("ledger_lost_total", kind: .counter, "Clients' sessions that could not be carried on, and whose clients could not be told.", ledger.lost)
   }
 
   mutating func add(_ numbers: GatewayNumbers) {

@@ -2,6 +2,7 @@ import ArgumentParser
 import ConntrackSync
 import Glibc
 import Host
+import Ledger
 import LinuxHost
 import OCF
 import OCFMetadata
@@ -65,6 +66,13 @@ struct MetricsCommand: ParsableCommand {
       metrics.add(sessions.map { SessionRow($0, on: hostName(), carried: carried.isCarried($0)) })
       metrics.tell("sessions")
     } catch { metrics.tell("sessions", "\(error)") }
+    do throws(SystemError) {
+      // Where no ledger runs there is nothing to ask.
+      for ledger in try LedgerControl.all(host.files) {
+        if let status = LedgerStatus(try ledger.ask("status", on: host, before: host.clock.now + .seconds(2))) { metrics.add(status) }
+        metrics.tell("ledger")
+      }
+    } catch { metrics.tell("ledger", "\(error)") }
     do throws(VICIError) {
       let charon = try Charon(at: vici, on: host, before: host.clock.now + .seconds(5))
       metrics.add(try GatewayNumbers.read(from: charon, process: 0, files: host.files))

@@ -5,6 +5,7 @@ import LinuxHost
 import Testing
 import VICI
 
+@testable import Ledger
 @testable import vpnha
 
 /// The numbers for Prometheus, and what is made of them: rules and a dashboard.
@@ -40,10 +41,12 @@ import VICI
     var metrics = Metrics()
     metrics.add([SessionRow(SessionReportTests.alice, on: "moon", carried: true), SessionRow(SessionReportTests.starting, on: "moon", carried: nil)])
     metrics.add(try SyncStatistics("cache internal:\ncurrent active connections:\t\t          12\n\ncache external:\ncurrent active connections:\t\t          11\n\nmessage tracking:\n                   0 Malformed msgs                    3 Lost msgs\n"))
+    metrics.add(try #require(LedgerStatus(["role promoted", "own 3", "adopted 1", "held 7", "told 5", "lost 2", "lag 9", "link silent", "x"])))
     metrics.tell("charon", "it is not there")
     for line in [
       "vpnha_sessions 1", "vpnha_sessions_unfinished 1", "vpnha_sessions_orphaned 1", "vpnha_sessions_carried 1", "vpnha_flows{cache=\"internal\"} 12", "vpnha_flows{cache=\"external\"} 11",
-      "vpnha_sync_packets_lost_total 3", "# TYPE vpnha_sync_packets_lost_total counter", "vpnha_collected{part=\"charon\"} 0",
+      "vpnha_ledger_sessions{standing=\"own\"} 3", "vpnha_ledger_sessions{standing=\"adopted\"} 1", "vpnha_ledger_sessions{standing=\"held\"} 7", "vpnha_ledger_connected 0",
+      "vpnha_ledger_lag_seconds 9", "vpnha_ledger_told_total 5", "vpnha_ledger_lost_total 2", "vpnha_sync_packets_lost_total 3", "# TYPE vpnha_sync_packets_lost_total counter", "vpnha_collected{part=\"charon\"} 0",
     ] { #expect(metrics.text.contains("\(line)\n"), "\(line)\n\(metrics.text)") }
   }
 
