@@ -192,6 +192,7 @@ final class LedgerNode {
       ("link never", "up 3", nil),
       ("link never", "up 10", "nothing is heard from the ledger on 10.77.0.2 (UDP port 4511)"),
       ("link silent", "lag 9", "nothing is heard from the ledger on 10.77.0.2 (UDP port 4511)"),
+      ("link silent", "risk opening a socket: address not on this node", "opening a socket: address not on this node"),
       ("link other-key", "lag 0", "key_file: 10.77.0.2 has another key: copy /etc/vpnha/sessions.key to it, then restart sessions"),
       ("link other-version", "lag 0", "10.77.0.2 has another version of vpnha: upgrade both nodes"),
       ("link connected", "peer-full 1", "10.77.0.2 has no room for all sessions of this node"),

@@ -116,7 +116,8 @@ package struct SessionLedger: ResourceAgent {
     case "other-key": return "key_file: \(peer) has another key: copy \(keyFile) to it, then restart \(call.request.resource)"
     case "other-version": return "\(peer) has another version of vpnha: upgrade both nodes"
     case "never" where status.up < Self.greeting: break
-    default: return "nothing is heard from the ledger on \(peer) (UDP port \(port.number))"
+    // A socket that cannot be opened, say.
+    default: return status.risks.first ?? "nothing is heard from the ledger on \(peer) (UDP port \(port.number))"
     }
     if status.peerIsFull { return "\(peer) has no room for all sessions of this node" }
     if status.lag >= Self.longestLag { return "\(peer) does not take the changes of this node's sessions" }
