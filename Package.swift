@@ -53,6 +53,7 @@ let package = Package(
     .target(name: "CStartup", cSettings: [.define("VPNHA_STATIC_RUNTIME", .when(configuration: .release))]),
 
     .target(name: "Host"),
+    .target(name: "WatchedHost", dependencies: ["Host"]),
     .target(name: "OCF", dependencies: ["Host"]),
     .target(name: "Daemon", dependencies: ["Host", "OCF"]),
     .target(name: "DynamicLibrary", dependencies: ["Host", "CLinux"]),
@@ -69,8 +70,8 @@ let package = Package(
     .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CLinux", "CSystemd"]),
     .target(
       name: "LinuxHost",
-      dependencies: ["Host", "OCF", "OCFMetadata", "Netlink", "Systemd", "DynamicLibrary", "CLinux", "CQB"]),
-    .target(name: "HostTestKit", dependencies: ["Host"]),
+      dependencies: ["Host", "OCF", "OCFMetadata", "Netlink", "Systemd", "DynamicLibrary", "CLinux", "CQB", "WatchedHost"]),
+    .target(name: "HostTestKit", dependencies: ["Host", "WatchedHost"]),
 
     .executableTarget(
       name: "vpnha-alert", dependencies: ["CStartup", "Host", "LinuxHost", "OCFMetadata", "Systemd"], path: "agents/alert",

@@ -3,14 +3,16 @@ import HostTestKit
 import Testing
 
 @Suite struct TestKitTests {
-  @Test func refusingHostNamesTheMember() throws {
+  @Test func refusingHostNamesTheCall() throws {
     var seen: [String] = []
-    let refusing = RefusingHost { seen.append($0) }
-    #expect(throws: SystemError("files.read(/etc/x)", .notImplemented, detail: "refused by the test's host")) {
-      try refusing.read("/etc/x", limit: 1)
+    let refusing = Host.refusing { seen.append($0) }
+    #expect(throws: SystemError("read /etc/x", .notImplemented, detail: "refused by the test's host")) {
+      try refusing.files.read("/etc/x", limit: 1)
     }
-    _ = refusing.isAvailable
-    #expect(seen == ["files.read(/etc/x)", "units.isAvailable"])
+    #expect(throws: SystemError.self) { try refusing.files.replace("/etc/x", with: [], mode: 0o600) }
+    #expect(throws: SystemError.self) { try refusing.sockets.wait(for: [], before: Instant(nanoseconds: 0)) }
+    #expect(!refusing.units.isAvailable && !refusing.files.isExecutable("/bin/sh"))
+    #expect(seen == ["read /etc/x", "replace /etc/x, 0 bytes", "wait for 0 sockets", "systemd is there", "/bin/sh is executable"])
     withKnownIssue { _ = Host.refusing.clock.now }
   }
 

@@ -1,329 +1,348 @@
 import Host
 
+/// What stands around every call of a host: it may refuse the call, and is told how the call went.
+///
+/// What is in files, streams and messages is never shown, only how long it is.
+package protocol Watcher: AnyObject {
+  /// Before each call. What this throws is the call's error, and the machine is not touched.
+  func begins(_ what: String) throws(SystemError)
+  /// After an observation, with what was seen.
+  func saw(_ what: String, _ result: String)
+  /// After a change, with how it went.
+  func did(_ what: String, _ result: String)
+  /// Who watches inside a network namespace.
+  func inside() -> any Watcher
+}
+
 extension Host {
-  /// This host, with a debug line for each call: every change, and every observation that differs from the last one like
-  /// it, so that a wait of many looks is a few lines. They end in the flight recording or in a trace.
-  ///
-  /// What is in files, streams and messages is never shown, only how long it is.
-  public var recorded: Host {
-    let recorded = RecordedHost(self)
+  /// This host with `watcher` around every call; clock, events and log as they are.
+  package func watched(by watcher: any Watcher) -> Host {
+    let watched = WatchedHost(self, by: watcher)
     return Host(
-      network: recorded, packetFilter: recorded, processes: recorded, units: recorded, files: recorded, sockets: recorded,
-      clock: clock, cluster: recorded, events: events, log: log)
+      network: watched, packetFilter: watched, processes: watched, units: watched, files: watched, sockets: watched,
+      clock: clock, cluster: watched, events: events, log: log)
   }
 }
 
-private final class RecordedHost: Network, PacketFilter, Processes, Units, Files, Sockets, Cluster {
+/// Every member of a host that touches the machine, each in one line: what it is called, and how its answer is shown.
+package final class WatchedHost: Network, PacketFilter, Processes, Units, Files, Sockets, Cluster {
   private let host: Host
-  // With room for a monitor: to make a table that grows, Swift first looks for the type among all conformances.
-  private var lastSeen = [String: String](minimumCapacity: 16)
+  private let watcher: any Watcher
 
-  init(_ host: Host) { self.host = host }
+  package init(_ host: Host, by watcher: any Watcher) { (self.host, self.watcher) = (host, watcher) }
 
   // MARK: Network
 
-  func inside(namespace name: String) throws(SystemError) -> any Network {
+  package func inside(namespace name: String) throws(SystemError) -> any Network {
     var inside = host
     inside.network = try seen("network namespace \(name)", { _ in "there" }, try host.network.inside(namespace: name))
-    return RecordedHost(inside)
+    return WatchedHost(inside, by: watcher.inside())
   }
-  func link(named name: String) throws(SystemError) -> Link? {
+  package func link(named name: String) throws(SystemError) -> Link? {
     try seen("link \(name)", show, try host.network.link(named: name))
   }
-  func link(at index: Int32) throws(SystemError) -> Link? {
+  package func link(at index: Int32) throws(SystemError) -> Link? {
     try seen("link \(index)", show, try host.network.link(at: index))
   }
-  func links() throws(SystemError) -> [Link] {
+  package func links() throws(SystemError) -> [Link] {
     try seen("links", { "\($0.count)" }, try host.network.links())
   }
-  func pppLinks() throws(SystemError) -> [PPPLink] {
+  package func pppLinks() throws(SystemError) -> [PPPLink] {
     try seen("PPP links", { "\($0.count)" }, try host.network.pppLinks())
   }
-  func bringUp(_ link: Link) throws(SystemError) {
+  package func bringUp(_ link: Link) throws(SystemError) {
     try done("bring link \(link.index) \(link.name) up", try host.network.bringUp(link))
   }
-  func promoteSecondaries(_ isOn: Bool, on link: Link) throws(SystemError) {
+  package func promoteSecondaries(_ isOn: Bool, on link: Link) throws(SystemError) {
     try done("switch promote_secondaries \(isOn ? "on" : "off") for link \(link.index) \(link.name)", try host.network.promoteSecondaries(isOn, on: link))
   }
-  func setPolicyLabel(_ label: UInt32?, of address: IPAddress) throws(SystemError) {
+  package func setPolicyLabel(_ label: UInt32?, of address: IPAddress) throws(SystemError) {
     try done("set the policy label of \(address) to \(label.map { "\($0)" } ?? "none")", try host.network.setPolicyLabel(label, of: address))
   }
-  func flushRouteCache(isIPv6: Bool) throws(SystemError) {
+  package func flushRouteCache(isIPv6: Bool) throws(SystemError) {
     try done("flush the route cache of IPv\(isIPv6 ? 6 : 4)", try host.network.flushRouteCache(isIPv6: isIPv6))
   }
-  func closeConnections(from address: IPAddress) throws(SystemError) -> Int {
+  package func closeConnections(from address: IPAddress) throws(SystemError) -> Int {
     try done("reset connections from \(address)", { "\($0)" }, try host.network.closeConnections(from: address))
   }
-  func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
+  package func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
     try seen("holders of \(address)", { list($0) { "\($0) on link \($0.link) flags \(hex($0.flags.rawValue))" } }, try host.network.holders(of: address))
   }
-  func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress? {
+  package func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress? {
     try seen("copy of \(address)", { $0.map { "\($0) on link \($0.link)" } ?? "no short way to it" }, try host.network.copy(of: address, on: link, label: label))
   }
-  func add(_ address: InterfaceAddress) throws(SystemError) {
+  package func add(_ address: InterfaceAddress) throws(SystemError) {
     try done("add \(address) to link \(address.link)", try host.network.add(address))
   }
-  func remove(_ address: InterfaceAddress) throws(SystemError) {
+  package func remove(_ address: InterfaceAddress) throws(SystemError) {
     try done("remove \(address) from link \(address.link)", try host.network.remove(address))
   }
-  func connectedRoute(to address: IPAddress) throws(SystemError) -> Route? {
+  package func connectedRoute(to address: IPAddress) throws(SystemError) -> Route? {
     try seen("connected route to \(address)", { $0.map { "/\($0.prefixLength) on link \($0.link)" } ?? "no short way to it" }, try host.network.connectedRoute(to: address))
   }
-  func connectedRoutes(covering address: IPAddress, near link: Link?) throws(SystemError) -> [Route] {
+  package func connectedRoutes(covering address: IPAddress, near link: Link?) throws(SystemError) -> [Route] {
     try seen("connected routes covering \(address)", { list($0) { "/\($0.prefixLength) on link \($0.link)" } }, try host.network.connectedRoutes(covering: address, near: link))
   }
-  func announce(_ announcement: Announcement) throws(SystemError) {
+  package func announce(_ announcement: Announcement) throws(SystemError) {
     try done("announce \(announcement.address) on link \(announcement.link), \(announcement.count) times", try host.network.announce(announcement))
   }
-  func rival(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
+  package func rival(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
     try done("ask for a rival of \(address) on link \(link.index)", { $0 == nil ? "none" : "there is one" }, try host.network.rival(for: address, on: link, before: deadline))
   }
-  func silence(_ address: IPAddress) throws(SystemError) {
+  package func silence(_ address: IPAddress) throws(SystemError) {
     try done("silence \(address)", try host.network.silence(address))
   }
-  func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
+  package func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try done("remove IPsec state of \(address)", { "\($0)" }, try host.network.removeIPsecState(endpoint: address))
   }
-  func outboundAssociations(from address: IPAddress) throws(SystemError) -> [OutboundAssociation] {
+  package func outboundAssociations(from address: IPAddress) throws(SystemError) -> [OutboundAssociation] {
     try seen("outbound SAs from \(address)", { list($0) { "\(hex($0.spi)), \($0.age) s old, at \($0.sequence)" } }, try host.network.outboundAssociations(from: address))
   }
-  func raiseSequences(
+  package func raiseSequences(
     from address: IPAddress, to first: (OutboundAssociation) -> UInt32
   ) throws(SystemError) -> Int {
     try done("raise sequence numbers from \(address)", { "\($0)" }, try host.network.raiseSequences(from: address, to: first))
   }
-  func hush(_ address: IPAddress) throws(SystemError) {
+  package func hush(_ address: IPAddress) throws(SystemError) {
     try done("hush \(address)", try host.network.hush(address))
   }
-  func unhush(_ address: IPAddress) throws(SystemError) {
+  package func unhush(_ address: IPAddress) throws(SystemError) {
     try done("unhush \(address)", try host.network.unhush(address))
   }
-  func hushed() throws(SystemError) -> [IPAddress] {
+  package func hushed() throws(SystemError) -> [IPAddress] {
     try seen("hushed addresses", { list($0) { "\($0)" } }, try host.network.hushed())
   }
-  func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
+  package func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try seen("IPsec state of \(address)", { "\($0)" }, try host.network.ipsecState(endpoint: address))
   }
 
   // MARK: Packet filter
 
-  func table(named name: String) throws(SystemError) -> FilterTable? {
+  package func table(named name: String) throws(SystemError) -> FilterTable? {
     try seen("table inet \(name)", { $0.map { "handle \($0.handle) \($0.comment)" } ?? "none" }, try host.packetFilter.table(named: name))
   }
-  func contents(of table: FilterTable) throws(SystemError) -> FilterContents {
+  package func contents(of table: FilterTable) throws(SystemError) -> FilterContents {
     try seen("contents of table inet \(table.name)", show, try host.packetFilter.contents(of: table))
   }
-  func members(of set: String, in table: String) throws(SystemError) -> [SetMember] {
+  package func members(of set: String, in table: String) throws(SystemError) -> [SetMember] {
     try seen("members of set \(set) in table inet \(table)", { list($0) { "\($0.address)" } }, try host.packetFilter.members(of: set, in: table))
   }
-  func remove(_ table: FilterTable) throws(SystemError) {
+  package func remove(_ table: FilterTable) throws(SystemError) {
     try done("remove table inet \(table.name) handle \(table.handle)", try host.packetFilter.remove(table))
   }
-  func baseChains() throws(SystemError) -> [BaseChain] {
+  package func baseChains() throws(SystemError) -> [BaseChain] {
     try seen("base chains", { "\($0.count)" }, try host.packetFilter.baseChains())
   }
 
   // MARK: Processes
 
-  func current() throws(SystemError) -> Process {
+  package func current() throws(SystemError) -> Process {
     try seen("this process", show, try host.processes.current())
   }
-  func process(_ pid: Int32) throws(SystemError) -> Process? {
+  package func process(_ pid: Int32) throws(SystemError) -> Process? {
     try seen("process \(pid)", { $0.map(show) ?? "none" }, try host.processes.process(pid))
   }
-  func running(_ executable: String) throws(SystemError) -> [Process] {
+  package func running(_ executable: String) throws(SystemError) -> [Process] {
     try seen("running \(executable)", { list($0, show) }, try host.processes.running(executable))
   }
-  func owner(ofSocket inode: UInt64) throws(SystemError) -> Process? {
+  package func owner(ofSocket inode: UInt64) throws(SystemError) -> Process? {
     try seen("owner of socket \(inode)", { $0.map(show) ?? "none" }, try host.processes.owner(ofSocket: inode))
   }
-  func signal(_ signal: Signal, to process: Process) throws(SystemError) {
+  package func signal(_ signal: Signal, to process: Process) throws(SystemError) {
     try done("send \(signal) to process \(process.pid)", try host.processes.signal(signal, to: process))
   }
-  func setNiceness(_ niceness: Int32, of process: Process) throws(SystemError) -> Int32 {
+  package func setNiceness(_ niceness: Int32, of process: Process) throws(SystemError) -> Int32 {
     try done("set the niceness of process \(process.pid) to \(niceness)", { "it was \($0)" }, try host.processes.setNiceness(niceness, of: process))
   }
-  func isAlive(_ process: Process) throws(SystemError) -> Bool {
+  package func isAlive(_ process: Process) throws(SystemError) -> Bool {
     try seen("process \(process.pid) is alive", { "\($0)" }, try host.processes.isAlive(process))
   }
-  func launch(_ command: Command) throws(SystemError) -> Process {
+  package func launch(_ command: Command) throws(SystemError) -> Process {
     try done("launch \(words(command))", show, try host.processes.launch(command))
   }
-  func output(of launched: Process) -> [UInt8] { host.processes.output(of: launched) }
-  func family(of launched: Process) throws(SystemError) -> [Process] {
+  package func output(of launched: Process) -> [UInt8] {
+    mayAsk("output of process \(launched.pid)") ? host.processes.output(of: launched) : []
+  }
+  package func family(of launched: Process) throws(SystemError) -> [Process] {
     try seen("children of process \(launched.pid)", { $0.map(show).joined(separator: ", ") }, try host.processes.family(of: launched))
   }
-  func awaitLaunches(before deadline: Instant) throws(SystemError) {
+  package func awaitLaunches(before deadline: Instant) throws(SystemError) {
     try seen("launches under way", { "none" }, try host.processes.awaitLaunches(before: deadline))
   }
-  func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
+  package func relaunch(_ arguments: [String], environment: [String: String]) throws(SystemError) -> Process {
     try done("relaunch \(arguments.joined(separator: " "))", show, try host.processes.relaunch(arguments, environment: environment))
   }
-  func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult {
+  package func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult {
     try done("run \(words(command))", { "\($0.ending), \($0.output.count) bytes" }, try host.processes.run(command, before: deadline))
   }
 
   // MARK: Units
 
-  var isAvailable: Bool { host.units.isAvailable }
-  func unit(_ name: String) throws(SystemError) -> Unit {
+  package var isAvailable: Bool { mayAsk("systemd is there") && host.units.isAvailable }
+  package func unit(_ name: String) throws(SystemError) -> Unit {
     try seen("unit \(name)", { "\($0.loadState), \($0.activeState) (\($0.subState)), pid \($0.mainPID), \($0.fragmentPath)" }, try host.units.unit(name))
   }
-  func start(_ name: String, before deadline: Instant) throws(SystemError) -> JobResult {
+  package func start(_ name: String, before deadline: Instant) throws(SystemError) -> JobResult {
     try done("start \(name)", { $0.result }, try host.units.start(name, before: deadline))
   }
-  func stop(_ name: String, before deadline: Instant) throws(SystemError) -> JobResult {
+  package func stop(_ name: String, before deadline: Instant) throws(SystemError) -> JobResult {
     try done("stop \(name)", { $0.result }, try host.units.stop(name, before: deadline))
   }
-  func resetFailed(_ name: String) throws(SystemError) {
+  package func resetFailed(_ name: String) throws(SystemError) {
     try done("forget failures of \(name)", try host.units.resetFailed(name))
   }
-  func override(_ name: String, with text: String) throws(SystemError) {
+  package func override(_ name: String, with text: String) throws(SystemError) {
     try done("override \(name)", try host.units.override(name, with: text))
   }
-  func removeOverride(_ name: String) throws(SystemError) {
+  package func removeOverride(_ name: String) throws(SystemError) {
     try done("remove the override of \(name)", try host.units.removeOverride(name))
   }
 
   // MARK: Files
 
-  func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8]? {
+  package func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8]? {
     try seen("read \(path)", { $0.map { "\($0.count) bytes" } ?? "absent" }, try host.files.read(path, limit: limit))
   }
-  func replace(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
+  package func replace(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
     try done("replace \(path), \(bytes.count) bytes", try host.files.replace(path, with: bytes, mode: mode))
   }
-  func create(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
+  package func create(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError) {
     try done("create \(path), \(bytes.count) bytes", try host.files.create(path, with: bytes, mode: mode))
   }
-  func remove(_ path: String) throws(SystemError) {
+  package func remove(_ path: String) throws(SystemError) {
     try done("remove \(path)", try host.files.remove(path))
   }
-  func status(_ path: String) throws(SystemError) -> FileStatus? {
+  package func status(_ path: String) throws(SystemError) -> FileStatus? {
     try seen("status of \(path)", { $0.map { "\($0.kind)" } ?? "absent" }, try host.files.status(path))
   }
-  func isExecutable(_ path: String) -> Bool {
+  package func isExecutable(_ path: String) -> Bool {
+    let what = "\(path) is executable"
+    guard mayAsk(what) else { return false }
     let answer = host.files.isExecutable(path)
-    note("\(path) is executable", "\(answer)")
+    watcher.saw(what, "\(answer)")
     return answer
   }
-  func entries(of directory: String) throws(SystemError) -> [String]? {
+  package func entries(of directory: String) throws(SystemError) -> [String]? {
     try seen("entries of \(directory)", { $0.map { "\($0.count)" } ?? "absent" }, try host.files.entries(of: directory))
   }
-  func makeDirectory(_ path: String, mode: UInt32) throws(SystemError) {
+  package func makeDirectory(_ path: String, mode: UInt32) throws(SystemError) {
     try done("make directory \(path)", try host.files.makeDirectory(path, mode: mode))
   }
-  func lock(_ path: String, before deadline: Instant) throws(SystemError) -> any FileLock {
+  package func lock(_ path: String, before deadline: Instant) throws(SystemError) -> any FileLock {
     try done("lock \(path)", { _ in "held" }, try host.files.lock(path, before: deadline))
   }
-  func send(_ bytes: [UInt8], toFIFO path: String) throws(SystemError) {
+  package func send(_ bytes: [UInt8], toFIFO path: String) throws(SystemError) {
     try done("send \(bytes.count) bytes to \(path)", try host.files.send(bytes, toFIFO: path))
   }
-  func makeReplyFile(in directory: String) throws(SystemError) -> any ReplyFile {
+  package func makeReplyFile(in directory: String) throws(SystemError) -> any ReplyFile {
     try done("make a reply file in \(directory)", { $0.path }, try host.files.makeReplyFile(in: directory))
   }
-  func kernelParameter(_ name: String) throws(SystemError) -> String? {
+  package func kernelParameter(_ name: String) throws(SystemError) -> String? {
     try seen("kernel parameter \(name)", { $0 ?? "absent" }, try host.files.kernelParameter(name))
   }
-  func setKernelParameter(_ name: String, to value: String) throws(SystemError) {
+  package func setKernelParameter(_ name: String, to value: String) throws(SystemError) {
     try done("set kernel parameter \(name) to \(value)", try host.files.setKernelParameter(name, to: value))
   }
 
   // MARK: Sockets
 
-  func connect(toUnix path: String, before deadline: Instant) throws(SystemError) -> any ByteStream {
+  package func connect(toUnix path: String, before deadline: Instant) throws(SystemError) -> any ByteStream {
     try seen("connect to \(path)", { _ in "connected" }, try host.sockets.connect(toUnix: path, before: deadline))
   }
-  func connect(
+  package func connect(
     toUDP address: IPAddress, port: UInt16, from source: IPAddress?, on link: Link?
   ) throws(SystemError) -> any DatagramSocket {
     try seen("connect to \(address) port \(port)", { "from \($0.localAddress) port \($0.localPort)" }, try host.sockets.connect(toUDP: address, port: port, from: source, on: link))
   }
-  func connect(toICMP address: IPAddress, from source: IPAddress?, on link: Link?) throws(SystemError) -> any DatagramSocket {
+  package func connect(toICMP address: IPAddress, from source: IPAddress?, on link: Link?) throws(SystemError) -> any DatagramSocket {
     try seen("ICMP socket to \(address)", { _ in "there" }, try host.sockets.connect(toICMP: address, from: source, on: link))
   }
-  func overhear(udpTo address: IPAddress, port: UInt16) throws(SystemError) -> any DatagramSocket {
+  package func overhear(udpTo address: IPAddress, port: UInt16) throws(SystemError) -> any DatagramSocket {
     try seen("what arrives for \(address) port \(port)", { _ in "overheard" }, try host.sockets.overhear(udpTo: address, port: port))
   }
-  func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
+  package func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
     try seen("neighbour \(address) on \(link.name)", { _ in "there" }, try host.sockets.connect(toNeighbour: address, on: link, from: source))
   }
-  func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
-    try host.sockets.wait(for: sockets, before: deadline)
+  package func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
+    try watcher.begins("wait for \(sockets.count) sockets")
+    return try host.sockets.wait(for: sockets, before: deadline)
   }
-  func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
+  package func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     try seen("listeners on UDP port \(port)", { list($0) { "\($0.address)" } }, try host.sockets.udpListeners(on: port))
   }
-  func udpListener(on address: IPAddress, port: UInt16, in process: Process) throws(SystemError) -> UDPListener? {
+  package func udpListener(on address: IPAddress, port: UInt16, in process: Process) throws(SystemError) -> UDPListener? {
     try seen("listener on \(address) UDP port \(port) in process \(process.pid)", { $0.map { "\($0.address)" } ?? "none" }, try host.sockets.udpListener(on: address, port: port, in: process))
   }
-  func l2tpSocket(of process: Process, descriptor: Int32) throws(SystemError) -> L2TPSocket? {
+  package func l2tpSocket(of process: Process, descriptor: Int32) throws(SystemError) -> L2TPSocket? {
     try seen("L2TP session of process \(process.pid)", { $0.map { "\($0.tunnel)/\($0.session)" } ?? "none" }, try host.sockets.l2tpSocket(of: process, descriptor: descriptor))
   }
-  func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter? {
+  package func filter(of listener: UDPListener, in process: Process) throws(SystemError) -> SocketFilter? {
     try seen("filter of \(listener.address) in process \(process.pid)", { $0 == nil ? "none" : "there is one" }, try host.sockets.filter(of: listener, in: process))
   }
-  func setFilter(_ filter: SocketFilter?, of listener: UDPListener, in process: Process) throws(SystemError) {
+  package func setFilter(_ filter: SocketFilter?, of listener: UDPListener, in process: Process) throws(SystemError) {
     try done("\(filter == nil ? "remove" : "set") the filter of \(listener.address) in process \(process.pid)", try host.sockets.setFilter(filter, of: listener, in: process))
   }
 
   // MARK: Cluster
 
-  func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
+  package func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
     try done("set the promotion score of \(resource) to \(score.map(String.init) ?? "nothing")", try host.cluster.setPromotionScore(score, of: resource))
   }
-  func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {
+  package func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {
     try done("set node attribute \(name) to \(value ?? "nothing")", try host.cluster.setNodeAttribute(name, to: value, dampening: dampening))
   }
-  func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
+  package func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
     try done("set \(name) on \(node ?? "this node") to \(value)", try host.cluster.share(value, as: name, on: node))
   }
-  func attributeDaemon() throws(SystemError) -> Int32 {
+  package func attributeDaemon() throws(SystemError) -> Int32 {
     try seen("attribute daemon", { "pid \($0)" }, try host.cluster.attributeDaemon())
   }
-  func members() throws(SystemError) -> [String] {
+  package func members() throws(SystemError) -> [String] {
     try seen("nodes of the cluster", { list($0) { $0 } }, try host.cluster.members())
   }
 
-  func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {
+  package func nodeAttribute(_ name: String) throws(SystemError) -> [String: String] {
     try seen("node attribute \(name)", { list($0.sorted { $0.key < $1.key }) { "\($0.key): \($0.value)" } }, try host.cluster.nodeAttribute(name))
   }
 
-  // MARK: Lines
+  // MARK: What the watcher is told
 
   private func seen<Value>(
     _ what: String, _ show: (Value) -> String, _ body: @autoclosure () throws(SystemError) -> Value
   ) throws(SystemError) -> Value {
+    try watcher.begins(what)
     do throws(SystemError) {
       let value = try body()
-      note(what, show(value))
+      watcher.saw(what, show(value))
       return value
     } catch {
-      note(what, "\(error.errno)")
+      watcher.saw(what, "\(error.errno)")
       throw error
     }
-  }
-
-  private func note(_ what: String, _ result: String) {
-    guard lastSeen.updateValue(result, forKey: what) != result else { return }
-    host.log.debug("\(what): \(result)")
   }
 
   private func done<Value>(
     _ what: String, _ show: (Value) -> String, _ body: @autoclosure () throws(SystemError) -> Value
   ) throws(SystemError) -> Value {
+    try watcher.begins(what)
     do throws(SystemError) {
       let value = try body()
-      host.log.debug("\(what): \(show(value))")
+      watcher.did(what, show(value))
       return value
     } catch {
-      host.log.debug("\(what): \(error.detail.map { "\($0) (\(error.errno.name))" } ?? "\(error.errno)")")
+      watcher.did(what, error.detail.map { "\($0) (\(error.errno.name))" } ?? "\(error.errno)")
       throw error
     }
   }
 
   private func done(_ what: String, _ body: @autoclosure () throws(SystemError) -> Void) throws(SystemError) {
     try done(what, { (_: Void) in "done" }, try body())
+  }
+
+  /// For members that cannot throw: refused, they answer with nothing.
+  private func mayAsk(_ what: String) -> Bool {
+    do throws(SystemError) { try watcher.begins(what) } catch { return false }
+    return true
   }
 }
 
