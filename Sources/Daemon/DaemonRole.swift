@@ -38,9 +38,7 @@ public struct DaemonRole: Equatable, Sendable {
 
   /// Replaces the record.
   public func write(_ call: Call) throws(SystemError) {
-    try call.host.files.makeDirectory(Self.directory, mode: 0o755)
-    let text = "\(role.rawValue) \(pid) \(startTime)\n"
-    try call.host.files.replace(Self.path(for: call.request), with: Array(text.utf8), mode: 0o600)
+    try call.keep(Array("\(role.rawValue) \(pid) \(startTime)\n".utf8), as: "role")
   }
 
   public static func remove(_ call: Call) throws(SystemError) { try call.host.files.remove(path(for: call.request)) }

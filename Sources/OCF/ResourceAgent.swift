@@ -111,6 +111,12 @@ public struct Call {
     Call(host: host, request: request, deadline: min(deadline, host.clock.now + duration))
   }
 
+  /// Replaces what is kept for this instance as `kind`, below `Request.recordDirectory`: whole or not at all, and root's alone.
+  public func keep(_ bytes: [UInt8], as kind: String) throws(SystemError) {
+    try host.files.makeDirectory(Request.recordDirectory, mode: 0o755)
+    try host.files.replace(request.recordPath(kind), with: bytes, mode: 0o600)
+  }
+
   /// Waits until `condition` holds; false when the deadline came first.
   public func until<Failure: Error>(_ condition: () throws(Failure) -> Bool) throws(Failure) -> Bool {
     try host.until(before: deadline, condition)

@@ -145,10 +145,8 @@ extension Standing {
   /// Replaces the record, or removes it when there is nothing to keep.
   func write(_ call: Call) {
     do throws(SystemError) {
-      let path = call.request.recordPath("standing")
-      guard self != Standing() else { return try call.host.files.remove(path) }
-      try call.host.files.makeDirectory(Request.recordDirectory, mode: 0o755)
-      try call.host.files.replace(path, with: bytes, mode: 0o600)
+      guard self != Standing() else { return try call.host.files.remove(call.request.recordPath("standing")) }
+      try call.keep(bytes, as: "standing")
     } catch {
       call.log.debug("keeping how this member stands: \(error)")
     }

@@ -26,7 +26,8 @@ public struct WatchTime: ParameterValue, Hashable, Sendable, ExpressibleByIntege
 /// returns at once.
 struct WaitingRule {
   private let call: Call
-  private var path: String { call.request.recordPath("watched") }
+  private static let record = "watched"
+  private var path: String { call.request.recordPath(Self.record) }
 
   init(_ call: Call) { self.call = call }
 
@@ -53,8 +54,7 @@ struct WaitingRule {
   /// Records that this monitor ends by itself.
   func end() {
     do throws(SystemError) {
-      try call.host.files.makeDirectory(Request.recordDirectory, mode: 0o755)
-      try call.host.files.replace(path, with: Array("\(series) \(call.host.clock.now.nanoseconds)\n".utf8), mode: 0o600)
+      try call.keep(Array("\(series) \(call.host.clock.now.nanoseconds)\n".utf8), as: Self.record)
     } catch { call.log.debug("recording this monitor's end: \(error)") }
   }
 

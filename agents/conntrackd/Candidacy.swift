@@ -67,8 +67,7 @@ extension Conntrackd {
   /// For the next look.
   private func keep(_ sample: SyncSample, _ call: Call) {
     do throws(SystemError) {
-      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
-      try call.host.files.replace(notePath("sample", call), with: sample.bytes, mode: 0o600)
+      try call.keep(sample.bytes, as: "sample")
     } catch {
       call.log.warning("keeping the counters: \(error)")
     }

@@ -37,9 +37,7 @@ extension Conntrackd {
 
   func keep(_ configuration: SyncConfiguration, of process: Process, _ call: Call) {
     do throws(SystemError) {
-      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
-      try call.host.files.replace(
-        notePath("settings", call), with: Array((heading(process) + configuration.text).utf8), mode: 0o600)
+      try call.keep(Array((heading(process) + configuration.text).utf8), as: "settings")
     } catch {
       call.log.debug("keeping what conntrackd was told: \(error)")
     }

@@ -93,7 +93,8 @@ struct Refusal: Equatable {
 
   var words: String { "refused: \(reason); the last good rules are in force" }
 
-  static func path(_ call: Call) -> String { DaemonRole.path(for: call.request, "refused") }
+  private static let kind = "refused"
+  static func path(_ call: Call) -> String { call.request.recordPath(kind) }
 
   static func read(_ call: Call) -> Refusal? {
     do throws(SystemError) {
@@ -107,9 +108,8 @@ struct Refusal: Equatable {
 
   func write(_ call: Call) {
     do throws(SystemError) {
-      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
       let lines = [wanted, reason].map { String($0.map { $0.isNewline ? " " : $0 }) + "\n" }
-      try call.host.files.replace(Self.path(call), with: Array(lines.joined().utf8), mode: 0o600)
+      try call.keep(Array(lines.joined().utf8), as: Self.kind)
     } catch {
       call.log.warning("\(error)")
     }

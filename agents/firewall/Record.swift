@@ -31,7 +31,8 @@ struct Record: Equatable {
 
   private var bytes: [UInt8] { Array("\(Self.title)\n\(table)\n\(comment)\n".utf8) + parts }
 
-  static func path(_ call: Call) -> String { DaemonRole.path(for: call.request, "ruleset") }
+  private static let kind = "ruleset"
+  static func path(_ call: Call) -> String { call.request.recordPath(kind) }
 
   /// Nil when there is none, or none that is whole.
   static func read(_ call: Call) throws(OCFError) -> Record? {
@@ -39,10 +40,7 @@ struct Record: Equatable {
   }
 
   func write(_ call: Call) throws(OCFError) {
-    try attempt("keeping what was loaded") { () throws(SystemError) in
-      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
-      try call.host.files.replace(Self.path(call), with: bytes, mode: 0o600)
-    }
+    try attempt("keeping what was loaded", try call.keep(bytes, as: Self.kind))
   }
 
   static func remove(_ call: Call) throws(OCFError) {

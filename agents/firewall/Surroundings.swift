@@ -73,8 +73,7 @@ extension Firewall {
       let told = try call.host.files.read(path, limit: 65_536).map { String(decoding: $0, as: UTF8.self) } ?? ""
       if always || conflicts != told { for line in conflicts.split(separator: "\n") { call.log.warning(String(line)) } }
       guard conflicts != told else { return }
-      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
-      try call.host.files.replace(path, with: Array(conflicts.utf8), mode: 0o600)
+      try call.keep(Array(conflicts.utf8), as: "conflicts")
     } catch {
       call.log.warning("looking for other programs' rules: \(error)")
     }

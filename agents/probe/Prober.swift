@@ -115,10 +115,7 @@ package final class Prober {
     report.values = told
     report.untold = untold
     report.troubles = Array(verdict.troubles.prefix(16))
-    try attempt("reporting") { () throws(SystemError) in
-      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o1755)
-      try call.host.files.replace(Report.path(for: call.request), with: report.bytes, mode: 0o600)
-    }
+    try attempt("reporting", try call.keep(report.bytes, as: Report.kind))
     reportedAt = report.written
   }
 }

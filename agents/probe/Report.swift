@@ -21,7 +21,8 @@ struct Report: Equatable {
   static let patience = Duration.seconds(10)
   static let limit = 65_536
 
-  static func path(for request: Request) -> String { DaemonRole.path(for: request, "report") }
+  static let kind = "report"
+  static func path(for request: Request) -> String { request.recordPath(kind) }
 
   func isAbout(_ process: Process) -> Bool { pid == process.pid && startTime == process.startTime }
 

@@ -12,7 +12,8 @@ struct ProbeRecord {
   /// charon drops a half-open SA after 30 s.
   static let halfOpenLife = Duration.seconds(31)
 
-  static func path(for request: Request) -> String { DaemonRole.path(for: request, "probe") }
+  private static let kind = "probe"
+  static func path(for request: Request) -> String { request.recordPath(kind) }
 
   /// What was written; nothing where it is no record.
   init(reading call: Call) throws(SystemError) {
@@ -27,8 +28,7 @@ struct ProbeRecord {
   }
 
   func write(_ call: Call) throws(SystemError) {
-    try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
-    try call.host.files.replace(Self.path(for: call.request), with: Array("\(lastMainMode?.nanoseconds ?? 0)\n".utf8), mode: 0o600)
+    try call.keep(Array("\(lastMainMode?.nanoseconds ?? 0)\n".utf8), as: Self.kind)
   }
 }
 

@@ -24,9 +24,7 @@ extension VirtualIP {
 
   /// Names the address, so that a record for another one is not about this resource, and the moment, so that no two are the same.
   func writeRecord(_ record: Record, _ text: String, _ call: Call) throws(SystemError) {
-    try call.host.files.makeDirectory(Request.recordDirectory, mode: 0o755)
-    let line = "\(ip) \(text) \(call.host.clock.now.nanoseconds)\n"
-    try call.host.files.replace(path(record, call), with: Array(line.utf8), mode: 0o600)
+    try call.keep(Array("\(ip) \(text) \(call.host.clock.now.nanoseconds)\n".utf8), as: record.rawValue)
   }
 
   func readRecord(_ record: Record, _ call: Call) throws(SystemError) -> String? {

@@ -32,8 +32,7 @@ struct NonlocalBind {
     }
     do throws(SystemError) {
       if wasAllowed, try marks().isEmpty { return }
-      try files.makeDirectory(DaemonRole.directory, mode: 0o755)
-      try files.replace(mark, with: [], mode: 0o600)
+      try call.keep([], as: Self.suffix)
     } catch { call.log.warning("noting who set \(Self.parameter): \(error)") }
   }
 

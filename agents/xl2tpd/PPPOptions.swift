@@ -112,7 +112,8 @@ struct Verdict {
   var digest: String
   var refusal: String?
 
-  private static func path(_ call: Call) -> String { DaemonRole.path(for: call.request, "pppd") }
+  private static let kind = "pppd"
+  private static func path(_ call: Call) -> String { call.request.recordPath(kind) }
 
   init(digest: String, refusal: String?) { (self.digest, self.refusal) = (digest, refusal) }
 
@@ -130,8 +131,7 @@ struct Verdict {
 
   func write(_ call: Call) {
     do throws(SystemError) {
-      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
-      try call.host.files.replace(Self.path(call), with: Array("\(digest)\n\(refusal ?? "")".utf8), mode: 0o600)
+      try call.keep(Array("\(digest)\n\(refusal ?? "")".utf8), as: Self.kind)
     } catch { call.log.debug("keeping what pppd said: \(error)") }
   }
 

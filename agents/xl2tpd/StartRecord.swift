@@ -16,7 +16,8 @@ struct StartRecord {
 
   func isAbout(_ process: Process) -> Bool { pid == process.pid && startTime == process.startTime }
 
-  static func path(_ call: Call) -> String { DaemonRole.path(for: call.request, "conf") }
+  private static let kind = "conf"
+  static func path(_ call: Call) -> String { call.request.recordPath(kind) }
 
   /// The record, nil when there is none that can be read: it is a hint, and nothing fails for it.
   static func read(_ call: Call) -> StartRecord? {
@@ -42,8 +43,7 @@ struct StartRecord {
 
   static func write(_ bytes: [UInt8], of process: Process, _ call: Call) {
     do throws(SystemError) {
-      try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755)
-      try call.host.files.replace(path(call), with: Array("; \(process.pid) \(process.startTime)\n".utf8) + bytes, mode: 0o600)
+      try call.keep(Array("; \(process.pid) \(process.startTime)\n".utf8) + bytes, as: kind)
     } catch {
       call.log.warning("recording what xl2tpd was started with: \(error)")
     }
