@@ -80,7 +80,7 @@ extension StrongSwan {
     case .signalled(let signal): throw .failed("loading \(config): swanctl ended by signal \(signal)")
     case .timedOut: throw .failed("loading \(config): swanctl did not end in time")
     }
-    let loaded = try ask { () throws(VICIError) in try connect(call, within: .seconds(5)).loadedConnections() }
+    let loaded = try ask(try connect(call, within: .seconds(5)).loadedConnections())
     // One that would serve nobody is not started.
     if let missing = missing(from: loaded), !isStart || loaded.isEmpty || self.missing(from: file) != missing {
       throw .failed("connections: \(missing) is not in \(config)")
@@ -92,7 +92,7 @@ extension StrongSwan {
   /// The right to change something in charon: one such operation at a time on a node.
   func exclusive(_ call: Call) throws(OCFError) -> any FileLock {
     try attempt("making \(DaemonRole.directory)", try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755))
-    return try ask { () throws(VICIError) in try Charon.lock(on: call.host, before: call.deadline) }
+    return try ask(try Charon.lock(on: call.host, before: call.deadline))
   }
 
   /// What swanctl complained about, as a part of a reason: the last line that names a failure, else the last one. Nothing
@@ -109,7 +109,7 @@ extension StrongSwan: ReloadableAgent {
   /// Takes changed parameters and files. A file with an error changes nothing; no SA is dropped.
   package func reload(_ call: Call) throws(OCFError) {
     try checkSettings(call)
-    try ask { () throws(VICIError) in try connect(call, within: .seconds(5)).reloadSettings() }
+    try ask(try connect(call, within: .seconds(5)).reloadSettings())
     try load(call)
     guard call.isPromotable else { return }
     let isPromoted = try attempt("reading the role", try daemon(call).find(call).map { (process) throws(SystemError) in try daemon(call).isPromoted(process, call) } ?? false)

@@ -10,7 +10,7 @@ extension StrongSwan: PromotableAgent {
     // The address comes first: with the segment and without the address charon would talk to clients from nowhere.
     if let address {
       let within = call.within(.seconds(2))
-      guard try ask({ () throws(VICIError) in try within.until { () throws(VICIError) in try holdsAddress(address, call) } })
+      guard try ask(try within.until { () throws(VICIError) in try holdsAddress(address, call) })
       else { throw .failed("address: \(address) is not on this node") }
     }
     let hasHA = try hasHA(call)
@@ -34,7 +34,7 @@ extension StrongSwan: PromotableAgent {
     if call.isPromotable { withdraw(call) }
     // The peer of a member that is not promoted may serve: from it nothing is taken.
     let isPromoted = isPromoted(process, call)
-    let farewell = hasHA ? try handOver(call.within(.seconds(2)), undoing: isPromoted ? .take : nil) : try ask { () throws(VICIError) in try drain(call) }
+    let farewell = hasHA ? try handOver(call.within(.seconds(2)), undoing: isPromoted ? .take : nil) : try ask(try drain(call))
     if hasHA { try keepSilent(true, call) }
     try attempt("recording the role", try daemon(call).record(.unpromoted, of: process, call))
     call.log.info("demoted: \(farewell)")
@@ -107,7 +107,7 @@ extension StrongSwan: PromotableAgent {
       again = true
       try send(order, call)
       let pause = within.within(.milliseconds(250))
-      if try ask({ () throws(VICIError) in try pause.until { () throws(VICIError) in try isDone(within) } }) { return true }
+      if try ask(try pause.until { () throws(VICIError) in try isDone(within) }) { return true }
     } while call.host.clock.now < within.deadline
     return false
   }
@@ -131,7 +131,7 @@ extension StrongSwan: PromotableAgent {
   /// What a daemon that has just come up is to the clients. A plain resource has no peer that could hold the segment; a standby
   /// whose peer holds it keeps silent.
   func takePlace(_ call: Call) throws(OCFError) {
-    let statistics = try ask { () throws(VICIError) in try connect(call, within: patience(for: call)).statistics() }
+    let statistics = try ask(try connect(call, within: patience(for: call)).statistics())
     if let problem = standsUnguarded(statistics, call) { throw .wrongHere(problem) }
     let hasHA = statistics.hasPlugin("ha")
     try keepSilent(hasHA && call.isPromotable, call)
@@ -191,7 +191,7 @@ extension StrongSwan: PromotableAgent {
       if hasSegment == true { return try handOver(within) }
       // An unpromoted member holds nobody's sessions but its peer's.
       guard !call.isPromotable || isPromoted(process, call) else { return .nobody }
-      return try ask { () throws(VICIError) in try drain(call) }
+      return try ask(try drain(call))
     } catch {
       call.log.warning("leaving \(daemon(call).name): \(error.reason)")
       return hasSegment ?? (call.isPromotable && hasSegmentPipe(call)) ? .withheld : .failed
@@ -222,7 +222,7 @@ extension StrongSwan: PromotableAgent {
       guard try hasHA(call) else { return }
       let lock = try exclusive(call)
       defer { lock.release() }
-      try ask { () throws(VICIError) in try connect(call, within: .seconds(2)).initiate(child: "ha", of: "ha") }
+      try ask(try connect(call, within: .seconds(2)).initiate(child: "ha", of: "ha"))
     } catch { call.log.debug("reaching the ha peer: \(error.reason)") }
   }
 

@@ -66,7 +66,7 @@ package struct Rekeying {
   private func order(_ child: UInt64) throws(OCFError) {
     let lock = try agent.exclusive(call.within(.seconds(10)))
     defer { lock.release() }
-    try ask { () throws(VICIError) in try agent.connect(call, within: .seconds(10)).rekey(.childID(child)) }
+    try ask(try agent.connect(call, within: .seconds(10)).rekey(.childID(child)))
   }
 
   private func isPromoted() throws(OCFError) -> Bool {

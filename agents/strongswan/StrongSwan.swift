@@ -342,7 +342,13 @@ extension StrongSwan {
   }
 }
 
-/// Runs `body`; what charon refuses becomes a reason.
+/// Evaluates `value`; what charon refuses becomes a reason.
+@discardableResult
+func ask<Result>(_ value: @autoclosure () throws(VICIError) -> Result) throws(OCFError) -> Result {
+  do throws(VICIError) { return try value() } catch { throw explain(error) }
+}
+
+/// The same for more than an expression.
 @discardableResult
 func ask<Result>(_ body: () throws(VICIError) -> Result) throws(OCFError) -> Result {
   do throws(VICIError) { return try body() } catch { throw explain(error) }
