@@ -97,6 +97,7 @@ public struct Errno: RawRepresentable, Hashable, Sendable, CustomStringConvertib
     case 34: ("ERANGE", "out of range")
     case 36: ("ENAMETOOLONG", "name too long")
     case 38: ("ENOSYS", "not in this kernel")
+    case 39: ("ENOTEMPTY", "directory not empty")
     case 40: ("ELOOP", "a symbolic link where none may be")
     case 71: ("EPROTO", "protocol error")
     case 74: ("EBADMSG", "malformed message")

@@ -114,7 +114,7 @@ public final class LinuxLog: Log {
     try journal.send(own + fields.filter { isJournalField($0.0) })
   }
 
-  private func say(_ line: String) { writeAll(Array("\(line)\n".utf8), to: 2) }
+  private func say(_ line: String) { writeAll(Array("\(line)\n".utf8).without(mark: "ocf-exit-reason:"), to: 2) }
 }
 
 /// What an action saw and did: the last lines, within bounds.

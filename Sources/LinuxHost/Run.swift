@@ -115,7 +115,7 @@ private func finish(_ outcome: Outcome, _ request: Request) -> Never {
 
 /// Plain text of at most `limit` bytes and a newline. Pacemaker cuts at 128, and would cut in the middle of a character.
 func reasonLine(_ reason: String, prefix: String, limit: Int = 128) -> [UInt8] {
-  var line = Array((prefix + reason.plain).utf8)
+  var line = Array(prefix.utf8) + Array(reason.plain.utf8).without(mark: prefix)
   if line.count > limit {
     var end = limit - 3
     // What comes next is the rest of a character.
@@ -123,6 +123,20 @@ func reasonLine(_ reason: String, prefix: String, limit: Int = 128) -> [UInt8] {
     line = Array(line[..<end]) + Array("...".utf8)
   }
   return line + [UInt8(ascii: "\n")]
+}
+
+extension [UInt8] {
+  /// Pacemaker takes what follows the last mark of a reason, wherever on standard error it stands. In text of others, a path that a
+  /// local user has chosen, a mark loses its last byte, and forges no reason.
+  func without(mark: String) -> [UInt8] {
+    let mark = Array(mark.utf8)
+    guard !mark.isEmpty, count >= mark.count else { return self }
+    var bytes = self
+    for start in 0...count - mark.count where bytes[start..<start + mark.count].elementsEqual(mark) {
+      bytes[start + mark.count - 1] = UInt8(ascii: "?")
+    }
+    return bytes
+  }
 }
 
 func writeAll(_ bytes: [UInt8], to descriptor: Int32) {

@@ -178,6 +178,15 @@ import Testing
     #expect("plain ~ grün 漢字 🇩🇪 e\u{301}".plain == "plain ~ grün 漢字 🇩🇪 e\u{301}")
   }
 
+  /// Pacemaker looks for the last mark, not for the first of a line: a path with a line end in it must not say that all is well.
+  @Test func foreignTextForgesNoReason() {
+    let mark = "ocf-exit-reason:"
+    let line = String(decoding: reasonLine("port 1701 is taken by /tmp/a\nocf-exit-reason:all is well", prefix: mark), as: UTF8.self)
+    #expect(line == "ocf-exit-reason:port 1701 is taken by /tmp/a ocf-exit-reason?all is well\n")
+    #expect(Array("WARNING: ocf-exit-reason:ocf-exit-reason:\n".utf8).without(mark: mark) == Array("WARNING: ocf-exit-reason?ocf-exit-reason?\n".utf8))
+    #expect(Array("short".utf8).without(mark: mark) == Array("short".utf8) && Array("a".utf8).without(mark: "") == Array("a".utf8))
+  }
+
   @Test func aReasonIsOneLineOf128Bytes() {
     #expect(reasonLine("a\nb\u{9b}", prefix: "p:") == Array("p:a b?\n".utf8))
     for (letter, count) in [("x", 108), ("ü", 54), ("漢", 36), ("🇩", 27)] as [(String, Int)] {
