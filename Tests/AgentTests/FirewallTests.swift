@@ -499,8 +499,8 @@ private enum Last {
     #expect(rules("from_clients").prefix(2) == ["fib saddr . iif oif missing counter drop", "jump extra_forward"])
     #expect(
       rules("input").dropFirst().prefix(2) == [
-        "iifname \"ppp*\" ip saddr @pool fib saddr . iif oif missing counter drop",
-        "iifname \"ppp*\" ip6 saddr @pool6 fib saddr . iif oif missing counter drop",
+        "iifname \"ppp*\" ip saddr != 0.0.0.0 fib saddr . iif oif missing counter drop",
+        "iifname \"ppp*\" ip6 saddr != :: fib saddr . iif oif missing counter drop",
       ])
   }
 

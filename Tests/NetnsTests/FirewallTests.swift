@@ -201,7 +201,7 @@ struct FirewallTests {
     #expect(lines == ["0", "stopped"])
   }
 
-  @Test("A client does not send as another one, neither through the gateway nor to it")
+  @Test("A client does not send as another one, or as a neighbour of the gateway, neither through the gateway nor to it")
   func anotherClient() throws {
     let lines = try story(
       """
@@ -232,11 +232,13 @@ struct FirewallTests {
       at $THERE ip route add default via 2001:db8::50
       # The first one lies.
       at $CLIENT0 ip address add 10.9.0.11/32 dev far0
+      # A neighbour of the gateway's.
+      at $CLIENT0 ip address add 203.0.113.77/32 dev far0
       at $CLIENT0 ip address add 2001:db8:9::11/128 dev far0 nodad
       export OCF_RESKEY_pool="10.9.0.0/24 2001:db8:9::/64"
       hears() {
         local heard=()
-        for source in 10.9.0.10 10.9.0.11; do
+        for source in 10.9.0.10 10.9.0.11 203.0.113.77; do
           at $CLIENT0 ping -q -c 1 -W 1 -I $source 203.0.113.9 >/dev/null || true
           at $CLIENT0 ping -q -c 1 -W 1 -I $source 203.0.113.50 >/dev/null || true
         done
@@ -249,7 +251,7 @@ struct FirewallTests {
       # Behind the agent's chains.
       nft -f - <<'END'
       table inet seen {
-        chain seen { ip saddr 10.9.0.10 counter; ip saddr 10.9.0.11 counter; ip6 saddr 2001:db8:9::10 icmpv6 type echo-request counter; ip6 saddr 2001:db8:9::11 icmpv6 type echo-request counter; }
+        chain seen { ip saddr 10.9.0.10 counter; ip saddr 10.9.0.11 counter; ip saddr 203.0.113.77 counter; ip6 saddr 2001:db8:9::10 icmpv6 type echo-request counter; ip6 saddr 2001:db8:9::11 icmpv6 type echo-request counter; }
         chain forward { type filter hook forward priority 10; iifname "ppp0" jump seen; }
         chain input { type filter hook input priority 10; iifname "ppp0" icmp type echo-request jump seen; iifname "ppp0" icmpv6 type echo-request jump seen; }
       }
@@ -260,15 +262,15 @@ struct FirewallTests {
       nft flush table inet seen
       nft -f - <<'END'
       table inet seen {
-        chain seen { ip saddr 10.9.0.10 counter; ip saddr 10.9.0.11 counter; ip6 saddr 2001:db8:9::10 icmpv6 type echo-request counter; ip6 saddr 2001:db8:9::11 icmpv6 type echo-request counter; }
+        chain seen { ip saddr 10.9.0.10 counter; ip saddr 10.9.0.11 counter; ip saddr 203.0.113.77 counter; ip6 saddr 2001:db8:9::10 icmpv6 type echo-request counter; ip6 saddr 2001:db8:9::11 icmpv6 type echo-request counter; }
         chain forward { iifname "ppp0" jump seen; }
         chain input { iifname "ppp0" icmp type echo-request jump seen; iifname "ppp0" icmpv6 type echo-request jump seen; }
       }
       END
       hears
       """)
-    let sources = ["10.9.0.10", "10.9.0.11", "2001:db8:9::10 icmpv6 type echo-request", "2001:db8:9::11 icmpv6 type echo-request"]
-    #expect(lines == sources.map { "\($0) 2" } + ["0"] + zip(sources, [2, 0, 2, 0]).map { "\($0) \($1)" })
+    let sources = ["10.9.0.10", "10.9.0.11", "203.0.113.77", "2001:db8:9::10 icmpv6 type echo-request", "2001:db8:9::11 icmpv6 type echo-request"]
+    #expect(lines == sources.map { "\($0) 2" } + ["0"] + zip(sources, [2, 0, 0, 2, 0]).map { "\($0) \($1)" })
   }
 
   @Test("L2TP on another port is filtered as on its own")

@@ -137,7 +137,7 @@ extension Firewall {
     chain(
       "input", "type filter hook input priority filter; policy accept;",
       pooled.flatMap { family in
-        ppp.map { "iifname \"\($0.text)\" \(family.word) saddr @pool\(family.suffix) \(Self.ofAnotherClient)" }
+        ppp.map { "iifname \"\($0.text)\" \(family.word) saddr != \(family.unspecified) \(Self.ofAnother)" }
       } + served.map { "\($0.word) daddr @address\($0.suffix) jump gateway" })
       + chain(
         "gateway", nil,
@@ -157,9 +157,10 @@ extension Firewall {
         served.map { "\($0.word) saddr @address\($0.suffix) udp sport \(port.number) oifname != \"lo\" rt ipsec missing counter drop" })
   }
 
-  /// A source to which no route leads through the session that the packet came from. The kernel's reverse path filter
+  /// A source to which no route leads through the session that the packet came from: another client's, or that of a host
+  /// behind the gateway, which the node itself would believe as well. The kernel's reverse path filter
   /// lets it pass in loose mode, which is Debian's, and has no IPv6.
-  private static let ofAnotherClient = "fib saddr . iif oif missing counter drop"
+  private static let ofAnother = "fib saddr . iif oif missing counter drop"
 
   private var forwarding: [String] {
     let beyond = inside.isEmpty ? [""] : (inside + outside).map { "oifname \"\($0.text)\" " }
@@ -173,7 +174,7 @@ extension Firewall {
       "forward", "type filter hook forward priority filter; policy accept;",
       clamping + sessions.map { "iifname \($0) jump from_clients" } + sessions.map { "oifname \($0) jump to_clients" })
       // Rules of the operator's must not let in what a client sends in the name of another.
-      + chain("from_clients", nil, [Self.ofAnotherClient] + jumpToExtra("forward") + fromClients + ["counter drop"])
+      + chain("from_clients", nil, [Self.ofAnother] + jumpToExtra("forward") + fromClients + ["counter drop"])
       + chain("to_clients", nil, ["ct state established,related accept"] + jumpToExtra("forward") + refused + toClients + ["counter drop"])
   }
 
@@ -203,6 +204,8 @@ private enum Family: CaseIterable {
 
   var word: String { self == .ipv4 ? "ip" : "ip6" }
   var suffix: String { self == .ipv4 ? "" : "6" }
+  /// What a host sends from that has no address yet.
+  var unspecified: String { self == .ipv4 ? "0.0.0.0" : "::" }
   func has(_ address: IPAddress) -> Bool { address.isIPv6 == (self == .ipv6) }
 
   func set(_ name: String, _ elements: [String], _ flags: String = "") -> String {
