@@ -172,7 +172,7 @@ struct Recipe: Equatable {
 
   /// pcs makes the monitors of a plain resource as well.
   private func plainMonitors(of resource: String) -> [[String]] {
-    (resource == "vip" ? [12] : [12, 62]).map { ["resource", "op", "remove", "\(resource)-monitor-interval-\($0)s"] }
+    [12, 62].map { ["resource", "op", "remove", "\(resource)-monitor-interval-\($0)s"] }
   }
 
   private var probe: [[String]] {

@@ -270,11 +270,14 @@ struct VirtualIPTests {
       (["ip": "192.0.2.1", "nic": "eth0", "cidr_netmask": "32"], "192.0.2.1/24 is this node's own address on eth0: set another ip, or cidr_netmask=24 if the cluster is to have it"),
       (["ip": "192.0.2.1"], "192.0.2.1/24 is this node's own address on eth0: set another ip, or cidr_netmask=24 if the cluster is to have it"),
       (["ip": "192.0.2.1", "nic": "eth1", "cidr_netmask": "24"], "192.0.2.1/24 is this node's own address on eth0, and the resource's interface is eth1"),
+      (["ip": "192.0.2.129"], "192.0.2.129/25 is this node's own address on eth0: set another ip, or cidr_netmask=25 if the cluster is to have it"),
       (["ip": "2001:db8::1", "cidr_netmask": "128"], "2001:db8::1/64 is this node's own address on eth0: set another ip, or cidr_netmask=64 if the cluster is to have it"),
     ] as [([String: String], String)], [false, true])
   func ownStaticAddress(of: (given: [String: String], reason: String), clone: Bool) {
     let (given, reason) = of
     let node = AddressNode()
+    // Inside a wider network of the node's.
+    node.hold("192.0.2.129", 25, on: 2)
     let before = node.machine.network.addresses
     #expect(node.perform("monitor", given, clone: clone, interval: 0) == Outcome(.notRunning))
     #expect(node.perform("validate-all", given, level: 10) == Outcome(.invalidHere, reason))

@@ -258,6 +258,11 @@ struct VirtualIPTests {
       #expect(try vip("monitor", ["cidr_netmask": ""], interval: 0).status == 7)
       #expect(try vip("stop", ["cidr_netmask": ""]).status == 0)
       #expect(try it.network.holders(of: try #require(IPAddress("192.0.2.1"))).map(\.prefixLength) == [24])
+      try it.ip("address add 192.0.2.129/25 dev near")
+      let narrower = ["ip": "192.0.2.129", "cidr_netmask": ""]
+      #expect(try vip("monitor", narrower, interval: 0).status == 7)
+      #expect(try vip("stop", narrower).status == 0)
+      #expect(try it.network.holders(of: try #require(IPAddress("192.0.2.129"))).map(\.prefixLength) == [25])
       #expect(try !it.link("near").disablesIPv6)
       try it.run("/bin/sh", ["-c", "echo 1 > /proc/sys/net/ipv6/conf/near/disable_ipv6"])
       #expect(try it.link("near").disablesIPv6)

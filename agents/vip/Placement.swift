@@ -168,12 +168,14 @@ extension VirtualIP {
   func isExpected(_ copy: InterfaceAddress) -> Bool { cidrNetmask.map { $0.bits == copy.prefixLength } ?? true }
 
   /// Where no prefix length was given, it is that of the network which the node is in by another address. One that has a network
-  /// by nothing but itself is how the node came into it.
+  /// by nothing but itself is how the node came into it; a wider network around it is another one.
   private func isNodesOwn(_ copy: InterfaceAddress, _ link: Link, _ call: Call) throws(SystemError) -> Bool {
     guard cidrNetmask == nil, !ip.isIPv6, !ip.isLoopback, copy.prefixLength < ip.bits, !copy.flags.contains(.secondary) else {
       return false
     }
-    let routes = try call.host.network.connectedRoutes(covering: ip, near: link).filter { $0.link == link.index }
+    let routes = try call.host.network.connectedRoutes(covering: ip, near: link).filter {
+      $0.link == link.index && $0.prefixLength == copy.prefixLength
+    }
     return !routes.isEmpty && routes.allSatisfy { $0.source == ip }
   }
 

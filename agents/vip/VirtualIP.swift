@@ -28,7 +28,7 @@ package struct VirtualIP: ResourceAgent {
     .start(timeout: 20), .stop(timeout: 20), .promote(timeout: 20), .demote(timeout: 20),
     .monitor(.promoted, every: 10, timeout: 20), .monitor(.promoted, every: 60, timeout: 20, depth: .service),
     .monitor(.unpromoted, every: 11, timeout: 20), .monitor(.unpromoted, every: 61, timeout: 20, depth: .service),
-    .monitor(every: 12, timeout: 20), .reloadAgent(timeout: 20), .validateAll(timeout: 20), .metaData(timeout: 5),
+    .monitor(every: 12, timeout: 20), .monitor(every: 62, timeout: 20, depth: .service), .reloadAgent(timeout: 20), .validateAll(timeout: 20), .metaData(timeout: 5),
   ]
 
   @Parameter("Address to hold", "An IPv4 or IPv6 address without a prefix length.", uniqueGroup: "address")
