@@ -98,25 +98,26 @@ extension SettingsFile {
 extension SettingsFile {
   /// The section at `path` with what its references hold, and theirs; nil when there is none, or they are too many to follow.
   ///
+  /// What is not referred to is counted by nobody: the file's own length bounds it.
   /// What stands in a section itself counts more than what it refers to, and an earlier reference more than a later one.
   public func resolved(_ path: String) -> Section? {
     var left = 20_000
     return root.section(at: path).flatMap { resolve($0, &left, depth: 0) }
   }
 
-  private func resolve(_ section: Section, _ left: inout Int, depth: Int) -> Section? {
-    left -= 1
+  private func resolve(_ section: Section, _ left: inout Int, depth: Int, isReferredTo: Bool = false) -> Section? {
+    if isReferredTo { left -= 1 }
     guard left > 0, depth < 32 else { return nil }
     var whole = Section(name: section.name, place: section.place)
     for reference in section.references.reversed() {
       guard let other = root.section(at: reference) else { continue }
-      guard let other = resolve(other, &left, depth: depth + 1) else { return nil }
+      guard let other = resolve(other, &left, depth: depth + 1, isReferredTo: true) else { return nil }
       whole.settings += other.settings
       for child in other.sections { whole.merge(child) }
     }
     whole.settings += section.settings
     for child in section.sections {
-      guard let child = resolve(child, &left, depth: depth + 1) else { return nil }
+      guard let child = resolve(child, &left, depth: depth + 1, isReferredTo: isReferredTo) else { return nil }
       whole.merge(child)
     }
     return whole

@@ -145,6 +145,15 @@ import Testing
     }
   }
 
+  /// References may multiply what a file holds, and are counted; a long file is only long.
+  @Test func followsReferencesWithinBounds() throws {
+    let many = (0..<30_000).map { "c\($0) { local { auth = psk } }" }.joined(separator: "\n")
+    let long = try SettingsFile("connections {\n\(many)\n}")
+    #expect(long.resolved("connections")?.sections.count == 30_000)
+    let levels = (1...30).map { "l\($0) { a : l\($0 - 1) { }\n b : l\($0 - 1) { } }" }.joined(separator: "\n")
+    #expect(try SettingsFile("l0 { x = 1 }\n\(levels)").resolved("l30") == nil)
+  }
+
   @Test func boundsWhatItReads() {
     let machine = InMemoryMachine()
     func kind(_ limits: SettingsFile.Limits = .init()) -> SettingsError.Kind? {
