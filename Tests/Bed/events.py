@@ -19,20 +19,24 @@ CARRIED = ("seamless",)
 
 
 class Event:
-    def __init__(self, name, play, serves, seconds, fenced, recipes, tolerated, listed, fresh):
+    def __init__(self, name, play, serves, seconds, fenced, recipes, long, tolerated, listed, fresh):
         self.name, self.play, self.serves, self.seconds, self.fenced = name, play, serves, seconds, fenced
-        self.recipes, self.tolerated, self.listed, self.fresh = recipes, tolerated, listed, fresh
+        self.recipes, self.long, self.tolerated, self.listed, self.fresh = recipes, long, tolerated, listed, fresh
 
 
-def event(serves, seconds, fenced=(), recipes=WARM, tolerated=(), listed=True, fresh=False, names=None):
+def event(serves, seconds, fenced=(), recipes=WARM, long=None, tolerated=(), listed=True, fresh=False, names=None):
     """`serves`: same, peer or any; `seconds` without service at most; `fenced`: who may lose power. With `names`, the
-    function is an event for each of them. What the event does by itself is tolerated. What is not
+    function is an event for each of them. `recipes` has it in the table, `long` in the long list: what the table plays
+    with crm alone is played with the other pair there. What the event does by itself is tolerated. What is not
     listed runs by its name only. `fresh`: what failed before the event has earned
     its promotion score back; without it, the peer of a daemon that dies may have failed a short while ago as well."""
+    if long is None:
+        long = ("promotable",) if recipes == WARM else ()
+
     def declare(play):
         for name, arguments in (names or {play.__name__.replace("_", "-"): ()}).items():
             EVENTS[name] = Event(name, lambda bed, play=play, arguments=arguments: play(bed, *arguments), serves, seconds, fenced,
-                                 recipes, tolerated, listed, fresh)
+                                 recipes, long, tolerated, listed, fresh)
         return play
     return declare
 
@@ -107,7 +111,7 @@ def node_standby(bed):
     there.run(f"pcs node unstandby {here.name}")
 
 
-@event("same", 1)
+@event("same", 1, recipes=("crm", "group"), long=("promotable",))
 def maintenance(bed):
     """Pacemaker is ended and started on the serving node meanwhile, as an upgrade of it does."""
     here, there = yield bed.places()
@@ -260,12 +264,31 @@ def ledger_cannot_start(bed):
         node.run("mv /root/good.key /etc/vpnha/sessions.key")
 
 
-@event("any", 20, recipes=("group",), names={"kill-charon": ("charon",), "kill-xl2tpd": ("xl2tpd",)})
-def dies_in_group(bed, daemon):
+@event("any", 30, recipes=("group",), names={f"{word}-{daemon}": (daemon, signal) for word, signal in (("kill", "KILL"), ("suspend", "STOP"))
+                                             for daemon in ("charon", "xl2tpd")})
+def dies_in_group(bed, daemon, signal):
     here, there = yield bed.places()
-    here.signal(daemon, "KILL")
+    here.signal(daemon, signal)
     bed.await_recovery(here, daemon)
     yield
+
+
+def _prober(names, **more):
+    """The path's resident: without it the node is judged by what it told last, and nothing moves."""
+    @event("same", 1, names=names, **more)
+    def play(bed, signal, serving):
+        until("both paths are up", 60, lambda: bed.attributes("vpnha-path") == ["1", "1"])
+        here, there = yield bed.places()
+        victim = here if serving else there
+        if not victim.signal("prober", signal):
+            raise Failure(f"no prober runs on {victim.name}")
+        bed.await_recovery(victim, "prober")
+        yield
+        until("both paths are up", 60, lambda: bed.attributes("vpnha-path") == ["1", "1"])
+
+
+_prober({"kill-prober-serving": ("KILL", True), "suspend-prober-serving": ("STOP", True)}, recipes=WATCHED)
+_prober({"kill-prober-standby": ("KILL", False), "suspend-prober-standby": ("STOP", False)}, recipes=(), long=WATCHED)
 
 
 @event("any", 35, recipes=EVERYWHERE)
@@ -354,6 +377,36 @@ def risk_then_dc_lost(bed):
     here.boot()
 
 
+@event("peer", 15, fenced=["here"], recipes=(), long=WATCHED)
+def sync_lossy_then_dc_lost(bed):
+    """Trouble on the cluster's link comes just before a take-over: what the standby says of it must not delay the latter."""
+    here, there = bed.places()
+    if bed.view().dc != here.name:
+        bed.move(there)
+        here, there = bed.places()
+    yield here, there
+    for node in (here, there):
+        node.run("nft 'add table inet bed; add chain inet bed c { type filter hook input priority 0; };"
+                 " add rule inet bed c udp dport 3780 numgen random mod 10 < 4 drop'")
+    time.sleep(65)  # longer than the interval of the monitor that looks at it
+    here.cut()
+    yield
+    there.run("nft delete table inet bed")
+    here.boot()
+
+
+@event("peer", 15, fenced=["here"], recipes=(), long=WATCHED)
+def attrd_killed_on_both_then_serving_lost(bed):
+    """Pacemaker moves the service for the first of them; after that both nodes have scores again."""
+    for node in bed.places():
+        node.signal("attrd", "KILL")
+    time.sleep(13)  # longer than the interval of a standby's monitor
+    here, there = yield bed.places()
+    here.cut()
+    yield
+    here.boot()
+
+
 @event("peer", 15, fenced=["here"])
 def attrd_killed_then_serving_lost(bed):
     """A respawned attribute daemon has forgotten the node's promotion scores: the agents tell them again."""
@@ -381,16 +434,33 @@ def mend(node):
         node.run(f"mv {path}.good {path}")
 
 
-@event("same", 1, recipes=EVERYWHERE, names={"files-broken-serving": (False,), "files-broken-both": (True,)})
-def files_broken(bed, both):
-    here, there = yield bed.places()
-    nodes = (here, there) if both else (here,)
-    for node in nodes:
-        spoil(node)
-    time.sleep(13)  # longer than every monitor's interval
-    yield
-    for node in nodes:
-        mend(node)
+def _files_broken(names, **more):
+    @event("same", 1, names=names, **more)
+    def play(bed, where, spoil):
+        here, there = yield bed.places()
+        nodes = {"serving": (here,), "standby": (there,), "both": (here, there)}[where]
+        for node in nodes:
+            spoil(node)
+        time.sleep(13)  # longer than every monitor's interval
+        yield
+        for node in nodes:
+            mend(node)
+
+
+def take_away(node):
+    for path in GARBAGE:
+        node.run(f"mv {path} {path}.good")
+
+
+def empty(node):
+    """As an editor leaves a file for a moment."""
+    for path in GARBAGE:
+        node.run(f"cp -p {path} {path}.good; : >{path}")
+
+
+_files_broken({"files-broken-serving": ("serving", spoil), "files-broken-both": ("both", spoil)}, recipes=EVERYWHERE)
+_files_broken({"files-empty-both": ("both", empty)})
+_files_broken({"files-broken-standby": ("standby", spoil), "files-gone-both": ("both", take_away)}, recipes=(), long=("promotable", "group"))
 
 
 @event("peer", 20, fresh=True)
@@ -475,6 +545,18 @@ def address_added(bed):
     yield
 
 
+@event("same", 100, tolerated=["two holders"], recipes=(), long=("group",))
+def address_added_where_nothing_runs(bed):
+    """No monitor runs there, and clients go astray: the serving node asks the wire, and says who else has the address."""
+    here, there = yield bed.places()
+    there.run(f"ip address add {VIP}/24 dev eth0")
+    try:
+        until("the serving node names the other holder", 90, lambda: there.mac in bed.view().attributes.get(("vpnha-risk-vip", here.name), ""))
+    finally:
+        there.run(f"ip address delete {VIP}/24 dev eth0")
+    yield
+
+
 @event("same", 1, tolerated=["clear text"], recipes=EVERYWHERE)
 def table_flushed(bed):
     here, there = yield bed.places()
@@ -484,7 +566,7 @@ def table_flushed(bed):
     yield
 
 
-@event("same", 1)
+@event("same", 1, recipes=("crm", "group"), long=("promotable",))
 def package_upgraded(bed):
     here, there = yield bed.places()
     here.install()
@@ -493,7 +575,7 @@ def package_upgraded(bed):
     yield
 
 
-@event("same", 1)
+@event("same", 1, recipes=("crm", "group"), long=("promotable",))
 def package_removed(bed):
     """Refused while a resource runs here."""
     if not bed.package:
@@ -508,13 +590,14 @@ def package_removed(bed):
 BAD = "/nope nope"
 
 
-@event("same", 1, recipes=("crm", "group"))
-def bad_values(bed):
+@event("same", 1, recipes=WATCHED, names={"bad-values-probe": (("path",),)})
+@event("same", 1, recipes=("crm", "group"), names={"bad-values": (None,)})
+def bad_values(bed, only):
     """Each parameter that is taken over without a restart, one of each resource at a time: the old value stays in force."""
     here, there = yield bed.places()
     resources = {}
     for name in bed.view().roles:
-        if not name.startswith("fence"):
+        if name in only if only else not name.startswith("fence"):
             about = ElementTree.fromstring(here.run(f"crm_resource --show-metadata ocf:vpnha:{'probe' if name == 'path' else name}"))
             resources[name] = [its.get("name") for its in about.iter("parameter")
                                if its.get("reloadable") == "1" and not its.get("name").startswith("trace_")]

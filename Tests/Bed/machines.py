@@ -27,7 +27,7 @@ SHARE = f"{WORK}/share"
 NODES = ("moon", "sun")
 HOPS, REMOTE, WITNESS = ("203.0.113.1", "203.0.113.2"), "198.51.100.9", "198.51.100.31"
 AGENTS = ("vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions")
-PROCESS = {"charon": "charon-systemd", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd", "ledger": "vpnha-ledger"}
+PROCESS = {"charon": "charon-systemd", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd", "ledger": "vpnha-ledger", "prober": "probe"}
 
 BOOT = r"""
 set -e
@@ -182,7 +182,9 @@ class Node:
         return bool(pids) and self.run(f"kill -{name} {' '.join(pids)} && echo yes", check=False).strip() == "yes"
 
     def processes(self, daemon):
-        """A daemon's pids; an agent of the same name is none of them."""
+        """A daemon's pids; an agent of the same name is none of them. The path's resident is an agent's program."""
+        if daemon == "prober":
+            return self.run("pgrep -xf '/usr/lib/ocf/resource.d/vpnha/probe watch .*'", check=False).split()
         return self.run(f"for pid in $(pgrep -x {PROCESS[daemon]}); do [[ $(readlink /proc/$pid/exe) == */ocf/* ]] || echo $pid; done", check=False).split()
 
     def unplug(self, nic):
