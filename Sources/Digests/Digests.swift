@@ -1,5 +1,5 @@
 // The digests that PPP's authentication (RFC 1994, RFC 2759) and RADIUS (RFC 2865, RFC 3579) are made of. They guard nothing
-// of ours: the protocols prescribe them, and what is hashed is a few dozen bytes.
+// of ours: the protocols prescribe them, and what is hashed is a few dozen bytes. SHA-256 is for `vpnha fingerprint`.
 
 /// MD4 (RFC 1320), the hash of Windows passwords.
 public func md4(_ message: [UInt8]) -> [UInt8] {
@@ -85,6 +85,40 @@ public func sha1(_ message: [UInt8]) -> [UInt8] {
   return littleEndianBytes(state.map(\.byteSwapped))
 }
 
+/// SHA-256 (RFC 6234).
+public func sha256(_ message: [UInt8]) -> [UInt8] {
+  var state: [UInt32] = [
+    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
+  ]
+  var words = [UInt32](repeating: 0, count: 64)
+  for block in blocks(of: message, lengthIsBigEndian: true) {
+    for index in 0..<16 {
+      words[index] = (0..<4).reduce(0) { $0 << 8 | UInt32(block[block.startIndex + 4 * index + $1]) }
+    }
+    for index in 16..<64 {
+      let (old, new) = (words[index - 15], words[index - 2])
+      let first = rotated(old, 25) ^ rotated(old, 14) ^ old >> 3
+      let second = rotated(new, 15) ^ rotated(new, 13) ^ new >> 10
+      words[index] = words[index - 16] &+ first &+ words[index - 7] &+ second
+    }
+    var (a, b, c, d, e, f, g, h) = (state[0], state[1], state[2], state[3], state[4], state[5], state[6], state[7])
+    for index in 0..<64 {
+      let first = h &+ (rotated(e, 26) ^ rotated(e, 21) ^ rotated(e, 7)) &+ (e & f ^ ~e & g) &+ cubeRoots[index] &+ words[index]
+      let second = (rotated(a, 30) ^ rotated(a, 19) ^ rotated(a, 10)) &+ (a & b ^ a & c ^ b & c)
+      (a, b, c, d, e, f, g, h) = (first &+ second, a, b, c, d &+ first, e, f, g)
+    }
+    for (index, value) in [a, b, c, d, e, f, g, h].enumerated() { state[index] = state[index] &+ value }
+  }
+  return littleEndianBytes(state.map(\.byteSwapped))
+}
+
+/// HMAC-SHA-256 (RFC 2104).
+public func hmacSHA256(_ message: [UInt8], key: [UInt8]) -> [UInt8] {
+  let key = key.count > 64 ? sha256(key) : key
+  let block = key + [UInt8](repeating: 0, count: 64 - key.count)
+  return sha256(block.map { $0 ^ 0x5c } + sha256(block.map { $0 ^ 0x36 } + message))
+}
+
 private func rotated(_ word: UInt32, _ count: UInt32) -> UInt32 { word << count | word >> (32 - count) }
 
 /// 64-byte blocks: the message, a one bit, zeros, and the message's length in bits.
@@ -116,4 +150,16 @@ private let sines: [UInt32] = [
   0x289b_7ec6, 0xeaa1_27fa, 0xd4ef_3085, 0x0488_1d05, 0xd9d4_d039, 0xe6db_99e5, 0x1fa2_7cf8, 0xc4ac_5665,
   0xf429_2244, 0x432a_ff97, 0xab94_23a7, 0xfc93_a039, 0x655b_59c3, 0x8f0c_cc92, 0xffef_f47d, 0x8584_5dd1,
   0x6fa8_7e4f, 0xfe2c_e6e0, 0xa301_4314, 0x4e08_11a1, 0xf753_7e82, 0xbd3a_f235, 0x2ad7_d2bb, 0xeb86_d391,
+]
+
+/// The first 32 bits behind the point of the cube roots of the first 64 primes (RFC 6234 §5.1).
+private let cubeRoots: [UInt32] = [
+  0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
+  0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
+  0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,
+  0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7, 0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967,
+  0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13, 0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85,
+  0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3, 0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070,
+  0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5, 0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3,
+  0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
 ]

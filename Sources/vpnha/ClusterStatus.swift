@@ -220,7 +220,8 @@ private struct Judge {
           .FENCE1, .risk, "fencing is switched off: after a split both nodes hold the address",
           fix: ["pcs stonith create fence-NODE AGENT … pcmk_host_list=NODE", "pcs property set stonith-enabled=true"]))
     }
-    return found + seenBroken(on: serving ?? home) + split + drift + versions
+    let prints = (looks?.prints ?? [:]).filter { now.node($0.key)?.isOnline == true }
+    return found + seenBroken(on: serving ?? home) + split + drift + versions + Drift(prints: prints, here: looks?.here, time: time).findings
   }
 
   /// What this program saw of the members here, before a monitor of the cluster's did.

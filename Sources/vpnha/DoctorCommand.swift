@@ -23,12 +23,16 @@ struct DoctorCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Only this one, or those that begin with it.", valueName: "ID"), completion: .list(FindingID.allCases.map(\.rawValue)))
   var only: String?
 
+  @Option(help: ArgumentHelp("Another node to ask as well, with ssh.", valueName: "node"))
+  var peer: String?
+
   private var skipped: [FindingID] { (skip ?? "").split(separator: ",").compactMap { FindingID(rawValue: $0.trimmed.uppercased()) } }
 
   func validate() throws {
     for word in (skip ?? "").split(separator: ",") where FindingID(rawValue: word.trimmed.uppercased()) == nil {
       throw ValidationError("there is no \(word.trimmed); vpnha explain lists the IDs")
     }
+    if let peer, peer.isEmpty || peer.hasPrefix("-") { throw ValidationError("--peer takes the name of a node") }
     if let only, !FindingID.allCases.contains(where: { $0.rawValue.hasPrefix(only.uppercased()) }) { throw ValidationError("there is no \(only); vpnha explain lists the IDs") }
   }
 
@@ -37,9 +41,10 @@ struct DoctorCommand: ParsableCommand {
       throw SystemError("looking", .notPermitted, detail: "only root may read the files with the keys").asExit(json: json)
     }
     let host = Host.silent
-    let checkup: Checkup
+    var checkup: Checkup
     do throws(SystemError) {
       checkup = try Checkup(host).with(skipped: skipped, only: only?.uppercased())
+      if let peer { checkup.add(try PeerCheckup(of: peer, arguments: (skip.map { ["--skip", $0] } ?? []) + (only.map { ["--only", $0] } ?? []), host)) }
     } catch { throw error.asExit(json: json) }
     print(json ? checkup.json : fixes ? checkup.fixes : checkup.text(notes: notes || only != nil))
     throw ExitCode(checkup.verdict.rawValue)
@@ -53,10 +58,60 @@ extension SystemError {
   }
 }
 
+/// What doctor found on another node.
+struct PeerCheckup: Equatable {
+  var node: String
+  /// Nil: it could not be asked.
+  var findings: [Finding]?
+  /// What is to be known beside them.
+  var remark: String?
+
+  init(node: String, findings: [Finding]?, remark: String? = nil) { (self.node, self.findings, self.remark) = (node, findings, remark) }
+
+  /// - Throws: when ssh cannot be run.
+  init(of node: String, arguments: [String], _ host: Host) throws(SystemError) {
+    let line = (["vpnha", "doctor", "--json"] + arguments).map(shellQuoted).joined(separator: " ")
+    let result = try host.processes.run(.onNode(node, line, outputLimit: 4 << 20), before: host.clock.now + .seconds(60))
+    guard let answer = JSONValue(result.output), case .array(let list)? = answer["findings"], answer["error"] == nil, answer["verdict"]?.string != Verdict.unknown.name else {
+      let why = JSONValue(result.output)?["error"]?.string ?? result.lastWords ?? "no vpnha doctor there?"
+      self.init(node: node, findings: nil, remark: "\(node) gave no answer: \(why.plain)")
+      return
+    }
+    let known = list.compactMap(Finding.init)
+    // A newer version may know more.
+    self.init(node: node, findings: known, remark: known.count == list.count ? nil : "\(list.count - known.count) findings of \(node) have IDs that this version does not know: ssh \(node) vpnha doctor")
+  }
+}
+
+extension Finding {
+  /// As `json` wrote it; nil when it is something else, or of a kind that is not known here.
+  init?(_ value: JSONValue) {
+    guard let id = value["id"]?.string.flatMap(FindingID.init), let name = value["severity"]?.string, let summary = value["summary"]?.string,
+      let severity = [Severity.note, .risk, .bad].first(where: { $0.name == name })
+    else { return nil }
+    self.init(
+      id, severity, summary.plain, fix: (value["fix"]?.elements ?? []).compactMap { $0.string?.plain }, at: value["where"]?.string?.plain, since: value["since"]?.string.flatMap { Timestamp($0) })
+  }
+}
+
 /// What doctor found.
 struct Checkup {
   var findings: [Finding]
   var skipped: [FindingID] = []
+  /// Nil: no other node was to be asked.
+  var peer: PeerCheckup?
+
+  /// The other node's findings, each once: what is about the cluster both of them say.
+  mutating func add(_ peer: PeerCheckup) {
+    self.peer = peer
+    let theirs = (peer.findings ?? []).filter { one in one.place?.hasPrefix("/") == true || !findings.contains { $0.id == one.id && $0.summary == one.summary } }.map { finding in
+      var finding = finding
+      finding.summary = "\(peer.node): \(finding.summary)"
+      finding.fix = finding.fix.map { $0.hasPrefix("pcs ") ? $0 : "ssh \(peer.node) \(shellQuoted($0))" }
+      return finding
+    }
+    findings = Finding.ordered(findings + theirs)
+  }
 
   init(_ findings: [Finding]) { self.findings = Finding.ordered(findings) }
 
@@ -67,7 +122,36 @@ struct Checkup {
     if let configuration { found += ClusterChecks(configuration: configuration, votes: votes).findings() }
     let running = configuration == nil ? nil : PacemakerTools(host).running()
     found += try NodeChecks(files: host.files, processes: host.processes, clock: host.clock, configuration: configuration, running: running).findings()
-    self.init(found)
+    if configuration != nil, running != nil { found += try Self.drift(host, configuration) }
+    self.init(found.map { Self.dated($0, Self.lastChange) })
+  }
+
+  /// This node and what the others gave to the cluster.
+  private static func drift(_ host: Host, _ configuration: ClusterConfiguration?) throws(SystemError) -> [Finding] {
+    let mine: Fingerprint
+    do throws(SystemError) { mine = try FingerprintSource(host: host, configuration: configuration).fingerprint() } catch {
+      return [Finding(.DRIFT5, .note, "this node's files cannot be compared with the other's: \(error)", fix: ["corosync-keygen    # then copy /etc/corosync/authkey to the other node"])]
+    }
+    let here = try PacemakerTools(host).nodeName()
+    var prints = try host.cluster.nodeAttribute(Fingerprint.attribute).compactMapValues { Fingerprint($0) }
+    prints[here] = mine
+    return Drift(prints: prints, here: here, time: mine.at).findings
+  }
+
+  /// With the time at which the file that it is about was changed last: it has been so since then at least.
+  static func dated(_ finding: Finding, _ changed: (String) -> Timestamp?) -> Finding {
+    guard finding.since == nil, let place = finding.place, place.hasPrefix("/"), ![.CERT1, .UNIT2].contains(finding.id) else { return finding }
+    var finding = finding
+    let parts = place.split(separator: ":", omittingEmptySubsequences: false)
+    finding.since = changed(parts.count > 1 && parts[parts.count - 1].allSatisfy(\.isNumber) ? parts.dropLast().joined(separator: ":") : place)
+    return finding
+  }
+
+  /// Of a regular file or a link; nil of anything else.
+  private static func lastChange(_ path: String) -> Timestamp? {
+    var status = stat()
+    guard lstat(path, &status) == 0, [S_IFREG, S_IFLNK].contains(status.st_mode & S_IFMT) else { return nil }
+    return Timestamp(seconds: Int64(status.st_mtim.tv_sec))
   }
 
   /// Asked of the cluster, or as Pacemaker left it on the disk.
@@ -89,7 +173,11 @@ struct Checkup {
     return result
   }
 
-  var verdict: Verdict { Verdict(findings) }
+  var verdict: Verdict {
+    // What is bad here is so whatever the other one says.
+    let here = Verdict(findings)
+    return peer.map { $0.findings == nil && here != .bad ? .unknown : here } ?? here
+  }
 
   var summary: String {
     let counts = [(Finding.Severity.bad, "bad"), (.risk, "at risk"), (.note, "notes")].map { severity, word in (findings.count { $0.severity == severity }, word) }
@@ -106,6 +194,7 @@ struct Checkup {
       screen.add(padded(finding.id.rawValue, 9) + padded(finding.severity.name, 6) + finding.summary, indent: 15)
       for command in finding.fix { screen.add(verbatim: "               " + command) }
     }
+    if let remark = peer?.remark { screen.add(remark, indent: 9) }
     return screen.text(more: "vpnha doctor --json, or --only ID")
   }
 
@@ -121,8 +210,9 @@ struct Checkup {
   }
 
   var json: String {
-    jsonObject([
-      ("verdict", verdict.name.jsonQuoted), ("findings", jsonArray(findings.map(\.json))), ("skipped", jsonArray(skipped.map(\.rawValue.jsonQuoted))),
-    ])
+    jsonObject(
+      [
+        ("verdict", verdict.name.jsonQuoted), ("findings", jsonArray(findings.map(\.json))), ("skipped", jsonArray(skipped.map(\.rawValue.jsonQuoted))),
+      ] + (peer.map { peer in [("peer", jsonObject([("node", peer.node.jsonQuoted), ("answered", "\(peer.findings != nil)"), ("remark", peer.remark?.jsonQuoted)]))] } ?? []))
   }
 }

@@ -2,7 +2,7 @@
 enum FindingID: String, CaseIterable {
   // Status
   case PCMK1, SERV0, SERV1, HALF1, DOWN1, MAINT1, NODE1, NODE2, MEMB1, SCORE1, BARRED1, BAN1, UNFIT1, LATELY1, RISK1, PATH1, WALL1, SIDE1
-  case SPLT1, DRIFT1, SIM1, SIM2, QUOR1, LOOK1, LOOK2, VERS1
+  case SPLT1, DRIFT1, DRIFT2, DRIFT3, DRIFT4, DRIFT5, SIM1, SIM2, QUOR1, LOOK1, LOOK2, VERS1
   // Status and doctor
   case FENCE1, FENCE2, FENCE3, FENCE4, QUOR2
   // Doctor: the cluster
@@ -14,6 +14,8 @@ enum FindingID: String, CaseIterable {
   case MON5, OFF1, QUOR4, QUOR5, QUOR6, RING2, RING3, TWO1, CLONE3, ORDER1
   // Check
   case START1, START2, START3, PORT1
+  // Sessions
+  case AUTH1, AUTH2, AUTH3, AUTH4, AUTH5, AUTH6, AUTH7, AUTH8, AUTH9, AUTH10, AUTH11, AUTH12, AUTH13
   // Plan
   case GAP1, HOLLOW1
 
@@ -70,6 +72,43 @@ enum FindingID: String, CaseIterable {
       )
     case .DRIFT1:
       ("After a take-over other rules would hold.", "Compare the parameters, the extra file and the version of vpnha on both nodes.")
+    case .DRIFT2:
+      (
+        "After a take-over other users, keys or addresses would hold.",
+        "Find out which file is the right one, copy it, and load it on that node. Comments and lines that are a node's own do not count."
+      )
+    case .DRIFT3:
+      ("What is loaded, and not what the file says, decides after a take-over.", "Load it again on the node that is behind; the files may be the same.")
+    case .DRIFT4:
+      ("charon's ha plugin and Pacemaker want the same version on both nodes; two of them are for the time of an upgrade.", "Upgrade the other node, in standby.")
+    case .DRIFT5:
+      ("Digests of files with secrets need a secret that both nodes have.", "corosync-keygen makes /etc/corosync/authkey, which pcs does by itself; both nodes need the same one.")
+    case .AUTH1:
+      ("The password is not the one in chap-secrets, or RADIUS said no.", "The client has to type it again; if it is right, compare chap-secrets on both nodes.")
+    case .AUTH2:
+      ("No line of chap-secrets is for this user and this server name.", "Add the user, on both nodes. The second column is the name of xl2tpd.conf.")
+    case .AUTH3:
+      ("The client's pre-shared key is not the gateway's, so that neither can read the other.", "Set the client's pre-shared key, or compare the secrets section of swanctl.conf.")
+    case .AUTH4:
+      ("No proposal of the client is in the connection's.", "charon's log has both lists. Add what the client can do to proposals or esp_proposals, if it is safe.")
+    case .AUTH5:
+      ("No connection is for this address and identity.", "Compare local_addrs, remote_addrs and id in swanctl.conf with what charon's log says it looked for.")
+    case .AUTH6:
+      ("charon takes so many clients behind one address for an attack.", "Take the thresholds of the example in /usr/share/doc/vpnha/examples/strongswan.")
+    case .AUTH7:
+      ("The client did not go on: our answers do not reach it, or it gave up.", "Look for a firewall on its way that drops UDP 4500 or fragments.")
+    case .AUTH8:
+      ("IPsec is up and L2TP goes unanswered.", "The client's NAT or firewall drops it, or the answer leaves from another address: see listen-addr of xl2tpd.conf.")
+    case .AUTH9:
+      ("Every address of the pool is in use.", "Make ip range of xl2tpd.conf larger, or end sessions that are left over.")
+    case .AUTH10:
+      ("The user asks for an address that chap-secrets does not allow.", "Set the client to take the address it is given, or change the fourth column of chap-secrets.")
+    case .AUTH11:
+      ("The RADIUS server does not answer, so nobody gets in.", "Look at the server, its secret and the way to it; the agent probe can watch it.")
+    case .AUTH12:
+      ("pppd ends at once, for everybody.", "The line says which option or file it is.")
+    case .AUTH13:
+      ("The certificate or signature of one end is not accepted by the other.", "Look at the dates and the CA; swanctl --list-certs shows them.")
     case .SIM1:
       ("Without Pacemaker's scheduler the answer would be a guess.", "Install pacemaker-cli-utils, or run the command by hand and read what it says.")
     case .SIM2:

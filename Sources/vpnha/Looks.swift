@@ -9,6 +9,8 @@ struct Looks {
   var here: String?
   /// What is there now on this node, by resource.
   var seen: [String: ResourceState] = [:]
+  /// What each node has of what should be the same; this one's is of now.
+  var prints: [String: Fingerprint] = [:]
 
   /// Seconds after which a look is too old to say anything: two of them, and time for both, did not come.
   static let limit: Int64 = 150

@@ -17,6 +17,8 @@ struct Operator: ParsableCommand {
       DrillCommand.self, AskCommand.self,
       SessionsCommand.self,
       HistoryCommand.self,
+      FingerprintCommand.self,
+      ReportCommand.self,
       MetricsCommand.self,
       KeyCommand.self,
       RunCommand.self, MetadataCommand.self, ActiveCommand.self,

@@ -67,9 +67,14 @@ struct NodeChecks {
       found.append(
         Finding(
           .UNIT2, .bad, "\(stray.executable) (pid \(stray.pid)) runs, and the cluster did not start it",
-          fix: ["systemctl stop \(agent)", "kill \(stray.pid)    # where no unit has started it"], at: stray.executable))
+          fix: ["systemctl stop \(agent)", "kill \(stray.pid)    # where no unit has started it"], at: stray.executable, since: since(stray)))
     }
     return found
+  }
+
+  /// When it was started. Ticks of USER_HZ, which is 100 on every machine that Linux runs on today.
+  private func since(_ process: Process) -> Timestamp {
+    Timestamp(seconds: clock.timestamp.seconds - max(0, clock.now.nanoseconds / 1_000_000_000 - Int64(clamping: process.startTime / 100)))
   }
 
   /// Those of the gateway itself, in swanctl's folder.

@@ -15,6 +15,8 @@ struct SessionsCommand: ParsableCommand {
       still being set up has no address, and without the kernel's L2TP the outer address is known only with "pass peer = \
       yes" in xl2tpd's configuration.
 
+      --refused lists who was not let in, why, and what to do about it, from the journal (or syslog) of this node.
+
       --all-nodes asks the cluster's other nodes as well, with ssh, as the user who runs this. --kick ends the sessions that \
       are shown, which says goodbye to the client; without --yes it only says which. Exits with 0; 2 when a session did not \
       end; 3 when something could not be found out.
@@ -30,6 +32,12 @@ struct SessionsCommand: ParsableCommand {
   var address: String?
   @Flag(help: "The other nodes' as well.")
   var allNodes = false
+  @Flag(help: "Clients that were not let in, and why, from what the daemons wrote.")
+  var refused = false
+  @Option(parsing: .unconditional, help: ArgumentHelp("--refused: from then on, as journalctl reads it.", valueName: "time"))
+  var since = "-1d"
+  @Option(help: ArgumentHelp("--refused: a file of syslog in place of the journal.", valueName: "file"))
+  var log: String?
   @Flag(help: "End them; needs --user or --address, and --yes.")
   var kick = false
   @Flag(help: "Do what --kick says.")
@@ -41,6 +49,8 @@ struct SessionsCommand: ParsableCommand {
     if let address, IPAddress(address) == nil { throw ValidationError("--address: expected an IP address, got \"\(address)\"") }
     if kick, user == nil, address == nil { throw ValidationError("--kick needs --user or --address: it ends every session that is shown") }
     if kick, allNodes { throw ValidationError("--kick ends sessions of this node; on another one: ssh NODE vpnha sessions … --kick") }
+    if refused, kick || wide || allNodes { throw ValidationError("--refused lists what this node's daemons wrote, and goes with --user, --address and --json") }
+    if log != nil, !refused { throw ValidationError("--log belongs to --refused") }
     if yes, !kick { throw ValidationError("--yes belongs to --kick") }
   }
 
@@ -48,6 +58,7 @@ struct SessionsCommand: ParsableCommand {
     // Others see no program behind a process, and would be told that there is no session.
     guard geteuid() == 0 else { throw failed(SystemError("listing sessions", .notPermitted, detail: "only root sees which programs run")) }
     let host = Host.silent
+    if refused { return try showRefusals(host) }
     var report: SessionReport
     // Before the sessions are: a pid that is another's by then is another process.
     var pppds: [Int32: Process] = [:]
@@ -74,6 +85,17 @@ struct SessionsCommand: ParsableCommand {
     print(json ? jsonArray(ended.map(\.json)) : "\(ended.count) of \(report.rows.count) session\(report.rows.count == 1 ? "" : "s") ended")
     for row in left { warn("\(row.user ?? "-") \(row.inner ?? "-"): \(row.pid == nil ? "no pppd carries it: end it at the client's, or it ends with its SA" : "its pppd is still there: pid \(row.pid ?? 0)")") }
     if !left.isEmpty { throw ExitCode(Verdict.bad.rawValue) }
+  }
+
+  private func showRefusals(_ host: Host) throws {
+    do throws(SystemError) {
+      var report = RefusalReport(refusals: RefusalReader(try RefusalReader.lines(since: since, file: log, on: host)).refusals, since: since)
+      report.refusals = report.refusals.filter { one in
+        if let user, one.user != user { return false }
+        return address.flatMap { IPAddress($0)?.description }.map { $0 == one.address } ?? true
+      }
+      print(json ? report.json : report.text(host.clock.timestamp))
+    } catch { throw failed(error) }
   }
 
   private func isWanted(_ row: SessionRow) -> Bool {

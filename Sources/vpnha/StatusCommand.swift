@@ -92,9 +92,13 @@ struct PacemakerTools {
         for (node, text) in try host.cluster.nodeAttribute(Look.prefix + member.id) { looks.told[member.id, default: [:]][node] = Look(text) }
       } catch { continue }
     }
+    do throws(SystemError) { looks.prints = try host.cluster.nodeAttribute(Fingerprint.attribute).compactMapValues { Fingerprint($0) } } catch {
+      // Nothing is compared.
+    }
     // Others do not see the processes behind the daemons.
     guard geteuid() == 0, let node = thisNode() else { return looks }
     looks.here = node
+    do throws(SystemError) { looks.prints[node] = try FingerprintSource(host: host, configuration: configuration).fingerprint() } catch { looks.prints[node] = nil }
     let local = LocalLook(host: host)
     for member in members where monitor.role(member.id, on: node) != .stopped { looks.seen[member.id] = local.state(of: member) }
     return looks

@@ -790,6 +790,49 @@ def truth(bed, name):
     return complaints
 
 
+# What vpnha says meanwhile
+
+@event("same", 1, listed=False)
+def drift(bed):
+    """A user who is added on one node only is named by status and doctor on both, as soon as each has given its fingerprint."""
+    here, there = yield bed.places()
+    for node in (here, there):
+        node.run("[ -e /etc/corosync/authkey ] || (umask 077; head -c 256 /dev/zero | tr '\\0' x >/etc/corosync/authkey)")
+
+    def give():
+        for node in (here, there):
+            node.run("vpnha fingerprint --publish")
+    give()
+    for node in (here, there):
+        if (said := json.loads(node.run(f"vpnha fingerprint --diff {bed.peer(node).name} --json; true")))["differences"]:
+            raise Failure(f"{node.name}: {said}")
+    there.run("cp -p /etc/ppp/chap-secrets /root/users; echo 'mallory vpnha \"a secret of hers\" *' >>/etc/ppp/chap-secrets; sysctl -qw net.ipv4.conf.all.send_redirects=0")
+    give()
+    for node in (here, there):
+        findings = json.loads(node.run("vpnha status --json; true"))["findings"]
+        drifts = [finding["summary"] for finding in findings if finding["id"].startswith("DRIFT")]
+        found = {finding["id"] for finding in json.loads(node.run("vpnha doctor --json; true"))["findings"]}
+        bed.say(f"    {node.name}: {'; '.join(drifts)}")
+        if len(drifts) != 2 or "/etc/ppp/chap-secrets" not in drifts[0] or "send_redirects" not in drifts[1] or not found >= {"DRIFT2", "DRIFT3"}:
+            raise Failure(f"{node.name}: {findings}, {found}")
+        if "a secret of hers" in node.run("vpnha report /root/report.tar.gz >/dev/null; tar -xzOf /root/report.tar.gz; rm /root/report.tar.gz"):
+            raise Failure("a secret is in the report")
+    there.run("mv /root/users /etc/ppp/chap-secrets; sysctl -qw net.ipv4.conf.all.send_redirects=1")
+    yield
+
+
+@event("same", 1, fenced=["there"], listed=False)
+def drill_node(bed):
+    """The cluster fences the standby because a rehearsal asks for it; who serves goes on serving."""
+    here, there = yield bed.places()
+    said = json.loads(here.run(f"vpnha drill node {there.name} --go --json", timeout=150))
+    bed.say(f"    it says {said['outage']} s without service, verdict {said['verdict']}")
+    if said["verdict"] != "good" or said["to"] != here.name or there.on:
+        raise Failure(f"drill node: {said}")
+    yield
+    there.boot()
+
+
 # What vpnha says beforehand
 
 PLANTED = (

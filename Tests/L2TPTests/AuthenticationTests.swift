@@ -27,11 +27,19 @@ private func bytes(_ hex: String) -> [UInt8] {
     #expect(sha1(Array(text.utf8)) == bytes(one))
   }
 
+  /// RFC 6234 §8.5 and RFC 4231 §4.3.
+  @Test func sha256AndItsHMAC() {
+    #expect(sha256([]) == bytes("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"))
+    #expect(sha256(Array("abc".utf8)) == bytes("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"))
+    #expect(sha256(Array("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq".utf8)) == bytes("248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"))
+    #expect(hmacSHA256(Array("what do ya want for nothing?".utf8), key: Array("Jefe".utf8)) == bytes("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"))
+  }
+
   /// Every length around a block's end.
   @Test func paddingOfAnyLength() {
     for count in 0...130 {
       let text = [UInt8](repeating: 0x61, count: count)
-      #expect(md5(text).count == 16 && md4(text).count == 16 && sha1(text).count == 20)
+      #expect(md5(text).count == 16 && md4(text).count == 16 && sha1(text).count == 20 && sha256(text).count == 32)
     }
   }
 
