@@ -284,21 +284,17 @@ extension XMLElement {
     for attribute in attributes {
       var value = attribute.value
       if name == "nvpair", attribute.name == "value", let new = its.first(where: { $0.name == self["name"] }) { value = new.value }
-      text += Array(" \(attribute.name)=\"\(escaped(value))\"".utf8)
+      text += Array(" \(attribute.name)=\"\(value.inXML)\"".utf8)
     }
     text.append(UInt8(ascii: ">"))
-    if children.isEmpty { text += Array(escaped(ownText).utf8) }
+    if children.isEmpty { text += Array(ownText.inXML.utf8) }
     for child in children { child.write(to: &text, wanted, node: node, isTransient: isTransient) }
     if isTransient, name == "instance_attributes" {
       let known = children.compactMap { $0["name"] }
       for (index, new) in its.enumerated() where !known.contains(new.name) {
-        text += Array("<nvpair id=\"\(escaped(self["id"] ?? ""))-plan-\(index)\" name=\"\(escaped(new.name))\" value=\"\(escaped(new.value))\"/>".utf8)
+        text += Array("<nvpair id=\"\((self["id"] ?? "").inXML)-plan-\(index)\" name=\"\(new.name.inXML)\" value=\"\(new.value.inXML)\"/>".utf8)
       }
     }
     text += Array("</\(name)>".utf8)
-  }
-
-  private func escaped(_ text: String) -> String {
-    text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;").replacing("\"", with: "&quot;").replacing("\n", with: "&#10;")
   }
 }

@@ -11,7 +11,7 @@ struct Redaction {
 
   mutating func learn(_ secret: String) {
     // As it is written in a CIB, too.
-    let escaped = secret.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;").replacing("\"", with: "&quot;")
+    let escaped = secret.inXML
     for text in Set([secret, escaped]) {
       let bytes = Array(text.utf8)
       guard bytes.count >= Self.shortest, text != Self.mark else { continue }
@@ -158,12 +158,9 @@ struct Redaction {
 
   /// The CIB as text, one element a line.
   static func text(of cib: XMLElement, depth: Int = 0) -> String {
-    func escaped(_ text: String) -> String {
-      text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;").replacing("\"", with: "&quot;").replacing("\n", with: "&#10;")
-    }
     let margin = String(repeating: "  ", count: depth)
     let hides = isSecret(cib)
-    let attributes = cib.attributes.map { " \($0.name)=\"\(hides && $0.name == "value" ? escaped(mark) : escaped($0.value))\"" }.joined()
+    let attributes = cib.attributes.map { " \($0.name)=\"\(hides && $0.name == "value" ? mark.inXML : $0.value.inXML)\"" }.joined()
     let children = cib.children
     if children.isEmpty { return "\(margin)<\(cib.name)\(attributes)/>\n" }
     return "\(margin)<\(cib.name)\(attributes)>\n" + children.map { text(of: $0, depth: depth + 1) }.joined() + "\(margin)</\(cib.name)>\n"

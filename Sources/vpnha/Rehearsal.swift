@@ -110,7 +110,7 @@ struct Rehearsal {
   /// What is going to be done, as a person would type it.
   var plan: [String] {
     switch event {
-    case .switchover(let node): ["crm_resource \((move(to: node) + ["--lifetime=PT10M"]).joined(separator: " "))", "crm_resource \(clear.joined(separator: " "))"]
+    case .switchover(let node): [Preference(resource: top, node: node, isPromoted: isPromotable).typed, "crm_resource \(clear.joined(separator: " "))"]
     case .node(let node): ["stonith_admin --reboot \(node)"]
     case .daemon(let name): ["kill -KILL, every process of \(Self.daemons[name]?.first ?? name) on \(here)"]
     case .uplink: ["nft: drop what \(here) sends to \(targets.map(\.description).joined(separator: ", ")) for 60 s (table inet vpnha_drill)"]
@@ -126,7 +126,8 @@ struct Rehearsal {
   }
 
   private var role: [String] { isPromotable ? ["--promoted"] : [] }
-  func move(to node: String) -> [String] { ["--resource", top, "--move", "--node", node] + role }
+  /// How long its constraint lives if nobody takes it away, in seconds.
+  static let lifetime: Int64 = 600
   var clear: [String] { ["--resource", top, "--clear"] + role }
   var cleanup: [String] { ["--resource", top, "--cleanup"] }
 

@@ -117,7 +117,7 @@ struct RehearsalRun {
   private func harm(_ victims: [Process], _ note: (String) -> Void) throws(SystemError) {
     switch rehearsal.event {
     case .switchover(let node):
-      try tools.crmResource(rehearsal.move(to: node) + ["--lifetime=PT10M"])
+      try tools.move(rehearsal.top, to: node, isPromoted: rehearsal.isPromotable, lifetime: Rehearsal.lifetime)
       note("asked Pacemaker to move \(rehearsal.top) to \(node)")
     case .node(let node):
       _ = try tools.run("/usr/sbin/stonith_admin", ["--reboot", node], within: .seconds(60))
@@ -170,7 +170,7 @@ struct RehearsalRun {
   /// - Returns: whether somebody serves again.
   private func undo(_ from: String, _ note: (String) -> Void) throws(SystemError) -> Bool {
     if case .switchover = rehearsal.event {
-      try tools.crmResource(rehearsal.move(to: from) + ["--lifetime=PT10M"])
+      try tools.move(rehearsal.top, to: from, isPromoted: rehearsal.isPromotable, lifetime: Rehearsal.lifetime)
       note("asked Pacemaker to move \(rehearsal.top) back to \(from)")
     } else {
       try tools.crmResource(rehearsal.cleanup)

@@ -91,7 +91,7 @@ struct Switchover {
 
   private static let pause = Duration.milliseconds(100)
   /// How long the constraint lives if nobody takes it away.
-  private static let lifetime = "PT5M"
+  private static let lifetime: Int64 = 300
 
   /// What would be done. Bad when the other node could not serve.
   func plan(to wanted: String?) throws(SystemError) -> SwitchoverReport {
@@ -182,8 +182,7 @@ extension SwitchoverReport {
     }
     verdict = Verdict(reasons) == .good ? .good : .risk
     words = "\(from) serves, and \(target) could; nothing was changed"
-    let role = members.contains(where: \.isPromotable) ? " --promoted" : ""
-    commands = ["crm_resource --move --resource \(top) --node \(target)\(role)", "crm_resource --clear --resource \(top)"]
+    commands = [Preference(resource: top, node: target, isPromoted: members.contains(where: \.isPromotable)).typed, "crm_resource --clear --resource \(top)"]
   }
 }
 
@@ -192,8 +191,10 @@ extension PacemakerTools {
     try ClusterMonitor(ask("/usr/sbin/crm_mon", ["--one-shot", "--inactive", "--output-as=xml"]))
   }
 
-  func move(_ resource: String, to node: String, isPromoted: Bool, lifetime: String) throws(SystemError) {
-    _ = try ask("/usr/sbin/crm_resource", ["--move", "--resource", resource, "--node", node, "--lifetime", lifetime] + (isPromoted ? ["--promoted"] : []))
+  /// - Parameter lifetime: seconds after which the constraint ends by itself.
+  func move(_ resource: String, to node: String, isPromoted: Bool, lifetime: Int64) throws(SystemError) {
+    let end = Timestamp(seconds: clock.timestamp.seconds + lifetime)
+    _ = try ask("/usr/sbin/cibadmin", Preference(resource: resource, node: node, isPromoted: isPromoted, end: end).arguments)
   }
 
   func clear(_ resource: String) throws(SystemError) {

@@ -17,7 +17,7 @@ import Testing
       #expect(unmet.isEmpty, "\(event): \(unmet)")
     }
     #expect(try Self.rehearsal(.node("moon"), here: "sun").conditions.allSatisfy(\.isMet))
-    #expect(try Self.rehearsal(.switchover(to: "sun")).move(to: "sun") == ["--resource", "vpn-clone", "--move", "--node", "sun", "--promoted"])
+    #expect(try Self.rehearsal(.switchover(to: "sun")).plan.first?.contains("value=\"sun\"") == true)
   }
 
   struct Case: CustomTestStringConvertible {

@@ -1,4 +1,6 @@
+import Glibc
 import Host
+import LinuxHost
 import Testing
 
 @testable import vpnha
@@ -9,11 +11,27 @@ import Testing
     try SwitchoverReport(to: node, StatusTests.status(changes), ClusterConfiguration(Array(Pair.cib(changes).utf8)).service)
   }
 
+  /// With crm_resource --move Pacemaker would stop both members and start them in each other's place.
+  @Test func aMoveToAWorseCandidateStopsNobody() throws {
+    let preference = Preference(resource: "vpn-clone", node: "sun", isPromoted: true, end: Timestamp(seconds: Int64(time(nil)) + 300))
+    let cib = try Pair.cib([Pair.attribute("sun", "master-vip", "50"), ("</constraints>", preference.xml + "</constraints>")])
+    let file = "/tmp/vpnha-preference-\(getpid())-\(UInt32.random(in: 0 ... .max)).xml"
+    defer { unlink(file) }
+    try LinuxFiles().replace(file, with: Array(cib.utf8), mode: 0o644)
+    let command = Command("/usr/sbin/crm_simulate", ["--simulate", "--xml-file", file], outputLimit: 1 << 20)
+    let plan = String(decoding: try LinuxProcesses().run(command, before: LinuxClock().now + .seconds(20)).output, as: UTF8.self)
+    for member in ["vip", "strongswan", "xl2tpd"] {
+      #expect(plan.contains("Executing action: \(member)") || plan.contains("Resource action: \(member)"), "\(plan)")
+    }
+    #expect(plan.split(separator: "\n").contains { $0.contains("Promote ") && $0.contains("vip") && $0.contains("Promoted sun") }, "\(plan)")
+    #expect(!plan.contains("Move ") && !plan.contains(" stop on ") && !plan.contains(" start on "), "\(plan)")
+  }
+
   @Test func aHealthyPairMovesToTheOther() throws {
     for node in [nil, "sun"] {
       let plan = try Self.plan(to: node)
       #expect(plan.verdict == .good && plan.from == "moon" && plan.to == "sun" && !plan.done && plan.reasons == [])
-      #expect(plan.commands == ["crm_resource --move --resource vpn-clone --node sun --promoted", "crm_resource --clear --resource vpn-clone"])
+      #expect(plan.commands == [Preference(resource: "vpn-clone", node: "sun", isPromoted: true).typed, "crm_resource --clear --resource vpn-clone"])
       #expect(plan.text.hasPrefix("GOOD     moon serves, and sun could; nothing was changed\n") && plan.text.hasSuffix("vpnha switchover --to sun --yes"))
       #expect(plan.json.contains("\"outage_ms\":null") && plan.json.contains("\"done\":false"))
     }
