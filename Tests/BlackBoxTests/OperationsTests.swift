@@ -43,13 +43,6 @@ struct OperationsTests {
     #expect(cib.contains("name=\"extra\" value=\"/etc/vpnha/extra.nft\"") && cib.contains("name=\"OCF_CHECK_LEVEL\" value=\"20\""))
   }
 
-  @Test("every example that the page installs is there, and every one that is there is installed")
-  func examples() throws {
-    let installed = try Self.typed().filter { $0.hasPrefix("install ") }.compactMap { $0.split(separator: " ").dropFirst(3).first.map(String.init) }
-    let listed = try Answer(.init("/usr/bin/find", ["\(Built.checkout)/Packaging/examples", "-type", "f", "-printf", "%P\\n"]), within: .seconds(5)).output
-    #expect(installed.sorted() == listed.split(separator: "\n").map(String.init).filter { !$0.hasPrefix("crmsh/") }.sorted())
-  }
-
   @Test("sessions, drain, metrics, fingerprint and report are called as they can be called, and answer without a cluster", .needsNamespaces)
   func withoutACluster() throws {
     let calls = try Self.typed().filter { line in ["vpnha sessions", "vpnha drain", "vpnha metrics", "vpnha fingerprint", "vpnha report"].contains { line.hasPrefix($0) } }
