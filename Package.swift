@@ -66,6 +66,7 @@ let package = Package(
     .target(name: "ConntrackSync", dependencies: ["Host"]),
     .target(name: "IKEProbe", dependencies: ["Host"]),
     .target(name: "Ledger", dependencies: ["CLinux", "DynamicLibrary", "Host"]),
+    .target(name: "Adoption", dependencies: ["CLinux", "Host", "L2TP", "Ledger", "Netlink"]),
     .target(name: "Sessions", dependencies: ["Host", "L2TP"]),
     .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CLinux", "CSystemd"]),
     .target(
@@ -77,7 +78,7 @@ let package = Package(
       name: "vpnha-alert", dependencies: ["CStartup", "Host", "LinuxHost", "OCFMetadata", "Systemd"], path: "agents/alert",
       linkerSettings: startQuickly),
     .executableTarget(
-      name: "vpnha-ledger", dependencies: ["CStartup", "CLinux", "Host", "L2TP", "Ledger", "LinuxHost", "Sessions"], linkerSettings: startQuickly),
+      name: "vpnha-ledger", dependencies: ["Adoption", "CStartup", "CLinux", "Host", "L2TP", "Ledger", "LinuxHost", "Sessions"], linkerSettings: startQuickly),
     .executableTarget(
       name: "vpnha",
       dependencies: [
@@ -109,6 +110,7 @@ let package = Package(
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha", "Ledger", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml"]),
     .testTarget(name: "LedgerTests", dependencies: ["vpnha-ledger", "CLinux", "Ledger", "L2TP", "HostTestKit", "LinuxHost"]),
+    .testTarget(name: "AdoptionTests", dependencies: ["Adoption", "L2TP", "Ledger", "HostTestKit"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "vpnha-alert", "vpnha-ledger", "vpnha"],
@@ -123,7 +125,7 @@ let package = Package(
       exclude: [
         "lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "pair.py", "scenarios.py", "probes.py", "node",
         "baseline", "switchover", "path.py", "path-loss", "dead-daemon", "power-cut", "carryover.py", "carry-over", "carried.py", "carried", "accounted.py", "accounted", "radius.py",
-        "sessions.py", "sessions",
+        "sessions.py", "sessions", "seamless.py", "seamless",
         "unit.py", "unit", "told.py", "told",
       ]),
   ]

@@ -31,9 +31,11 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -54,6 +56,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
+#include <linux/if_pppox.h>
 #include <linux/if_addrlabel.h>
 #include <linux/filter.h>
 #include <linux/inet_diag.h>
@@ -65,6 +68,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <linux/ppp-ioctl.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/xfrm.h>
@@ -103,5 +107,40 @@ static inline int clinux_getpeername(int fd, void *address, socklen_t *length) {
   return getpeername(fd, (struct sockaddr *)address, length);
 }
 static inline int clinux_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
+
+// Sessions of L2TP, as pppd has the kernel make them (net/l2tp/l2tp_ppp.c, drivers/net/ppp/ppp_generic.c). Requests of ioctl are macros,
+// and the address is packed. What is asserted is what the kernels that it was tried on took.
+_Static_assert(sizeof(struct sockaddr_pppol2tp) == 38, "the address of a PPPoL2TP socket");
+_Static_assert(offsetof(struct sockaddr_pppol2tp, pppol2tp.fd) == 10, "its UDP socket");
+_Static_assert(offsetof(struct sockaddr_pppol2tp, pppol2tp.addr) == 14, "the peer's address");
+_Static_assert(offsetof(struct sockaddr_pppol2tp, pppol2tp.s_tunnel) == 30, "our numbers");
+_Static_assert(offsetof(struct sockaddr_pppol2tp, pppol2tp.d_tunnel) == 34, "the peer's numbers");
+_Static_assert(sizeof(struct npioctl) == 8 && NPMODE_PASS == 0 && NPMODE_DROP == 1, "what becomes of a link's packets");
+_Static_assert(PPPIOCGCHAN == 0x80047437 && PPPIOCATTCHAN == 0x40047438 && PPPIOCCONNECT == 0x4004743a, "requests of channels");
+_Static_assert(PPPIOCNEWUNIT == 0xc004743e && PPPIOCSNPMODE == 0x4008744b && PPPIOCSMRU == 0x40047452, "requests of units");
+static inline int clinux_pppol2tp_socket(void) { return socket(AF_PPPOX, SOCK_DGRAM | SOCK_CLOEXEC, PX_PROTO_OL2TP); }
+// Over the connected UDP socket `udp` to `peer`: a tunnel (both sessions 0) or one of its sessions. Numbers in host order.
+static inline int clinux_pppol2tp_connect(
+    int fd, int udp, const struct sockaddr_in *peer, unsigned short tunnel, unsigned short session, unsigned short peer_tunnel,
+    unsigned short peer_session) {
+  struct sockaddr_pppol2tp address = {
+      .sa_family = AF_PPPOX,
+      .sa_protocol = PX_PROTO_OL2TP,
+      .pppol2tp = {.fd = udp, .addr = *peer, .s_tunnel = tunnel, .s_session = session, .d_tunnel = peer_tunnel, .d_session = peer_session}};
+  return connect(fd, (const struct sockaddr *)&address, sizeof address);
+}
+static inline int clinux_pppol2tp_serve(int fd) {
+  int on = 1;
+  return setsockopt(fd, 273 /* SOL_PPPOL2TP */, PPPOL2TP_SO_LNSMODE, &on, sizeof on);
+}
+static inline int clinux_ppp_channel(int fd, int *channel) { return ioctl(fd, PPPIOCGCHAN, channel); }
+static inline int clinux_ppp_attach_channel(int fd, int channel) { return ioctl(fd, PPPIOCATTCHAN, &channel); }
+static inline int clinux_ppp_new_unit(int fd, int *unit) { return ioctl(fd, PPPIOCNEWUNIT, unit); }
+static inline int clinux_ppp_connect(int fd, int unit) { return ioctl(fd, PPPIOCCONNECT, &unit); }
+static inline int clinux_ppp_set_mru(int fd, int size) { return ioctl(fd, PPPIOCSMRU, &size); }
+static inline int clinux_ppp_set_mode(int fd, int protocol, int passes) {
+  struct npioctl mode = {.protocol = protocol, .mode = passes ? NPMODE_PASS : NPMODE_DROP};
+  return ioctl(fd, PPPIOCSNPMODE, &mode);
+}
 static inline int clinux_set_process_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
 #endif

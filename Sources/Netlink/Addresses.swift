@@ -26,7 +26,7 @@ extension Message {
       scope: address.address.isLoopback ? UInt8(RT_SCOPE_HOST.rawValue) : 0)
     message.flags = UInt16(NLM_F_CREATE | NLM_F_EXCL)
     message.attribute(UInt16(IFA_LOCAL), address.address.bytes)
-    message.attribute(UInt16(IFA_ADDRESS), address.address.bytes)
+    message.attribute(UInt16(IFA_ADDRESS), (address.peer ?? address.address).bytes)
     if let broadcast = address.broadcast { message.attribute(UInt16(IFA_BROADCAST), broadcast.bytes) }
     if let label = address.label { message.attribute(UInt16(IFA_LABEL), label) }
     let asked = address.flags.intersection([.noDAD, .noPrefixRoute, .optimistic])

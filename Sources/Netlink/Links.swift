@@ -23,6 +23,13 @@ extension Message {
     link(RTM_NEWLINK, index: index, flags: UInt32(IFF_UP), changes: UInt32(IFF_UP))
   }
 
+  /// Equivalent to: `ip link set … mtu SIZE`.
+  public static func set(mtu: UInt32, link index: Int32) -> Message {
+    var message = link(RTM_NEWLINK, index: index)
+    message.attribute(UInt16(IFLA_MTU), mtu)
+    return message
+  }
+
   /// Sets `promote_secondaries` of one link.
   public static func promoteSecondaries(_ isOn: Bool, link index: Int32) -> Message {
     var message = link(RTM_SETLINK, index: index)

@@ -18,8 +18,11 @@ final class Learning {
   /// Looks at the kernel's list, and closer only if there is something new in it.
   ///
   /// A session is known once both ends of its PPP link have their addresses.
-  func sweep() throws(SystemError) {
-    let listed = KernelSession.all(in: try host.files.read(KernelSession.table, limit: 1 << 24) ?? []).filter { $0.gateway == gateway && $0.interface != nil }
+  /// - Parameter adopted: the kernel lists them as well.
+  func sweep(except adopted: [SessionKey: SessionRecord]) throws(SystemError) {
+    let listed = KernelSession.all(in: try host.files.read(KernelSession.table, limit: 1 << 24) ?? []).filter {
+      $0.gateway == gateway && $0.interface != nil && adopted[SessionKey(tunnel: $0.tunnel, session: $0.session)] == nil
+    }
     var known: [SessionKey: SessionRecord] = [:]
     var unknown: [SessionKey: KernelSession] = [:]
     for session in listed {

@@ -1,3 +1,4 @@
+import Adoption
 import CLinux
 import Host
 import Ledger
@@ -14,7 +15,7 @@ import LinuxHost
     }
     do {
       let key = try LedgerKey(ofFile: options.keyFile, host.files)
-      let resident = try Resident(options, Replica(key: key), host)
+      let resident = try Resident(options, Replica(key: key), host, kernel: LinuxSessionKernel())
       let control = try ControlSocket(at: options.control.path, host.files)
       log = LinuxLog(environment: processEnvironment(), type: "sessions", instance: options.instance, action: "resident")
       stopOnTERM()

@@ -1,12 +1,14 @@
+import Adoption
 import CLinux
 import Host
 import L2TP
 import Ledger
 
-/// One thread and one `poll`: the ledger's link, the agent's questions, the clients that are told, and a sweep each second.
+/// One thread and one `poll`: the ledger's link, the agent's questions, the sessions that are carried on, the clients that are told,
+/// and a sweep each second.
 ///
-/// As standby it holds what the peer tells. Promoted, it tells the clients of all that it held that their sessions are over, and
-/// from then on the peer what this node carries.
+/// As standby it holds what the peer tells, and has the kernel make it ready. Promoted, it carries all of that on, tells the clients of
+/// what it cannot carry that their sessions are over, and from then on the peer what this node carries.
 final class Resident {
   nonisolated(unsafe) static var isEnding = false
 
@@ -21,6 +23,9 @@ final class Resident {
   private let host: Host
   private let learning: Learning
   private let telling = Telling()
+  /// Nil where the kernel gives nothing to carry sessions with: all clients are told.
+  private let adoption: Adoption?
+  private let memory: Memory
   private var role = Role.standby
   private var link: ReplicaSocket?
   private var openAt = Instant(nanoseconds: .min)
@@ -29,15 +34,18 @@ final class Resident {
   private let began: Instant
   /// Since when changes have been waiting for the peer without a pause.
   private var waitingSince: Instant?
+  private var declared: Set<SessionKey> = []
   /// By what they are about: said when they begin, and in every answer to `status`.
   private var risks: [String: String] = [:]
 
-  init(_ options: Options, _ replica: Replica, _ host: Host) {
+  init(_ options: Options, _ replica: Replica, _ host: Host, kernel: (any SessionKernel)?) {
     self.options = options
     self.replica = replica
     self.host = host
     began = host.clock.now
     learning = Learning(gateway: options.address, host)
+    adoption = kernel.map { Adoption($0, host.clock, say: say) }
+    memory = Memory(of: options.instance, host.files)
   }
 
   func serve(_ control: ControlSocket) {
@@ -46,10 +54,12 @@ final class Resident {
       // In front of the wait, so that what a command changed is acted upon at once.
       control.answer { answer($0) }
       let now = host.clock.now
-      var deadline = min(replica.deadline, link == nil ? openAt : .init(nanoseconds: .max), telling.deadline ?? .init(nanoseconds: .max))
-      if link == nil { deadline = min(openAt, telling.deadline ?? openAt) }
-      if role == .promoted { deadline = min(deadline, sweepAt) }
-      var requests = ([control.descriptor, link?.descriptor ?? -1] + telling.descriptors).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+      var moments = [replica.deadline, sweepAt]
+      if link == nil { moments = [openAt, sweepAt] }
+      moments += [telling.deadline, adoption?.deadline].compactMap(\.self)
+      let deadline = moments.min() ?? now
+      let descriptors = [control.descriptor, link?.descriptor ?? -1, adoption?.descriptor ?? -1] + telling.descriptors
+      var requests = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
       _ = poll(&requests, nfds_t(requests.count), min(1000, (deadline - now).pollMilliseconds))
     }
   }
@@ -64,21 +74,46 @@ final class Resident {
     }
     if let link { link.pump(replica, at: now) }
     waitingSince = replica.isInStep ? nil : waitingSince ?? now
+    if let adoption {
+      adoption.turn()
+      let told = adoption.takeTold()
+      if !told.isEmpty { telling.begin(with: told, at: now) }
+      let emptied = adoption.takeEmptied()
+      if !emptied.isEmpty { telling.begin(with: emptied, counted: false, at: now) }
+    }
     if !telling.isIdle { telling.turn(at: now) }
-    if role == .promoted, now >= sweepAt { sweep(at: now) }
+    if now >= sweepAt {
+      sweepAt = now + Self.sweeping
+      switch role {
+      case .standby: prepare()
+      case .promoted: sweep(at: now)
+      }
+    }
+  }
+
+  /// Makes ready what the peer carries.
+  private func prepare() {
+    let held = replica.held
+    // The peer serves: what was carried here once is over, or is the peer's now.
+    if !held.isEmpty || replica.standing(at: host.clock.now).peerCarries != nil { remember([]) }
+    guard let adoption else { return }
+    adoption.follow(held)
+    if let problem = adoption.problem { risk("staging", problem) } else { risks["staging"] = nil }
   }
 
   private func sweep(at now: Instant) {
-    sweepAt = now + Self.sweeping
-    let before = learning.records
+    let adopted = adoption?.carried ?? [:]
     do throws(SystemError) {
-      try learning.sweep()
+      try learning.sweep(except: adopted)
       risks["sweep"] = nil
     } catch { return risk("sweep", "\(error)") }
-    let after = learning.records
+    if let adoption, !adopted.isEmpty { for record in learning.records.values { adoption.giveWay(to: record) } }
+    let remaining = adoption?.carried ?? [:]
+    remember(Array(remaining.values))
+    let after = learning.records.merging(remaining) { $1 }
     do throws(LedgerError) {
       if isDeclared {
-        for key in before.keys where after[key] == nil { replica.remove(key, at: now) }
+        for key in declared where after[key] == nil { replica.remove(key, at: now) }
         for record in after.values { try replica.put(record, at: now) }
       } else {
         try replica.replace(all: Array(after.values), at: now)
@@ -86,6 +121,14 @@ final class Resident {
       }
       risks["full"] = nil
     } catch { risk("full", "\(error)") }
+    declared = Set(after.keys)
+  }
+
+  private func remember(_ records: [SessionRecord]) {
+    do throws(SystemError) {
+      try memory.keep(records)
+      risks["memory"] = nil
+    } catch { risk("memory", "\(error)") }
   }
 
   private func risk(_ subject: String, _ text: String) {
@@ -98,29 +141,49 @@ final class Resident {
     let now = host.clock.now
     switch command {
     case "status":
-      return ["ok", "version 1", "role \(role.rawValue)", "own \(learning.records.count)", "adopted 0", "told \(telling.told)", "lost \(telling.lost)"]
+      return ["ok", "version 1", "role \(role.rawValue)", "own \(learning.records.count)", "adopted \(adoption?.carried.count ?? 0)", "told \(telling.told)", "lost \(telling.lost)"]
+        + ["ready \(role == .standby ? adoption?.count ?? 0 : 0)"]
         + ["up \((now - began).components.seconds)", "lag \(waitingSince.map { (now - $0).components.seconds } ?? 0)"]
         + risks.sorted { $0.key < $1.key }.map { "risk \($0.value)" } + replica.standing(at: now).lines
     case "list":
-      return ["ok"] + learning.records.values.sorted { $0.key < $1.key }.map { Self.line($0, "own") } + replica.held.map { Self.line($0, "held") }
+      let adopted = (adoption?.carried ?? [:]).values.sorted { $0.key < $1.key }
+      return ["ok"] + learning.records.values.sorted { $0.key < $1.key }.map { Self.line($0, "own") } + adopted.map { Self.line($0, "adopted") }
+        + replica.held.map { Self.line($0, "held") }
     case "promote":
       guard role == .standby else { return ["ok"] }
       role = .promoted
-      let inherited = replica.takeHeld()
-      if !inherited.isEmpty { say("telling \(inherited.count) sessions of the peer's that they are over") }
-      telling.begin(with: inherited, at: now)
+      let inherited = inherit()
+      if let adoption {
+        adoption.promote(with: inherited)
+      } else {
+        if !inherited.isEmpty { say("telling \(inherited.count) sessions of the peer's that they are over") }
+        telling.begin(with: inherited, at: now)
+      }
       sweepAt = now
       return ["ok"]
     case "demote":
       role = .standby
       telling.stop()
+      adoption?.stop()
+      remember([])
       replica.withdraw()
       isDeclared = false
+      declared = []
       return ["ok"]
     case "stop":
       Self.isEnding = true
       return ["ok"]
     default: return ["error unknown command"]
+    }
+  }
+
+  /// What the peer has told of, or what this node carried before this program was killed.
+  private func inherit() -> [SessionRecord] {
+    let held = replica.takeHeld()
+    if !held.isEmpty { return held }
+    do throws(SystemError) { return try memory.recall() } catch {
+      risk("memory", "\(error)")
+      return []
     }
   }
 

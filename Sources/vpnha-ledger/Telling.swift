@@ -38,13 +38,14 @@ final class Telling {
     talks.compactMap { $0.socket == nil ? $0.retryAt : $0.farewell.deadline }.min() ?? (waiting.isEmpty ? nil : Instant(nanoseconds: .min))
   }
 
-  func begin(with records: [SessionRecord], at now: Instant) {
+  /// - Parameter counted: these sessions were lost or told; else their tunnels are ended only, which the clients wait for.
+  func begin(with records: [SessionRecord], counted: Bool = true, at now: Instant) {
     until = now + Self.patience
     var sessions: [Client: Int] = [:]
     for record in records {
       let client = Client(
         peer: record.peer, port: record.peerPort, tunnel: record.tunnel, peerTunnel: record.peerTunnel, gateway: record.gateway)
-      sessions[client, default: 0] += 1
+      sessions[client, default: 0] += counted ? 1 : 0
     }
     // The youngest tunnels have no better claim than the oldest: in the order of their numbers.
     waiting += sessions.sorted { $0.key.tunnel < $1.key.tunnel }.map { (client: $0.key, sessions: $0.value) }

@@ -36,14 +36,15 @@ import Testing
     let host = Host.refusing
     var quiet = host
     quiet.clock = ManualClock()
-    return Resident(try #require(Options(Self.good)), try Replica(key: Pair.key), quiet)
+    quiet.files = InMemoryFiles()
+    return Resident(try #require(Options(Self.good)), try Replica(key: Pair.key), quiet, kernel: nil)
   }
 
   @Test func theAgentIsAnsweredByRole() throws {
     let resident = try resident()
     #expect(
       resident.answer("status") == [
-        "ok", "version 1", "role standby", "own 0", "adopted 0", "told 0", "lost 0", "up 0", "lag 0", "link never", "unacknowledged 0", "silence -", "held 0", "peer-carries -",
+        "ok", "version 1", "role standby", "own 0", "adopted 0", "told 0", "lost 0", "ready 0", "up 0", "lag 0", "link never", "unacknowledged 0", "silence -", "held 0", "peer-carries -",
         "peer-full 0", "refused 0",
       ])
     #expect(resident.answer("list") == ["ok"])

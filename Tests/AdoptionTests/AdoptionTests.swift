@@ -1,0 +1,336 @@
+import Host
+import HostTestKit
+import L2TP
+import Ledger
+import Testing
+
+@testable import Adoption
+
+@Suite struct AdoptionTests {
+  private final class Lines { var all: [String] = [] }
+
+  private let kernel = InMemorySessionKernel()
+  private let clock = ManualClock()
+  private let lines = Lines()
+  private let adoption: Adoption
+
+  init() {
+    adoption = Adoption(kernel, clock) { [lines] in lines.all.append($0) }
+  }
+
+  private func record(_ number: UInt16, tunnel: UInt16 = 0, user: String = "alice") -> SessionRecord {
+    SessionRecord(
+      tunnel: tunnel > 0 ? tunnel : number, session: 100 + number, peerTunnel: 200 + (tunnel > 0 ? tunnel : number), peerSession: 300 + number,
+      gateway: IPAddress("203.0.113.50")!, peer: IPAddress("198.51.100.\(tunnel > 0 ? tunnel : number)")!, peerPort: 1701,
+      local: IPAddress("10.9.0.1")!, remote: IPAddress("10.9.0.\(number)")!, mtu: 1280, user: "\(user)\(number)")
+  }
+
+  private func pass(_ time: Duration) {
+    let end = clock.now + time
+    while clock.now < end {
+      clock.advance(by: min(end - clock.now, .milliseconds(100)))
+      adoption.turn()
+    }
+  }
+
+  private func promoted(_ records: [SessionRecord]) {
+    adoption.follow(records)
+    adoption.turn()
+    adoption.promote(with: records)
+    adoption.turn()
+  }
+
+  private func message(_ kind: ControlMessage.Kind, _ record: SessionRecord, session: UInt16 = 0, number: UInt16 = 7, expected: UInt16 = 9) -> [UInt8] {
+    ControlMessage(kind, tunnel: record.tunnel, session: session, number: number, expected: expected).bytes
+  }
+
+  private func sockets(_ record: SessionRecord) -> (control: Int32, channel: Int32, unit: Int32) {
+    (kernel.tunnels[record.tunnel]!.control, kernel.sessions[record.key]!.channel, kernel.sessions[record.key]!.unit)
+  }
+
+  @Test func aStandbyMakesReadyAndSaysNothing() {
+    let records = [record(1), record(2), record(3, tunnel: 2)]
+    adoption.follow(records)
+    adoption.turn()
+    #expect(adoption.count == 3 && kernel.on.isEmpty && adoption.carried.isEmpty)
+    for record in records {
+      for socket in [sockets(record).control, sockets(record).channel, sockets(record).unit] {
+        kernel.arrive(.bytes([0xc0, 0x21, 9, 1, 0, 8, 1, 2, 3, 4]), on: socket)
+        kernel.arrive(.bytes(message(.hello, record)), on: socket)
+        kernel.arrive(.bytes(message(.stop, record)), on: socket)
+      }
+    }
+    pass(.seconds(120))
+    #expect(kernel.sent.isEmpty && adoption.count == 3)
+    // What the peer no longer has goes, with its tunnel.
+    adoption.follow([records[2]])
+    #expect(adoption.count == 1 && kernel.open.count == 5)
+    adoption.follow([])
+    #expect(kernel.open.isEmpty && kernel.sent.isEmpty)
+  }
+
+  @Test func aRecordThatHasChangedIsMadeAgain() {
+    var changed = record(1)
+    adoption.follow([changed])
+    adoption.turn()
+    let before = sockets(changed)
+    changed.peerSession += 1
+    adoption.follow([changed])
+    adoption.turn()
+    #expect(adoption.count == 1 && kernel.open.count == 5 && sockets(changed) != before)
+  }
+
+  @Test func promotedItCarriesAndCountsTheHop() {
+    let records = [record(1), record(2)]
+    promoted(records)
+    #expect(kernel.on.count == 2 && adoption.carried.count == 2)
+    #expect(adoption.carried.values.allSatisfy { $0.hops == 1 })
+    // One that nothing was made of before.
+    adoption.stop()
+    #expect(kernel.open.isEmpty && adoption.carried.isEmpty)
+    adoption.promote(with: records)
+    #expect(adoption.carried.values.allSatisfy { $0.hops == 1 } && adoption.carried.count == 2)
+    adoption.turn()
+    #expect(kernel.on.count == 2 && adoption.takeTold().isEmpty)
+  }
+
+  @Test func signsOfLifeAreRepeatedUntilTheClientIsHeard() {
+    let one = record(1)
+    promoted([one])
+    let channel = sockets(one).channel
+    pass(.seconds(2))
+    let early = kernel.sent.filter { $0.bytes == LinkAnswer.signOfLife }.count
+    #expect(early >= 9 && kernel.sent.allSatisfy { $0.socket == channel })
+    kernel.arrive(.bytes([0xc0, 0x21, 10, 1, 0, 8, 1, 2, 3, 4]), on: channel)
+    pass(.seconds(1))
+    kernel.clearSent()
+    pass(.seconds(60))
+    #expect(kernel.sent.allSatisfy { $0.bytes[2] == 9 } && (5...7).contains(kernel.sent.count))
+  }
+
+  @Test func aClientThatIsGoneIsGivenUpAndTold() {
+    let (one, two) = (record(1), record(2))
+    promoted([one, two])
+    for _ in 0..<20 {
+      kernel.arrive(.bytes([0xc0, 0x21, 9, 1, 0, 8, 1, 2, 3, 4]), on: sockets(two).channel)
+      pass(.seconds(5))
+    }
+    #expect(adoption.carried.keys.sorted() == [two.key] && adoption.takeTold() == [one] && adoption.takeTold().isEmpty)
+    #expect(lines.all.contains { $0.contains("has not answered") })
+  }
+
+  @Test func anEchoAndAHelloAreAnsweredWithTheirOwnNumbers() throws {
+    let one = record(1)
+    promoted([one])
+    kernel.clearSent()
+    kernel.arrive(.bytes([0xc0, 0x21, 9, 77, 0, 10, 1, 2, 3, 4, 5, 6]), on: sockets(one).channel)
+    kernel.arrive(.bytes(message(.hello, one, number: 0xffff, expected: 3)), on: sockets(one).control)
+    adoption.turn()
+    #expect(kernel.sent.contains { $0.socket == sockets(one).channel && $0.bytes == [0xc0, 0x21, 10, 77, 0, 10, 0, 0, 0, 0, 5, 6] })
+    let answer = try ControlMessage(try #require(kernel.sent.first { $0.socket == sockets(one).control }).bytes)
+    #expect(answer.isAcknowledgement && answer.tunnel == one.peerTunnel && answer.number == 3 && answer.expected == 0)
+  }
+
+  @Test func aClientThatHangsUpIsAnsweredAndItsTunnelWaitsForItsEnd() {
+    let one = record(1)
+    promoted([one])
+    let control = sockets(one).control
+    kernel.arrive(.bytes([0xc0, 0x21, 5, 4, 0, 4]), on: sockets(one).channel)
+    adoption.turn()
+    #expect(kernel.sent.last?.bytes == [0xc0, 0x21, 6, 4, 0, 4] && adoption.carried.isEmpty && kernel.open.count == 2)
+    kernel.clearSent()
+    kernel.arrive(.bytes(message(.callDisconnect, one, session: one.session)), on: control)
+    adoption.turn()
+    #expect(kernel.sent.map(\.socket) == [control] && kernel.open.isEmpty && adoption.takeTold().isEmpty)
+    #expect(adoption.takeEmptied() == [one] && adoption.takeEmptied().isEmpty)
+  }
+
+  @Test func aClientThatEndsItsTunnelHearsNothingMore() {
+    let one = record(1)
+    promoted([one])
+    kernel.clearSent()
+    kernel.arrive(.bytes(message(.stop, one, number: 8)), on: sockets(one).control)
+    adoption.turn()
+    #expect(kernel.sent.count == 1 && kernel.open.isEmpty && adoption.takeTold().isEmpty && adoption.takeEmptied().isEmpty)
+  }
+
+  @Test func atunnelWithoutSessionsIsNotKeptForEver() {
+    let one = record(1)
+    promoted([one])
+    kernel.arrive(.bytes([0xc0, 0x21, 5, 4, 0, 4]), on: sockets(one).channel)
+    pass(.seconds(30))
+    #expect(kernel.open.count == 2)
+    pass(.seconds(5))
+    #expect(kernel.open.isEmpty && adoption.takeEmptied() == [one])
+  }
+
+  @Test func oneCallOfTwoEnds() {
+    let (one, two) = (record(1, tunnel: 9), record(2, tunnel: 9))
+    promoted([one, two])
+    kernel.arrive(.bytes(message(.callDisconnect, one, session: one.session)), on: sockets(one).control)
+    adoption.turn()
+    #expect(adoption.carried.keys.sorted() == [two.key] && kernel.on.count == 1)
+    // Of another tunnel's nothing is believed.
+    var foreign = two
+    foreign.tunnel = 77
+    kernel.arrive(.bytes(message(.stop, foreign)), on: sockets(two).control)
+    adoption.turn()
+    #expect(adoption.carried.count == 1)
+  }
+
+  @Test func aClientThatDialsAnewFindsTheWayFree() {
+    let one = record(1)
+    promoted([one])
+    kernel.clearSent()
+    kernel.arrive(.bytes(ControlMessage(.startRequest, tunnel: 0, number: 0, expected: 0).bytes), on: sockets(one).control)
+    adoption.turn()
+    #expect(kernel.open.isEmpty && kernel.sent.isEmpty && adoption.takeTold().isEmpty && adoption.carried.isEmpty)
+  }
+
+  @Test func aLinkThatIsNegotiatedAnewIsTold() {
+    for frame: [UInt8] in [[0xc0, 0x21, 1, 1, 0, 4], [0x80, 0x21, 1, 1, 0, 4]] {
+      let (one, two) = (record(1, tunnel: 9), record(2, tunnel: 9))
+      promoted([one, two])
+      kernel.arrive(.bytes(frame), on: frame[0] == 0xc0 ? sockets(one).channel : sockets(one).unit)
+      adoption.turn()
+      #expect(kernel.open.isEmpty && !adoption.takeTold().isEmpty)
+      adoption.stop()
+    }
+  }
+
+  @Test func whatCannotBeCarriedIsToldAtOnceAndWhatMayBeLater() {
+    var sequenced = record(1)
+    sequenced.receivesSequences = true
+    promoted([sequenced])
+    #expect(adoption.takeTold() == [sequenced] && kernel.open.isEmpty)
+    adoption.stop()
+
+    let two = record(2)
+    for step in 0..<3 {
+      // Tunnel, session and switch.
+      adoption.promote(with: [two])
+      if step == 2 {
+        // The switch fails for good: nothing half made stays.
+        kernel.errors = []
+        adoption.stop()
+        adoption.follow([two])
+        adoption.turn()
+        kernel.errors = [.noSuchDeviceOrAddress]
+        adoption.promote(with: [two])
+        #expect(adoption.takeTold() == [two])
+      } else {
+        kernel.errors = Array(repeating: .exists, count: 2)
+        pass(.seconds(1))
+        #expect(adoption.carried.count == 1 && adoption.count == 1 && kernel.on.count == 1, "\(step)")
+      }
+      adoption.stop()
+      #expect(kernel.open.isEmpty, "\(step)")
+    }
+
+    adoption.promote(with: [two])
+    kernel.errors = Array(repeating: .exists, count: 1000)
+    pass(.seconds(6))
+    #expect(adoption.takeTold() == [two] && kernel.open.isEmpty && adoption.carried.isEmpty)
+  }
+
+  @Test func aTunnelThatIsSomebodyElsesIsNotMixedUp() {
+    var (one, two) = (record(1), record(2))
+    two.tunnel = one.tunnel
+    adoption.follow([one, two])
+    adoption.turn()
+    #expect(adoption.count == 1 && adoption.problem != nil)
+    one = record(3)
+    adoption.follow([one])
+    adoption.turn()
+    #expect(adoption.count == 1 && adoption.problem == nil)
+  }
+
+  @Test func aDialledSessionReplacesTheCarriedOne() {
+    let (one, two) = (record(1), record(2))
+    promoted([one, two])
+    var again = one
+    (again.tunnel, again.session) = (500, 501)
+    adoption.giveWay(to: again)
+    #expect(adoption.carried.keys.sorted() == [two.key] && adoption.takeTold().isEmpty)
+    // Somebody else was given the address: the one that had it is told.
+    var other = two
+    (other.tunnel, other.session, other.user) = (600, 601, "mallory")
+    adoption.giveWay(to: other)
+    #expect(adoption.carried.isEmpty && adoption.takeTold() == [two])
+  }
+
+  @Test func whatTheKernelEndsIsToldWhenPromotedOnly() {
+    let one = record(1)
+    adoption.follow([one])
+    adoption.turn()
+    kernel.arrive(.gone, on: sockets(one).channel)
+    adoption.turn()
+    #expect(adoption.takeTold().isEmpty && adoption.count == 0)
+    adoption.follow([one])
+    adoption.turn()
+    adoption.promote(with: [one])
+    kernel.arrive(.gone, on: sockets(one).unit)
+    // An empty datagram is no end.
+    kernel.arrive(.gone, on: sockets(one).control)
+    adoption.turn()
+    #expect(adoption.takeTold() == [one] && kernel.open.isEmpty)
+  }
+
+  /// Whatever clients send, no session but their own is touched, every descriptor is closed once, and turns end.
+  @Test(arguments: 0..<UInt64(200)) func hostileClients(seed: UInt64) {
+    var random = SeededNumbers(seed: seed)
+    let records = (1...6).map { record($0, tunnel: $0 > 4 ? 4 : 0) }
+    let honest = record(40)
+    promoted(records + [honest])
+    for _ in 0..<300 {
+      guard let record = records.randomElement(using: &random), let tunnel = kernel.tunnels[record.tunnel], let session = kernel.sessions[record.key],
+        let socket = [tunnel.control, session.channel, session.unit].randomElement(using: &random)
+      else { continue }
+      kernel.arrive(random.input(for: record), on: socket)
+      if .random(in: 0..<4, using: &random) == 0 {
+        kernel.arrive(.bytes([0xc0, 0x21, 10, 1, 0, 8, 1, 2, 3, 4]), on: sockets(honest).channel)
+        clock.advance(by: .milliseconds(.random(in: 0...3000, using: &random)))
+        adoption.turn()
+      }
+    }
+    #expect(adoption.carried[honest.key] != nil)
+    #expect(Set(adoption.takeTold()).isSubset(of: Set(records)))
+    adoption.stop()
+    #expect(kernel.open.isEmpty)
+  }
+}
+
+/// The same numbers for the same seed (SplitMix64).
+struct SeededNumbers: RandomNumberGenerator {
+  private var state: UInt64
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 31)
+  }
+
+  mutating func input(for record: SessionRecord) -> SessionInput {
+    switch Int.random(in: 0..<12, using: &self) {
+    case 0: return .problem
+    case 1: return .gone
+    case 2: return .bytes((0..<Int.random(in: 1...64, using: &self)).map { _ in .random(in: 0...255, using: &self) })
+    case 3..<7:
+      let proto = [0xc021, 0x8021, 0x80fd, 0x8057, 0xc223, 0x0021].randomElement(using: &self) ?? 0
+      var frame = [UInt8(proto >> 8), UInt8(proto & 0xff), .random(in: 0...12, using: &self), .random(in: 0...255, using: &self), 0]
+      frame += [.random(in: 0...20, using: &self)] + (0..<Int.random(in: 0...16, using: &self)).map { _ in .random(in: 0...255, using: &self) }
+      return .bytes(frame)
+    default:
+      let kinds: [ControlMessage.Kind] = [.startRequest, .startReply, .stop, .hello, .incomingCallRequest, .callDisconnect]
+      let message = ControlMessage(
+        kinds.randomElement(using: &self) ?? .hello, tunnel: [record.tunnel, 0, .random(in: 0...9, using: &self)].randomElement(using: &self) ?? 0,
+        session: [0, record.session, .random(in: 0...400, using: &self)].randomElement(using: &self) ?? 0, number: .random(in: 0...65535, using: &self),
+        expected: .random(in: 0...65535, using: &self), [.number(.assignedSession, UInt16.random(in: 0...400, using: &self))])
+      let bytes = message.bytes
+      return .bytes(.random(in: 0..<4, using: &self) == 0 ? Array(bytes.prefix(.random(in: 1...bytes.count, using: &self))) : bytes)
+    }
+  }
+}
