@@ -66,6 +66,7 @@ bench-failover: root swift deps-build-deb-lab $(DEB)
 # Fifty times and more the mutations of make test, too, and events by chance on a live cluster; a failure names its seed.
 lab-long: root swift deps-build-deb-lab $(DEB)
 	VPNHA_MUTATIONS=1000000 swift test --disable-xctest --filter survivesMutations </dev/null
+	Tests/Site/site ansible --deb $(DEB)
 	Tests/Bed/bed --table --long --deb $(DEB)
 	Tests/Bed/bed --deb $(DEB) --seed $${VPNHA_SEED:-$$RANDOM} --minutes 30
 	Tests/Lab/lab long --deb $(DEB)

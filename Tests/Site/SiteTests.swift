@@ -1,15 +1,12 @@
 import Foundation
 import Testing
 
-/// The pages of docs typed on bare machines, and the Ansible role applied to them. The work is done by `site`; its output says what
-/// did not end as it should.
+/// The pages of docs typed on bare machines. The work is done by `site`; its output says what did not end as it should. The Ansible
+/// role makes a pair of two of them in `make lab-long`.
 @Suite(.serialized)
 struct SiteTests {
   @Test("Users, groups and addresses of a real OpenLDAP, through a real FreeRADIUS, set up as docs/radius.md says", .enabled(if: Site.missing(["/usr/sbin/slapd", "/usr/lib/freeradius/rlm_ldap.so"]) == nil, "\(Site.missing(["/usr/sbin/slapd", "/usr/lib/freeradius/rlm_ldap.so"]) ?? "")"), .timeLimit(.minutes(10)))
   func directory() throws { try Site.tell("directory") }
-
-  @Test("Ansible makes a pair of two bare machines; again, and nothing changes; a change rolls; a mistake stops at the standby", .enabled(if: Site.missing(["/usr/bin/ansible-playbook"]) == nil, "\(Site.missing(["/usr/bin/ansible-playbook"]) ?? "")"), .timeLimit(.minutes(20)))
-  func ansible() throws { try Site.tell("ansible") }
 
   @Test("ansible-lint has no remark in its production profile", .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/ansible-lint"), "/usr/bin/ansible-lint is missing"))
   func lint() throws {
