@@ -126,7 +126,7 @@ let package = Package(
         "lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "pair.py", "scenarios.py", "probes.py", "node",
         "baseline", "switchover", "path.py", "path-loss", "dead-daemon", "power-cut", "carryover.py", "carry-over", "carried.py", "carried", "accounted.py", "accounted", "radius.py",
         "sessions.py", "sessions", "seamless.py", "seamless",
-        "unit.py", "unit", "told.py", "told",
+        "unit.py", "unit", "seamless_cluster.py",
       ]),
   ]
 )
