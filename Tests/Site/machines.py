@@ -220,7 +220,7 @@ class Site:
         os.makedirs(self.cgroups)
         subprocess.run(["mount", "--bind", self.cgroups, CGROUPS], check=True)
         for bridge in ("outside", "cluster"):
-            ip("link", "add", bridge, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
+            ip("link", "add", bridge, "address", "02:00:00:00:00:ff", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
             ip("link", "set", bridge, "up")
         for address in HOPS:
             ip("address", "add", f"{address}/24", "dev", "outside")
