@@ -187,6 +187,15 @@ class Machine:
         return done.stdout
 
 
+def removed(cgroup):
+    """Whether it could be removed: not while a process that was killed is still ending."""
+    try:
+        os.rmdir(cgroup)
+        return True
+    except OSError:
+        return False
+
+
 class Power(threading.Thread):
     """Does what the fence agents ask for. A machine that was fenced is switched on again."""
 
@@ -235,7 +244,9 @@ class Site:
         for machine in self.machines.values():
             machine.cut()
         # The kernel forgets a cgroup only when somebody removes it.
-        until("no cgroup is left", 10, lambda: [os.rmdir(path) for path, _, _ in os.walk(CGROUPS, topdown=False) if path != CGROUPS] is not None)
+        until("no cgroup is left", 10, lambda: not any(removed(path) is False for path, _, _ in os.walk(CGROUPS, topdown=False) if path != CGROUPS))
+        subprocess.run(["umount", CGROUPS], check=True)
+        os.rmdir(self.cgroups)
 
     def describe(self, headline):
         print(f"==== {headline}")
