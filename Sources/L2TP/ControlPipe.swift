@@ -14,6 +14,8 @@ public struct ControlPipeError: Error, Equatable, Sendable, CustomStringConverti
     /// The answer says that the request failed, with its code.
     case refused(Int)
     case malformed
+    /// The daemon answered, and there was no room for what it said.
+    case lost
     case system(Errno)
   }
 
@@ -21,6 +23,9 @@ public struct ControlPipeError: Error, Equatable, Sendable, CustomStringConverti
   public var reason: String
 
   public var description: String { reason }
+
+  /// Whether the pipe's file system is full: that says nothing of the daemon.
+  public var isForLackOfRoom: Bool { kind == .lost || kind == .system(.noSpace) }
 }
 
 /// xl2tpd's control pipe, spoken so that the daemon cannot be frozen by it.
@@ -133,7 +138,7 @@ public struct ControlPipe {
       lines.append(words)
     }
     guard !lines.isEmpty else {
-      throw ControlPipeError(kind: .malformed, reason: "asking \(path) for \(command): the answer is empty")
+      throw ControlPipeError(kind: .lost, reason: "asking \(path) for \(command): the answer is empty; is the file system full?")
     }
     return lines
   }
@@ -173,7 +178,10 @@ extension ControlPipe {
   public func ping(on host: Host, before deadline: Instant) throws(ControlPipeError) {
     // The state of a server (lns) that nobody has.
     do { _ = try ask("y vpnha-is-there", on: host, before: deadline) } catch {
-      guard case .refused = error.kind else { throw error }
+      switch error.kind {
+      case .refused, .lost: return
+      default: throw error
+      }
     }
   }
 

@@ -29,6 +29,8 @@ final class L2TPGateway {
   var answersStart: (kind: ControlMessage.Kind, attributes: [Attribute])?
   /// Whether a call lives as long as its pppd.
   var knowsCalls = true
+  /// Whether there is no room for what the daemon says.
+  var isFull = false
   /// How many sockets were bound to the address so far: each has an inode and a filter of its own.
   private var sockets: UInt64 = 0
   var isShut: Bool { machine.sockets.listeners[1701]?.contains { machine.sockets.filters[$0.inode] != nil } ?? false }
@@ -94,6 +96,7 @@ final class L2TPGateway {
   private func asked(_ request: [UInt8]) {
     guard behaviour != .hangs else { return }
     let words = String(decoding: request, as: UTF8.self).dropFirst().split(separator: " ")
+    if isFull { return machine.files.reply("", to: String(words[0])) }
     if words[1] == "y" { return machine.files.reply("01 Error: Could not find lns\n", to: String(words[0])) }
     let calls = knowsCalls ? machine.processes.table.filter { $0.executable == "/usr/sbin/pppd" }.count : tunnels
     let lines = (0..<tunnels).map {
@@ -565,6 +568,17 @@ final class L2TPGateway {
     node.machine.processes.appear("/usr/sbin/pppd", ["file", "/etc/ppp/options.xl2tpd"])
     #expect(node.perform("monitor") == Outcome(.success))
     #expect(node.perform("monitor", level: 10) == Outcome(.success, "1 pppd of an earlier xl2tpd are left"))
+  }
+
+  /// A full file system says nothing of the daemon: clients are served.
+  @Test func anAnswerThatThereIsNoRoomForIsNoFailure() {
+    let node = L2TPGateway()
+    node.running()
+    node.isFull = true
+    #expect(node.perform("monitor") == Outcome(.success))
+    let outcome = node.perform("monitor", level: 10)
+    #expect(outcome.status == .success && outcome.reason?.hasSuffix("the answer is empty; is the file system full?") == true, "\(outcome)")
+    #expect(node.perform("stop") == Outcome(.success))
   }
 
   @Test func theDescriptorLimitIsForeseen() {

@@ -344,6 +344,8 @@ def witness_lost(bed):
     time.sleep(12)  # longer than the device's timeout
     yield
     bed.watch_votes()
+    for node in (here, there):
+        until(f"{node.name} has the third vote again", 40, lambda: node.run("corosync-quorumtool -s", check=False).count("A,V") == 2)
 
 
 @event("same", 1, fenced=["there"], recipes=EVERYWHERE + VOTED)
@@ -461,6 +463,18 @@ def empty(node):
 _files_broken({"files-broken-serving": ("serving", spoil), "files-broken-both": ("both", spoil)}, recipes=EVERYWHERE)
 _files_broken({"files-empty-both": ("both", empty)})
 _files_broken({"files-broken-standby": ("standby", spoil), "files-gone-both": ("both", take_away)}, recipes=(), long=("promotable", "group"))
+
+
+@event("same", 1, recipes=("crm",), long=("promotable", "group"))
+def run_full(bed):
+    """Records and answers lie there: they are hints, and the daemons are well without."""
+    here, there = yield bed.places()
+    here.run("mount -o remount,size=$(($(df --output=used -k /run | tail -n 1) + 64))k /run; head -c 1M /dev/zero >/run/fill", check=False)
+    try:
+        time.sleep(13)  # longer than every monitor's interval
+    finally:
+        here.run("rm -f /run/fill; mount -o remount,size=64m /run")
+    yield
 
 
 @event("peer", 20, fresh=True)

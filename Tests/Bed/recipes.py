@@ -43,7 +43,7 @@ def block(name):
 def share_key(bed):
     """As README says: written on one node, copied to the other."""
     moon, sun = bed.nodes.values()
-    moon.run("vpnha key")
+    moon.run("rm -f /etc/vpnha/sessions.key; vpnha key")
     sun.write(KEY, moon.run(f"base64 -w 0 {KEY}"), 0o600)
     sun.run(f"base64 -d {KEY} >/root/key; install -D -m 600 /root/key {KEY}; rm /root/key")
 

@@ -40,7 +40,8 @@ struct DocumentsTests {
 
   @Test("vpnha is called as it can be called", .needsNamespaces, arguments: pages)
   func calls(_ page: String) throws {
-    for line in try Self.typed(page) where line.hasPrefix("vpnha ") {
+    // A key would be this machine's.
+    for line in try Self.typed(page) where line.hasPrefix("vpnha ") && !line.hasPrefix("vpnha key") {
       let answer = try Sandbox.run(["bash", "-c", "cd /run; '\(Built.folder)/vpnha'\(line.dropFirst("vpnha".count))"], within: .seconds(60))
       // 64: the words are wrong. That there is no cluster here is another thing.
       let isUsage = answer.status == 64 && !answer.error.contains("there is no cluster here")

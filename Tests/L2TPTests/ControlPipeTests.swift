@@ -55,6 +55,9 @@ private let available = """
     daemon("01 Error: Could not find lns\n")
     try pipe.ping(on: host, before: deadline(2))
     #expect(machine.files.sent.map { String(decoding: $0.bytes, as: UTF8.self) } == ["@/run/xl2tpd/reply-1 y vpnha-is-there"])
+    // Where there is no room for it, it has been given all the same.
+    daemon("")
+    try pipe.ping(on: host, before: deadline(2))
     daemon(ignoring: .max, "")
     #expect(kind { () throws(ControlPipeError) in try pipe.ping(on: host, before: deadline(2)) } == .unanswered)
     daemon("what?\n")
@@ -132,7 +135,7 @@ private let available = """
   }
 
   @Test(arguments: [
-    ("01 Error: Could not find lns\n", ControlPipeError.Kind.refused(1)), ("", .malformed), ("nonsense\n", .malformed),
+    ("01 Error: Could not find lns\n", ControlPipeError.Kind.refused(1)), ("", .lost), ("nonsense\n", .malformed),
     ("00 OK\n", .malformed), ("00 OK\n\u{0}\u{1}\n", .malformed),
   ]) func repliesThatAreNone(reply: String, expected: ControlPipeError.Kind) {
     daemon(reply)

@@ -160,7 +160,11 @@ package struct XL2TPD: ResourceAgent {
     if !orphans.isEmpty {
       return .atRisk("\(orphans.count) pppd of an earlier xl2tpd are left", promoted: isPromoted)
     }
-    let inventory = try inventory(call.within(Self.patience))
+    let inventory: TunnelInventory
+    do { inventory = try pipe.inventory(on: call.host, before: call.within(Self.patience).deadline) } catch {
+      guard error.isForLackOfRoom else { throw explain(error) }
+      return .atRisk(error.reason, promoted: isPromoted)
+    }
     // xl2tpd 1.3.18 aborts at 1024: two descriptors a tunnel in kernel mode, one a call in userspace mode.
     let descriptors = terms.configuration?.forcesUserspace == true ? inventory.calls : 2 * inventory.tunnels.count
     if descriptors > 900 {
@@ -199,7 +203,10 @@ package struct XL2TPD: ResourceAgent {
   }
 
   private func ping(_ call: Call) throws(OCFError) {
-    do { try pipe.ping(on: call.host, before: call.deadline) } catch { throw explain(error) }
+    do { try pipe.ping(on: call.host, before: call.deadline) } catch {
+      guard error.isForLackOfRoom else { throw explain(error) }
+      call.log.warning(error.reason)
+    }
   }
 
   private func explain(_ error: ControlPipeError) -> OCFError {
@@ -207,7 +214,7 @@ package struct XL2TPD: ResourceAgent {
     case .absent: .failed("xl2tpd runs without a control pipe at \(control)")
     case .unread: .failed("xl2tpd does not read its control pipe \(control)")
     case .unanswered: .failed("xl2tpd hangs: \(error.reason)")
-    case .busy, .refused, .malformed, .system: .failed(error.reason)
+    case .busy, .refused, .malformed, .lost, .system: .failed(error.reason)
     }
   }
 
