@@ -43,7 +43,7 @@ public final class LinuxSessionKernel: SessionKernel {
       }
     }
     guard tunnel >= 0 else { throw SystemError(operation, Errno(rawValue: errno)) }
-    var (from, to) = (Self.address(record.gateway, Self.port), Self.address(record.peer, record.peerPort))
+    var (from, to) = (sockaddr_in(record.gateway, Self.port), sockaddr_in(record.peer, record.peerPort))
     let size = socklen_t(MemoryLayout<sockaddr_in>.size)
     func set(_ level: Int32, _ option: Int32) -> Bool {
       var isOn: Int32 = 1
@@ -69,14 +69,6 @@ public final class LinuxSessionKernel: SessionKernel {
     return text.withUnsafeBytes { setsockopt(socket, SOL_SOCKET, SO_BINDTODEVICE, $0.baseAddress, socklen_t($0.count)) } == 0
   }
 
-  private static func address(_ address: IPAddress, _ port: UInt16) -> sockaddr_in {
-    var result = sockaddr_in()
-    result.sin_family = sa_family_t(AF_INET)
-    result.sin_port = port.bigEndian
-    withUnsafeMutableBytes(of: &result.sin_addr) { $0.copyBytes(from: address.bytes) }
-    return result
-  }
-
   // MARK: - Sessions
 
   public func openSession(for record: SessionRecord, in tunnel: TunnelSockets) throws(SystemError) -> SessionSockets {
@@ -93,7 +85,7 @@ public final class LinuxSessionKernel: SessionKernel {
       return descriptor
     }
     let call = try open(clinux_pppol2tp_socket())
-    var peer = Self.address(record.peer, record.peerPort)
+    var peer = sockaddr_in(record.peer, record.peerPort)
     try checked(clinux_pppol2tp_connect(call, tunnel.control, &peer, record.tunnel, record.session, record.peerTunnel, record.peerSession))
     try checked(clinux_pppol2tp_serve(call))
     var number: Int32 = 0
@@ -162,3 +154,13 @@ public final class LinuxSessionKernel: SessionKernel {
 
 /// `IPPROTO_IP`, which is an enumeration's case in C.
 private let IPPROTO_IP_LEVEL: Int32 = 0
+
+extension sockaddr_in {
+  /// An IPv4 address and a port in the byte order of the host.
+  public init(_ address: IPAddress, _ port: UInt16) {
+    self.init()
+    sin_family = sa_family_t(AF_INET)
+    sin_port = port.bigEndian
+    withUnsafeMutableBytes(of: &sin_addr) { $0.copyBytes(from: address.bytes) }
+  }
+}

@@ -1,3 +1,4 @@
+import Adoption
 import CLinux
 import Host
 
@@ -16,7 +17,7 @@ final class ClientSocket {
     let number = socket(AF_INET, type, 0)
     guard number >= 0 else { throw SystemError(operation, Errno(rawValue: errno)) }
     var isOn: Int32 = 1
-    var (from, to) = (Self.address(gateway, Self.port), Self.address(peer, port))
+    var (from, to) = (sockaddr_in(gateway, Self.port), sockaddr_in(peer, port))
     let size = socklen_t(MemoryLayout<sockaddr_in>.size)
     guard setsockopt(number, SOL_SOCKET, SO_REUSEADDR, &isOn, socklen_t(MemoryLayout<Int32>.size)) == 0, clinux_bind(number, &from, size) == 0,
       clinux_connect(number, &to, size) == 0
@@ -31,14 +32,6 @@ final class ClientSocket {
   }
 
   deinit { _ = close(descriptor) }
-
-  private static func address(_ address: IPAddress, _ port: UInt16) -> sockaddr_in {
-    var result = sockaddr_in()
-    result.sin_family = sa_family_t(AF_INET)
-    result.sin_port = port.bigEndian
-    withUnsafeMutableBytes(of: &result.sin_addr) { $0.copyBytes(from: address.bytes) }
-    return result
-  }
 
   /// Nil when there is none; one that is longer than any control message here is cut.
   func receive() throws(SystemError) -> [UInt8]? {

@@ -43,13 +43,18 @@ def event(serves, seconds, fenced=(), recipes=WARM, long=None, tolerated=(), lis
 
 # Nodes
 
-@event("peer", 15, fenced=["here"], recipes=EVERYWHERE + VOTED + CARRIED, names={"serving-lost-dc": (True,), "serving-lost": (False,)})
-def serving_lost(bed, dc):
+def places_with_dc(bed, dc=True):
+    """Who serves and its peer, once the serving node is the DC; not the DC, if it is not to be."""
     here, there = bed.places()
     if (bed.view().dc == here.name) != dc:
         bed.move(there)
         here, there = bed.places()
-    yield here, there
+    return here, there
+
+
+@event("peer", 15, fenced=["here"], recipes=EVERYWHERE + VOTED + CARRIED, names={"serving-lost-dc": (True,), "serving-lost": (False,)})
+def serving_lost(bed, dc):
+    here, there = yield places_with_dc(bed, dc)
     here.cut()
     yield
     here.boot()
@@ -364,11 +369,7 @@ def partition(bed):
 @event("peer", 15, fenced=["here"], recipes=WATCHED)
 def risk_then_dc_lost(bed):
     """The standby was at risk of not being able to serve for a while: that must not delay the take-over."""
-    here, there = bed.places()
-    if bed.view().dc != here.name:
-        bed.move(there)
-        here, there = bed.places()
-    yield here, there
+    here, there = yield places_with_dc(bed)
     subprocess.run(["ip", "link", "set", f"{there.name}-eth0", "down"], check=True)
     time.sleep(13)
     subprocess.run(["ip", "link", "set", f"{there.name}-eth0", "up"], check=True)
@@ -382,11 +383,7 @@ def risk_then_dc_lost(bed):
 @event("peer", 15, fenced=["here"], recipes=(), long=WATCHED)
 def sync_lossy_then_dc_lost(bed):
     """Trouble on the cluster's link comes just before a take-over: what the standby says of it must not delay the latter."""
-    here, there = bed.places()
-    if bed.view().dc != here.name:
-        bed.move(there)
-        here, there = bed.places()
-    yield here, there
+    here, there = yield places_with_dc(bed)
     for node in (here, there):
         node.run("nft 'add table inet bed; add chain inet bed c { type filter hook input priority 0; };"
                  " add rule inet bed c udp dport 3780 numgen random mod 10 < 4 drop'")
