@@ -49,19 +49,19 @@ $(DEB): $(SOURCES) | swift deps-build-deb
 
 # The layout that swift-format gives (.swift-format): first, because it takes three seconds.
 lint: swift
-	swift format lint --strict --parallel --recursive Sources agents Tests Package.swift
+	swift format lint --strict --parallel --recursive Sources agents Tests Lab Package.swift
 
 test: swift lint deps $(DEB)
 	Tests/run $(DEB)
 
 demo: root swift deps-build-deb-lab $(DEB)
-	Tests/Lab/lab demo --deb $(DEB)
+	Lab/lab demo --deb $(DEB)
 
 bench: root swift deps-build-bench release
 	Tests/Bench/bench .build-release/release
 
 bench-failover: root swift deps-build-deb-lab $(DEB)
-	Tests/Lab/lab bench-failover --deb $(DEB)
+	Lab/lab bench-failover --deb $(DEB)
 
 # Fifty times and more the mutations of make test, too, and events by chance on a live cluster; a failure names its seed.
 lab-long: root swift deps-build-deb-lab $(DEB)
@@ -69,7 +69,7 @@ lab-long: root swift deps-build-deb-lab $(DEB)
 	Tests/Site/site ansible --deb $(DEB)
 	Tests/Bed/bed --table --long --deb $(DEB)
 	Tests/Bed/bed --deb $(DEB) --seed $${VPNHA_SEED:-$$RANDOM} --minutes 30
-	Tests/Lab/lab long --deb $(DEB)
+	Lab/lab long --deb $(DEB)
 
 clean:
 	rm -rf .build .build-release .linkdir build

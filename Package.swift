@@ -121,7 +121,7 @@ let package = Package(
     .testTarget(name: "Site", exclude: ["site", "machines.py", "configured.py", "directory.py", "connection"]),
     .testTarget(name: "Bed", exclude: ["bed", "machines.py", "watching.py", "recipes.py", "events.py", "fence_bed"]),
     .testTarget(
-      name: "Lab",
+      name: "Lab", path: "Lab",
       exclude: [
         "lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "pair.py", "scenarios.py", "probes.py", "node",
         "baseline", "switchover", "path.py", "path-loss", "dead-daemon", "power-cut", "carryover.py", "carry-over", "carried.py", "carried", "accounted.py", "accounted", "radius.py",

@@ -15,7 +15,7 @@ import threading
 import time
 from xml.etree import ElementTree
 
-sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "Lab"))
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "Lab"))
 import config  # noqa: E402  (the lab's files serve here as well)
 from nodes import Failure, ip, until  # noqa: E402
 from sandbox import WORK  # noqa: E402

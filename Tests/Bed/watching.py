@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "Lab"))
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "Lab"))
 from config import OUTSIDE, VIP  # noqa: E402
 from probes import L2TP  # noqa: E402
 

@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 
-for folder in ("Lab", "Bed"):
-    sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), folder))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path += [str(ROOT / "Lab"), str(ROOT / "Tests/Bed")]
 from nodes import Failure, ip, until  # noqa: E402
 from sandbox import WORK  # noqa: E402
 

@@ -13,7 +13,7 @@ import probes
 from cluster import Cluster, build, recipe
 from nodes import HERE, Failure, until
 
-ROOT = os.path.dirname(os.path.dirname(HERE))
+ROOT = os.path.dirname(HERE)
 STACK = ("vip", "strongswan", "xl2tpd")
 
 
