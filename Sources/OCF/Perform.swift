@@ -19,7 +19,7 @@ public func perform<Agent: ResourceAgent>(_: Agent.Type, _ request: Request, on 
     let isMinor = problems.allSatisfy { loaded.isReloadable($0) }
     if let outcome = answer(action, complaint, loaded.isUnidentified, isMinor: isMinor, hasDefaults: Agent.startsWithDefaults, request, host.log) { return outcome }
   }
-  let loop = Loop(agent: loaded.agent, call: call, complaint: complaint)
+  let loop = Loop(agent: loaded.agent, call: call, problems: problems)
   // A deeper monitor runs between two of the basic ones and changes nothing about them.
   if request.isFromCluster, action != .monitor || request.isProbe { WaitingRule(call).interrupt() }
   switch action {
@@ -81,8 +81,9 @@ private func answer(
 private struct Loop<Agent: ResourceAgent> {
   let agent: Agent
   let call: Call
-  /// What is wrong with the parameters that it goes on without; nil: nothing.
-  let complaint: String?
+  /// What is wrong with the parameters that it goes on without.
+  let problems: [String]
+  private var complaint: String? { problems.isEmpty ? nil : problems.joined(separator: "; ") }
 
   // MARK: Actions
 
@@ -136,8 +137,8 @@ private struct Loop<Agent: ResourceAgent> {
       let risk = shown(state)
       switch state {
       case .stopped: return (Outcome(.notRunning, call.request.isProbe ? nil : agent.obituary(call)), false)
-      case .running, .atRisk(_, promoted: false, _): return (Outcome(.success, risk), true)
-      case .promoted, .atRisk(_, promoted: true, _): return (Outcome(.runningPromoted, risk), true)
+      case .running, .atRisk(_, promoted: false): return (Outcome(.success, risk), true)
+      case .promoted, .atRisk(_, promoted: true): return (Outcome(.runningPromoted, risk), true)
       case .failed(let why, let promoted): return (Outcome(promoted ? .failedPromoted : .genericError, why), false)
       }
     } catch {
@@ -170,10 +171,10 @@ private struct Loop<Agent: ResourceAgent> {
     do throws(OCFError) {
       let state = try observe()
       switch state {
-      case .promoted, .atRisk(_, promoted: true, _):
+      case .promoted, .atRisk(_, promoted: true):
         report(state)
         return Outcome(.success)
-      case .running, .atRisk(_, promoted: false, _): break
+      case .running, .atRisk(_, promoted: false): break
       case .stopped:
         // Outside a promotable clone (by hand, ocf-tester) a plain resource may be promoted from nothing.
         if call.isPromotable { return failed("promoting: it is not started here") }
@@ -186,8 +187,8 @@ private struct Loop<Agent: ResourceAgent> {
     }
     let outcome = settle("promote") { state in
       switch state {
-      case .promoted, .atRisk(_, promoted: true, _): true
-      case .running, .atRisk(_, promoted: false, _): !call.isPromotable
+      case .promoted, .atRisk(_, promoted: true): true
+      case .running, .atRisk(_, promoted: false): !call.isPromotable
       case .stopped, .failed: false
       }
     }
@@ -195,13 +196,15 @@ private struct Loop<Agent: ResourceAgent> {
   }
 
   func demote(_ agent: any PromotableAgent) -> Outcome {
+    var wasBroken = false
     do throws(OCFError) {
       switch try observe() {
       // Nothing of it is promoted any more. The monitor has said what became of it; a failure here would count it twice.
       case .stopped: return Outcome(.success)
-      case .running, .atRisk(_, promoted: false, _):
+      case .running, .atRisk(_, promoted: false):
         if call.isPromotable { return Outcome(.success) }
-      case .promoted, .atRisk(_, promoted: true, _), .failed: break
+      case .promoted, .atRisk(_, promoted: true): break
+      case .failed: wasBroken = true
       }
       call.log.debug("demoting")
       try agent.demote(call)
@@ -210,9 +213,10 @@ private struct Loop<Agent: ResourceAgent> {
     }
     return settle("demote") { state in
       switch state {
-      case .running, .atRisk(_, promoted: false, _): true
-      case .stopped: !call.isPromotable
-      case .promoted, .atRisk(_, promoted: true, _), .failed: false
+      case .running, .atRisk(_, promoted: false): true
+      // A daemon that hangs cannot step back. It was ended, as the stop that follows a failure would have done.
+      case .stopped: wasBroken || !call.isPromotable
+      case .promoted, .atRisk(_, promoted: true), .failed: false
       }
     }
   }
@@ -256,7 +260,7 @@ private struct Loop<Agent: ResourceAgent> {
 
   private func keep(_ refusal: String?, _ before: Standing, score: Int? = nil) {
     var standing = before
-    standing.found(refusal.map { ($0, false) }, by: .reload, at: call.host.clock.timestamp)
+    standing.found(refusal.map { [Risk($0)] } ?? [], by: .reload, at: call.host.clock.timestamp)
     logChanges(from: before.risks, to: standing.risks)
     tell(standing, score: score, before)
   }
@@ -305,12 +309,11 @@ private struct Loop<Agent: ResourceAgent> {
     return Outcome(.success, shown(final))
   }
 
-  /// The risk that belongs to a state, the parameters' included.
-  private func risk(_ state: ResourceState) -> (reason: String, isUnfit: Bool)? {
-    if case .atRisk(let why, _, let unfit) = state { return (why, unfit) }
-    return state.role == nil ? nil : complaint.map { ($0, false) }
+  /// The risks that belong to a state, the parameters' included.
+  private func risks(_ state: ResourceState) -> [Risk] {
+    state.role == nil ? [] : (state.risks + problems.map { Risk($0) }).ordered
   }
-  private func shown(_ state: ResourceState) -> String? { risk(state)?.reason }
+  private func shown(_ state: ResourceState) -> String? { risks(state).sentence }
 
   // MARK: What the cluster is told
 
@@ -335,9 +338,9 @@ private struct Loop<Agent: ResourceAgent> {
       score = Standing.failedLately
     case .running, .promoted, .atRisk:
       guard let role = state.role else { return }
-      if action == .start { standing.found(nil, by: .reload, at: call.host.clock.timestamp) }
+      if action == .start { standing.found([], by: .reload, at: call.host.clock.timestamp) }
       // A start may have looked as deep as the deeper monitor does: the next basic one cannot tell that it is over.
-      standing.found(risk(state), by: .check(action == .start ? max(call.depth, .service) : call.depth), at: call.host.clock.timestamp)
+      standing.found(risks(state), by: .check(action == .start ? max(call.depth, .service) : call.depth), at: call.host.clock.timestamp)
       logChanges(from: before.risks, to: standing.risks)
       // What changes inside promote or demote would abort the transition that they are part of.
       if action == .promote || action == .demote {
@@ -354,11 +357,11 @@ private struct Loop<Agent: ResourceAgent> {
 
   private var isCandidate: Bool { call.isPromotable && Agent.isPromotable }
 
-  private func logChanges(from before: [Standing.Risk], to after: [Standing.Risk]) {
-    for risk in after where !before.contains(where: { $0.reason == risk.reason }) {
+  private func logChanges(from before: [Standing.Known], to after: [Standing.Known]) {
+    for risk in after where !before.contains(where: { $0.isAbout(risk.reason) }) {
       call.log.warning("at risk: \(risk.reason)", ("VPNHA_RISK", risk.reason))
     }
-    for risk in before where !after.contains(where: { $0.reason == risk.reason }) {
+    for risk in before where !after.contains(where: { $0.isAbout(risk.reason) }) {
       call.log.info("no longer at risk: \(risk.reason) (since \(risk.since))")
     }
   }

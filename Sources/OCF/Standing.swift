@@ -7,12 +7,18 @@ import Host
 /// as well. Nothing an action answers depends on it: a record that cannot be read counts as absent.
 struct Standing: Equatable {
   /// Works, but may not for long. Each check level sees its own, and only that level or a deeper one ends it.
-  struct Risk: Equatable {
+  struct Known: Equatable {
     var origin: Origin
     /// Whether a standby could not serve.
     var isUnfit: Bool
     var since: Timestamp
     var reason: String
+
+    /// Whether `other` says the same, perhaps with another count: it has gone on since.
+    func isAbout(_ other: String) -> Bool {
+      func subject(_ text: String) -> [Substring] { text.split(separator: " ").filter { !$0.allSatisfy(\.isNumber) } }
+      return reason == other || subject(reason) == subject(other)
+    }
   }
 
   /// Who found a risk.
@@ -34,7 +40,7 @@ struct Standing: Equatable {
 
   /// The score that was told, and the attribute daemon that heard it.
   var score: (value: Int, daemon: Int32)?
-  var risks: [Risk] = []
+  var risks: [Known] = []
   /// The attribute as it was told, and the attribute daemon that heard it.
   var told: (text: String, daemon: Int32)?
 
@@ -69,40 +75,42 @@ extension Standing {
     return risks.isEmpty ? Self.healthy : Self.atRisk
   }
 
-  /// The worst risk, as the attribute says it: `SINCE REASON`.
+  /// All of them, as the attribute says it.
   var text: String? {
-    let worst = risks.first(where: \.isUnfit) ?? risks.first
-    return worst.map { "\($0.since) \($0.reason)" }
+    let worst = risks.map { Risk($0.reason, unfit: $0.isUnfit) }.ordered
+    return RiskReport(worst.map { risk in .init(since: risks.first { $0.reason == risk.reason }?.since, risk.reason) }).text
   }
 
-  /// Takes what a check found; nil: nothing. A check sees what every less deep one sees.
-  mutating func found(_ risk: (reason: String, isUnfit: Bool)?, by origin: Origin, at now: Timestamp) {
+  /// Takes all that a check found. A check sees what every less deep one sees.
+  mutating func found(_ found: [Risk], by origin: Origin, at now: Timestamp) {
     func isCovered(_ other: Origin) -> Bool {
       switch (origin, other) {
       case (.check(let depth), .check(let level)): level <= depth
       default: origin == other
       }
     }
-    let before = risks
-    risks.removeAll { isCovered($0.origin) }
-    guard let risk else {
-      // What is over is over at every level that found the same.
-      let over = before.filter { isCovered($0.origin) }.map(\.reason)
-      risks.removeAll { over.contains($0.reason) }
-      return
+    let found = found.prefix(Self.most).map { Risk(String($0.reason.plain.prefix(400)), unfit: $0.isUnfit) }
+    // What is over is over at every level that found the same.
+    let over = risks.filter { known in isCovered(known.origin) && !found.contains { known.isAbout($0.reason) } }.map(\.reason)
+    risks.removeAll { over.contains($0.reason) }
+    for risk in found {
+      guard let index = risks.firstIndex(where: { $0.isAbout(risk.reason) }) else {
+        risks.append(Known(origin: origin, isUnfit: risk.isUnfit, since: now, reason: risk.reason))
+        continue
+      }
+      // A less deep check that sees it too can tell when it is over.
+      if !isCovered(risks[index].origin) { risks[index].origin = origin }
+      (risks[index].isUnfit, risks[index].reason) = (risk.isUnfit, risk.reason)
     }
-    let reason = String(risk.reason.plain.prefix(400))
-    let known = before.first { $0.reason == reason }
-    // A less deep check that sees it too can tell when it is over.
-    let origin = known.map { isCovered($0.origin) ? $0.origin : origin } ?? origin
-    risks.insert(Risk(origin: origin, isUnfit: risk.isUnfit, since: known?.since ?? now, reason: reason), at: 0)
   }
+
+  private static let most = 16
 }
 
 // MARK: - The record
 
 extension Standing {
-  private static let limit = 4096
+  private static let limit = 32_768
 
   /// Lines of `score VALUE DAEMON`, `risk ORIGIN fit|unfit SINCE REASON`, `told DAEMON TEXT`; others mean nothing.
   init(_ bytes: [UInt8]) {
@@ -114,7 +122,7 @@ extension Standing {
       case "risk":
         guard words.count == 5, let origin = Origin(words[1]), let since = Int64(words[3]) else { continue }
         risks.append(
-          Risk(origin: origin, isUnfit: words[2] == "unfit", since: Timestamp(seconds: since), reason: String(words[4])))
+          Known(origin: origin, isUnfit: words[2] == "unfit", since: Timestamp(seconds: since), reason: String(words[4])))
       case "told":
         let parts = line.split(separator: " ", maxSplits: 2)
         if parts.count == 3, let daemon = Int32(parts[1]) { told = (String(parts[2]), daemon) }

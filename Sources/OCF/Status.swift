@@ -67,18 +67,35 @@ public enum ResourceState: Equatable, Sendable {
   /// Active; in a promotable clone: active and unpromoted.
   case running
   case promoted
-  /// Works, but at risk: shown to the operator, nothing is recovered. `unfit`: a standby that could not serve.
-  case atRisk(String, promoted: Bool = false, unfit: Bool = false)
+  /// Works, but at risk: shown to the operator, nothing is recovered. The gravest risk first.
+  case atRisk([Risk], promoted: Bool)
   /// Active and broken, or in doubt.
   case failed(String, promoted: Bool = false)
 }
 
 extension ResourceState {
+  public static func atRisk(_ reason: String, promoted: Bool = false, unfit: Bool = false) -> ResourceState {
+    .atRisk([Risk(reason, unfit: unfit)], promoted: promoted)
+  }
+
+  /// A resource that works, with whatever puts it at risk.
+  public static func working(promoted: Bool, _ risks: [Risk]) -> ResourceState {
+    risks.isEmpty ? promoted ? .promoted : .running : .atRisk(risks.ordered, promoted: promoted)
+  }
+
+  /// What puts a working resource at risk.
+  public var risks: [Risk] {
+    switch self {
+    case .atRisk(let risks, _): risks
+    case .stopped, .running, .promoted, .failed: []
+    }
+  }
+
   /// The role of a working resource.
   var role: Role? {
     switch self {
-    case .running, .atRisk(_, promoted: false, _): .unpromoted
-    case .promoted, .atRisk(_, promoted: true, _): .promoted
+    case .running, .atRisk(_, promoted: false): .unpromoted
+    case .promoted, .atRisk(_, promoted: true): .promoted
     case .stopped, .failed: nil
     }
   }
@@ -90,7 +107,8 @@ extension ResourceState: CustomStringConvertible {
     case .stopped: "stopped"
     case .running: "running"
     case .promoted: "promoted"
-    case .atRisk(let why, let promoted, let unfit): "at risk\(promoted ? ", promoted" : "")\(unfit ? ", could not serve" : ""): \(why)"
+    case .atRisk(let risks, let promoted):
+      "at risk\(promoted ? ", promoted" : "")\(risks.contains(where: \.isUnfit) ? ", could not serve" : ""): \(risks.sentence ?? "")"
     case .failed(let why, let promoted): "failed\(promoted ? ", promoted" : ""): \(why)"
     }
   }

@@ -1,4 +1,5 @@
 import Host
+import OCF
 
 /// Who serves, and whether another node would, judged from what Pacemaker says.
 struct ClusterStatus {
@@ -294,30 +295,24 @@ private struct Judge {
     return scores.isEmpty ? nil : scores.reduce(0, +)
   }
 
-  /// What the agents say of themselves: `SINCE REASON`.
-  private func risk(_ resource: ClusterConfiguration.Primitive, on node: String) -> (since: Timestamp?, reason: String)? {
-    switch looks?.state(of: resource.id, on: node) {
+  /// What the agents say of themselves, the gravest first.
+  private func risks(_ resource: ClusterConfiguration.Primitive, on node: String) -> [RiskReport.Entry] {
+    let told = attribute("vpnha-risk-\(resource.id)", of: node).map { RiskReport($0) } ?? RiskReport([])
+    return switch looks?.state(of: resource.id, on: node) {
     // Said as a complaint, or as what stands in the way.
-    case .failed, .stopped: return nil
-    case .atRisk(let why, _, _):
-      let known = toldRisk(resource, on: node)
-      return known?.reason == why ? known : (nil, why)
-    case .running, .promoted, nil: return toldRisk(resource, on: node)
+    case .failed, .stopped: []
+    case .atRisk(let risks, _): risks.map { told.entry($0.reason) ?? .init(since: nil, $0.reason) }
+    case .running, .promoted, nil: told.entries
     }
-  }
-  private func toldRisk(_ resource: ClusterConfiguration.Primitive, on node: String) -> (since: Timestamp?, reason: String)? {
-    guard let text = attribute("vpnha-risk-\(resource.id)", of: node) else { return nil }
-    let words = text.split(separator: " ", maxSplits: 1)
-    guard words.count == 2, let since = Timestamp(String(words[0])) else { return (nil, text) }
-    return (since, String(words[1]))
   }
 
   func risks(of node: String) -> [Finding] {
     guard now.node(node)?.isOnline == true else { return [] }
-    var found = ours.compactMap { resource -> Finding? in
+    var found = ours.flatMap { resource in
       // What makes it unfit is said there.
-      guard !isUnfit(resource, on: node), let (since, reason) = risk(resource, on: node) else { return nil }
-      return Finding(.RISK1, .risk, "\(resource.id) on \(node): \(reason)", fix: look(at: resource), at: node, since: since)
+      risks(resource, on: node).dropFirst(isUnfit(resource, on: node) ? 1 : 0).map { risk in
+        Finding(.RISK1, .risk, "\(resource.id) on \(node): \(risk.reason)", fix: look(at: resource), at: node, since: risk.since)
+      }
     }
     // The services around the VPN that every node should have.
     for resource in ours where !members.contains(where: { $0.id == resource.id }) && resource.clone != nil {
@@ -366,8 +361,8 @@ private struct Judge {
 
   private func isUnfit(_ resource: ClusterConfiguration.Primitive, on node: String) -> Bool {
     switch looks?.state(of: resource.id, on: node) {
-    case .atRisk(_, _, unfit: true): return now.role(resource.id, on: node) != .promoted
-    case .failed, .stopped, .running, .promoted, .atRisk: return false
+    case .atRisk(let risks, _): return risks.contains(where: \.isUnfit) && now.role(resource.id, on: node) != .promoted
+    case .failed, .stopped, .running, .promoted: return false
     case nil: break
     }
     guard resource.isPromotable, now.role(resource.id, on: node) != .promoted, let score = OCFScore.read(attribute("master-\(resource.id)", of: node)) else { return false }
@@ -377,7 +372,7 @@ private struct Judge {
   /// What the agents and the probe of a node say against it, of which Pacemaker's scheduler makes a smaller number only.
   func unfit(_ node: String) -> [Finding] {
     var found = members.filter { isUnfit($0, on: node) }.map { member -> Finding in
-      let said = risk(member, on: node)
+      let said = risks(member, on: node).first
       return Finding(
         .UNFIT1, .bad, "\(member.id) on \(node) could not serve\(said.map { ": \($0.reason)" } ?? "")", fix: look(at: member), at: node, since: said?.since)
     }

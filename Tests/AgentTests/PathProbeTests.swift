@@ -562,12 +562,12 @@ final class Outlook {
     let world = Outlook()
     _ = world.perform("start")
     world.report(by: try world.prober) { $0.troubles = ["path down: it is", "more"] }
-    #expect(world.perform("monitor") == Outcome(.success, "path down: it is"))
+    #expect(world.perform("monitor") == Outcome(.success, "path down: it is; and more"))
     world.report(by: try world.prober) {
       $0.troubles = ["path down: it is"]
       $0.untold = "no cluster"
     }
-    #expect(world.perform("monitor") == Outcome(.success, "cannot set the node attribute: no cluster"))
+    #expect(world.perform("monitor") == Outcome(.success, "cannot set the node attribute: no cluster; and path down: it is"))
   }
 
   @Test func aProberThatHangsIsSuspendedOrDeadIsNoGood() throws {

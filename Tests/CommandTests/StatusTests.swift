@@ -217,6 +217,17 @@ import Testing
     if isUnfit { #expect(serving.findings.map(\.id) == [.RISK1]) } else { #expect(serving.verdict == .bad && serving.findings.map(\.id) == [.DOWN1]) }
   }
 
+  @Test func everyRiskIsAFindingOfItsOwn() throws {
+    let text = "2026-11-28T09:05:00Z no key; and the pools overlap (since 2026-11-28T09:06:00Z); and no user"
+    let unfit = try Self.status([Pair.attribute("sun", "master-xl2tpd", "5"), Pair.attribute("sun", "vpnha-risk-xl2tpd", text)])
+    func said(_ findings: [Finding]) -> [String] { findings.map { "\($0.id) \($0.summary) \($0.since.map { "\($0)" } ?? "")" } }
+    #expect(
+      said(unfit.findings) == [
+        "UNFIT1 xl2tpd on sun could not serve: no key 2026-11-28T09:05:00Z", "RISK1 xl2tpd on sun: the pools overlap 2026-11-28T09:06:00Z", "RISK1 xl2tpd on sun: no user 2026-11-28T09:05:00Z",
+      ])
+    #expect(RiskReport(text).text == text && RiskReport("what is this").entries == [.init(since: nil, "what is this")])
+  }
+
   @Test func whatIsMendedIsSeenAtOnce() throws {
     let unfit = [Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z no key")]
     #expect(try Self.status(unfit, looks: Self.looks()).wouldSucceed == false)

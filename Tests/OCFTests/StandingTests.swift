@@ -199,7 +199,7 @@ import Testing
     #expect(member.score == 5)
     #expect(member.risk?.hasSuffix("no key") == true)
     member.monitor(.atRisk("late"))
-    #expect(member.risk?.hasSuffix("no key") == true, "the worst is shown")
+    #expect(member.risk?.contains(" no key; and late") == true, "the worst is said first")
     member.monitor(.running, level: 20)
     #expect(member.score == 100)
     #expect(member.risk == nil)
@@ -212,6 +212,51 @@ import Testing
     member.monitor(.atRisk("eth0 has no carrier", unfit: true), level: 10)
     member.monitor(.running)
     #expect(member.risk == nil)
+  }
+
+  @Test func allRisksAreToldTheGravestFirstEachSinceItBegan() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    let began = member.machine.clock.timestamp
+    let outcome = member.does(.monitor, .working(promoted: false, [Risk("pools overlap"), Risk("no key", unfit: true)]), level: 10)
+    #expect(outcome == Outcome(.success, "no key; and pools overlap"))
+    #expect(member.risk == "\(began) no key; and pools overlap")
+    #expect(member.score == 5)
+    member.pass(60)
+    let later = member.machine.clock.timestamp
+    member.monitor(.working(promoted: false, [Risk("no user; and not one"), Risk("pools overlap"), Risk("no key", unfit: true)]), level: 10)
+    #expect(member.risk == "\(began) no key; and pools overlap; and no user, and not one (since \(later))", "a new one moves no other's time")
+    member.monitor(.atRisk("late"))
+    #expect(member.risk?.hasSuffix("; and late (since \(later))") == true, "what a quick look does not see stays")
+    member.monitor(.working(promoted: false, [Risk("no user; and not one")]), level: 10)
+    #expect(member.risk == "\(later) no user, and not one", "nor does one that is over")
+    #expect(member.score == 50)
+    #expect(member.machine.log.messages(from: .warning) == ["at risk: no key", "at risk: pools overlap", "at risk: no user; and not one", "at risk: late"])
+  }
+
+  @Test func aRiskWhoseCountChangesIsTheSame() {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    let began = member.machine.clock.timestamp
+    for count in [3, 5] {
+      member.monitor(.atRisk("\(count) messages were lost"), level: 10)
+      #expect(member.risk == "\(began) \(count) messages were lost")
+      member.pass(60)
+    }
+    #expect(member.machine.log.messages(from: .warning).count == 1)
+  }
+
+  @Test func manyRisksAreBounded() throws {
+    let member = Member()
+    member.does(.start, .stopped, .running)
+    member.monitor(.working(promoted: false, (1...40).map { Risk("l2tp\($0): " + String(repeating: "x", count: 90)) }))
+    let text = try #require(member.risk)
+    #expect(text.utf8.count < 1040 && text.hasSuffix("; and 7 more: see the journal"))
+  }
+
+  @Test func aReasonThatAnotherOneQuotesIsSaidOnce() {
+    let risks = [Risk("extra: line 3"), Risk("refused: extra: line 3"), Risk("late"), Risk("late", unfit: true)]
+    #expect(risks.ordered == [Risk("late", unfit: true), Risk("refused: extra: line 3")])
   }
 
   @Test func aRiskOfTheServingMemberMovesNothing() {

@@ -4,10 +4,10 @@ import Host
 import OCF
 
 extension Conntrackd {
-  /// What is wrong with the replication, nil when nothing is. Keeps the counters for the next look.
-  func trouble(
+  /// What is wrong with the replication. Keeps the counters for the next look.
+  func troubles(
     _ configuration: SyncConfiguration, _ statistics: SyncStatistics, _ process: Process, isPromoted: Bool, _ call: Call
-  ) throws(OCFError) -> (text: String, isUnfit: Bool)? {
+  ) throws(OCFError) -> [Risk] {
     let socket = ConntrackSocket(configuration.socketPath)
     let links: [SyncLink]
     let waiting: UInt64
@@ -31,23 +31,19 @@ extension Conntrackd {
     )?.judged(after: earlier?.comparison, gap: Self.gap(call.request), measure)
     sample.comparison = judgement?.kept
     if !call.request.isForAPerson { keep(sample, call) }
-    if let link = links.first(where: { $0.isActive && $0.status != "RUNNING" }) {
-      return ("the link to the peer over \(link.device) is \(link.status)", false)
+    let broken = links.filter { $0.status != "RUNNING" }
+    var risks = broken.filter(\.isActive).map { Risk("the link to the peer over \($0.device) is \($0.status)") }
+    if let earlier {
+      risks += sample.troubles(since: earlier, isReliable: configuration.mode == "FTFW", gap: Self.gap(call.request)).map { Risk($0) }
+      if let mismatch = judgement?.mismatch {
+        let isAskedFor = mismatch.isLack && !call.request.isForAPerson
+        // What the operator would do; the next look tells whether it helped.
+        if isAskedFor { do { try socket.ask(.requestResync, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) } }
+        risks.append(Risk(mismatch.text + (isAskedFor ? "; requested a full resync" : ""), unfit: mismatch.isBare))
+      }
     }
     // The daemon has others for the day when this one fails. Whatever is wrong already is worse.
-    let spare = links.first { !$0.isActive && $0.status != "RUNNING" }
-      .map { (text: "the spare link to the peer over \($0.device) is \($0.status)", isUnfit: false) }
-    guard let earlier else { return spare }
-    if let trouble = sample.trouble(since: earlier, isReliable: configuration.mode == "FTFW", gap: Self.gap(call.request)) {
-      return (trouble, false)
-    }
-    guard let mismatch = judgement?.mismatch else { return spare }
-    // What the operator would do; the next look tells whether it helped.
-    if mismatch.isLack, !call.request.isForAPerson {
-      do { try socket.ask(.requestResync, on: call.host, before: call.deadline) } catch { throw .failed(error.reason) }
-      return (mismatch.text + "; requested a full resync", mismatch.isBare)
-    }
-    return (mismatch.text, mismatch.isBare)
+    return risks + broken.filter { !$0.isActive }.map { Risk("the spare link to the peer over \($0.device) is \($0.status)") }
   }
 
   /// Connections in the kernel's table; nil when the kernel does not tell.

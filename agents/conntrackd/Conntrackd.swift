@@ -82,11 +82,10 @@ package struct Conntrackd: ResourceAgent {
       let statistics = try answer(call.within(patience), process) { call throws(ConntrackError) in
         try socket.statistics(on: call.host, before: call.deadline)
       }
-      if call.depth >= .service, let trouble = try trouble(configuration, statistics, process, isPromoted: isPromoted && call.isPromotable, call) {
-        return .atRisk(trouble.text, promoted: isPromoted, unfit: trouble.isUnfit)
-      }
-      if let trouble = settings.trouble { return .atRisk(trouble, promoted: isPromoted) }
-      return isPromoted ? .promoted : .running
+      var risks: [Risk] = []
+      if call.depth >= .service { risks = try troubles(configuration, statistics, process, isPromoted: isPromoted && call.isPromotable, call) }
+      if let trouble = settings.trouble { risks.append(Risk(trouble)) }
+      return .working(promoted: isPromoted, risks)
     } catch {
       return .failed(error.reason, promoted: isPromoted)
     }

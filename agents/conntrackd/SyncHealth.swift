@@ -67,13 +67,14 @@ struct SyncSample: Equatable {
     return copy
   }
 
-  /// The first thing that is wrong since `earlier`, nil when nothing is. `isReliable` in FTFW mode, which speaks every second
+  /// What is wrong since `earlier`. `isReliable` in FTFW mode, which speaks every second
   /// and sends again what was lost: there a break that is over has cost nothing, and a loss is trouble when the look before, half a
   /// `gap` ago (milliseconds) or more, saw one as well.
-  func trouble(since earlier: SyncSample, isReliable: Bool, gap: Int64) -> String? {
-    guard earlier.daemon == daemon, earlier.taken <= taken else { return nil }
+  func troubles(since earlier: SyncSample, isReliable: Bool, gap: Int64) -> [String] {
+    guard earlier.daemon == daemon, earlier.taken <= taken else { return [] }
+    var found: [String] = []
     if isReliable, taken - earlier.taken >= Self.silence, packetsReceived == earlier.packetsReceived {
-      return "nothing was heard from the peer for \((taken - earlier.taken) / 1000) s"
+      found.append("nothing was heard from the peer for \((taken - earlier.taken) / 1000) s")
     }
     let lasts = !isReliable || (earlier.lossSeen > 0 && (gap / 2...gap * 2).contains(taken - earlier.lossSeen))
     for (count, what) in [
@@ -81,11 +82,11 @@ struct SyncSample: Equatable {
       (growth(\.malformed, since: earlier), "malformed messages came in"),
       (lasts ? growth(\.errors, since: earlier) : 0, "messages could not be sent or received"),
     ] where count > 0 {
-      return "\(count) \(what) since the last look"
+      found.append("\(count) \(what) since the last look")
     }
     if waiting > Self.backlog, waiting > earlier.waiting {
-      return "\(waiting) messages wait for the peer, \(earlier.waiting) at the last look"
+      found.append("\(waiting) messages wait for the peer, \(earlier.waiting) at the last look")
     }
-    return nil
+    return found
   }
 }

@@ -120,9 +120,13 @@ package struct Firewall: ResourceAgent, ReloadableAgent {
     }
     if call.request.action == .stop { return .running }
     if let difference = try difference(found, call) { return .failed(difference) }
-    if let state = try outOfDate(found, call) { return state }
-    if call.depth >= .service, isMonitor, let risk = try risk(found, call) { return .atRisk(risk) }
-    return .running
+    var risks: [Risk] = []
+    switch try outOfDate(found, call) {
+    case .failed(let why, _): return .failed(why)
+    case let state: risks = state?.risks ?? []
+    }
+    if call.depth >= .service, isMonitor { risks += try self.risks(found, call) }
+    return .working(promoted: false, risks)
   }
 
   /// Our table; nil where there is none of its name, or one that somebody else made.

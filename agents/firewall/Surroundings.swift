@@ -4,18 +4,17 @@ import OCF
 
 /// What is not ours and still decides whether the rules do what they are for.
 extension Firewall {
-  /// Nil when nothing is wrong. Tells the log of other programs' rules as well.
-  func risk(_ found: FilterTable, _ call: Call) throws(OCFError) -> String? {
+  /// Tells the log of other programs' rules as well.
+  func risks(_ found: FilterTable, _ call: Call) throws(OCFError) -> [Risk] {
     warnOfConflicts(call, always: false)
-    if let off = try forwardingThatIsOff(call) { return off }
-    return peersThatDiffer(Mark.digest(in: found.comment), call)
+    return (try forwardingThatIsOff(call) + peersThatDiffer(Mark.digest(in: found.comment), call)).map { Risk($0) }
   }
 
   // MARK: Forwarding
 
   func warnOfForwarding(_ call: Call) {
     do throws(OCFError) {
-      if let off = try forwardingThatIsOff(call) { call.log.warning(off) }
+      for off in try forwardingThatIsOff(call) { call.log.warning(off) }
     } catch {
       call.log.warning(error.reason)
     }
@@ -23,13 +22,14 @@ extension Firewall {
 
   /// A node that does not forward serves sessions that lead nowhere. It is the operator's to switch, and may be on for single
   /// interfaces, so that it is no failure.
-  private func forwardingThatIsOff(_ call: Call) throws(OCFError) -> String? {
+  private func forwardingThatIsOff(_ call: Call) throws(OCFError) -> [String] {
+    var found: [String] = []
     for (isIPv6, name) in [(false, "net.ipv4.ip_forward"), (true, "net.ipv6.conf.all.forwarding")] {
       guard pool.contains(where: { $0.network.isIPv6 == isIPv6 }) else { continue }
       let value = try attempt("looking whether packets are forwarded", try call.host.files.kernelParameter(name))
-      if value == "0" { return "pool: clients reach nothing while \(name) is 0: set it to 1" }
+      if value == "0" { found.append("pool: clients reach nothing while \(name) is 0: set it to 1") }
     }
-    return nil
+    return found
   }
 
   // MARK: Peers
@@ -47,19 +47,18 @@ extension Firewall {
     }
   }
 
-  /// The node that has other rules, in a sentence; nil when there is none, or no cluster to ask. A cluster that has forgotten
+  /// The nodes that have other rules, each in a sentence; none where there is no cluster to ask. A cluster that has forgotten
   /// what is in force here is told again.
-  private func peersThatDiffer(_ digest: String, _ call: Call) -> String? {
-    guard let node = call.request.nodeName else { return nil }
+  private func peersThatDiffer(_ digest: String, _ call: Call) -> [String] {
+    guard let node = call.request.nodeName else { return [] }
     do throws(SystemError) {
       let digests = try call.host.cluster.nodeAttribute(attribute(call))
       if digests[node] != digest { publish(digest, call) }
       let others = digests.filter { $0.key != node && $0.value != digest && !$0.value.isEmpty }.keys.sorted()
-      guard let other = others.first else { return nil }
-      return "\(other) has other rules: compare \(extra.map { "\($0) and " } ?? "")the versions of vpnha"
+      return others.map { "\($0) has other rules: compare \(extra.map { "\($0) and " } ?? "")the versions of vpnha" }
     } catch {
       call.log.debug("asking for the peers' rules: \(error)")
-      return nil
+      return []
     }
   }
 

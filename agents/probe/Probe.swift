@@ -165,8 +165,8 @@ package struct PathProbe: ResourceAgent {
     // The cluster forgets attributes when it restarts around a running resource, and then probes.
     if call.request.isProbe, call.request.action == .monitor { publish(report, call) }
     // Outside a cluster nobody has to be told.
-    if let untold = report.untold, call.request.nodeName != nil { return .atRisk("cannot set the node attribute: \(untold)") }
-    return report.troubles.first.map { .atRisk($0) } ?? .running
+    let untold = call.request.nodeName == nil ? nil : report.untold.map { "cannot set the node attribute: \($0)" }
+    return .working(promoted: false, ([untold].compactMap { $0 } + report.troubles).map { Risk($0) })
   }
 
   package func obituary(_ call: Call) -> String? {

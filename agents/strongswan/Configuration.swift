@@ -34,11 +34,11 @@ extension StrongSwan {
     return file
   }
 
-  /// The first of `connections` that `file` does not hold: swanctl would unload it. Sections that refer to others may hold more
+  /// Those of `connections` that `file` does not hold: swanctl would unload them. Sections that refer to others may hold more
   /// than they show.
-  func missing(from file: SettingsFile) -> String? {
-    guard let section = file.root.section("connections") else { return connections.first }
-    return section.references.isEmpty ? connections.first { section.section($0) == nil } : nil
+  func absent(from file: SettingsFile) -> [String] {
+    guard let section = file.root.section("connections") else { return connections }
+    return section.references.isEmpty ? connections.filter { section.section($0) == nil } : []
   }
 
   private func settings(_ path: String, _ call: Call, parameter: String?) throws(OCFError) -> SettingsFile {
@@ -58,7 +58,7 @@ extension StrongSwan {
     // A reload would have swanctl unload it. A start has nothing to lose: with the others some clients are served, and the
     // monitor says what is missing.
     let isStart = call.request.action == .start
-    if !isStart, let missing = missing(from: file) { throw .failed("connections: \(missing) is not in \(config)") }
+    if !isStart, let missing = absent(from: file).first { throw .failed("connections: \(missing) is not in \(config)") }
     let lock = try exclusive(call)
     defer { lock.release() }
     let initiations = call.isPromotable ? Initiation.all(in: file) : []
@@ -82,7 +82,7 @@ extension StrongSwan {
     }
     let loaded = try ask(try connect(call, within: .seconds(5)).loadedConnections())
     // One that would serve nobody is not started.
-    if let missing = missing(from: loaded), !isStart || loaded.isEmpty || self.missing(from: file) != missing {
+    if let missing = connections.first(where: { !loaded.contains($0) && (!isStart || loaded.isEmpty || !absent(from: file).contains($0)) }) {
       throw .failed("connections: \(missing) is not in \(config)")
     }
     if loaded.isEmpty { call.log.warning("\(config) holds no connections") }

@@ -25,24 +25,24 @@ struct Readiness {
 
   var served: [Connection] { connections.filter { $0.name != "ha" && (names.isEmpty || names.contains($0.name)) } }
 
-  /// The first lack; nil when there is none.
-  var lack: String? {
-    if served.isEmpty, names.isEmpty { return "config: \(config) holds no connections, so nobody can connect" }
+  /// All that is missing.
+  var lacks: [String] {
+    var found: [String] = []
+    if served.isEmpty, names.isEmpty { found.append("config: \(config) holds no connections, so nobody can connect") }
     if let address, !served.isEmpty, !served.contains(where: { mayServe(address, $0) }) {
-      return "connections: local_addrs of \(served.map(\.name).joined(separator: " ")) is not \(address)"
+      found.append("connections: local_addrs of \(served.map(\.name).joined(separator: " ")) is not \(address)")
     }
     let secrets = self.secrets
     // A secret that the file does not have came another way, and whose it is nobody tells.
-    if let file, file.resolved("secrets").map({ keys.isSubset(of: $0.sections.map(\.name)) }) ?? keys.isEmpty {
-      for connection in served where connection.rounds.contains(where: { $0.method == .sharedKey }) {
-        let fitting = secrets.filter { fits($0, connection) }
-        if fitting.contains(where: { keys.contains($0.name) }) { continue }
-        let place = address.map { " for \($0)" } ?? ""
-        guard let refused = fitting.first else { return "connections: \(connection.name) has no pre-shared key\(place) in \(config)" }
-        return "connections: \(connection.name) has no pre-shared key\(place): secret \(refused.name) was refused"
-      }
+    guard let file, file.resolved("secrets").map({ keys.isSubset(of: $0.sections.map(\.name)) }) ?? keys.isEmpty else { return found }
+    for connection in served where connection.rounds.contains(where: { $0.method == .sharedKey }) {
+      let fitting = secrets.filter { fits($0, connection) }
+      if fitting.contains(where: { keys.contains($0.name) }) { continue }
+      let place = address.map { " for \($0)" } ?? ""
+      let lack = "connections: \(connection.name) has no pre-shared key\(place)"
+      found.append(fitting.first.map { "\(lack): secret \($0.name) was refused" } ?? "\(lack) in \(config)")
     }
-    return nil
+    return found
   }
 
   private func mayServe(_ address: IPAddress, _ connection: Connection) -> Bool {
@@ -142,16 +142,16 @@ extension StrongSwan {
   /// Days before its end that a certificate is a risk.
   static let notice: Int64 = 14
 
-  /// What keeps clients out though charon runs, or soon will; `isUnfit`: already does. Nil when nothing does.
-  func lack(_ statistics: Statistics, _ call: Call) -> (reason: String, isUnfit: Bool)? {
+  /// What keeps clients out though charon runs, or soon will; unfit: already does.
+  func lacks(_ statistics: Statistics, _ call: Call) -> [Risk] {
     do throws(VICIError) { return try found(statistics, call) } catch {
       call.log.debug("looking for what clients need: \(error)")
-      return nil
+      return []
     }
   }
 
-  private func found(_ statistics: Statistics, _ call: Call) throws(VICIError) -> (reason: String, isUnfit: Bool)? {
-    guard !Self.otherSources.contains(where: statistics.hasPlugin) else { return nil }
+  private func found(_ statistics: Statistics, _ call: Call) throws(VICIError) -> [Risk] {
+    guard !Self.otherSources.contains(where: statistics.hasPlugin) else { return [] }
     let file: SettingsFile?
     do throws(SettingsError) { file = try SettingsFile(reading: config.description, from: call.host.files) } catch {
       call.log.debug("config: \(error)")
@@ -161,31 +161,29 @@ extension StrongSwan {
     try connect(call, within: .seconds(5)).connections { loaded.append($0) }
     let keys = Set(try connect(call, within: .seconds(5)).sharedKeys())
     let readiness = Readiness(file: file, config: config, address: address, names: connections, connections: loaded, keys: keys)
-    if let lack = readiness.lack { return (lack, true) }
+    var risks = readiness.lacks.map { Risk($0, unfit: true) }
     for connection in readiness.served {
       for round in connection.rounds where round.isLocal && round.method == .publicKey {
-        if let lack = try lack(round, connection, call) { return lack }
+        if let lack = try lack(round, connection, call) { risks.append(lack) }
       }
     }
-    return nil
+    return risks
   }
 
   /// What is wrong about the private key and the certificate of one end of a connection.
-  private func lack(
-    _ round: Connection.Authentication, _ connection: Connection, _ call: Call
-  ) throws(VICIError) -> (reason: String, isUnfit: Bool)? {
+  private func lack(_ round: Connection.Authentication, _ connection: Connection, _ call: Call) throws(VICIError) -> Risk? {
     var found: [Certificate] = []
     for subject in round.certificates { found += try connect(call, within: .seconds(5)).certificates(of: subject) }
     // Without a name charon chooses by the identity; which one that is we do not judge.
     if round.certificates.isEmpty { found = try connect(call, within: .seconds(5)).certificates() }
     let usable = found.filter(\.hasPrivateKey)
     if usable.isEmpty, !round.certificates.isEmpty {
-      return ("connections: \(connection.name) has no private key for its certificate", true)
+      return Risk("connections: \(connection.name) has no private key for its certificate", unfit: true)
     }
     let ends = usable.compactMap(\.end)
     guard let last = ends.max(by: { $0.seconds < $1.seconds }), ends.count == usable.count else { return nil }
     let left = last.seconds - call.host.clock.timestamp.seconds
-    if left <= 0 { return ("connections: the certificate of \(connection.name) ended at \(last)", true) }
-    return left <= Self.notice * 86_400 ? ("connections: the certificate of \(connection.name) ends at \(last)", false) : nil
+    if left <= 0 { return Risk("connections: the certificate of \(connection.name) ended at \(last)", unfit: true) }
+    return left <= Self.notice * 86_400 ? Risk("connections: the certificate of \(connection.name) ends at \(last)") : nil
   }
 }

@@ -115,7 +115,7 @@ package struct StrongSwan: ResourceAgent {
     guard call.host.files.isExecutable(Swanctl.binary) else { throw .missing(Swanctl.binary, package: "strongswan-swanctl") }
     let file = try checkSettings(call)
     // A start goes on, and the monitor says it: a node that serves some is better than none.
-    if call.request.action == .validateAll, let lack = Readiness(of: file, self).lack { throw .failed(lack) }
+    if call.request.action == .validateAll, let lack = Readiness(of: file, self).lacks.first { throw .failed(lack) }
   }
 
   package func observe(_ call: Call) throws(OCFError) -> ResourceState {
@@ -135,36 +135,41 @@ package struct StrongSwan: ResourceAgent {
         return .failed(problem, promoted: isPromoted)
       }
       if call.request.action == .demote, !isPromoted, statistics.hasPlugin("ha"), try hasTheSegment(call) { return .promoted }
+      var risks: [Risk] = []
       if let problem = standsUnguarded(statistics, call) {
         if call.request.action == .start { return .failed(problem, promoted: isPromoted) }
-        if call.request.action == .monitor { return .atRisk(problem, promoted: isPromoted) }
+        if call.request.action == .monitor { risks.append(Risk(problem)) }
       }
       // A start is done when the connections are there, not when the daemon answers.
-      if call.depth >= .service || call.request.action == .start {
-        if let missing = missing(from: try charon.loadedConnections()) {
+      let isClose = call.depth >= .service || call.request.action == .start
+      if isClose {
+        let loaded = try charon.loadedConnections()
+        for missing in connections where !loaded.contains(missing) {
           // What the file does not have, no restart would load, here or elsewhere.
-          guard isMissingFromFile(missing, call) else { return .failed("connections: \(missing) is not loaded", promoted: isPromoted) }
-          return .atRisk("connections: \(missing) is not in \(config)", promoted: isPromoted, unfit: !isPromoted)
+          guard isAbsent(missing, call) else { return .failed("connections: \(missing) is not loaded", promoted: isPromoted) }
+          risks.append(Risk("connections: \(missing) is not in \(config)", unfit: !isPromoted))
         }
       }
       if call.depth >= .service, call.request.action == .monitor, !call.request.isForAPerson, isPromoted, statistics.hasPlugin("ha") { resyncPeer(call) }
       if call.request.action == .monitor {
         if call.depth >= .client { tellNumbers(of: process, call) } else if call.depth >= .service { call.log.debug("\(statistics)") }
       }
-      if call.depth >= .client, let problem = probe(call, isPromoted: isPromoted) { return problem }
+      if call.depth >= .client {
+        switch probe(call, isPromoted: isPromoted) {
+        case .failed(let why, let promoted): return .failed(why, promoted: promoted)
+        case let state: risks += state?.risks ?? []
+        }
+      }
       if call.depth >= .service, statistics.idleWorkers == 0, statistics.queues.total > 0 {
-        return .atRisk(
-          "all \(statistics.workers) worker threads are busy, \(statistics.queues.total) jobs wait", promoted: isPromoted)
+        risks.append(Risk("all \(statistics.workers) worker threads are busy, \(statistics.queues.total) jobs wait"))
       }
-      if call.depth >= .service || call.request.action == .start, let lack = lack(statistics, call) {
-        return .atRisk(lack.reason, promoted: isPromoted, unfit: lack.isUnfit && !isPromoted)
-      }
+      if isClose { risks += lacks(statistics, call).map { Risk($0.reason, unfit: $0.isUnfit && !isPromoted) } }
       if call.depth >= .service, call.request.action == .monitor, call.isPromotable, !isPromoted,
         let name = try initiatedByStandby(hasHA: statistics.hasPlugin("ha"), call)
       {
-        return .atRisk("connections: this standby has initiated \(name), which only the promoted member should")
+        risks.append(Risk("connections: this standby has initiated \(name), which only the promoted member should"))
       }
-      return isPromoted ? .promoted : .running
+      return .working(promoted: isPromoted, risks)
     } catch {
       return .failed("\(daemon(call).name) (pid \(process.pid)): \(error)", promoted: isPromoted)
     }
@@ -178,11 +183,9 @@ package struct StrongSwan: ResourceAgent {
     } catch { call.log.debug("counting: \(error)") }
   }
 
-  /// The first of `connections` that is not among `loaded`.
-  func missing(from loaded: [String]) -> String? { connections.first { !loaded.contains($0) } }
-
-  private func isMissingFromFile(_ name: String, _ call: Call) -> Bool {
-    do throws(SettingsError) { return missing(from: try SettingsFile(reading: config.description, from: call.host.files)) == name } catch {
+  /// Whether the file has no connection of that name.
+  private func isAbsent(_ name: String, _ call: Call) -> Bool {
+    do throws(SettingsError) { return absent(from: try SettingsFile(reading: config.description, from: call.host.files)).contains(name) } catch {
       return false
     }
   }
@@ -243,7 +246,7 @@ package struct StrongSwan: ResourceAgent {
   /// Ends the daemon and removes what it left behind, its kernel states among it: their number is returned.
   /// - Parameter atOnce: whether it must not hear of it. charon says goodbye to clients on every other signal.
   @discardableResult
-  private func end(_ call: Call, atOnce: Bool = false) throws(OCFError) -> (ending: String, removed: Int) {
+  func end(_ call: Call, atOnce: Bool = false) throws(OCFError) -> (ending: String, removed: Int) {
     // With the ha plugin and its secret charon 5.9.8 never comes to its end: it has said its goodbyes and closed its
     // sockets, and waits for a lock that nobody gives back (trap_manager.c, uninstall after flush).
     let ending = try daemon(call).stop(call, signal: atOnce ? .kill : .terminate, grace: .seconds(15)) { !atOnce && hasClosed(call) }

@@ -254,15 +254,15 @@ package struct VirtualIP: ResourceAgent {
     if let weakness, weakness.isTotal { return .failed(weakness.text, promoted: isPromoted) }
     refresh(on: link, call)
     let twin = try twin(of: copy, call)
-    if let risk = intruder(on: link, call) ?? twin ?? weakness?.text { return .atRisk(risk, promoted: isPromoted) }
-    return isPromoted ? .promoted : .running
+    return .working(promoted: isPromoted, [intruder(on: link, call), twin, weakness?.text].compactMap { $0.map { Risk($0) } })
   }
 
   /// An unpromoted member: ready without the address.
   private func standby(_ call: Call) throws(OCFError) -> ResourceState {
     guard let link = try standbyLink(call) else { return .failed("no connected route leads to \(ip)") }
-    if let trouble = try trouble(of: link, call) { return .atRisk(trouble, unfit: true) }
-    return try weakness(of: link, call).map { .atRisk($0.text, unfit: $0.isTotal) } ?? .running
+    let trouble = try trouble(of: link, call).map { Risk($0, unfit: true) }
+    let weakness = try weakness(of: link, call).map { Risk($0.text, unfit: $0.isTotal) }
+    return .working(promoted: false, [trouble, weakness].compactMap { $0 })
   }
 
   // MARK: - Starting and stopping

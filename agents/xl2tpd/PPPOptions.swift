@@ -7,12 +7,12 @@ import Sessions
 
 /// What clients need besides a daemon: a pppd that takes its options, users, and a node that forwards.
 extension XL2TPD {
-  /// Why clients would get no session, or nothing through it; nil when nothing is known to be in their way.
-  func unfitness(_ configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> String? {
-    if let refusal = try refusal(of: configuration, call) { return refusal }
-    if let missing = try missingUsers(configuration, call) { return missing }
+  /// Why clients would get no session, or nothing through it.
+  func unfitness(_ configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> [String] {
+    var found = [try refusal(of: configuration, call), try missingUsers(configuration, call)].compactMap { $0 }
     let forwarding = try attempt("reading net.ipv4.ip_forward", try call.host.files.kernelParameter("net.ipv4.ip_forward"))
-    return forwarding == "0" ? "set net.ipv4.ip_forward=1: this node forwards nothing for clients" : nil
+    if forwarding == "0" { found.append("set net.ipv4.ip_forward=1: this node forwards nothing for clients") }
+    return found
   }
 
   /// What pppd says against the options it will be given; nil when it takes them, and when it cannot be asked.

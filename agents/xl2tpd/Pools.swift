@@ -25,21 +25,21 @@ extension XL2TPD {
     }
   }
 
-  /// Which addresses another node gives out as well, in a sentence; nil when there are none, or no cluster to ask. A cluster
+  /// Which addresses other nodes give out as well, a sentence for each; none where there is no cluster to ask. A cluster
   /// that has forgotten what is given out here is told again.
-  func sharedPool(_ configuration: XL2TPDConfiguration, _ call: Call) -> String? {
+  func sharedPools(_ configuration: XL2TPDConfiguration, _ call: Call) -> [String] {
     let pool = configuration.pool
-    guard let node = call.request.nodeName, !pool.isEmpty else { return nil }
+    guard let node = call.request.nodeName, !pool.isEmpty else { return [] }
     do throws(SystemError) {
       let pools = try call.host.cluster.nodeAttribute(attribute(call))
       if pools[node] != pool.description { publishPool(configuration, call) }
-      for (peer, text) in pools.sorted(by: { $0.key < $1.key }) where peer != node {
-        guard let range = AddressPool(text)?.overlap(with: pool) else { continue }
+      return pools.sorted { $0.key < $1.key }.compactMap { peer, text in
+        guard peer != node, let range = AddressPool(text)?.overlap(with: pool) else { return nil }
         return "\(peer) gives out \(AddressPool.text(range)), too: make the ip ranges of the nodes disjoint"
       }
     } catch {
       call.log.debug("asking which addresses the other nodes give out: \(error)")
+      return []
     }
-    return nil
   }
 }

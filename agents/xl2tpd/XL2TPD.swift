@@ -142,40 +142,38 @@ package struct XL2TPD: ResourceAgent {
     if isShut == true, isPromoted || !call.isPromotable {
       throw .failed("xl2tpd refuses new tunnels: a demote or a stop was cut short")
     }
-    let state: ResourceState = isPromoted ? .promoted : .running
-    guard call.depth >= .service else { return state }
+    guard call.depth >= .service else { return .working(promoted: isPromoted, []) }
     try checkBound(to: address, port, call)
+    var risks: [Risk] = []
     if isHere, isShut == false, !isPromoted, call.isPromotable {
-      return .atRisk("unpromoted but accepting tunnels on \(address); something outside the cluster started it")
+      risks.append(Risk("unpromoted but accepting tunnels on \(address); something outside the cluster started it"))
     }
     var inability: String?
     if isHere, isPromoted || !call.isPromotable {
       try probe(address, port, call.within(.seconds(5)))
       if call.depth >= .client { inability = try dialIn(address, port, call.within(.seconds(15))) }
     }
-    if let why = try terms.configuration.flatMap({ configuration throws(OCFError) in try unfitness(configuration, call) }) {
-      return .atRisk(why, promoted: isPromoted, unfit: true)
+    if let configuration = terms.configuration {
+      risks += try unfitness(configuration, call).map { Risk($0, unfit: true) }
+      risks += sharedPools(configuration, call).map { Risk($0) }
     }
     let orphans = try sessions(call).orphans(call)
-    if !orphans.isEmpty {
-      return .atRisk("\(orphans.count) pppd of an earlier xl2tpd are left", promoted: isPromoted)
-    }
-    let inventory: TunnelInventory
-    do { inventory = try pipe.inventory(on: call.host, before: call.within(Self.patience).deadline) } catch {
+    if !orphans.isEmpty { risks.append(Risk("\(orphans.count) pppd of an earlier xl2tpd are left")) }
+    do {
+      let inventory = try pipe.inventory(on: call.host, before: call.within(Self.patience).deadline)
+      // xl2tpd 1.3.18 aborts at 1024: two descriptors a tunnel in kernel mode, one a call in userspace mode.
+      let descriptors = terms.configuration?.forcesUserspace == true ? inventory.calls : 2 * inventory.tunnels.count
+      if descriptors > 900 {
+        risks.append(Risk("\(inventory.tunnels.count) tunnels with \(inventory.calls) calls: xl2tpd aborts at 1024 descriptors"))
+      }
+    } catch {
       guard error.isForLackOfRoom else { throw explain(error) }
-      return .atRisk(error.reason, promoted: isPromoted)
+      risks.append(Risk(error.reason))
     }
-    // xl2tpd 1.3.18 aborts at 1024: two descriptors a tunnel in kernel mode, one a call in userspace mode.
-    let descriptors = terms.configuration?.forcesUserspace == true ? inventory.calls : 2 * inventory.tunnels.count
-    if descriptors > 900 {
-      return .atRisk(
-        "\(inventory.tunnels.count) tunnels with \(inventory.calls) calls: xl2tpd aborts at 1024 descriptors", promoted: isPromoted)
-    }
-    if let overlap = terms.configuration.flatMap({ sharedPool($0, call) }) { return .atRisk(overlap, promoted: isPromoted) }
     // Of what a start would refuse nothing matters to a daemon that runs. The next one would not.
-    do throws(OCFError) { try checkNode(call) } catch { return .atRisk(error.reason, promoted: isPromoted) }
-    if let inability { return .atRisk(inability, promoted: isPromoted) }
-    return state
+    do throws(OCFError) { try checkNode(call) } catch { risks.append(Risk(error.reason)) }
+    if let inability { risks.append(Risk(inability)) }
+    return .working(promoted: isPromoted, risks)
   }
 
   private func isHere(_ address: IPAddress, _ call: Call) throws(OCFError) -> Bool {
