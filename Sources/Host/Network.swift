@@ -67,6 +67,8 @@ public struct InterfaceAddress: Hashable, Sendable, CustomStringConvertible {
   public var metric: UInt32
   /// Seconds the address may be a source of new connections; nil is for ever.
   public var preferredLifetime: UInt32?
+  /// Seconds until the kernel takes it away, as it does with what DHCP or a router's advertisement gave; nil is never.
+  public var lifetime: UInt32?
 
   public init(
     _ address: IPAddress, prefixLength: Int, link: Int32, broadcast: IPAddress? = nil, label: String? = nil,
@@ -203,6 +205,9 @@ public protocol Network: AnyObject {
   ///
   /// Equivalent to: `ip address show to ADDRESS`.
   func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress]
+  /// The address by which this node came into the network that `copy` is in, on its link and with its prefix length: the first
+  /// one, of those that do not expire. Nil where all of them do.
+  func firstAddress(inNetworkOf copy: InterfaceAddress) throws(SystemError) -> IPAddress?
   /// One copy of `address`, found without listing the node's other addresses, however many there are: on `link` and
   /// labelled `label` if they are given. Of an IPv4 copy only address, prefix, link and label are told.
   ///

@@ -92,6 +92,12 @@ public final class InMemoryNetwork: Network {
     try calls.sees("network.holders(of: \(address))")
     return addresses.filter { $0.address == address }
   }
+  public func firstAddress(inNetworkOf copy: InterfaceAddress) throws(SystemError) -> IPAddress? {
+    try calls.sees("network.firstAddress(inNetworkOf: \(copy))")
+    return addresses.first {
+      $0.link == copy.link && $0.prefixLength == copy.prefixLength && $0.lifetime == nil && Self.covers(copy.address, copy.prefixLength, $0.address)
+    }?.address
+  }
   public func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress? {
     try calls.sees("network.copy(of: \(address))")
     return addresses.first {

@@ -117,6 +117,19 @@ public final class LinuxNetwork: Network {
     return told
   }
 
+  public func firstAddress(inNetworkOf copy: InterfaceAddress) throws(SystemError) -> IPAddress? {
+    let others = try routes().gather(
+      .getAddresses(isIPv6: copy.address.isIPv6, link: copy.link), "listing the addresses beside \(copy)", identity: \.address.address
+    ) { (message) throws(Malformed) -> (address: InterfaceAddress, created: UInt32)? in
+      guard let other = try InterfaceAddress(message), other.link == copy.link, other.prefixLength == copy.prefixLength, other.lifetime == nil,
+        other.address.isIn(copy.address, prefixLength: copy.prefixLength)
+      else { return nil }
+      return (other, try InterfaceAddress.moment(message))
+    }
+    // The kernel lists an IPv4 network's first address first, and the last IPv6 address of a scope; two may be of the same moment.
+    return (copy.address.isIPv6 ? others.reversed() : others).min { $0.created < $1.created }?.address.address
+  }
+
   public func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress? {
     if address.isIPv6 { return try ipv6Copy(of: address, on: link?.index) }
     if let link { return try ipv4Copy(of: address, on: link, label: label) }

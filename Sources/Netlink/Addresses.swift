@@ -80,6 +80,15 @@ extension Message {
 }
 
 extension InterfaceAddress {
+  /// When the address of `RTM_NEWADDR` was added: hundredths of a second since the machine started (`cstamp` of `struct ifa_cacheinfo`).
+  public static func moment(_ message: ReceivedMessage) throws(Malformed) -> UInt32 {
+    var attributes = Attributes(message.payload.bytes(from: 8))
+    while let (type, value) = try attributes.next() {
+      if type == UInt16(IFA_CACHEINFO), let created = value.field(UInt32.self, at: 8) { return created }
+    }
+    throw Malformed(what: "an address without a time")
+  }
+
   /// Reads `RTM_NEWADDR`; nil for any other message, and for another address than `wanted` if that is given.
   public init?(_ message: ReceivedMessage, only wanted: IPAddress? = nil) throws(Malformed) {
     guard message.type == UInt16(RTM_NEWADDR) else { return nil }
@@ -110,6 +119,8 @@ extension InterfaceAddress {
       case Int(IFA_CACHEINFO):
         let preferred = value.field(UInt32.self, at: 0) ?? .max
         preferredLifetime = preferred == .max ? nil : preferred
+        let valid = value.field(UInt32.self, at: 4) ?? .max
+        lifetime = valid == .max ? nil : valid
       default: break
       }
     }

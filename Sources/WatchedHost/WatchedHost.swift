@@ -68,6 +68,9 @@ package final class WatchedHost: Network, PacketFilter, Processes, Units, Files,
   package func holders(of address: IPAddress) throws(SystemError) -> [InterfaceAddress] {
     try seen("holders of \(address)", { list($0) { "\($0) on link \($0.link) flags \(hex($0.flags.rawValue))" } }, try host.network.holders(of: address))
   }
+  package func firstAddress(inNetworkOf copy: InterfaceAddress) throws(SystemError) -> IPAddress? {
+    try seen("first address in the network of \(copy) on link \(copy.link)", { $0.map { "\($0)" } ?? "none" }, try host.network.firstAddress(inNetworkOf: copy))
+  }
   package func copy(of address: IPAddress, on link: Link?, label: String?) throws(SystemError) -> InterfaceAddress? {
     try seen("copy of \(address)", { $0.map { "\($0) on link \($0.link)" } ?? "no short way to it" }, try host.network.copy(of: address, on: link, label: label))
   }

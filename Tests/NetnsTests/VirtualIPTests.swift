@@ -263,10 +263,52 @@ struct VirtualIPTests {
       #expect(try vip("monitor", narrower, interval: 0).status == 7)
       #expect(try vip("stop", narrower).status == 0)
       #expect(try it.network.holders(of: try #require(IPAddress("192.0.2.129"))).map(\.prefixLength) == [25])
+      try it.ip("address add 192.0.2.200/32 dev near")
+      try it.ip("address add 203.0.113.1 peer 203.0.113.2 dev near")
+      try it.ip("address add 198.51.100.1/24 dev near valid_lft 3000 preferred_lft 3000")
+      try it.ip("address add 2001:db8:1::1/64 dev near nodad")
+      try it.ip("address add 2001:db8:1::a/64 dev near nodad mngtmpaddr valid_lft 3000 preferred_lft 2000")
+      try it.ip("address add 2001:db8:2::1/128 dev near nodad")
+      for given in [
+        ["ip": "192.0.2.200", "cidr_netmask": ""], ["ip": "203.0.113.1", "cidr_netmask": "32"], ["ip": "198.51.100.1", "cidr_netmask": "24"],
+        ["ip": "2001:db8:1::1", "cidr_netmask": ""], ["ip": "2001:db8:1::1", "cidr_netmask": "", "nic": "near"],
+        ["ip": "2001:db8:1::a", "cidr_netmask": "64"], ["ip": "2001:db8:2::1", "cidr_netmask": ""],
+      ] {
+        #expect(try vip("monitor", given, interval: 0).status == 7, "\(given)")
+        #expect(try vip("start", given).status != 0, "\(given)")
+        #expect(try vip("stop", given).status == 0, "\(given)")
+        #expect(try it.network.holders(of: try #require(IPAddress(given["ip"] ?? ""))).count == 1, "\(given)")
+      }
       #expect(try !it.link("near").disablesIPv6)
       try it.run("/bin/sh", ["-c", "echo 1 > /proc/sys/net/ipv6/conf/near/disable_ipv6"])
       #expect(try it.link("near").disablesIPv6)
       #expect(try vip("start", ["ip": "2001:db8::50", "nic": "near", "cidr_netmask": "64"]) == (2, "IPv6 is disabled on near (net.ipv6.conf.near.disable_ipv6)"))
+    }
+  }
+
+  @Test("Of the network's routes, that which a router has told of stays when the address goes, and none is left behind", arguments: ["", "64"])
+  func routerRoute(prefix: String) throws {
+    try inNetwork(["ip": "2001:db8:3::50", "cidr_netmask": prefix, "nic": "near"]) { it, vip in
+      // As DHCPv6 and a router's advertisement make them.
+      try it.ip("address add 2001:db8:3::10/128 dev near nodad valid_lft 3000 preferred_lft 2000")
+      try it.ip("-6 route add 2001:db8:3::/64 dev near proto ra metric 1024")
+      let before = try it.ip("-6 route show 2001:db8:3::/64")
+      #expect(try vip("start").status == 0)
+      #expect(try vip("monitor").status == 0)
+      #expect(try vip("stop").status == 0)
+      #expect(try it.ip("-6 route show 2001:db8:3::/64") == before)
+    }
+  }
+
+  @Test("An address that was added by hand on a standby goes with its stop, though it is the only one of its network")
+  func handAdded() throws {
+    try inNetwork(["ip": "2001:db8:3::50"]) { it, vip in
+      let clone = ["CRM_meta_promoted_max": "1", "CRM_meta_notify": "false"]
+      try it.ip("-6 route add 2001:db8:3::/64 dev near proto ra metric 1024")
+      #expect(try vip("start", clone).status == 0)
+      try it.ip("address add 2001:db8:3::50/64 dev near nodad")
+      #expect(try vip("stop", clone).status == 0)
+      #expect(try it.network.holders(of: try #require(IPAddress("2001:db8:3::50"))) == [])
     }
   }
 

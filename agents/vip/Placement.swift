@@ -58,7 +58,9 @@ extension VirtualIP {
     if let label = label(on: link), label.utf8.count > Self.longestLabel {
       throw .wrongHere("iflabel: \(label) has more than \(Self.longestLabel) characters")
     }
-    return placement(on: link, prefixLength, try ownBroadcast(on: link, route, call))
+    var place = placement(on: link, prefixLength, try ownBroadcast(on: link, route, call))
+    if try isRouted(place, call) { place.address.flags.insert(.noPrefixRoute) }
+    return place
   }
 
   /// Interface and prefix length as they were given, else as the routing table has them, and the route if it was looked at.
@@ -94,6 +96,15 @@ extension VirtualIP {
     guard let route, let source = route.source else { return nil }
     let copies = try explained(try call.host.network.holders(of: source))
     return copies.first { $0.link == route.link && $0.prefixLength == route.prefixLength }?.broadcast
+  }
+
+  /// Whether a router, or a person, has told of the route of an IPv6 address's network. Then no second one is added: the kernel
+  /// takes away the first that it finds together with an address, whoever made it: 2 is its own (`RTPROT_KERNEL`).
+  private func isRouted(_ place: Placement, _ call: Call) throws(OCFError) -> Bool {
+    guard ip.isIPv6, metric == nil, place.address.prefixLength < ip.bits else { return false }
+    return try explained(try call.host.network.connectedRoutes(covering: ip, near: place.link)).contains {
+      $0.link == place.link.index && $0.prefixLength == place.address.prefixLength && $0.protocolNumber != 2
+    }
   }
 
   private func placement(on link: Link, _ prefixLength: Int, _ ownBroadcast: IPAddress?) -> Placement {
@@ -150,7 +161,12 @@ extension VirtualIP {
         guard let link = try call.host.network.link(at: copy.link), isOwn(link) else { continue }
         let isWanted = isExpected(copy) && (nic.isEmpty || isNamed(link))
         var isOurs = held == place(of: copy)
-        if !isOurs, isWanted { isOurs = try !isNodesOwn(copy, link, call) }
+        if !isOurs, isWanted, !isMadeOtherwise(copy) {
+          isOurs = try !isNodesOwn(copy, call)
+          // Where a member was started the node had no such address of its own; a twin of full length beside ours is none either.
+          if !isOurs, held != nil { isOurs = copy.prefixLength == ip.bits }
+          if !isOurs { isOurs = try readRecord(.standby, call) != nil }
+        }
         found.append(Copy(copy: copy, link: link, isOurs: isOurs))
       }
       return found
@@ -167,16 +183,16 @@ extension VirtualIP {
 
   func isExpected(_ copy: InterfaceAddress) -> Bool { cidrNetmask.map { $0.bits == copy.prefixLength } ?? true }
 
-  /// Where no prefix length was given, it is that of the network which the node is in by another address. One that has a network
-  /// by nothing but itself is how the node came into it; a wider network around it is another one.
-  private func isNodesOwn(_ copy: InterfaceAddress, _ link: Link, _ call: Call) throws(SystemError) -> Bool {
-    guard cidrNetmask == nil, !ip.isIPv6, !ip.isLoopback, copy.prefixLength < ip.bits, !copy.flags.contains(.secondary) else {
-      return false
-    }
-    let routes = try call.host.network.connectedRoutes(covering: ip, near: link).filter {
-      $0.link == link.index && $0.prefixLength == copy.prefixLength
-    }
-    return !routes.isEmpty && routes.allSatisfy { $0.source == ip }
+  /// What no agent adds: an address that DHCP or a router's advertisement gave, and one end of a point-to-point link.
+  private func isMadeOtherwise(_ copy: InterfaceAddress) -> Bool { copy.lifetime != nil || copy.peer != nil }
+
+  /// Where no prefix length was given, it is that of a network which the node is in by another address. One that has a network
+  /// by nothing but itself is how the node came into it, and one that has none, of full length, is in no network; a wider network
+  /// around it is another one.
+  private func isNodesOwn(_ copy: InterfaceAddress, _ call: Call) throws(SystemError) -> Bool {
+    guard cidrNetmask == nil, !ip.isLoopback, ip.isIPv6 || !copy.flags.contains(.secondary) else { return false }
+    guard copy.prefixLength < ip.bits else { return true }
+    return try call.host.network.firstAddress(inNetworkOf: copy) == ip
   }
 
   /// - Throws: `OCF_ERR_ARGS` where the node has the address for itself.
@@ -187,6 +203,7 @@ extension VirtualIP {
   func ownAddress(_ other: Copy) -> String {
     let nodes = "\(other.copy) is this node's own address on \(other.link.name)"
     guard nic.isEmpty || isNamed(other.link) else { return "\(nodes), and the resource's interface is \(nicName)" }
+    guard !isMadeOtherwise(other.copy) else { return "\(nodes): set another ip" }
     return "\(nodes): set another ip, or cidr_netmask=\(other.copy.prefixLength) if the cluster is to have it"
   }
 

@@ -185,10 +185,10 @@ package struct VirtualIP: ResourceAgent {
     let link = try nic.isEmpty ? nil : namedLink(call)
     // The short way: a healthy monitor asks for one address and one link.
     let isRecurring = isRecurring(call)
-    if nic.isEmpty || link != nil, isRecurring || cidrNetmask != nil, let (copy, link) = try quickCopy(on: link, call),
-      isExpected(copy)
-    {
-      return try judge(copy, on: link, call)
+    if nic.isEmpty || link != nil, let (copy, link) = try quickCopy(on: link, call), isExpected(copy) {
+      var isKnown = isRecurring
+      if !isKnown { isKnown = try heldPlace(call) == place(of: copy) }
+      if isKnown { return try judge(copy, on: link, call) }
     }
     let copies = try copies(call)
     let own = copies.filter(\.isOurs)
