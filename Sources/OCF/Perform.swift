@@ -60,8 +60,7 @@ private func answer(
   switch action {
   case .start, .promote:
     guard isMinor else { return Outcome(.misconfigured, reason) }
-    // Refused here only: what runs elsewhere with the values from before goes on.
-    guard hasDefaults else { return Outcome(.genericError, reason) }
+    guard hasDefaults else { return Outcome(.misconfigured, reason) }
     log.error("going on with defaults: \(reason)")
     return nil
   case .validateAll, .metaData:
