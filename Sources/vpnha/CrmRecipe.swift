@@ -1,11 +1,27 @@
 extension Recipe {
-  /// Cluster and warm standby for crmsh, in one file. crmsh adds no monitors by itself, so every one of them is here.
+  /// Cluster and warm standby for crmsh, in one file, with or without the ledger of sessions. crmsh adds no monitors by itself, so every
+  /// one of them is here.
   var crm: String {
     let v = values
     let fences =
       v.fence.flatMap { fence in
         ["primitive fence-\(fence.node) stonith:\(v.fenceAgent) params ip=\(fence.device) username=\(v.fenceUser) \(v.fencePasswordScript.map { "password_script=\($0)" } ?? "password=secret") pcmk_host_list=\(fence.node) op monitor interval=60s"]
       } + v.fence.map { "location fence-\($0.node)-elsewhere fence-\($0.node) -inf: \($0.node)" }
+    let isSeamless = name == .seamless
+    let sessions =
+      !isSeamless
+      ? ""
+      : """
+
+      primitive sessions ocf:vpnha:sessions \\
+        params address=\(v.address) \\
+        op start interval=0 timeout=20s \\
+        op stop interval=0 timeout=20s \\
+        op promote interval=0 timeout=20s \\
+        op demote interval=0 timeout=20s \\
+      \(Self.monitors)
+      clone sessions-clone sessions meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3
+      """
     return """
       cat >vpn.crm <<'END'
       property stonith-enabled=true\(v.hasQuorumDevice ? "" : " priority-fencing-delay=5s")
@@ -43,7 +59,7 @@ extension Recipe {
         op promote interval=0 timeout=30s \\
         op demote interval=0 timeout=30s \\
       \(Self.monitors)
-      clone conntrackd-clone conntrackd meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3
+      clone conntrackd-clone conntrackd meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3\(sessions)
       primitive firewall ocf:vpnha:firewall \\
         params address=\(v.address) outside=\(v.nic) pool=\(v.pool) nat=true \\
         op start interval=0 timeout=20s \\
@@ -51,10 +67,10 @@ extension Recipe {
         op monitor interval=10s timeout=20s \\
         op monitor interval=60s timeout=20s OCF_CHECK_LEVEL=10
       clone firewall-clone firewall meta interleave=true failure-timeout=30s
-      order conntrackd-first Optional: conntrackd-clone:promote vpn-clone:promote
+      order conntrackd-first Optional: conntrackd-clone:promote vpn-clone:promote\(isSeamless ? " symmetrical=false" : "")
       order firewall-first Optional: firewall-clone:start vpn-clone:promote
       colocation vpn-with-firewall inf: vpn-clone:Promoted firewall-clone
-      xml <rsc_colocation id="conntrackd-with-vpn" rsc="conntrackd-clone" rsc-role="Promoted" with-rsc="vpn-clone" with-rsc-role="Promoted" score="INFINITY" influence="false"/>
+      \((isSeamless ? ["conntrackd", "sessions"] : ["conntrackd"]).map(Self.follows).joined(separator: "\n"))
       END
       crm configure load update vpn.crm
       """
@@ -64,7 +80,7 @@ extension Recipe {
   var crmScript: String {
     """
     #!/bin/sh
-    # vpnha recipe promotable --crm: fencing and a warm standby
+    # vpnha recipe \(name.rawValue) --crm: fencing, and \(name.about)
     set -eu
     refuse() { echo "nothing was changed: $1" >&2; exit 1; }
     [ "$(id -u)" = 0 ] || refuse 'run this as root'
@@ -77,6 +93,10 @@ extension Recipe {
     \(makes.map { "! grep -q '<primitive id=\"\($0)\"' vpn.xml || refuse 'there is a resource \($0) already'" }.joined(separator: "\n"))
     \(crm)
     """
+  }
+
+  private static func follows(_ name: String) -> String {
+    "xml <rsc_colocation id=\"\(name)-with-vpn\" rsc=\"\(name)-clone\" rsc-role=\"Promoted\" with-rsc=\"vpn-clone\" with-rsc-role=\"Promoted\" score=\"INFINITY\" influence=\"false\"/>"
   }
 
   private static let monitors = """

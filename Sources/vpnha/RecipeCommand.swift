@@ -57,7 +57,7 @@ struct RecipeCommand: ParsableCommand {
     guard let wanted else {
       throw ValidationError("there is no recipe \(name); there are \(Recipe.Name.allCases.map(\.rawValue).joined(separator: ", "))")
     }
-    if crm, wanted != .promotable { throw ValidationError("--crm: there is a crmsh file for promotable only, and it has the cluster's part in it") }
+    if crm, wanted != .promotable, wanted != .seamless { throw ValidationError("--crm: there are crmsh files for promotable and seamless, and each has the cluster's part in it") }
     if json, crm { throw ValidationError("--json describes the recipe for pcs") }
     _ = try values()
     if apply, wanted == .cluster, fence.isEmpty { throw ValidationError("--apply needs --fence NODE=ADDRESS for each node: README's are examples") }

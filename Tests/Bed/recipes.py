@@ -12,6 +12,7 @@ RECIPES = {
     "crm": ("crm",),
     "group": ("cluster", "group"),
     "quorum": ("crm",),
+    "crm-seamless": ("crm-seamless",),
     "seamless": ("cluster", "seamless", "probe", "alert"),
 }
 
@@ -24,12 +25,13 @@ VALUES = ("--vip 203.0.113.50/24 --nic eth0 --pool 10.9.0.0/24 --ping '203.0.113
 def script(bed, name):
     """What `vpnha recipe` prints; a recipe that only the page has, as it is printed there. A fence device keeps its name and whom it
     fences; only the machinery behind it is the bed's."""
-    text = (bed.nodes["moon"].run(f"vpnha recipe {'promotable --crm' if name == 'crm' else name} {VALUES}{' --quorum-device' if bed.quorum else ''}") if name in SCRIPTS
+    text = (bed.nodes["moon"].run(f"vpnha recipe {CRM.get(name, name)} {VALUES}{' --quorum-device' if bed.quorum else ''}") if name in SCRIPTS
             else f"set -e\n{block(name).replace('fence_ipmilan', 'fence_bed')}")
     return "\n".join(re.sub(r" (ip|username|password)=\S+", "", line) if "fence_bed" in line else line for line in text.splitlines())
 
 
-SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "crm", "seamless")
+SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "crm", "seamless", "crm-seamless")
+CRM = {"crm": "promotable --crm", "crm-seamless": "seamless --crm"}
 
 
 def block(name):
@@ -54,7 +56,7 @@ KEY = "/etc/vpnha/sessions.key"
 def type_in(bed, name):
     """Typed on moon, one recipe after the other, as a person does who does not stop when something is refused: so nothing may be."""
     bed.warm = name != "group"
-    if name == "seamless":
+    if name.endswith("seamless"):
         share_key(bed)
     for part in RECIPES[name]:
         said = bed.nodes["moon"].run(f"cat >recipe.sh <<'THE-END'\n{script(bed, part)}\nTHE-END\nsh recipe.sh", timeout=240)

@@ -16,7 +16,8 @@ import Testing
   @Test(arguments: [Recipe.Name.cluster, .promotable, .seamless, .group, .probe, .alert])
   func readmeShowsIt(_ name: Recipe.Name) throws { #expect(Recipe(name: name).lines == (try Self.block(name.rawValue))) }
 
-  @Test func readmeShowsTheOneForCrmsh() throws { #expect(Recipe(name: .promotable).crm == (try Self.block("crm"))) }
+  @Test(arguments: [(Recipe.Name.promotable, "crm"), (.seamless, "crm-seamless")])
+  func readmeShowsTheOneForCrmsh(_ name: Recipe.Name, _ block: String) throws { #expect(Recipe(name: name).crm == (try Self.block(block))) }
 
   @Test func theOperatorsValuesAreInIt() throws {
     let command = try RecipeCommand.parse(["promotable", "--vip", "192.0.2.7/28", "--nic", "bond0.7", "--pool", "10.1.0.0/16", "--connections", "a b"])
