@@ -23,7 +23,7 @@ let agents: [(type: String, library: String, dependencies: [Target.Dependency])]
   ("strongswan", "StrongSwanAgent", ["Daemon", "VICI", "IKEProbe"]),
   ("xl2tpd", "XL2TPDAgent", ["Daemon", "Digests", "L2TP", "RADIUS", "Sessions"]),
   ("conntrackd", "ConntrackdAgent", ["ConntrackSync", "Daemon"]),
-  ("probe", "ProbeAgent", ["Daemon", "IKEProbe", "RADIUS"]),
+  ("probe", "ProbeAgent", ["Daemon", "IKEProbe", "RADIUS", "Resident"]),
   ("firewall", "FirewallAgent", ["Daemon"]),
   ("sessions", "SessionsAgent", ["Daemon", "Ledger"]),
 ]
@@ -54,6 +54,7 @@ let package = Package(
 
     .target(name: "Host"),
     .target(name: "WatchedHost", dependencies: ["Host"]),
+    .target(name: "Resident", dependencies: ["CLinux", "Host"]),
     .target(name: "OCF", dependencies: ["Host"]),
     .target(name: "Daemon", dependencies: ["Host", "OCF"]),
     .target(name: "DynamicLibrary", dependencies: ["Host", "CLinux"]),
@@ -78,7 +79,7 @@ let package = Package(
       name: "vpnha-alert", dependencies: ["CStartup", "Host", "LinuxHost", "OCFMetadata", "Systemd"], path: "agents/alert",
       linkerSettings: startQuickly),
     .executableTarget(
-      name: "vpnha-ledger", dependencies: ["Adoption", "CStartup", "CLinux", "Host", "L2TP", "Ledger", "LinuxHost", "Sessions"], linkerSettings: startQuickly),
+      name: "vpnha-ledger", dependencies: ["Adoption", "CStartup", "CLinux", "Host", "L2TP", "Ledger", "LinuxHost", "Resident", "Sessions"], linkerSettings: startQuickly),
     .executableTarget(
       name: "vpnha",
       dependencies: [
@@ -87,7 +88,7 @@ let package = Package(
       ], linkerSettings: startQuickly),
 
     .testTarget(
-      name: "HostTests", dependencies: ["Host", "HostTestKit", "LinuxHost", "DynamicLibrary", "CLinux", "CQB"]),
+      name: "HostTests", dependencies: ["Host", "HostTestKit", "LinuxHost", "DynamicLibrary", "CLinux", "CQB", "Resident"]),
     .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit"]),
     .testTarget(
       name: "MetadataTests",
@@ -105,7 +106,7 @@ let package = Package(
     .testTarget(
       name: "AgentTests",
       dependencies: [
-        "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "IKEProbe", "Ledger", "Digests", "RADIUS", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
+        "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "IKEProbe", "Ledger", "Digests", "RADIUS", "Resident", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha", "Ledger", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml"]),

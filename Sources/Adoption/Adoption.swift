@@ -7,7 +7,7 @@ import Ledger
 /// As standby it has the kernel make every session that the peer tells of, silent. Promoted, it switches them on, keeps their links and
 /// tunnels up as long as the clients do, and gives those that it cannot carry to be told that they are over. Which session is whose
 /// is never guessed: a message counts only in the tunnel whose socket it came over.
-public final class Adoption {
+public final class Adoption: Readable {
   /// How long one turn may make sessions, so that what else there is to do is not kept waiting.
   static let turn = Duration.milliseconds(20)
   /// What could not be made is tried again: something of a client's that was here before may still be on its way out.

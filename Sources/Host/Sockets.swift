@@ -20,8 +20,14 @@ extension ByteStream {
   }
 }
 
+/// What can be waited for until something can be read from it.
+public protocol Readable {
+  /// -1 where it is closed, or not the kernel's: never readable.
+  var descriptor: Int32 { get }
+}
+
 /// A connected UDP socket.
-public protocol DatagramSocket: AnyObject {
+public protocol DatagramSocket: AnyObject, Readable {
   var localAddress: IPAddress { get }
   var localPort: UInt16 { get }
   /// `ECONNREFUSED` when an earlier datagram met a closed port.
@@ -46,10 +52,10 @@ public protocol Sockets: AnyObject {
   /// A neighbour on `link`: every send asks who has `address` by an ARP request or a neighbour solicitation, and ignores the
   /// bytes. What is received is the hardware address of the host that answers.
   func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError) -> any DatagramSocket
-  /// Waits until something can be received from one of `sockets`.
+  /// Waits until something can be read from one of `sources`.
   ///
   /// - Returns: the positions of those; none when the deadline came first.
-  func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int]
+  func wait(for sources: [any Readable], before deadline: Instant) throws(SystemError) -> [Int]
   /// The addresses UDP sockets are bound to on `port`, wildcard included, over both families, with the inode of each
   /// socket; reads `/proc/net/udp`.
   func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener]

@@ -109,6 +109,11 @@ public final class ScriptedStream: ByteStream {
   }
 }
 
+extension DatagramSocket {
+  /// A test's socket is not the kernel's.
+  public var descriptor: Int32 { -1 }
+}
+
 /// A connected datagram socket whose peer is a function.
 public final class ScriptedDatagrams: DatagramSocket {
   public var localAddress: IPAddress
@@ -234,9 +239,9 @@ public final class ScriptedSockets: Sockets {
     guard let neighbours else { throw SystemError("asking for \(address)", .networkDown) }
     return try neighbours(address)
   }
-  public func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
-    try calls.sees("sockets.wait(for: \(sockets.count))")
-    func readable() -> [Int] { sockets.indices.filter { (sockets[$0] as? ScriptedDatagrams)?.isReadable == true } }
+  public func wait(for sources: [any Readable], before deadline: Instant) throws(SystemError) -> [Int] {
+    try calls.sees("sockets.wait(for: \(sources.count))")
+    func readable() -> [Int] { sources.indices.filter { (sources[$0] as? ScriptedDatagrams)?.isReadable == true } }
     let now = readable()
     if !now.isEmpty { return now }
     clock.sleep(until: deadline)

@@ -7,6 +7,8 @@ public struct LedgerControl: Equatable, Sendable {
   public static let longestInstance = 64
 
   public let path: String
+  /// What one resident of the instance has locked.
+  public var lock: String { path.dropLast("sock".utf8.count) + "lock" }
 
   /// Nil for what is no name of a file, or too long for a socket's.
   public init?(instance: String) {

@@ -2,7 +2,7 @@ import CLinux
 import Host
 
 /// A UDP socket between the same port of two nodes. Connected: the kernel drops what comes from anywhere else.
-public final class ReplicaSocket {
+public final class ReplicaSocket: Readable {
   public let descriptor: Int32
   private let peer: String
 

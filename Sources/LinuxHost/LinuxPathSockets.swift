@@ -50,11 +50,11 @@ extension LinuxSockets {
 }
 
 /// A raw IPv4 socket's datagrams without the IP header, which the kernel delivers with them (raw(7)).
-private final class HeaderlessDatagrams: DatagramSocket, Pollable {
+private final class HeaderlessDatagrams: DatagramSocket {
   private let datagrams: LinuxDatagrams
   init(_ datagrams: LinuxDatagrams) { self.datagrams = datagrams }
 
-  var number: Int32? { datagrams.number }
+  var descriptor: Int32 { datagrams.descriptor }
   var localAddress: IPAddress { datagrams.localAddress }
   var localPort: UInt16 { datagrams.localPort }
   func send(_ bytes: [UInt8]) throws(SystemError) { try datagrams.send(bytes) }
@@ -68,7 +68,7 @@ private final class HeaderlessDatagrams: DatagramSocket, Pollable {
 }
 
 /// Questions to one neighbour, and its answers.
-private final class LinuxNeighbour: DatagramSocket, Pollable {
+private final class LinuxNeighbour: DatagramSocket {
   let localAddress: IPAddress
   let localPort: UInt16 = 0
   private var wire: PacketSocket?
@@ -85,7 +85,7 @@ private final class LinuxNeighbour: DatagramSocket, Pollable {
   /// Frames of others that are read behind the deadline, which may be this moment.
   private static let noiseLimit = 64
 
-  var number: Int32? { wire?.number }
+  var descriptor: Int32 { wire?.number ?? -1 }
   private var operation: String { "asking for \(neighbour)" }
 
   /// From an address of ours a neighbour notes who asks; without one the question is a probe, which claims nothing.

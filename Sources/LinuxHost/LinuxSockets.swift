@@ -42,10 +42,10 @@ public final class LinuxSockets: Sockets {
     return LinuxDatagrams(socket, local, to: "\(address) port \(port)")
   }
 
-  public func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
-    // A closed socket, or one that is not the kernel's, is never ready: poll passes over negative numbers.
-    var requests = sockets.map { pollfd(fd: ($0 as? any Pollable)?.number ?? -1, events: Int16(POLLIN), revents: 0) }
-    guard try pollUntil(deadline, &requests, "waiting for datagrams") else { return [] }
+  public func wait(for sources: [any Readable], before deadline: Instant) throws(SystemError) -> [Int] {
+    // poll passes over negative numbers.
+    var requests = sources.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+    guard try pollUntil(deadline, &requests, "waiting for something to read") else { return [] }
     return requests.indices.filter { requests[$0].revents != 0 }
   }
 
@@ -166,16 +166,10 @@ final class LinuxStream: ByteStream {
   }
 }
 
-/// What `poll` can wait for.
-protocol Pollable: AnyObject {
-  /// Nil when it is closed.
-  var number: Int32? { get }
-}
-
-final class LinuxDatagrams: DatagramSocket, Pollable {
+final class LinuxDatagrams: DatagramSocket {
   let localAddress: IPAddress
   let localPort: UInt16
-  var number: Int32? { socket?.number }
+  var descriptor: Int32 { socket?.number ?? -1 }
   private var socket: Descriptor?
   private let peer: String
 

@@ -266,9 +266,9 @@ package final class WatchedHost: Network, PacketFilter, Processes, Units, Files,
   package func connect(toNeighbour address: IPAddress, on link: Link, from source: IPAddress?) throws(SystemError) -> any DatagramSocket {
     try seen("neighbour \(address) on \(link.name)", { _ in "there" }, try host.sockets.connect(toNeighbour: address, on: link, from: source))
   }
-  package func wait(for sockets: [any DatagramSocket], before deadline: Instant) throws(SystemError) -> [Int] {
-    try watcher.begins("wait for \(sockets.count) sockets")
-    return try host.sockets.wait(for: sockets, before: deadline)
+  package func wait(for sources: [any Readable], before deadline: Instant) throws(SystemError) -> [Int] {
+    try watcher.begins("wait for \(sources.count) sources")
+    return try host.sockets.wait(for: sources, before: deadline)
   }
   package func udpListeners(on port: UInt16) throws(SystemError) -> [UDPListener] {
     try seen("listeners on UDP port \(port)", { list($0) { "\($0.address)" } }, try host.sockets.udpListeners(on: port))

@@ -3,7 +3,7 @@ import CLinux
 import Host
 
 /// A UDP socket from the gateway's address, port 1701, to one client: beside the server's own, which takes everybody else.
-final class ClientSocket {
+final class ClientSocket: Readable {
   let descriptor: Int32
   private let name: String
   static let port: UInt16 = 1701

@@ -4,7 +4,7 @@ import Ledger
 import LinuxHost
 
 /// Where the agent asks and commands: a UNIX stream socket of root's. One line in, lines out, then the connection is over.
-final class ControlSocket {
+final class ControlSocket: Readable {
   let path: String
   let descriptor: Int32
 
@@ -12,11 +12,10 @@ final class ControlSocket {
   static let limit = 64
   static let patience: Int32 = 200  // ms
 
-  /// Takes the place of a socket that a killed predecessor left; the agent sees to it that there is one resident of an instance.
+  /// Takes the place of a socket that a killed predecessor left.
   init(at path: String, _ files: any Files) throws(SystemError) {
     self.path = path
     let operation = "listening on \(path)"
-    try files.makeDirectory(LedgerControl.folder, mode: 0o755)
     try files.remove(path)
     var address = try unixAddress(path, operation)
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)

@@ -3,6 +3,7 @@ import CLinux
 import Host
 import Ledger
 import LinuxHost
+import Resident
 
 /// The resident of `ocf:vpnha:sessions`: which sessions this node carries, and what its peer does. Started and ended by the agent.
 @main enum Main {
@@ -15,23 +16,18 @@ import LinuxHost
     }
     do {
       let key = try LedgerKey(ofFile: options.keyFile, host.files)
-      let resident = try Resident(options, Replica(key: key), host, kernel: LinuxSessionKernel())
+      try host.files.makeDirectory(LedgerControl.folder, mode: 0o755)
+      let loop = try Loop(on: host, endingWith: TerminationSignals(), aloneWith: options.control.lock)
+      let resident = try SessionResident(options, Replica(key: key), host, kernel: LinuxSessionKernel())
       let control = try ControlSocket(at: options.control.path, host.files)
       log = LinuxLog(environment: processEnvironment(), type: "sessions", instance: options.instance, action: "resident")
-      stopOnTERM()
-      resident.serve(control)
+      // Nothing is lost with the process: what it knows it learns again.
+      resident.serve(control, loop)
       control.remove()
     } catch {
       say("\(error)")
       exit(1)
     }
-  }
-
-  /// Nothing is lost with the process: what it knows it learns again.
-  private static func stopOnTERM() {
-    var action = sigaction()
-    action.__sigaction_handler.sa_handler = { _ in Resident.isEnding = true }
-    for signal in [SIGTERM, SIGINT] { sigaction(signal, &action, nil) }
   }
 }
 

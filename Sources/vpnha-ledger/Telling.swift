@@ -33,7 +33,7 @@ final class Telling {
   private(set) var lost = 0
 
   var isIdle: Bool { waiting.isEmpty && talks.isEmpty }
-  var descriptors: [Int32] { talks.compactMap { $0.socket?.descriptor } }
+  var sockets: [ClientSocket] { talks.compactMap(\.socket) }
   var deadline: Instant? {
     talks.compactMap { $0.socket == nil ? $0.retryAt : $0.farewell.deadline }.min() ?? (waiting.isEmpty ? nil : Instant(nanoseconds: .min))
   }

@@ -32,12 +32,12 @@ import Testing
     }
   }
 
-  private func resident() throws -> Resident {
+  private func resident() throws -> SessionResident {
     let host = Host.refusing
     var quiet = host
     quiet.clock = ManualClock()
     quiet.files = InMemoryFiles()
-    return Resident(try #require(Options(Self.good)), try Replica(key: Pair.key), quiet, kernel: nil)
+    return SessionResident(try #require(Options(Self.good)), try Replica(key: Pair.key), quiet, kernel: nil)
   }
 
   @Test func theAgentIsAnsweredByRole() throws {

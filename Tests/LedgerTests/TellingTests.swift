@@ -90,8 +90,8 @@ import Testing
     let telling = Telling()
     telling.begin(with: [Self.record(0x1234, 1, port: client.port)], at: Self.clock.now)
     telling.turn(at: Self.clock.now)
-    #expect(!telling.isIdle && telling.descriptors.count == 1)
+    #expect(!telling.isIdle && telling.sockets.count == 1)
     telling.stop()
-    #expect(telling.isIdle && telling.descriptors.isEmpty && telling.told == 0 && telling.lost == 1)
+    #expect(telling.isIdle && telling.sockets.isEmpty && telling.told == 0 && telling.lost == 1)
   }
 }

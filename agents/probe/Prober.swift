@@ -3,11 +3,11 @@ import Host
 import IKEProbe
 import OCF
 import RADIUS
+import Resident
 
 /// The resident process: asks every target in its own time, tells the cluster what changed, and reports every second.
 ///
-/// One thread and one `poll`. It holds nothing that a death could leave behind but its report, so it may be killed at any
-/// moment; the agent ends it with TERM.
+/// It holds nothing that a death could leave behind but its report, so it may be killed at any moment; the agent ends it with TERM.
 package final class Prober {
   /// The first of the arguments that start it; the second is the resource's name.
   static let word = "watch"
@@ -38,7 +38,8 @@ package final class Prober {
   package static func run(_ agent: PathProbe, _ call: Call) {
     do throws(OCFError) {
       let prober = try Prober(agent, call)
-      while true { try prober.round() }
+      let loop = try attempt("probing", try Loop(on: call.host, endingWith: TerminationSignals(), aloneWith: call.request.recordPath("prober")))
+      try loop.run(prober.turn)
     } catch { call.log.error("probing: \(error.reason)") }
   }
 
@@ -55,8 +56,8 @@ package final class Prober {
 
   private var inquiries: [Inquiry] { groups.flatMap { $0 } + (watched.map { [$0] } ?? []) }
 
-  /// What is due now, and then a wait for answers until something is due again. At most a second.
-  func round() throws(OCFError) {
+  /// What is due now; the pause is at most a second.
+  func turn() throws(OCFError) -> Pause {
     let clock = call.host.clock
     for inquiry in inquiries { inquiry.step(call.host) }
     let verdict = Verdict(
@@ -69,10 +70,8 @@ package final class Prober {
 
     let due = inquiries.map(\.due).min() ?? clock.now
     let deadline = min(due, (reportedAt ?? clock.now) + Self.reporting)
-    let open = inquiries.filter { $0.socket != nil }
-    try attempt("waiting for answers") { () throws(SystemError) in
-      for position in try call.host.sockets.wait(for: open.compactMap(\.socket), before: deadline) { open[position].hear(call.host) }
-    }
+    let answers = inquiries.compactMap { inquiry in inquiry.socket.map { Pause.Source($0) { inquiry.hear(self.call.host) } } }
+    return Pause(for: answers, before: deadline)
   }
 
   /// One line when something changes, none while it stays.

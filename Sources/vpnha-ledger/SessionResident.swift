@@ -1,17 +1,14 @@
 import Adoption
-import CLinux
 import Host
 import L2TP
 import Ledger
+import Resident
 
-/// One thread and one `poll`: the ledger's link, the agent's questions, the sessions that are carried on, the clients that are told,
-/// and a sweep each second.
+/// The ledger's link, the agent's questions, the sessions that are carried on, the clients that are told, and a sweep each second.
 ///
 /// As standby it holds what the peer tells, and has the kernel make it ready. Promoted, it carries all of that on, tells the clients of
 /// what it cannot carry that their sessions are over, and from then on the peer what this node carries.
-final class Resident {
-  nonisolated(unsafe) static var isEnding = false
-
+final class SessionResident {
   enum Role: String { case standby, promoted }
 
   static let sweeping = Duration.seconds(1)
@@ -30,6 +27,7 @@ final class Resident {
   private var link: ReplicaSocket?
   private var openAt = Instant(nanoseconds: .min)
   private var sweepAt = Instant(nanoseconds: .min)
+  private var loop: Loop?
   private var isDeclared = false
   private let began: Instant
   /// Since when changes have been waiting for the peer without a pause.
@@ -48,19 +46,15 @@ final class Resident {
     memory = Memory(of: options.instance, host.files)
   }
 
-  func serve(_ control: ControlSocket) {
-    while !Self.isEnding {
+  func serve(_ control: ControlSocket, _ loop: Loop) {
+    self.loop = loop
+    loop.run {
       turn(at: host.clock.now)
-      // In front of the wait, so that what a command changed is acted upon at once.
-      control.answer { answer($0) }
-      let now = host.clock.now
-      var moments = [replica.deadline, sweepAt]
-      if link == nil { moments = [openAt, sweepAt] }
-      moments += [telling.deadline, adoption?.deadline].compactMap(\.self)
-      let deadline = moments.min() ?? now
-      let descriptors = [control.descriptor, link?.descriptor ?? -1, adoption?.descriptor ?? -1] + telling.descriptors
-      var requests = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-      _ = poll(&requests, nfds_t(requests.count), min(1000, (deadline - now).pollMilliseconds))
+      let moments = [link == nil ? openAt : replica.deadline, sweepAt, telling.deadline, adoption?.deadline].compactMap(\.self)
+      // A turn reads all sources but this one.
+      let questions = Pause.Source(control) { control.answer { self.answer($0) } }
+      let others: [(any Readable)?] = [link, adoption] + telling.sockets
+      return Pause(for: [questions] + others.compactMap(\.self).map { Pause.Source($0) }, before: moments.min() ?? host.clock.now)
     }
   }
 
@@ -171,7 +165,7 @@ final class Resident {
       declared = []
       return ["ok"]
     case "stop":
-      Self.isEnding = true
+      loop?.end()
       return ["ok"]
     default: return ["error unknown command"]
     }
