@@ -76,6 +76,7 @@ func seconds(_ text: String) -> Int? {
   case "", "s", "sec": return number
   case "ms", "msec": return number / 1000
   case "m", "min": return number.multipliedReportingOverflow(by: 60).overflow ? nil : number * 60
+  case "h", "hr": return number.multipliedReportingOverflow(by: 3600).overflow ? nil : number * 3600
   default: return nil
   }
 }

@@ -44,9 +44,9 @@ struct DrillCommand: ParsableCommand {
     try Rehearsal.carryOut(
       on: Host.silent, title: (["drill", event] + [what].compactMap { $0 }).joined(separator: " "), limit: maxOutage, isWanted: go, json: json, confirmation: "--go", client: client,
       reportFile: report
-    ) { status, _ throws(SystemError) in
+    ) { status in
       switch event {
-      case "switchover": .switchover(to: what ?? status.successor ?? status.nodes.map(\.name).first { $0 != status.serving } ?? "")
+      case "switchover": .switchover(to: what, status)
       case "node": .node(what ?? "")
       case "daemon": .daemon(what ?? "")
       default: .uplink
@@ -58,9 +58,8 @@ struct DrillCommand: ParsableCommand {
 extension Rehearsal {
   /// Looks, asks for a word if that is missing, does it, and exits with the verdict.
   static func carryOut(
-    on host: Host, title: String, limit: Int, isWanted: Bool, json: Bool, confirmation: String, client: String?, reportFile: String?,
-    event: (ClusterStatus, String) throws(SystemError) -> Event, before: (Rehearsal) throws(SystemError) -> [String] = { _ in [] },
-    after: (Rehearsal) throws(SystemError) -> Void = { _ in }
+    on host: Host, title: String, limit: Int, drain: Duration? = nil, isWanted: Bool, json: Bool, confirmation: String, client: String?, reportFile: String?,
+    event: (ClusterStatus) -> Event
   ) throws {
     var verdict = Verdict.unknown
     do throws(SystemError) {
@@ -68,16 +67,12 @@ extension Rehearsal {
       let status = try tools.status()
       let here = try tools.nodeName()
       let rehearsal = Rehearsal(
-        event: try event(status, here), here: here, status: status, configuration: try ClusterConfiguration(tools.configuration()), limit: .seconds(limit))
+        event: event(status), here: here, status: status, configuration: try ClusterConfiguration(tools.configuration()), limit: .seconds(limit), drain: drain)
       var report = RehearsalReport(title: title, rehearsal: rehearsal, conditions: rehearsal.conditions, began: host.clock.timestamp)
       if isWanted, geteuid() != 0 { report.conditions.append(Condition(isMet: false, what: "this needs root")) }
-      if isWanted, report.isReady {
-        report.remarks = try before(rehearsal)
-        let result: Result<Outcome, SystemError>
+      if isWanted, report.isReady, !rehearsal.isNeedless {
         report.began = host.clock.timestamp
-        do throws(SystemError) { result = .success(try RehearsalRun(rehearsal: rehearsal, host: host, tools: tools).outcome()) } catch { result = .failure(error) }
-        try after(rehearsal)
-        report.outcome = try result.get()
+        report.outcome = try RehearsalRun(rehearsal: rehearsal, host: host, tools: tools).outcome()
         if let client {
           // Its answers come a little later than ours.
           host.clock.sleep(until: host.clock.now + .seconds(2))

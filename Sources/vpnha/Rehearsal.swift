@@ -31,6 +31,8 @@ struct Rehearsal {
     var to: String?
     /// Time without an answer, as this node saw it; nil: it could not be measured.
     var outage: Duration?
+    /// What is wrong after a planned move, when nothing is left to be done; nil: it was no move, or did not arrive.
+    var left: [Finding]?
     var steps: [Step] = []
     var isUndone = false
     /// Why it did not go as it should; nil: it did.
@@ -43,6 +45,8 @@ struct Rehearsal {
   var configuration: ClusterConfiguration
   /// More than this without service is a failure, and what can be taken back is.
   var limit = Duration.seconds(15)
+  /// How long clients have to leave by themselves before the service is moved; nil: they are not waited for.
+  var drain: Duration?
 
   var service: [ClusterConfiguration.Primitive] { configuration.service }
   var top: String { service.first { $0.own == "vip" }?.top ?? "" }
@@ -59,6 +63,9 @@ struct Rehearsal {
     }
   }
 
+  /// Nothing is to be done.
+  var isNeedless: Bool { event == .switchover(to: status.serving ?? "") && status.serving != nil }
+
   // MARK: Before
 
   /// What a planned move waits for: everything that keeps the other node from serving, but not how a lost node is ended.
@@ -72,12 +79,16 @@ struct Rehearsal {
     switch event {
     case .switchover(let node):
       guard names.contains(node) else { return found + [Condition(isMet: false, what: "there is no node \(node): the nodes are \(names.joined(separator: ", "))")] }
-      if node == serving { return found + [Condition(isMet: false, what: "\(node) serves already")] }
+      if isNeedless { return found }
     case .node(let node):
       guard names.contains(node) else { return found + [Condition(isMet: false, what: "there is no node \(node): the nodes are \(names.joined(separator: ", "))")] }
       if node == here { found.append(Condition(isMet: false, what: "this is \(node): ask on another node, which lives to see what comes of it")) }
     case .daemon, .uplink:
       if here != serving { found.append(Condition(isMet: false, what: "this is \(here): ask on \(serving), which serves")) }
+    }
+    if drain != nil {
+      if here != serving { found.append(Condition(isMet: false, what: "this is \(here): clients leave \(serving), so --drain is asked for there")) }
+      if configuration.own("firewall").isEmpty || address == nil { found.append(Condition(isMet: false, what: "--drain needs the firewall resource, which refuses new clients", fix: ["vpnha recipe firewall"])) }
     }
     if event == .uplink, targets.isEmpty { found.append(Condition(isMet: false, what: "no probe asks an address: the cluster would not notice", fix: ["vpnha recipe probe"])) }
     let node = successor ?? others.first ?? ""
@@ -98,7 +109,9 @@ struct Rehearsal {
 
   private func fitness(of node: String) -> Condition {
     let fencing: Set<FindingID> = [.FENCE1, .FENCE2, .FENCE3, .FENCE4, .QUOR1, .QUOR2, .MAINT1, .SIM1]
-    let against = status.reasons.filter { $0.severity == .bad && !fencing.contains($0.id) && ($0.place == nil || $0.place == node) }
+    // What nobody has looked at is not moved to on purpose.
+    let unseen: Set<FindingID> = [.LOOK1, .LOOK2]
+    let against = status.reasons.filter { ($0.severity == .bad || unseen.contains($0.id)) && !fencing.contains($0.id) && ($0.place == nil || $0.place == node) }
     if let first = against.first { return Condition(isMet: false, what: "\(node) could not serve: \(first.id.rawValue) \(first.summary)", fix: first.fix) }
     guard let row = status.nodes.first(where: { $0.name == node }), row.role == "standby" || (!isPromotable && row.role != "offline") else {
       return Condition(isMet: false, what: "\(node.isEmpty ? "another node" : node) is no standby", fix: ["pcs status --full"])
@@ -115,6 +128,13 @@ struct Rehearsal {
     case .daemon(let name): ["kill -KILL, every process of \(Self.daemons[name]?.first ?? name) on \(here)"]
     case .uplink: ["nft: drop what \(here) sends to \(targets.map(\.description).joined(separator: ", ")) for 60 s (table inet vpnha_drill)"]
     }
+  }
+
+  /// The same for a person, in one line.
+  var intent: [String] {
+    guard case .switchover(let node) = event else { return plan }
+    let leave = drain.map { ["take no new clients on \(here), and wait up to \(spoken($0.nanoseconds / 1_000_000_000)) until all have left"] } ?? []
+    return leave + ["have Pacemaker prefer \(node) for \(top), and take that back when it serves there"]
   }
 
   var undoing: String {

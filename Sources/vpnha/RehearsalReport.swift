@@ -20,11 +20,12 @@ struct RehearsalReport {
     guard let outcome else { return isReady ? .good : .bad }
     if outcome.complaint != nil { return .bad }
     guard let longest else { return .unknown }
-    return longest > rehearsal.limit ? .risk : .good
+    return longest > rehearsal.limit || outcome.left?.isEmpty == false ? .risk : .good
   }
 
   var headline: String {
     guard let outcome else {
+      if rehearsal.isNeedless { return padded(verdict.shown, 9) + "\(rehearsal.status.serving ?? "") serves already; nothing was done" }
       return padded(verdict.shown, 9) + (isReady ? "\(title) can be done; nothing was done" : "\(title) cannot be done now; nothing was done")
     }
     if let complaint = outcome.complaint {
@@ -32,7 +33,7 @@ struct RehearsalReport {
     }
     let seen = [outcome.outage.map { "\(shown($0)) as this node saw it" }, client.map { "\(shown($0.length)) as the client did" }].compactMap { $0 }
     let what = outcome.from == outcome.to ? "\(outcome.to ?? "") still serves" : "\(outcome.to ?? "nobody") serves; \(outcome.from) did"
-    return padded(verdict.shown, 9) + what + "; without service: " + (seen.isEmpty ? "not measured, the address does not answer this node" : seen.joined(separator: ", ")) + (verdict == .risk ? "; the limit is \(shown(rehearsal.limit))" : "")
+    return padded(verdict.shown, 9) + what + "; without service: " + (seen.isEmpty ? "not measured, the address does not answer this node" : seen.joined(separator: ", ")) + (longest.map { $0 > rehearsal.limit } == true ? "; the limit is \(shown(rehearsal.limit))" : "")
   }
 
   func text(_ confirmation: String) -> String {
@@ -40,14 +41,16 @@ struct RehearsalReport {
     screen.add(headline, indent: 9)
     for remark in remarks { screen.add(" " + remark, indent: 9) }
     if let outcome {
+      for finding in outcome.left ?? [] { screen.add(finding, now: began) }
       for step in outcome.steps { screen.add(String(repeating: " ", count: max(0, 8 - shown(step.at).count)) + "+" + shown(step.at) + "  " + step.what, indent: 11) }
       return screen.text(more: "--json")
     }
+    if rehearsal.isNeedless { return screen.text(more: "--json") }
     for condition in conditions {
       screen.add((condition.isMet ? " [ok]   " : " [no]   ") + condition.what, indent: 8)
       for command in condition.fix where !condition.isMet { screen.add(verbatim: "        " + command) }
     }
-    for line in rehearsal.plan { screen.add(verbatim: " will   " + line) }
+    for line in rehearsal.intent { screen.add(" will   " + line, indent: 8) }
     screen.add(" undo   if nobody serves for \(shown(rehearsal.limit)): \(rehearsal.undoing)", indent: 8)
     if isReady { screen.add(" now    \(confirmation) does it", indent: 8) }
     return screen.text(more: "--json")
@@ -60,6 +63,7 @@ struct RehearsalReport {
       ("from", (outcome?.from ?? rehearsal.status.serving)?.jsonQuoted), ("to", (outcome == nil ? rehearsal.successor : outcome?.to)?.jsonQuoted),
       ("outage", seconds(outcome?.outage)), ("client_outage", seconds(client?.length)), ("limit", seconds(rehearsal.limit)),
       ("complaint", outcome?.complaint?.jsonQuoted), ("undone", outcome.map { "\($0.isUndone)" }),
+      ("findings", outcome?.left.map { jsonArray($0.map(\.json)) }),
       ("conditions", jsonArray(conditions.map { jsonObject([("met", "\($0.isMet)"), ("what", $0.what.jsonQuoted), ("fix", jsonArray($0.fix.map(\.jsonQuoted)))]) })),
       ("will", jsonArray(rehearsal.plan.map(\.jsonQuoted))),
       ("steps", jsonArray((outcome?.steps ?? []).map { jsonObject([("at", seconds($0.at)), ("what", $0.what.jsonQuoted)]) })),

@@ -1,4 +1,5 @@
 import Host
+import Sessions
 
 extension PacemakerTools {
   func crmResource(_ arguments: [String]) throws(SystemError) { _ = try run("/usr/sbin/crm_resource", arguments, within: .seconds(20)) }
@@ -20,11 +21,42 @@ struct RehearsalRun {
   /// - Throws: what kept it from being begun; `ETIMEDOUT` while another one is under way.
   func outcome() throws(SystemError) -> Rehearsal.Outcome {
     let lock = try host.files.lock(Self.lock, before: host.clock.now)
+    let outcome: Result<Rehearsal.Outcome, SystemError>
+    do throws(SystemError) { outcome = .success(try drained()) } catch { outcome = .failure(error) }
+    lock.release()
+    return try outcome.get()
+  }
+
+  /// Without new clients on this node, if they are to leave first.
+  private func drained() throws(SystemError) -> Rehearsal.Outcome {
+    guard let time = rehearsal.drain, let address = rehearsal.address else { return try measured() }
+    let drain = Drain(address: address)
+    let began = host.clock.now
+    // It ends by itself if this program does not live to end it.
+    try drain.begin(time + .seconds(Rehearsal.lifetime), on: host)
+    let result: Result<Rehearsal.Outcome, SystemError>
+    do throws(SystemError) {
+      var left = try sessions()
+      while left > 0, host.clock.now < began + time {
+        host.clock.sleep(until: host.clock.now + .seconds(1))
+        left = try sessions()
+      }
+      let waited = host.clock.now - began
+      var outcome = try measured()
+      outcome.steps.insert(Rehearsal.Step(at: .zero, what: "\(left) session\(left == 1 ? "" : "s") left after no new clients were taken for \(shown(waited))"), at: 0)
+      result = .success(outcome)
+    } catch { result = .failure(error) }
+    try drain.end(on: host)
+    return try result.get()
+  }
+
+  private func sessions() throws(SystemError) -> Int { try SessionInventory().sessions(on: host).count { $0.inner != nil } }
+
+  private func measured() throws(SystemError) -> Rehearsal.Outcome {
     let meter = try begin()
     let outcome: Result<Rehearsal.Outcome, SystemError>
     do throws(SystemError) { outcome = .success(try observed(by: meter)) } catch { outcome = .failure(error) }
     if let meter { try host.processes.signal(.terminate, to: meter) }
-    lock.release()
     return try outcome.get()
   }
 
@@ -89,6 +121,7 @@ struct RehearsalRun {
     let settled = host.clock.now
     try tidy(note)
     if outcome.complaint != nil { outcome.isUndone = try undo(outcome.from, note) }
+    if case .switchover(let node) = rehearsal.event, outcome.complaint == nil { try stay(on: node, &outcome) }
     // Longer than a silence has to last in order to be one.
     host.clock.sleep(until: host.clock.now + AskCommand.patience * 2)
     let heard = silences(meter)
@@ -101,6 +134,18 @@ struct RehearsalRun {
     if case .daemon("xl2tpd") = rehearsal.event { outcome.outage = max(outcome.outage ?? .zero, settled - began) }
     outcome.to = try tools.monitor().serving(rehearsal.service)
     return outcome
+  }
+
+  /// Whether the service stays where it was moved to when nothing holds it there any more, and how the pair stands then.
+  private func stay(on node: String, _ outcome: inout Rehearsal.Outcome) throws(SystemError) {
+    // A cluster that has not come to rest by then is looked at as it is.
+    do throws(SystemError) { try tools.crmResource(["--wait", "--timeout=15s"]) } catch {}
+    let status = try tools.status()
+    guard status.serving == node else {
+      outcome.complaint = "\(node) served and did not keep the service"
+      return
+    }
+    outcome.left = status.findings.filter { $0.severity != .note }
   }
 
   // MARK: What is done

@@ -62,7 +62,7 @@ import Testing
     #expect(agent.operation("promote", depth: 0, role: nil) == nil)
   }
 
-  @Test(arguments: [("20s", 20), ("20", 20), ("20000ms", 20), ("5min", 300), ("5m", 300), ("x", nil), ("", nil), ("3h", nil)])
+  @Test(arguments: [("20s", 20), ("20", 20), ("20000ms", 20), ("5min", 300), ("5m", 300), ("x", nil), ("", nil), ("3h", 10800), ("3d", nil)])
   func durations(_ text: String, _ expected: Int?) { #expect(seconds(text) == expected) }
 
   @Test func metaDataIsRead() throws {

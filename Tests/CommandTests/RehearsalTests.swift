@@ -28,7 +28,6 @@ import Testing
     var says: String
   }
   static let cases = [
-    Case(testDescription: "serves already", event: .switchover(to: "moon"), says: "moon serves already"),
     Case(testDescription: "no such node", event: .switchover(to: "mars"), says: "there is no node mars"),
     Case(testDescription: "unfit", event: .switchover(to: "sun"), changes: [Pair.attribute("sun", "master-strongswan", "5")], says: "sun could not serve: UNFIT1"),
     Case(testDescription: "no path", event: .uplink, changes: [Pair.attribute("sun", "vpnha-path", "0")], says: "sun could not serve: PATH1"),
@@ -82,6 +81,11 @@ import Testing
     report.outcome = .init(from: "moon", to: "sun")
     report.client = nil
     #expect(report.verdict == .unknown)
+    // How the pair stands after a planned move.
+    report.outcome = .init(from: "moon", to: "sun", outage: .milliseconds(620), left: [])
+    #expect(report.verdict == .good)
+    report.outcome?.left = [Finding(.LOOK1, .risk, "vip on moon has not been looked at closely yet", at: "moon")]
+    #expect(report.verdict == .risk && !report.headline.contains("limit") && report.text("--yes").contains("\nLOOK1    risk  vip on moon"))
   }
 
   @Test func aCutEndsByItself() throws {

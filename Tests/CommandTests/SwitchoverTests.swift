@@ -7,8 +7,11 @@ import Testing
 
 /// What `vpnha switchover` would do; that it does so is shown on live clusters (`Tests/Bed`).
 @Suite struct SwitchoverTests {
-  static func plan(to node: String? = nil, _ changes: [(String, String)] = []) throws -> SwitchoverReport {
-    try SwitchoverReport(to: node, StatusTests.status(changes), ClusterConfiguration(Array(Pair.cib(changes).utf8)).service)
+  static func plan(to node: String? = nil, drain: Duration? = nil, here: String = "moon", _ changes: [(String, String)] = []) throws -> RehearsalReport {
+    let status = try StatusTests.status(changes)
+    let rehearsal = Rehearsal(
+      event: .switchover(to: node, status), here: here, status: status, configuration: try ClusterConfiguration(Array(Pair.cib(changes).utf8)), drain: drain)
+    return RehearsalReport(title: "switchover", rehearsal: rehearsal, conditions: rehearsal.conditions, began: Timestamp(seconds: 0))
   }
 
   /// With crm_resource --move Pacemaker would stop both members and start them in each other's place.
@@ -30,16 +33,17 @@ import Testing
   @Test func aHealthyPairMovesToTheOther() throws {
     for node in [nil, "sun"] {
       let plan = try Self.plan(to: node)
-      #expect(plan.verdict == .good && plan.from == "moon" && plan.to == "sun" && !plan.done && plan.reasons == [])
-      #expect(plan.commands == [Preference(resource: "vpn-clone", node: "sun", isPromoted: true).typed, "crm_resource --clear --resource vpn-clone"])
-      #expect(plan.text.hasPrefix("GOOD     moon serves, and sun could; nothing was changed\n") && plan.text.hasSuffix("vpnha switchover --to sun --yes"))
-      #expect(plan.json.contains("\"outage_ms\":null") && plan.json.contains("\"done\":false"))
+      #expect(plan.verdict == .good && plan.isReady && plan.rehearsal.event == .switchover(to: "sun"))
+      #expect(plan.rehearsal.plan == [Preference(resource: "vpn-clone", node: "sun", isPromoted: true).typed, "crm_resource --resource vpn-clone --clear --promoted"])
+      #expect(plan.text("--yes").hasPrefix("GOOD     switchover can be done; nothing was done\n") && plan.text("--yes").hasSuffix(" now    --yes does it"))
+      #expect(plan.text("--yes").split(separator: "\n").allSatisfy { $0.count <= Screen.width })
+      #expect(plan.json.contains("\"outage\":null") && plan.json.contains("\"done\":false"))
     }
   }
 
   @Test func whereItServesNothingIsDone() throws {
     let plan = try Self.plan(to: "moon")
-    #expect(plan.verdict == .good && plan.commands == [] && plan.words == "moon serves already")
+    #expect(plan.verdict == .good && plan.rehearsal.isNeedless && plan.text("--yes") == "GOOD     moon serves already; nothing was done")
   }
 
   @Test(arguments: [
@@ -47,16 +51,34 @@ import Testing
     Pair.constraint(#"<rsc_location id="never" rsc="vpn-clone" node="sun" score="-INFINITY"/>"#),
   ]) func whoCouldNotServeIsNotAsked(change: (String, String)) throws {
     let plan = try Self.plan([change])
-    #expect(plan.verdict == .bad && plan.commands == [] && !plan.reasons.isEmpty, "\(plan)")
+    #expect(plan.verdict == .bad && !plan.isReady, "\(plan.conditions)")
   }
 
   @Test func aNodeThatIsNotThere() throws {
     let plan = try Self.plan(to: "mars")
-    #expect(plan.verdict == .bad && plan.commands == [] && plan.words == "there is no node mars; there are moon, sun")
+    #expect(plan.verdict == .bad && plan.conditions.contains { $0.what == "there is no node mars: the nodes are moon, sun" })
   }
 
   @Test func aRiskIsSaidAndIsNoObstacle() throws {
     let plan = try Self.plan([Pair.attribute("sun", "master-xl2tpd", "50"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z the pools overlap")])
-    #expect(plan.verdict == .risk && plan.commands.count == 2 && plan.reasons.map(\.id) == [.RISK1])
+    #expect(plan.isReady && plan.conditions.contains { $0.what == "sun could serve (at risk: RISK1)" }, "\(plan.conditions)")
+  }
+
+  /// New clients are refused by the packet filter of the node that serves.
+  @Test func clientsLeaveWhereTheyAre() throws {
+    let plan = try Self.plan(drain: .seconds(600))
+    #expect(plan.isReady && plan.text("--yes").contains("will   take no new clients on moon, and wait up to 10 min until all have left\n"))
+    #expect(try Self.plan(drain: .seconds(600), here: "sun").conditions.contains { !$0.isMet && $0.what.contains("--drain is asked for there") })
+    let without = (#"type="firewall" provider="vpnha""#, #"type="Dummy" provider="heartbeat""#)
+    #expect(try Self.plan(drain: .seconds(600), [without]).conditions.contains { !$0.isMet && $0.fix == ["vpnha recipe firewall"] })
+  }
+
+  @Test(arguments: ["0", "soon", "25h", "-1"]) func noTimeToLeave(time: String) {
+    #expect(throws: (any Error).self) { try SwitchoverCommand.parse(["--drain=\(time)"]) }
+  }
+
+  @Test func aDrainMayHaveATime() throws {
+    #expect(try SwitchoverCommand.parse(["--drain", "--yes"]).drain == "10min" && SwitchoverCommand.parse(["--drain=1h"]).drain == "1h")
+    #expect(try SwitchoverCommand.parse(["--yes"]).drain == nil && SwitchoverCommand.parse(["--to", "sun", "--drain", "30min"]).drain == "30min")
   }
 }
