@@ -174,9 +174,9 @@ private struct World {
     if isLast {
       then = try tools.simulated(arguments, in: bytes)
     } else {
-      let saved = try tools.saved(arguments, from: bytes)
+      let saved: [UInt8]
+      (then, saved) = try tools.saved(arguments, from: bytes)
       next = try ClusterConfiguration(saved)
-      then = try tools.simulated(nil, in: saved)
     }
     let server = then.serving(members)
     let hollow = hollow(then, server)
