@@ -87,7 +87,7 @@ extension Rehearsal {
       verdict = report.verdict
       print(json ? report.json : report.text(confirmation))
     } catch {
-      print(json ? jsonObject([("verdict", verdict.name.jsonQuoted), ("error", "\(error)".jsonQuoted)]) : padded(verdict.shown, 9) + "\(error)")
+      print(json ? jsonObject([("verdict", verdict.name.jsonQuoted), ("error", "\(error)".jsonQuoted)]) : padded(verdict.shown, 9) + "\(error)".plain)
     }
     throw ExitCode(verdict.rawValue)
   }

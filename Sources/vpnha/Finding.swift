@@ -72,7 +72,8 @@ struct Screen {
 
   /// Wraps `text` at spaces. What follows the first line is indented by `indent`; a word longer than a line is kept whole.
   mutating func add(_ text: String, indent: Int = 0) {
-    var rest = Substring(text)
+    // Of files' names and other programs' words it shows what can be shown.
+    var rest = Substring(text.plain)
     var margin = 0
     while rest.count > Self.width - margin {
       let room = rest.prefix(Self.width - margin + 1)

@@ -1,4 +1,6 @@
 import ArgumentParser
+import Glibc
+import Host
 import OCF
 
 @main
@@ -23,4 +25,17 @@ struct Operator: ParsableCommand {
       KeyCommand.self,
       RunCommand.self, MetadataCommand.self, ActiveCommand.self,
     ])
+
+  /// As ArgumentParser's, but for what a complaint repeats of the words it was given: they steer no terminal, and fill no log.
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch  where exitCode(for: error) == .validationFailure {
+      let lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false).map { String($0.prefix(1000)).plain + "\n" }
+      let text = Array(lines.joined().utf8)
+      _ = write(2, text, text.count)
+      exit(withError: ExitCode.validationFailure)
+    } catch { exit(withError: error) }
+  }
 }

@@ -36,6 +36,20 @@ struct CommandLineTests {
     #expect(cluster.error.utf8.count == 129 && cluster.error.hasSuffix("...\n"))
   }
 
+  /// Those that write nothing.
+  static let verbs = [
+    "status", "doctor", "explain", "check", "plan", "recipe", "switchover", "drain", "drill", "sessions", "history", "fingerprint", "metrics", "run", "metadata",
+  ]
+  @Test("a wrong word steers no terminal and fills no screen, and an unknown flag is a wrong call", arguments: verbs)
+  func hostileWords(_ verb: String) throws {
+    for words in [["\u{1b}[31m\u{202e}red"], [String(repeating: "x", count: 100_000)], ["--frobnicate"], ["--json=", "--frobnicate"]] {
+      let answer = try vpnha(verb, words[0], words.count > 1 ? words[1] : "--frobnicate")
+      #expect(answer.status == 64, "\(verb): \(answer.status ?? -1)")
+      #expect(answer.output.isEmpty && !answer.error.isEmpty && answer.error.utf8.count < 8000)
+      #expect(!answer.error.contains("\u{1b}") && !answer.error.contains("\u{202e}"))
+    }
+  }
+
   @Test("a parameter that the agent does not have is refused, with the one that was meant")
   func unknownParameter() throws {
     let answer = try vpnha("run", "firewall", "monitor", "adress=192.0.2.10")
