@@ -1,5 +1,5 @@
 # make demo    the whole thing on this machine: a gateway pair, a client, the plug pulled
-# make test    every test; make deb, make bench, make bench-failover, make lab-long: see README.md
+# make test    every test; make deb, make bench, make bench-takeover, make bench-failover, make lab-long: see README.md
 #
 # Everything is built inside the checkout: .build (debug and tests), .build-release, build (the package).
 
@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: lint deps deps-% swift root build release test deb demo bench bench-failover lab-long clean
+.PHONY: lint deps deps-% swift root build release test deb demo bench bench-takeover bench-failover lab-long clean
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' Packaging/debian/changelog)
 DEB := build/vpnha_$(VERSION)_amd64.deb
@@ -59,6 +59,9 @@ demo: root swift deps-build-deb-lab $(DEB)
 
 bench: root swift deps-build-bench release
 	Tests/Bench/bench .build-release/release
+
+bench-takeover: root swift deps-test release
+	Tests/Bench/takeover .build-release/release
 
 bench-failover: root swift deps-build-deb-lab $(DEB)
 	Lab/lab bench-failover --deb $(DEB)

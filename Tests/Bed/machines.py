@@ -215,13 +215,14 @@ class Power(threading.Thread):
 
     def __init__(self, nodes):
         super().__init__(daemon=True)
-        self.nodes, self.done = nodes, []
+        self.nodes, self.done, self.asked = nodes, [], []
         os.makedirs(f"{SHARE}/fence")
 
     def run(self):
         while True:
             for request in pathlib.Path(f"{SHARE}/fence").glob("*.request"):
                 name = request.name.split(".")[0]
+                self.asked.append(time.monotonic())
                 self.nodes[name].cut()
                 self.done.append((time.monotonic(), name))
                 request.rename(request.with_suffix(".off"))

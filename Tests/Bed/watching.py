@@ -43,7 +43,7 @@ class Watch:
 
     def attend(self, node):
         """L2TP is refused outside IPsec, but not from the node itself: a process in it asks, and dies with it."""
-        asking = subprocess.Popen(["nsenter", "-t", str(node.init), "-n", "-p", "--", sys.executable, __file__],
+        asking = subprocess.Popen(["nsenter", "-t", str(node.init), "-n", "-p", "--", sys.executable, __file__, str(EVERY["L2TP"])],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
         def listen():
@@ -170,7 +170,7 @@ if __name__ == "__main__":
     ask.open()
     while True:
         ask.ask()
-        end = time.monotonic() + EVERY["L2TP"]
+        end = time.monotonic() + float(sys.argv[1])
         while (left := end - time.monotonic()) > 0:
             if select.select([ask.socket], [], [], left)[0] and ask.hear():
                 print(flush=True)
