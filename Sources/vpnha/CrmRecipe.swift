@@ -24,7 +24,7 @@ extension Recipe {
       """
     return """
       cat >vpn.crm <<'END'
-      property stonith-enabled=true\(v.hasQuorumDevice ? "" : " priority-fencing-delay=5s")
+      property stonith-enabled=true \(Self.unthrottled.joined(separator: " "))\(v.hasQuorumDevice ? "" : " priority-fencing-delay=5s")
       rsc_defaults resource-stickiness=100
       \(fences.joined(separator: "\n"))
       primitive vip ocf:vpnha:vip \\

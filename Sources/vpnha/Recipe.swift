@@ -123,8 +123,12 @@ struct Recipe: Equatable {
 
   // MARK: The parts
 
+  /// A node that takes over in a storm of clients that come back is busy. Pacemaker would start one action there after the other, the
+  /// deeper monitors of a member in front of the next member's promotion.
+  static let unthrottled = ["load-threshold=1000%", "node-action-limit=16"]
+
   private var cluster: [[String]] {
-    [["property", "set", "stonith-enabled=true"] + (values.hasQuorumDevice ? [] : ["priority-fencing-delay=5s"]), ["resource", "defaults", "update", "resource-stickiness=100"]]
+    [["property", "set", "stonith-enabled=true"] + Self.unthrottled + (values.hasQuorumDevice ? [] : ["priority-fencing-delay=5s"]), ["resource", "defaults", "update", "resource-stickiness=100"]]
       + values.fence.map { fence in
         let secret = values.fencePasswordScript.map { "password_script=\($0)" } ?? "password=secret"
         return ["stonith", "create", "fence-\(fence.node)", values.fenceAgent, "ip=\(fence.device)", "username=\(values.fenceUser)", secret, "pcmk_host_list=\(fence.node)"]
