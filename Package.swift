@@ -26,6 +26,7 @@ let agents: [(type: String, library: String, dependencies: [Target.Dependency])]
   ("probe", "ProbeAgent", ["Daemon", "IKEProbe", "RADIUS", "Resident"]),
   ("firewall", "FirewallAgent", ["Daemon"]),
   ("sessions", "SessionsAgent", ["Daemon", "Ledger"]),
+  ("announce", "AnnounceAgent", ["BIRD", "Daemon"]),
 ]
 
 let agentTargets: [Target] = agents.flatMap { type, library, dependencies in
@@ -39,7 +40,7 @@ let agentTargets: [Target] = agents.flatMap { type, library, dependencies in
 
 let package = Package(
   name: "vpnha",
-  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "vpnha-alert", "vpnha-ledger", "vpnha"].map { .executable(name: $0, targets: [$0]) },
+  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "vpnha-alert", "vpnha-ledger", "vpnha"].map { .executable(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
@@ -84,7 +85,7 @@ let package = Package(
     .executableTarget(
       name: "vpnha",
       dependencies: [
-        "OCFMetadata", "LinuxHost", "ConntrackSync", "Digests", "IKEProbe", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "SessionsAgent",
+        "OCFMetadata", "LinuxHost", "ConntrackSync", "Digests", "IKEProbe", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "SessionsAgent", "AnnounceAgent",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 
@@ -93,7 +94,7 @@ let package = Package(
     .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit"]),
     .testTarget(
       name: "MetadataTests",
-      dependencies: ["OCFMetadata", "CLibXML2", "DynamicLibrary", "LinuxHost", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent"]),
+      dependencies: ["OCFMetadata", "CLibXML2", "DynamicLibrary", "LinuxHost", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "AnnounceAgent"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),
     .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
     .testTarget(name: "BIRDTests", dependencies: ["BIRD", "HostTestKit"]),
@@ -108,7 +109,7 @@ let package = Package(
     .testTarget(
       name: "AgentTests",
       dependencies: [
-        "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "IKEProbe", "Ledger", "Digests", "RADIUS", "Resident", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
+        "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "AnnounceAgent", "IKEProbe", "Ledger", "Digests", "RADIUS", "Resident", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha", "Ledger", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml", "type-pcs"]),
@@ -116,7 +117,7 @@ let package = Package(
     .testTarget(name: "AdoptionTests", dependencies: ["Adoption", "L2TP", "Ledger", "HostTestKit"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
-      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "vpnha-alert", "vpnha-ledger", "vpnha"],
+      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "vpnha-alert", "vpnha-ledger", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft", "complete"]),
     .testTarget(
       name: "NetnsTests", dependencies: ["vip", "conntrackd", "firewall", "probe", "vpnha-alert", "L2TP", "Netlink", "LinuxHost", "CLinux"],

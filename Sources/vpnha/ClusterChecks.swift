@@ -73,12 +73,14 @@ struct ClusterChecks {
 
   /// Agents whose promoted role belongs to the VPN's, and must not drag it.
   private static let follow: Set = ["conntrackd", "sessions"]
+  /// The same, and those that may: where routers cannot be told of the VPN it is of no use.
+  private static let bound = follow.union(["announce"])
 
   private static func isPromoted(_ role: String?) -> Bool { role == "Promoted" || role == "Master" }
 
   private var colocations: [Finding] {
     var found: [Finding] = []
-    let followers = ours.filter { Self.follow.contains($0.own ?? "") && $0.isPromotable }
+    let followers = ours.filter { Self.bound.contains($0.own ?? "") && $0.isPromotable }
     var bound: Set<String> = []
     for constraint in configuration.constraints("rsc_colocation") {
       // A set says more than can be judged here; what is in one counts as bound.
@@ -87,7 +89,7 @@ struct ClusterChecks {
       guard Self.isPromoted(constraint["rsc-role"]), Self.isPromoted(constraint["with-rsc-role"]) else { continue }
       let (one, other) = (constraint["rsc"] ?? "", constraint["with-rsc"] ?? "")
       let itsFollowers = resources(of: one).filter { Self.follow.contains($0.own ?? "") }
-      bound.formUnion(itsFollowers.map(\.id))
+      bound.formUnion(resources(of: one).filter { Self.bound.contains($0.own ?? "") }.map(\.id))
       guard !(resources(of: one) + resources(of: other)).filter({ $0.own != nil }).isEmpty, let score = score(constraint["score"]), score > 0 else { continue }
       let id = constraint["id"] ?? ""
       let fix = ["pcs constraint delete \(id)", "pcs constraint colocation add Promoted \(one) with Promoted \(other) INFINITY influence=false"]
@@ -102,7 +104,7 @@ struct ClusterChecks {
       found.append(
         Finding(
           .COLO3, .risk, "nothing has \(one.top) promoted where \(vpn.top) is",
-          fix: ["pcs constraint colocation add Promoted \(one.top) with Promoted \(vpn.top) INFINITY influence=false"], at: one.top))
+          fix: ["pcs constraint colocation add Promoted \(one.top) with Promoted \(vpn.top) INFINITY\(Self.follow.contains(one.own ?? "") ? " influence=false" : "")"], at: one.top))
     }
     return found
   }

@@ -262,7 +262,7 @@ private struct Judge {
   /// What follows the VPN has to be promoted where it is: only a promotion commits the peer's flows, and has clients told.
   private var split: [Finding] {
     guard let home else { return [] }
-    let followers = [("conntrackd", "a take-over commits no flows"), ("sessions", "a take-over tells no client")]
+    let followers = [("conntrackd", "a take-over commits no flows"), ("sessions", "a take-over tells no client"), ("announce", "routers send clients to the wrong node, or nowhere")]
     return followers.flatMap { own, loss in configuration.own(own).filter(\.isPromotable).map { ($0, loss) } }.compactMap { member, loss in
       let place = now.nodes.map(\.name).first { now.role(member.id, on: $0) == .promoted }
       guard place != home else { return nil }

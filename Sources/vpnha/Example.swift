@@ -11,6 +11,7 @@ struct Example {
     "probe": "ping=\"203.0.113.1 203.0.113.2\" ike=198.51.100.9",
     "firewall": "address=203.0.113.50 outside=eth0 pool=10.9.0.0/24 nat=true",
     "sessions": "address=203.0.113.50",
+    "announce": "prefixes=203.0.113.50",
   ]
 
   private var isPromotable: Bool { agent.operations.contains { $0.name == "promote" } }

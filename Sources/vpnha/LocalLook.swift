@@ -1,3 +1,4 @@
+import AnnounceAgent
 import ConntrackdAgent
 import Host
 import OCF
@@ -28,6 +29,7 @@ struct LocalLook {
     case "strongswan": return state(StrongSwan.self, request)
     case "xl2tpd": return state(XL2TPD.self, request)
     case "conntrackd": return state(Conntrackd.self, request)
+    case "announce": return state(RouteAnnouncement.self, request)
     case "sessions": return state(SessionLedger.self, request)
     default: return nil
     }

@@ -6,7 +6,7 @@ struct Recipe: Equatable {
   enum Name: String, CaseIterable {
     /// Fencing, and what holds for every resource.
     case cluster
-    case promotable, seamless, group, probe, firewall, alert
+    case promotable, seamless, group, probe, firewall, announce, alert
 
     var about: String {
       switch self {
@@ -16,6 +16,7 @@ struct Recipe: Equatable {
       case .group: "everything on one node, started cold on the other"
       case .probe: "the path of each node, and the rule that makes it count"
       case .firewall: "the packet filter alone, for a warm standby without one"
+      case .announce: "the address told to routers by BGP, for a warm standby; needs BIRD on both nodes (docs/announce.md)"
       case .alert: "alerts to the journal and to an address"
       }
     }
@@ -66,6 +67,7 @@ struct Recipe: Equatable {
     case .group: stack + [["resource", "meta", "vpn", "failure-timeout=30s", "priority=10"]] + firewall + order(of: "vpn", role: "start")
     case .firewall: firewall + order(of: "vpn-clone", role: "promote")
     case .probe: probe
+    case .announce: announce + plainMonitors(of: "announce")
     case .alert:
       [
         ["alert", "create", "id=vpnha", "path=/usr/libexec/vpnha/vpnha-alert"],
@@ -83,6 +85,7 @@ struct Recipe: Equatable {
     case .group: ["vip", "strongswan", "xl2tpd", "firewall"]
     case .firewall: ["firewall"]
     case .probe: ["path"]
+    case .announce: ["announce"]
     case .alert: []
     }
   }
@@ -119,7 +122,7 @@ struct Recipe: Equatable {
 
   var needsInterface: Bool { [.promotable, .seamless, .group, .firewall].contains(name) }
   /// What it belongs to.
-  var needed: String? { name == .probe || name == .firewall ? "vpn-clone" : nil }
+  var needed: String? { [.probe, .firewall, .announce].contains(name) ? "vpn-clone" : nil }
 
   // MARK: The parts
 
@@ -184,6 +187,15 @@ struct Recipe: Equatable {
     return [
       ["resource", "create", "path", "ocf:vpnha:probe"] + targets + ["vip=\(values.address)", "meta", "failure-timeout=30s", "clone"],
       ["constraint", "location", "vpn-clone", "rule", "role=Promoted", "score=1000", "not_defined", "vpnha-path", "or", "vpnha-path", "gt", "0"],
+    ]
+  }
+
+  /// Unlike the other followers it moves the VPN: one that no router is told of is of no use.
+  private var announce: [[String]] {
+    [
+      ["resource", "update", "vip", "cidr_netmask=\(values.address.contains(":") ? 128 : 32)"], follower("announce", ["prefixes=\(values.address)"]),
+      ["constraint", "order", "promote", "vpn-clone", "then", "promote", "announce-clone"],
+      ["constraint", "colocation", "add", "Promoted", "announce-clone", "with", "Promoted", "vpn-clone", "INFINITY"],
     ]
   }
 

@@ -28,7 +28,7 @@ struct RunCommand: ParsableCommand {
   @Argument(
     help: ArgumentHelp(
       """
-      The agent (vip, strongswan, xl2tpd, conntrackd, probe or firewall), the action (start, stop, monitor, promote, demote, \
+      The agent (\(AgentFolder.agents.joined(separator: ", "))), the action (start, stop, monitor, promote, demote, \
       validate-all, meta-data, reload-agent or notify), and the agent's parameters as name=value.
       """, valueName: "word"),
     completion: .custom { words, index, _ in Completion.words(words, index) })

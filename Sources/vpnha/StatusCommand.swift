@@ -85,7 +85,7 @@ struct PacemakerTools {
   /// cluster to ask.
   private func looks(_ configuration: ClusterConfiguration, _ monitor: ClusterMonitor) -> Looks? {
     guard environment.isEmpty, let host else { return nil }
-    let members = configuration.service + configuration.own("conntrackd") + configuration.own("sessions")
+    let members = configuration.service + configuration.own("conntrackd") + configuration.own("sessions") + configuration.own("announce")
     var looks = Looks()
     for member in members {
       do throws(SystemError) {

@@ -5,7 +5,7 @@ import Testing
 
 /// The agents as the build left them: programs, of which nothing is known but what they do.
 enum Agent: String, CaseIterable, CustomTestStringConvertible {
-  case vip, strongswan, xl2tpd, conntrackd, probe, firewall, sessions
+  case vip, strongswan, xl2tpd, conntrackd, probe, firewall, sessions, announce
 
   /// Where they are in the sandbox.
   static let folder = "/usr/lib/ocf/resource.d/vpnha"
@@ -22,6 +22,7 @@ enum Agent: String, CaseIterable, CustomTestStringConvertible {
     case .conntrackd: [:]
     case .probe: ["ping": "192.0.2.1"]
     case .sessions: ["address": "192.0.2.10", "key_file": "/etc/corosync/sessions.key"]
+    case .announce: ["prefixes": "192.0.2.9", "control": "/etc/bird/bird.ctl", "include": "/etc/bird/vpnha.conf", "withdraw_wait": "0"]
     case .firewall: ["address": "192.0.2.10", "outside": "v0"]
     }
   }

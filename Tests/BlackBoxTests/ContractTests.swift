@@ -57,8 +57,8 @@ struct ContractTests {
     /// How a start ends; nil: it goes on with the default.
     var refusal: Int? {
       switch (agent, name) {
-      case (.firewall, "table"), (.vip, "ip"), (.vip, "cidr_netmask"), (.vip, "nodad"), (.xl2tpd, "address"), (.sessions, _): 6
-      case (.firewall, _), (.probe, _): 1
+      case (.firewall, "table"), (.vip, "ip"), (.vip, "cidr_netmask"), (.vip, "nodad"), (.xl2tpd, "address"), (.sessions, _), (.announce, "include"), (.announce, "function"): 6
+      case (.firewall, _), (.probe, _), (.announce, _): 1
       default: nil
       }
     }
@@ -86,6 +86,15 @@ struct ContractTests {
     BadParameter(agent: .sessions, name: "key_file", value: "sessions.key"),
     BadParameter(agent: .sessions, name: "port", value: "0"),
     BadParameter(agent: .sessions, name: "nodes", value: "moon"),
+    BadParameter(agent: .announce, name: "prefixes", value: nil),
+    BadParameter(agent: .announce, name: "prefixes", value: "203.0.113.0/24"),
+    BadParameter(agent: .announce, name: "prefixes", value: "127.0.0.1"),
+    BadParameter(agent: .announce, name: "neighbors", value: "a;b"),
+    BadParameter(agent: .announce, name: "min_neighbors", value: "0"),
+    BadParameter(agent: .announce, name: "standby", value: "loud"),
+    BadParameter(agent: .announce, name: "withdraw_wait", value: "11"),
+    BadParameter(agent: .announce, name: "include", value: "vpnha.conf"),
+    BadParameter(agent: .announce, name: "function", value: "1; }"),
     BadParameter(agent: .firewall, name: "address", value: nil),
     BadParameter(agent: .firewall, name: "address", value: "192.0.2.10 moon"),
     BadParameter(agent: .firewall, name: "pool", value: "10.9.0.0"),
@@ -128,7 +137,7 @@ struct ContractTests {
 
   @Test("one reason, of at most 128 bytes, however long the value", arguments: Agent.allCases)
   func longValue(_ agent: Agent) throws {
-    let name = agent == .vip ? "ip" : agent == .probe ? "ping" : agent == .firewall || agent == .sessions ? "address" : "launcher"
+    let name = agent == .vip ? "ip" : agent == .probe ? "ping" : agent == .announce ? "prefixes" : agent == .firewall || agent == .sessions ? "address" : "launcher"
     let answer = try agent.answer(["validate-all"], ["OCF_RESKEY_\(name)": String(repeating: "ä\n", count: 400)])
     #expect(answer.status == 6)
     #expect(answer.reasons.count == 1)

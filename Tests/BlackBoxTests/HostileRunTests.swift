@@ -13,7 +13,7 @@ struct HostileRunTests {
   ]
 
   /// They have roles, and are promoted here.
-  static let daemons: [Agent] = [.strongswan, .xl2tpd, .conntrackd, .sessions]
+  static let daemons: [Agent] = [.strongswan, .xl2tpd, .conntrackd, .sessions, .announce]
 
   @Test("stop stops", arguments: Agent.allCases, hostilities.keys.sorted())
   func stop(_ agent: Agent, _ hostility: String) throws {

@@ -145,6 +145,17 @@ import Testing
     #expect(id == nil ? found.isEmpty : found.contains { $0.id == id && $0.fix.contains(fix) }, "\(found)")
   }
 
+  /// What routers are told may move the VPN, and has to follow it.
+  @Test func anAnnouncementFollowsTheVPNAndMayMoveIt() throws {
+    func found(_ old: String, _ new: String) throws -> [Finding] {
+      let cib = String(decoding: try Self.withLedger(old, new), as: UTF8.self).replacing("sessions", with: "announce")
+      return ClusterChecks(configuration: try ClusterConfiguration(Array(cib.utf8)), votes: CorosyncConfiguration(Self.corosync)).findings().filter { $0.severity != .note }
+    }
+    #expect(try found("influence=\"false\"", "").isEmpty)
+    let unbound = try found("rsc-role=\"Promoted\" ", "")
+    #expect(unbound.map(\.id) == [.COLO3] && unbound.first?.fix == ["pcs constraint colocation add Promoted announce-clone with Promoted vpn-clone INFINITY"], "\(unbound)")
+  }
+
   static func nodeWithLedger(_ change: (InMemoryFiles) throws -> Void) throws -> [FindingID] {
     let files = try tree()
     files.put(String(repeating: "k", count: 48), at: "/etc/vpnha/sessions.key", mode: 0o600)

@@ -3,6 +3,7 @@ import LinuxHost
 import OCFMetadata
 import Testing
 
+@testable import AnnounceAgent
 @testable import ConntrackdAgent
 @testable import FirewallAgent
 @testable import OCF
@@ -28,6 +29,7 @@ import Testing
     Subject(description: "xl2tpd", agent: XL2TPD.self), Subject(description: "conntrackd", agent: Conntrackd.self),
     Subject(description: "probe", agent: PathProbe.self),
     Subject(description: "firewall", agent: Firewall.self), Subject(description: "sessions", agent: SessionLedger.self),
+    Subject(description: "announce", agent: RouteAnnouncement.self),
   ]
 
   /// `vpnha metadata --write` records them anew.
