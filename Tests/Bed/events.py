@@ -744,6 +744,16 @@ def _states():
             there.run("crm_resource --resource conntrackd-clone --promoted --clear", check=False)
         return mend
 
+    def drifted(bed, here, there):
+        there.run("cp -p /etc/ppp/chap-secrets /root/users; echo 'mallory vpnha \"a secret of hers\" *' >>/etc/ppp/chap-secrets")
+        for node in (here, there):
+            node.run("[ -e /etc/corosync/authkey ] || (umask 077; head -c 256 /dev/zero | tr '\\0' x >/etc/corosync/authkey); vpnha fingerprint --publish")
+        for node in (here, there):
+            found = [finding["id"] for finding in json.loads(node.run("vpnha status --json; true"))["findings"]]
+            if "DRIFT2" not in found:
+                raise Failure(f"{node.name} does not say that a file differs: {found}")
+        return lambda: there.run("mv /root/users /etc/ppp/chap-secrets; vpnha fingerprint --publish")
+
     def unfenced(bed, here, there):
         there.run(f"crm_resource --resource fence-{here.name} --meta --set-parameter target-role --parameter-value Stopped")
         until("nothing fences the serving node", 20, lambda: not bed.view().where(f"fence-{here.name}", "Started"))
@@ -770,7 +780,7 @@ def _states():
         return lambda: mend(there)
 
     return {play.__name__.replace("_", "-"): (play,) for play in
-            (healthy, gone, suspended, path_lost, secret_missing, flushed, split, unfenced, barred, standby, maintenance, at_risk)}
+            (healthy, gone, suspended, path_lost, secret_missing, flushed, split, drifted, unfenced, barred, standby, maintenance, at_risk)}
 
 
 STATES = _states()
@@ -783,14 +793,20 @@ def status_of(bed, node):
     return failover["would_succeed"], [reason["id"] for reason in failover["reasons"] if reason["severity"] != "note"]
 
 
+def _await_ready(bed, *nodes):
+    """The first deep looks have been told, and every node says that a failover would succeed."""
+    for node in nodes:
+        until(f"status on {node.name} foretells a failover", 80, lambda: status_of(bed, node)[0] is True)
+
+
 def truth(bed, name):
-    """Prepares a state, asks status on both nodes, cuts the serving node's power and looks who serves. Returns complaints."""
+    """Asks status on both nodes before, in a state, and when it is over; cuts the serving node's power in it and looks who serves.
+    Returns complaints."""
     # A fence that had to wait may have come after the last state was mended.
     bed.await_whole(90, boots=True)
     bed.await_recovered(90)
     here, there = bed.places()
-    # The first deep looks have been told.
-    until("status knows the standby", 80, lambda: status_of(bed, here)[0] is True)
+    _await_ready(bed, here, there)
     mend = STATES[name][0](bed, here, there)
     nodes = [node for node in (here, there) if node.on]
     said = {node.name: status_of(bed, node) for node in nodes}
@@ -815,6 +831,12 @@ def truth(bed, name):
             node.boot()
         return (view := bed.view()) and len(view.online) == 2
     until("both nodes are online again", 60, together, every=1)
+    bed.await_whole(90)
+    bed.await_recovered(90)
+    try:
+        _await_ready(bed, here, there)
+    except Failure as failure:
+        complaints.append(f"afterwards: {failure}")
     bed.say(f"{'FAILED' if complaints else 'ok    '} status when {name}: {'; '.join(f'{node} says {would} {sorted(set(ids))}' for node, (would, ids) in said.items())}; "
             f"{'served' if serves else 'not served'} after {took:.1f} s" + "".join(f"\n      {what}" for what in complaints))
     return complaints
