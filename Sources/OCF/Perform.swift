@@ -60,7 +60,8 @@ private func answer(
   switch action {
   case .start, .promote:
     guard isMinor else { return Outcome(.misconfigured, reason) }
-    guard hasDefaults else { return Outcome(.misconfigured, reason) }
+    // Refused here only: what runs elsewhere with the values from before goes on.
+    guard hasDefaults else { return Outcome(.genericError, reason) }
     log.error("going on with defaults: \(reason)")
     return nil
   case .validateAll, .metaData:
