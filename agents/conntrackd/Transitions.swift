@@ -101,19 +101,9 @@ extension Conntrackd: PromotableAgent {
   package func demote(_ call: Call) throws(OCFError) {
     // Outside a clone a resource that does not run may be demoted.
     if !call.isPromotable, try found(call) == nil { return }
-    let process: Process
-    do throws(OCFError) {
-      let settings: Settings
-      (process, settings) = try running(call)
-      try checkAwake(process)
-      try TakeOver(settings.configuration, call.within(Self.haste)).yield()
-    } catch {
-      guard try found(call) != nil else { throw error }
-      // The cluster would end it next, and the failure that a monitor has told would count twice.
-      call.log.warning("demoting: \(error.reason): it cannot step back and is ended")
-      try daemon(call).stop(call, signal: .kill)
-      return
-    }
+    let (process, settings) = try running(call)
+    try checkAwake(process)
+    try TakeOver(settings.configuration, call.within(Self.haste)).yield()
     try record(.unpromoted, of: process, call)
   }
 

@@ -27,20 +27,10 @@ extension StrongSwan: PromotableAgent {
     if call.isPromotable { initiate(call) }
   }
 
-  /// Steps back to warm standby. A daemon that does not answer within two seconds is ended: the cluster would do so next, and the
-  /// failure that a monitor has told would count twice.
+  /// Steps back to warm standby. A daemon that hangs is given up after about two seconds.
   package func demote(_ call: Call) throws(OCFError) {
-    let process: Process
-    let hasHA: Bool
-    do throws(OCFError) {
-      process = try promotable(call)
-      hasHA = try self.hasHA(call)
-    } catch {
-      guard let process = try attempt("looking for \(daemon(call).name)", try daemon(call).find(call)) else { throw error }
-      call.log.warning("demoting: \(error.reason): it cannot step back and is ended")
-      try end(call.within(.seconds(3)), atOnce: process.isStopped || call.isPromotable && hasSegmentPipe(call))
-      return
-    }
+    let process = try promotable(call)
+    let hasHA = try hasHA(call)
     if call.isPromotable { withdraw(call) }
     // The peer of a member that is not promoted may serve: from it nothing is taken.
     let isPromoted = isPromoted(process, call)
