@@ -19,7 +19,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/bird", "/usr/sbin/birdc", "/u
     ip -n moon address add 10.77.1.1/24 dev eth0; ip -n sun address add 10.77.1.2/24 dev eth0
     for number in 1 2; do
       node=$([ $number = 1 ] && echo moon || echo sun)
-      sed "s/10.77.1.1\\([^0-9.]\\)/10.77.1.$number\\1/; s,/run/vpnha-bird.conf,/run/t/$node.list,; /^log/d" Packaging/examples/bird/bird.conf >/run/t/$node.conf
+      sed "s/10.77.1.1\\([^0-9.]\\)/10.77.1.$number\\1/; s,/run/vpnha-bird.conf,/run/t/$node.list,; /^log/d; s/multiplier 3/multiplier 20/" Packaging/examples/bird/bird.conf >/run/t/$node.conf
       printf 'define vpnha_list = "- stopped 0";\\nfunction vpnha() { return false; }\\n' >/run/t/$node.list
     done
     cat >/run/t/router.conf <<END
@@ -27,7 +27,7 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/bird", "/usr/sbin/birdc", "/u
     protocol device { scan time 10; }
     protocol kernel { ipv4 { import none; export all; }; }
     protocol kernel { ipv6 { import none; export all; }; }
-    protocol bfd { interface "br0" { min rx interval 100 ms; min tx interval 100 ms; multiplier 3; }; }
+    protocol bfd { interface "br0" { min rx interval 100 ms; min tx interval 100 ms; multiplier 20; }; }
     template bgp gateways { local as 65000; passive; bfd on; med metric on; ipv4 { import all; export none; }; ipv6 { import all; next hop address fe80::1; export none; }; }
     protocol bgp to_moon from gateways { neighbor 10.77.1.1 as 65001; }
     protocol bgp to_sun from gateways { neighbor 10.77.1.2 as 65001; }
