@@ -12,7 +12,7 @@ import Testing
     #expect(throws: SystemError.self) { try refusing.files.replace("/etc/x", with: [], mode: 0o600) }
     #expect(throws: SystemError.self) { try refusing.sockets.wait(for: [], before: Instant(nanoseconds: 0)) }
     #expect(!refusing.units.isAvailable && !refusing.files.isExecutable("/bin/sh"))
-    #expect(seen == ["read /etc/x", "replace /etc/x, 0 bytes", "wait for 0 sockets", "systemd is there", "/bin/sh is executable"])
+    #expect(seen == ["read /etc/x", "replace /etc/x, 0 bytes", "wait for 0 sources", "systemd is there", "/bin/sh is executable"])
     withKnownIssue { _ = Host.refusing.clock.now }
   }
 

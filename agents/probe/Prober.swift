@@ -38,7 +38,7 @@ package final class Prober {
   package static func run(_ agent: PathProbe, _ call: Call) {
     do throws(OCFError) {
       let prober = try Prober(agent, call)
-      let loop = try attempt("probing", try Loop(on: call.host, endingWith: TerminationSignals(), aloneWith: call.request.recordPath("prober")))
+      let loop = try attempt("probing", try Loop(on: call.host, endingWith: TerminationSignals()))
       try loop.run(prober.turn)
     } catch { call.log.error("probing: \(error.reason)") }
   }
