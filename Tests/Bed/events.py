@@ -831,7 +831,7 @@ def truth(bed, name):
             node.boot()
         return (view := bed.view()) and len(view.online) == 2
     until("both nodes are online again", 60, together, every=1)
-    bed.await_whole(90)
+    bed.await_whole(90, boots=True)
     bed.await_recovered(90)
     try:
         _await_ready(bed, here, there)
@@ -954,9 +954,7 @@ def run(bed, event):
     harmed = time.monotonic()
     try:
         next(steps, None)
-        for node in bed.nodes.values():
-            node.boot()
-        bed.await_whole(75)
+        bed.await_whole(75, boots=True)
         whole = time.monotonic() - harmed
         serving, _ = bed.places()
         if expected and serving is not expected:

@@ -406,8 +406,9 @@ class View:
     def __init__(self, text):
         root = ElementTree.fromstring(text)
         nodes = list(root.iterfind("nodes/node"))
-        self.online = {node.get("name") for node in nodes if node.get("online") == "true" and node.get("pending") == "false"}
         self.unclean = [node.get("name") for node in nodes if node.get("unclean") == "true"]
+        # One that came back before the fence that it still owes is "online" as well, and will be fenced.
+        self.online = {node.get("name") for node in nodes if node.get("online") == "true" and node.get("pending") == "false"} - {*self.unclean}
         dc = root.find("summary/current_dc")
         self.dc = dc.get("name") if dc is not None else None
         self.roles = {}  # resource -> {node: role}
