@@ -18,6 +18,7 @@ EVERYWHERE, WARM, WATCHED, VOTED = ("promotable", "crm", "group"), ("crm",), ("p
 CARRIED = ("seamless",)
 # The same pair, typed as for crmsh: that it is one is seen by these few.
 CARRIED_TOO = ("seamless", "crm-seamless")
+TOLD = ("announce",)
 
 
 class Event:
@@ -54,7 +55,7 @@ def places_with_dc(bed, dc=True):
     return here, there
 
 
-@event("peer", 15, fenced=["here"], recipes=EVERYWHERE + VOTED + CARRIED_TOO, names={"serving-lost-dc": (True,), "serving-lost": (False,)})
+@event("peer", 15, fenced=["here"], recipes=EVERYWHERE + VOTED + CARRIED_TOO + TOLD, names={"serving-lost-dc": (True,), "serving-lost": (False,)})
 def serving_lost(bed, dc):
     here, there = yield places_with_dc(bed, dc)
     here.cut()
@@ -71,7 +72,7 @@ def standby_lost(bed):
     there.boot()
 
 
-@event("peer", 5, recipes=EVERYWHERE + CARRIED_TOO)
+@event("peer", 5, recipes=EVERYWHERE + CARRIED_TOO + TOLD)
 def move(bed):
     here, there = yield bed.places()
     bed.move(there)
@@ -172,6 +173,39 @@ def conntrackd_hangs_then_crash(bed):
     bed.await_recovery(here, "xl2tpd")
     yield
     until("conntrackd runs again", 40, lambda: here.name in bed.view().where("conntrackd", "Unpromoted"))
+
+
+# What routers are told
+
+@event("peer", 25, recipes=TOLD)
+def kill_bird_serving(bed):
+    """A VPN that no router is told of moves to the node that can tell."""
+    here, there = yield bed.places()
+    here.signal("bird", "KILL")
+    until(f"the router sends to {there.name}", 40, lambda: bed.announced_by() == there.name)
+    yield
+    here.run("rm -f /run/bird/bird.ctl; bird")
+
+
+@event("same", 1, recipes=TOLD)
+def kill_bird_standby(bed):
+    here, there = yield bed.places()
+    there.signal("bird", "KILL")
+    until("the standby says that it could not announce", 30, lambda: (bed.view().attributes.get(("vpnha-risk-announce", there.name)) or "").partition(" ")[2].startswith("BIRD does not run"))
+    yield
+    there.run("rm -f /run/bird/bird.ctl; bird")
+
+
+@event("same", 1, recipes=TOLD)
+def reload_bird(bed):
+    """Administrators reload BIRD as often as they like: who announces stays who announces."""
+    here, there = yield bed.places()
+    for _ in range(20):
+        for node in bed.nodes.values():
+            node.run("birdc configure")
+        if bed.announced_by() != here.name:
+            raise Failure(f"the router sends to {bed.announced_by()}")
+    yield
 
 
 # The ledger of sessions: whatever becomes of it, the VPN serves as it would without.

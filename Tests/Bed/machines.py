@@ -26,8 +26,8 @@ OPERATIONS = HERE.parent.parent / "docs/operations.md"
 SHARE = f"{WORK}/share"
 NODES = ("moon", "sun")
 HOPS, REMOTE, WITNESS = ("203.0.113.1", "203.0.113.2"), "198.51.100.9", "198.51.100.31"
-AGENTS = ("vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions")
-PROCESS = {"charon": "charon-systemd", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd", "ledger": "vpnha-ledger", "prober": "probe"}
+AGENTS = ("vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce")
+PROCESS = {"charon": "charon-systemd", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd", "ledger": "vpnha-ledger", "prober": "probe", "bird": "bird"}
 
 BOOT = r"""
 set -e
@@ -73,6 +73,12 @@ if [ $first = yes ]; then
     dpkg --force-unsafe-io --install /bed/vpnha.deb >/var/log/vpnha-install.log 2>&1
   fi
 fi
+if [ -e /etc/bird/gateway ]; then
+  # As systemd-tmpfiles and bird.service do at boot.
+  sed -n 's/^f .* root root - //p' /bed/tmpfiles | sed 's/\\n/\n/g' >/run/vpnha-bird.conf
+  mkdir -p /run/bird
+  bird
+fi
 corosync -f >/var/log/corosync/out 2>&1 </dev/null &
 until corosync-cfgtool -s >/dev/null 2>&1; do sleep 0.05; done
 if grep -q 'model: net' /etc/corosync/corosync.conf; then
@@ -112,6 +118,10 @@ class Node:
             words = re.search(r"^ +pcs (quorum device add .*)$", OPERATIONS.read_text(), re.MULTILINE)[1]
             conf = f"{self.place}/disk/etc/corosync/corosync.conf"
             subprocess.run(["pcs", "--force", "--corosync_conf", conf, *shlex.split(words.replace("host=witness", f"host={WITNESS} tls=off"))], check=True)
+        if bed.routed:
+            self.write("/etc/bird/gateway", "")
+            text = (HERE.parent.parent / "Packaging/examples/bird/bird.conf").read_text()
+            self.write("/etc/bird/bird.conf", text.replace("10.77.1.254", HOPS[0]).replace("10.77.1.1", config.OUTSIDE[name]).replace("multiplier 3", "multiplier 20"))
         if not bed.package:
             shutil.copytree(f"{SHARE}/tree", f"{self.place}/disk", dirs_exist_ok=True)
 
@@ -232,8 +242,8 @@ class Power(threading.Thread):
 class Bed:
     """Both nodes, what is around them, and whoever watches."""
 
-    def __init__(self, package, build, log, quorum=False):
-        self.package, self.log, self.quorum, self.warm, self.died = package, log, quorum, True, {}
+    def __init__(self, package, build, log, quorum=False, routed=False):
+        self.package, self.log, self.quorum, self.routed, self.warm, self.died = package, log, quorum, routed, True, {}
         self.began = time.monotonic()
         os.makedirs(SHARE)
         os.chmod(SHARE, 0o777)
@@ -253,6 +263,8 @@ class Bed:
         if quorum:
             ip("address", "add", f"{WITNESS}/32", "dev", "outside")
             self.watch_votes()
+        if routed:
+            self.start_router()
         self.watch = Watch()
         self.nodes = {name: Node(self, name) for name in NODES}
         self.power = Power(self.nodes)
@@ -262,6 +274,23 @@ class Bed:
         """The third machine's part of a quorum device."""
         os.makedirs("/run/corosync-qnetd", exist_ok=True)
         self.witness = subprocess.Popen(["corosync-qnetd", "-f", "-s", "off", "-l", WITNESS], stdin=subprocess.DEVNULL)
+
+    def start_router(self):
+        """The next hop learns by BGP which node has the address: whoever asks the gateway goes there, or nowhere."""
+        shutil.copy2(HERE.parent.parent / "Packaging/debian/vpnha.tmpfiles", f"{SHARE}/tmpfiles")
+        sessions = "".join(f"protocol bgp to_{name} from gateways {{ neighbor {config.OUTSIDE[name]} as 65001; }}\n" for name in NODES)
+        pathlib.Path(f"{WORK}/router.conf").write_text(f"""router id {HOPS[0]};
+protocol device {{ scan time 10; }}
+protocol kernel {{ ipv4 {{ import none; export all; }}; }}
+protocol bfd {{ interface "outside" {{ min rx interval 100 ms; min tx interval 100 ms; multiplier 20; }}; }}
+template bgp gateways {{ local {HOPS[0]} as 65000; passive; bfd on; ipv4 {{ import all; export none; }}; ipv6 {{ import all; next hop address fe80::1; export none; }}; }}
+{sessions}""")
+        self.router = subprocess.Popen(["bird", "-f", "-c", f"{WORK}/router.conf", "-s", f"{WORK}/router.ctl", "-P", f"{WORK}/router.pid"], stdin=subprocess.DEVNULL)
+
+    def announced_by(self):
+        """The node to which the router sends what is for the address."""
+        route = subprocess.run(["ip", "route", "show", f"{config.VIP}/32"], stdout=subprocess.PIPE, text=True).stdout.split()
+        return next((name for name in NODES if config.OUTSIDE[name] in route), None)
 
     def say(self, text):
         print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
@@ -348,10 +377,14 @@ class Bed:
         if "sessions" in view.roles:
             # The VPN serves without it, and it follows.
             warm += ("sessions",)
+        if self.routed:
+            warm += ("announce",)
         missing = [f"{member} is not a standby on {self.peer(serving).name}" for member in warm
                    if view.where(member, "Unpromoted") != [self.peer(serving).name]]
         if "sessions" in warm and view.where("sessions", "Promoted") != [serving.name]:
             missing.append(f"sessions is not promoted on {serving.name}")
+        if self.routed and (self.announced_by(), view.where("announce", "Promoted")) != (serving.name, [serving.name]):
+            missing.append(f"the router sends to {self.announced_by()}, not to {serving.name}")
         missing += [f"{member} is not on both nodes" for member in ("firewall", "path")
                     if member in view.roles and len(view.where(member, "Started")) != 2]
         missing += [f"{resource} has failed for good on {node}" for (resource, node), count in view.fails.items() if count in ("INFINITY", "1000000")]

@@ -14,6 +14,7 @@ RECIPES = {
     "quorum": ("crm",),
     "crm-seamless": ("crm-seamless",),
     "seamless": ("cluster", "seamless", "probe", "alert"),
+    "announce": ("cluster", "promotable", "announce"),
 }
 
 
@@ -30,7 +31,7 @@ def script(bed, name):
     return "\n".join(re.sub(r" (ip|username|password)=\S+", "", line) if "fence_bed" in line else line for line in text.splitlines())
 
 
-SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "crm", "seamless", "crm-seamless")
+SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "crm", "seamless", "crm-seamless", "announce")
 CRM = {"crm": "promotable --crm", "crm-seamless": "seamless --crm"}
 
 
