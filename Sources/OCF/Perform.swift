@@ -58,7 +58,9 @@ private func answer(
   _ log: any Log
 ) -> Outcome? {
   switch action {
-  case .start, .promote:
+  // The deeper validation says what a start would do.
+  case .start, .promote,
+    .validateAll where request.depth >= .service:
     guard isMinor else { return Outcome(.misconfigured, reason) }
     // Refused here only: what runs elsewhere with the values from before goes on.
     guard hasDefaults else { return Outcome(.genericError, reason) }
@@ -272,11 +274,14 @@ private struct Loop<Agent: ResourceAgent> {
     return Outcome(.success)
   }
 
-  /// Level 0 looks at parameters only, and those are known to be good here; level 10 looks at this node too.
+  /// Level 0 looks at parameters only, and those are known to be good here; level 10 says what a start would do on this node: why it
+  /// would fail, or what would put the resource at risk.
   func validate() -> Outcome {
     guard call.depth >= .service else { return Outcome(.success) }
-    do throws(OCFError) { try agent.checkNode(call) } catch { return Outcome(error) }
-    return Outcome(.success)
+    do throws(OCFError) {
+      try agent.checkNode(call)
+      return Outcome(.success, (try agent.foreseen(call) + problems.map { Risk($0) }).ordered.sentence)
+    } catch { return Outcome(error) }
   }
 
   // MARK: Observations

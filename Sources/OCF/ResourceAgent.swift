@@ -30,6 +30,8 @@ public protocol ResourceAgent {
   func checkParameters() throws(OCFError)
   /// Whether this node can run the resource: programs, files, interfaces.
   func checkNode(_ call: Call) throws(OCFError)
+  /// What would put a resource at risk that is started now: a start goes on with it. Asked after `checkNode`, by `validate-all`.
+  func foreseen(_ call: Call) throws(OCFError) -> [Risk]
   /// What is there now, to `call.depth`. Never waits longer than an answer takes.
   func observe(_ call: Call) throws(OCFError) -> ResourceState
   /// Brings the resource up. Returns when an observation should find it running, throws as soon as waiting cannot help,
@@ -64,6 +66,7 @@ extension ResourceAgent {
   public static var hasHeadStart: Bool { false }
   public func checkParameters() throws(OCFError) {}
   public func checkNode(_ call: Call) throws(OCFError) {}
+  public func foreseen(_ call: Call) throws(OCFError) -> [Risk] { [] }
 }
 
 /// An agent with a warm standby.

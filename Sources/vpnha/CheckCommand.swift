@@ -3,7 +3,6 @@ import Host
 import Ledger
 import LinuxHost
 import OCF
-import VICI
 
 struct CheckCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -123,7 +122,6 @@ struct ResourceCheck {
     self.init(id: id, ending: result.ending, reason: exitReason(in: String(decoding: result.error, as: UTF8.self)), unknown, description)
     if agent == "sessions" { key = key(parameters.last { $0.name == "key_file" }?.value ?? KeyCommand.standardPath, host) }
     let busy = try takenPorts(agent, parameters, host)
-    if agent == "strongswan" { problems += try missingConnections(parameters, host) }
     if !busy.isEmpty {
       problems += busy
       wouldStart = false
@@ -133,21 +131,6 @@ struct ResourceCheck {
   /// What is wrong with the key the agent has said.
   private func key(_ path: String, _ host: Host) -> (file: String, print: String)? {
     do { return (path, try LedgerKey(ofFile: path, host.files).fingerprint) } catch { return nil }
-  }
-
-  /// A start goes on without them, and serves the clients of the others.
-  private func missingConnections(_ parameters: [Invocation.Setting], _ host: Host) throws -> [Finding] {
-    let path = parameters.last { $0.name == "config" }?.value ?? "/etc/swanctl/swanctl.conf"
-    let names = (parameters.last { $0.name == "connections" }?.value ?? "").split { $0 == " " || $0 == "," }.map(String.init)
-    guard !names.isEmpty, try host.files.read(path, limit: 8 << 20) != nil else { return [] }
-    let file: SettingsFile
-    // What is wrong with it the agent has said.
-    do throws(SettingsError) { file = try SettingsFile(reading: path, from: host.files) } catch { return [] }
-    let section = file.root.section("connections")
-    guard section?.references.isEmpty ?? true else { return [] }
-    return names.filter { section?.section($0) == nil }.map {
-      Finding(.SWAN2, .risk, "connections: \($0) is not in \(path): its clients would not be served", fix: ["editor \(path)", "vpnha check --resource \(id) connections=…"], at: id)
-    }
   }
 
   /// A daemon that is to start needs its ports; one that runs has them.
@@ -181,20 +164,17 @@ struct ResourceCheck {
   /// - Parameter unknown: what is wrong with the names. The cluster passes them on, and agents do not know them.
   init(id: String, ending: CommandResult.Ending, reason: String?, _ unknown: [Finding], _ description: AgentDescription) {
     switch ending {
-    case .exited(0): self.init(id: id, wouldStart: unknown.isEmpty, problems: unknown)
     case .exited(let status):
-      let reason = reason ?? "validate-all ended with \(status)"
-      // Such a value is refused by itself, and what was in force stays in force.
-      let isHarmless =
-        status == Status.misconfigured.rawValue && description.startsWithDefaults
-        && Self.named(in: reason).allSatisfy { name in
-          description.parameters.contains { $0.name == name && $0.isReloadable }
-        }
-      let values = Self.named(in: reason).filter { name in description.parameters.contains { $0.name == name } }.map { "\($0)=…" }
-      let finding = Finding(
-        isHarmless ? .START3 : .START1, isHarmless ? .risk : .bad, reason,
-        fix: values.isEmpty ? [] : ["pcs resource update \(id) \(values.joined(separator: " "))"], at: id)
-      self.init(id: id, wouldStart: isHarmless && unknown.isEmpty, problems: unknown + [finding])
+      // At check level 10 validate-all says what a start would do: it goes on, and what it goes on with is a risk.
+      let goesOn = status == Status.success.rawValue
+      let reasons = reason.map { goesOn ? $0.split(separator: RiskReport.mark).map(String.init) : [$0] } ?? (goesOn ? [] : ["validate-all ended with \(status)"])
+      let findings = reasons.map { reason in
+        let values = Self.named(in: reason).filter { name in description.parameters.contains { $0.name == name } }.map { "\($0)=…" }
+        return Finding(
+          goesOn ? .START3 : .START1, goesOn ? .risk : .bad, reason,
+          fix: values.isEmpty ? [] : ["pcs resource update \(id) \(values.joined(separator: " "))"], at: id)
+      }
+      self.init(id: id, wouldStart: goesOn && unknown.isEmpty, problems: unknown + findings)
     case .signalled(let signal):
       self.init(id: id, wouldStart: nil, problems: unknown + [Finding(.START2, .bad, "validate-all was killed by signal \(signal)", at: id)])
     case .timedOut:
@@ -206,11 +186,6 @@ struct ResourceCheck {
   static func named(in reason: String) -> [String] {
     reason.split(separator: ";").map { complaint in complaint.drop { $0 == " " }.prefix { $0 != ":" } }.map(String.init)
   }
-}
-
-extension AgentDescription {
-  /// The firewall's rules and the probe's targets are the resource itself: without them there is nothing to start.
-  var startsWithDefaults: Bool { name != "firewall" && name != "probe" }
 }
 
 /// What `vpnha check` said on another node.

@@ -667,6 +667,20 @@ private enum Last {
     #expect(node.perform("validate-all", level: 10).status == .genericError)
   }
 
+  /// A start has the last good rules to fall back on.
+  @Test("validate-all at level 10 says what a start would do", arguments: [false, true])
+  func foreseen(_ hasRules: Bool) {
+    let node = FilteringNode()
+    if hasRules {
+      #expect(node.perform("start") == Outcome(.success))
+      #expect(node.perform("stop") == Outcome(.success))
+    }
+    let foreseen = node.perform("validate-all", ["port": "0"], level: 10)
+    let start = node.perform("start", ["port": "0"])
+    #expect(foreseen.status == start.status && start.status == (hasRules ? .success : .genericError))
+    #expect(foreseen.reason?.hasPrefix("port: expected") == true && foreseen.reason?.hasSuffix("would be loaded") == hasRules)
+  }
+
   // MARK: Faults
 
   /// With an error at every call: an action says so or succeeds truthfully, and the next stop leaves nothing.

@@ -250,6 +250,26 @@ final class L2TPGateway {
     #expect(node.perform("validate-all") == Outcome(.success))
   }
 
+  /// xl2tpd ends at once, and says so in its log only.
+  @Test(
+    arguments: [
+      ("[lns default]\nrequrie chap = yes", "line 6: xl2tpd does not know 'requrie chap', did you mean 'require chap'?"),
+      ("[lns default]\nport = 1701", "line 6: 'port' belongs into [global], not [lns]"),
+      ("[lns default]\nlength bit = on", "line 6: 'length bit' must be yes or no"),
+      ("[lns default]\ntunnel rws = many", "line 6: 'tunnel rws' must be a number, at least 1"),
+      ("[lns default]\nnew word = 1", nil),
+    ] as [(String, String?)]) func aSettingThatTheDaemonRefuses(text: String, words: String?)
+  {
+    let node = L2TPGateway()
+    node.machine.files.nodes[L2TPGateway.program]?.bytes = [0x7f] + Array("ELF\0new word\0".utf8)
+    node.machine.files.put("[global]\nlisten-addr = 203.0.113.50\n\n[lns default]\n\(text.split(separator: "\n")[0])\n\(text.split(separator: "\n")[1])\n", at: "/etc/xl2tpd/xl2tpd.conf")
+    let outcome = words.map { Outcome(.genericError, "config: /etc/xl2tpd/xl2tpd.conf \($0)") }
+    #expect(node.perform("validate-all", level: 10) == outcome ?? Outcome(.success))
+    if let outcome { #expect(node.perform("start") == outcome && node.machine.processes.launched.isEmpty) }
+    node.running()
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, outcome?.reason), "a daemon that runs goes on")
+  }
+
   /// What is wrong with a file is mended in the file: no answer that bars the node until somebody cleans up.
   @Test func aMissingConfigurationBarsNoNode() {
     let node = L2TPGateway()

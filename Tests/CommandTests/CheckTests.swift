@@ -16,12 +16,13 @@ import Testing
     ResourceCheck(id: "net", ending: ending, reason: reason, unknown, description(agent))
   }
 
-  /// A running resource keeps what was in force, and a start goes on with the default: but not of what the resource is made of.
+  /// The agent says what a start would do; what it goes on with is a risk.
   @Test(
     arguments: [
       (.exited(0), nil, "vip", true, [], .good),
       (.exited(6), "ip: expected", "vip", false, [.START1], .bad),
-      (.exited(6), "arp_count: expected", "vip", true, [.START3], .risk),
+      (.exited(0), "arp_count: expected", "vip", true, [.START3], .risk),
+      (.exited(0), "no key; and the pools overlap", "xl2tpd", true, [.START3, .START3], .risk),
       (.exited(6), "arp_count: expected; ip: expected", "vip", false, [.START1], .bad),
       (.exited(6), "arp_count: expected", "firewall", false, [.START1], .bad),
       (.exited(5), "/usr/sbin/xl2tpd is missing", "xl2tpd", false, [.START1], .bad),

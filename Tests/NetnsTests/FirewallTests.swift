@@ -171,7 +171,7 @@ struct FirewallTests {
       lines == [
         "0", "\(atRisk)loaded rules are out of date: parameters or /run/more.nft changed; run reload-agent",
         "0 extra: /run/more.nft:2:7-10: syntax error, unexpected string",
-        "1 extra: /run/more.nft:2:7-10: syntax error, unexpected string", "same", "\(atRisk)\(refused)",
+        "0 extra: /run/more.nft:2:7-10: syntax error, unexpected string, and the last good rules stay", "same", "\(atRisk)\(refused)",
         "again", "0", "removed", "\(atRisk)\(refused)", "same", "\(atRisk)\(refused)",
         "damaged", "seen", "\(atRisk)\(refused)", "same",
         "missing", "0", "\(atRisk)\(missing)", "\(atRisk)\(missing)",

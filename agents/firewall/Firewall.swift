@@ -105,8 +105,20 @@ package struct Firewall: ResourceAgent, ReloadableAgent {
       // Rules wait for an interface that comes later, and match nothing if its name was misspelt.
       if link == nil { call.log.warning("\(name.text) is not an interface of this node") }
     }
-    // A start has the last good rules to fall back on.
-    if call.request.action == .validateAll { try run(try definition(call), ["--check"], call) }
+  }
+
+  package func foreseen(_ call: Call) throws(OCFError) -> [Risk] {
+    do throws(OCFError) {
+      if let problem = problems(call) { throw .failed(problem) }
+      try run(try definition(call), ["--check"], call)
+      return []
+    } catch {
+      // A start has the last good rules to fall back on.
+      if let found = try ourTable(call), try difference(found, call) == nil { return [Risk("\(error.reason), and the last good rules stay")] }
+      guard let kept = try kept(call) else { throw error }
+      try run(kept, ["--check"], call)
+      return [Risk("\(error.reason), and the last good rules would be loaded")]
+    }
   }
 
   // MARK: - Observing

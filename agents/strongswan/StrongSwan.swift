@@ -113,9 +113,16 @@ package struct StrongSwan: ResourceAgent {
   package func checkNode(_ call: Call) throws(OCFError) {
     try daemon(call).checkInstalled(call)
     guard call.host.files.isExecutable(Swanctl.binary) else { throw .missing(Swanctl.binary, package: "strongswan-swanctl") }
+    try checkSettings(call)
+  }
+
+  /// A start goes on, and the monitor says it: a node that serves some is better than none. One that would serve nobody is not started.
+  package func foreseen(_ call: Call) throws(OCFError) -> [Risk] {
     let file = try checkSettings(call)
-    // A start goes on, and the monitor says it: a node that serves some is better than none.
-    if call.request.action == .validateAll, let lack = Readiness(of: file, self).lacks.first { throw .failed(lack) }
+    let absent = absent(from: file)
+    let isEmpty = file.root.section("connections").map { $0.sections.isEmpty && $0.references.isEmpty } ?? true
+    if isEmpty, let first = absent.first { throw .failed("connections: \(first) is not in \(config)") }
+    return absent.map { Risk("connections: \($0) is not in \(config)", unfit: true) } + Readiness(of: file, self).lacks.map { Risk($0, unfit: true) }
   }
 
   package func observe(_ call: Call) throws(OCFError) -> ResourceState {

@@ -16,12 +16,17 @@ extension XL2TPD {
     if !radius.isEmpty, radiusSecretFile != nil { _ = try accountingSecret(call) }
     // A running daemon's sessions are looked at by its own configuration.
     if call.request.action != .monitor, let refusal = try refusal(of: configuration, call) { throw .failed(refusal) }
-    if call.request.action == .validateAll {
-      // No reason to start nothing.
-      if try testAccount(call) == nil, call.depth >= .client { call.log.info(Self.nobodyDialled) }
-    }
     let device = try attempt("looking for /dev/ppp", try call.host.files.status("/dev/ppp"))
     guard device != nil else { throw .notInstalled("/dev/ppp is missing: modprobe ppp_generic (the kernel has no PPP)") }
+  }
+
+  /// What a start goes on with, and a monitor tells.
+  package func foreseen(_ call: Call) throws(OCFError) -> [Risk] {
+    var risks = try unfitness(try usableConfiguration(call).configuration, call).map { Risk($0, unfit: true) }
+    do throws(OCFError) {
+      if try testAccount(call) == nil, call.depth >= .client { call.log.info(Self.nobodyDialled) }
+    } catch { risks.append(Risk(error.reason)) }
+    return risks
   }
 
   /// The configuration, if a daemon that is started with it can serve. What stands in a file is mended in that file, so that
@@ -29,6 +34,7 @@ extension XL2TPD {
   func usableConfiguration(_ call: Call) throws(OCFError) -> (bytes: [UInt8], configuration: XL2TPDConfiguration) {
     let bytes = try readFile(call)
     let configuration = try parsed(bytes)
+    if let refused = configuration.refused({ isWord($0, call) }) { throw .failed("config: \(config) \(refused)") }
     guard configuration.port != nil else {
       let setting = configuration.global("port")
       throw .failed("config: \(config) line \(setting?.line ?? 0): invalid port \(setting?.value ?? "")")
@@ -52,6 +58,18 @@ extension XL2TPD {
       throw .failed("config: \(config) has no [lns default], and no other lns that names a lac: nobody gets in")
     }
     return (bytes, configuration)
+  }
+
+  /// Whether the program holds that word, as another version than the one that is known here may. What is no program of the machine's,
+  /// a script, cannot be judged.
+  private func isWord(_ word: String, _ call: Call) -> Bool {
+    do throws(SystemError) {
+      guard let program = try call.host.files.read(binary.description, limit: 16 << 20), program.starts(with: [0x7f] + Array("ELF".utf8)) else { return true }
+      return !program.split(separator: 0, omittingEmptySubsequences: false).allSatisfy { !$0.elementsEqual(word.utf8) }
+    } catch {
+      call.log.debug("looking for '\(word)' in \(binary): \(error)")
+      return true
+    }
   }
 
   private func checkFiles(_ files: [String], _ call: Call) throws(OCFError) {
