@@ -653,6 +653,47 @@ import VICI
     #expect(!world.runs)
   }
 
+  /// Clients of the others are served, whether the one was named or not; where nobody would be served, nothing is started.
+  @Test(arguments: [("", ["l2tp"], true), ("l2tp", ["l2tp"], true), ("l2tp ikev2", ["l2tp"], true), ("ikev2", ["l2tp"], false), ("", [], false)] as [(String, [String], Bool)])
+  func oneBadConnectionDoesNotTakeTheOthersWithIt(names: String, good: [String], starts: Bool) {
+    let world = World()
+    let words = "unknown option: local_adrs, config discarded"
+    world.machine.files.put("connections { l2tp { }\n ikev2 {\n local_adrs = 203.0.113.50\n } }", at: "/etc/swanctl/swanctl.conf")
+    world.machine.processes.programs[Swanctl.binary] = { _ in
+      world.charon.loaded = good
+      return CommandResult(.exited(22), error: Array("loading connection 'ikev2' failed: \(words)\nloaded 1 of 2 connections, 1 failed to load, 0 unloaded\n".utf8))
+    }
+    let parameters = ["connections": names, "address": "203.0.113.50"]
+    let risk = "connections: ikev2 was refused: \(words)"
+    guard starts else {
+      #expect(world.perform("start", parameters) == Outcome(.genericError, "loading /etc/swanctl/swanctl.conf: loading connection 'ikev2' failed: \(words)"))
+      #expect(!world.runs)
+      return
+    }
+    #expect(world.perform("start", parameters) == Outcome(.success, risk))
+    #expect(world.perform("monitor", parameters) == Outcome(.success))
+    #expect(world.perform("monitor", level: 10, parameters) == Outcome(.success, risk))
+    // What charon has in the end is what counts.
+    world.charon.loaded = ["l2tp", "ikev2"]
+    #expect(world.perform("monitor", level: 10, parameters) == Outcome(.success))
+    // One that was unloaded afterwards is another matter than one that was refused.
+    world.charon.loaded = ["ikev2"]
+    if names.hasPrefix("l2tp") { #expect(world.perform("monitor", level: 10, parameters) == Outcome(.genericError, "connections: l2tp is not loaded")) }
+    #expect(world.perform("stop", parameters) == Outcome(.success))
+    #expect(!world.machine.files.nodes.keys.contains { $0.hasSuffix(".unloaded") })
+  }
+
+  /// The same verdict before anything is started, of what a file tells.
+  @Test(arguments: [("", Status.success), ("l2tp ikev2", .success), ("ikev2", .genericError)])
+  func aBadConnectionIsSeenBefore(names: String, status: Status) {
+    let world = World()
+    world.machine.files.nodes["/usr/lib/ipsec/plugins/libstrongswan-vici.so"] = .init([0x7f] + Array("ELF\0local_addrs\0brand_new\0".utf8))
+    world.machine.files.put("connections { l2tp {\n brand_new = 1\n }\n ikev2 {\n local_adrs = 203.0.113.50\n } }", at: "/etc/swanctl/swanctl.conf")
+    let place = "/etc/swanctl/swanctl.conf:5"
+    let reason = "connections: ikev2 was refused: charon does not know 'local_adrs', did you mean 'local_addrs'? (\(place))"
+    #expect(world.perform("validate-all", level: 10, ["connections": names, "address": "203.0.113.50"]) == Outcome(status, reason))
+  }
+
   @Test func exitsAtOnceIsToldAtOnce() {
     let world = World()
     world.machine.processes.launches[Self.binary] = { [unowned world] _ in

@@ -353,6 +353,44 @@ struct StrongSwanTests {
       """)
   }
 
+  @Test("an error in one connection leaves the others, and is named in swanctl's words") func oneBadConnection() throws {
+    try script(
+      """
+      export OCF_RESKEY_connections=l2tp
+      file=/etc/swanctl/swanctl.conf
+      cp $file /run/whole.conf
+      bad() { printf 'connections { bad { %s\\n } }\\n' "$1" | cat /run/whole.conf - >$file; }
+      bad 'local_adrs = 192.0.2.1'
+      expect 0 validate-all OCF_CHECK_LEVEL=10
+      case $reason in *"bad was refused: charon does not know 'local_adrs', did you mean 'local_addrs'?"*) ;; *) fail "$reason" ;; esac
+      expect 0 start
+      case $reason in *"bad was refused: unknown option: local_adrs, config discarded"*) ;; *) fail "$reason" ;; esac
+      expect 0 monitor OCF_CHECK_LEVEL=10
+      case $reason in *"bad was refused: unknown option: local_adrs"*) ;; *) fail "$reason" ;; esac
+      # A reload with another error keeps what is there.
+      bad 'proposals = nonsense'
+      expect 0 reload-agent
+      case $reason in *"loading connection 'bad' failed: invalid value for: proposals"*) ;; *) fail "$reason" ;; esac
+      # Mended and loaded by hand.
+      bad 'version = 2'
+      swanctl --load-conns >/dev/null
+      expect 0 monitor OCF_CHECK_LEVEL=10
+      case $reason in *refused*) fail "$reason" ;; esac
+      expect 0 stop
+      # A pool ends swanctl before it comes to connections.
+      printf 'pools { p { addrs = nonsense\\n } }\\n' | cat /run/whole.conf - >$file
+      expect 0 start
+      swanctl --list-conns | grep -q ^l2tp: || fail "l2tp is not loaded"
+      expect 0 stop
+      # Where it is the only one that is wanted, nobody could connect.
+      bad 'local_adrs = 192.0.2.1'
+      expect 1 validate-all OCF_CHECK_LEVEL=10 OCF_RESKEY_connections=bad
+      expect 1 start OCF_RESKEY_connections=bad
+      rm /run/whole.conf
+      nothingLeft
+      """)
+  }
+
   @Test("a certificate without its key, or near its end, is a risk", .needs("/usr/bin/openssl")) func certificates() throws {
     try script(
       """

@@ -223,4 +223,20 @@ import Testing
       }
     }
   }
+
+  /// As `swanctl --load-conns` of 5.9.8 answers, tried with each.
+  @Test(
+    arguments: [
+      ("local_adrs = 192.0.2.1", "charon does not know 'local_adrs', did you mean 'local_addrs'?"), ("mobike = maybe", "'mobike' must be yes or no"),
+      ("dpd_delay = soon", "'dpd_delay' must be a time, as 30s or 1h"), ("dpd_delay = 30s\nmobike = no\nversion = 1\npools = a, b", nil),
+      ("remotes { auth = psk\n }", nil), ("child { }", "charon knows no section 'child' in a connection"),
+      ("local { auht = psk\n }", "charon does not know 'auht', did you mean 'auth'?"),
+      ("children { c { esp_proposal = aes128-sha1\n } }", "charon does not know 'esp_proposal', did you mean 'esp_proposals'?"),
+      ("children { c { start_action = none\nrekey_time = 1 h\nipcomp = yes\n } }", nil),
+    ] as [(String, String?)])
+  func connectionsThatCharonRefuses(text: String, words: String?) throws {
+    let refused = try SettingsFile("connections {\n good { version = 2\n }\n c1 {\n \(text)\n }\n}\n").refusedConnections { _ in false }
+    #expect(refused.map(\.connection) == (words == nil ? [] : ["c1"]))
+    if let words { #expect(refused.first?.reason.hasPrefix("\(words) (text:") == true, "\(refused)") }
+  }
 }

@@ -12,6 +12,26 @@ enum Swanctl {
   static func loadAll(_ file: String, into vici: AbsolutePath) -> Command {
     Command(binary, ["--load-all", "--noprompt", "--file", file, "--uri", "unix://\(vici)"])
   }
+
+  /// What `--load-all` does after the credentials. It ends at the first of them that holds an error.
+  static func parts(_ file: String, into vici: AbsolutePath) -> [Command] {
+    ["authorities", "pools", "conns"].map { Command(binary, ["--load-\($0)", "--file", file, "--uri", "unix://\(vici)"]) }
+  }
+
+  /// How it ends when something in the file was refused (EINVAL). The others are loaded.
+  static let refused = CommandResult.Ending.exited(22)
+
+  /// What it complained about, as a part of a reason: the last line that names a failure, else the last one.
+  static func complaint(in output: [UInt8]) -> String? {
+    let lines = lines(output)
+    return lines.last { $0.contains(" failed: ") } ?? lines.last
+  }
+
+  static func lines(_ output: [UInt8]) -> [String] {
+    output.split(separator: UInt8(ascii: "\n")).map { line in
+      String(decoding: line.prefix(200).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
+    }
+  }
 }
 
 extension SettingsFile {
@@ -74,15 +94,25 @@ extension StrongSwan {
     }
     let command = Swanctl.loadAll(source, into: vici)
     let result = try attempt("loading \(config)", try call.host.processes.run(command, before: call.deadline))
+    var output = result.error
     switch result.ending {
     case .exited(0): break
-    case .exited(let status): throw .failed("loading \(config): \(complaint(in: result.error) ?? "swanctl exited with \(status)")")
+    // A reload says it, and what charon had of that name stays. A start goes on with the others.
+    case Swanctl.refused where isStart:
+      for part in Swanctl.parts(source, into: vici) {
+        output += try attempt("loading \(config)", try call.host.processes.run(part, before: call.deadline)).error
+      }
+    case .exited(let status): throw .failed("loading \(config): \(Swanctl.complaint(in: result.error) ?? "swanctl exited with \(status)")")
     case .signalled(let signal): throw .failed("loading \(config): swanctl ended by signal \(signal)")
     case .timedOut: throw .failed("loading \(config): swanctl did not end in time")
     }
     let loaded = try ask(try connect(call, within: .seconds(5)).loadedConnections())
+    let refused = result.ending == .exited(0) ? [] : self.refused(of: file, loaded, output)
     // One that would serve nobody is not started.
-    if let missing = connections.first(where: { !loaded.contains($0) && (!isStart || loaded.isEmpty || !absent(from: file).contains($0)) }) {
+    if result.ending != .exited(0), !serves(loaded) { throw .failed("loading \(config): \(Swanctl.complaint(in: output) ?? "swanctl loaded nothing")") }
+    Unloaded.write(refused, call)
+    for each in refused { call.log.error(risk(each, isPromoted: false).reason) }
+    if let missing = connections.first(where: { !loaded.contains($0) && (!isStart || loaded.isEmpty || !(absent(from: file) + refused.map(\.name)).contains($0)) }) {
       throw .failed("connections: \(missing) is not in \(config)")
     }
     if loaded.isEmpty { call.log.warning("\(config) holds no connections") }
@@ -93,15 +123,6 @@ extension StrongSwan {
   func exclusive(_ call: Call) throws(OCFError) -> any FileLock {
     try attempt("making \(DaemonRole.directory)", try call.host.files.makeDirectory(DaemonRole.directory, mode: 0o755))
     return try ask(try Charon.lock(on: call.host, before: call.deadline))
-  }
-
-  /// What swanctl complained about, as a part of a reason: the last line that names a failure, else the last one. Nothing
-  /// depends on it.
-  private func complaint(in output: [UInt8]) -> String? {
-    let lines = output.split(separator: UInt8(ascii: "\n")).map { line in
-      String(decoding: line.prefix(200).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
-    }
-    return lines.last { $0.contains(" failed: ") } ?? lines.last
   }
 }
 

@@ -122,7 +122,10 @@ package struct StrongSwan: ResourceAgent {
     let absent = absent(from: file)
     let isEmpty = file.root.section("connections").map { $0.sections.isEmpty && $0.references.isEmpty } ?? true
     if isEmpty, let first = absent.first { throw .failed("connections: \(first) is not in \(config)") }
-    return absent.map { Risk("connections: \($0) is not in \(config)", unfit: true) } + Readiness(of: file, self).lacks.map { Risk($0, unfit: true) }
+    let refused = foreseenRefusals(file, call)
+    let names = (file.resolved("connections")?.sections ?? []).map(\.name).filter { name in !refused.contains { $0.name == name } }
+    if let first = refused.first, !serves(names) { throw .failed(risk(first, isPromoted: false).reason) }
+    return refused.map { risk($0, isPromoted: false) } + absent.map { Risk("connections: \($0) is not in \(config)", unfit: true) } + Readiness(of: file, self).lacks.map { Risk($0, unfit: true) }
   }
 
   package func observe(_ call: Call) throws(OCFError) -> ResourceState {
@@ -151,7 +154,9 @@ package struct StrongSwan: ResourceAgent {
       let isClose = call.depth >= .service || call.request.action == .start
       if isClose {
         let loaded = try charon.loadedConnections()
-        for missing in connections where !loaded.contains(missing) {
+        let refused = Unloaded.read(call).filter { !loaded.contains($0.name) }
+        risks += refused.map { risk($0, isPromoted: isPromoted) }
+        for missing in connections where !loaded.contains(missing) && !refused.contains(where: { $0.name == missing }) {
           // What the file does not have, no restart would load, here or elsewhere.
           guard isAbsent(missing, call) else { return .failed("connections: \(missing) is not loaded", promoted: isPromoted) }
           risks.append(Risk("connections: \(missing) is not in \(config)", unfit: !isPromoted))
@@ -271,6 +276,7 @@ package struct StrongSwan: ResourceAgent {
       try removeSockets(call)
       try call.host.files.remove(ProbeRecord.path(for: call.request))
       try call.host.files.remove(Self.resyncRecord(for: call.request))
+      Unloaded.write([], call)
     } catch { call.log.warning("cleaning up after \(daemon(call).name): \(error)") }
   }
 

@@ -34,7 +34,7 @@ extension XL2TPD {
   func usableConfiguration(_ call: Call) throws(OCFError) -> (bytes: [UInt8], configuration: XL2TPDConfiguration) {
     let bytes = try readFile(call)
     let configuration = try parsed(bytes)
-    if let refused = configuration.refused({ isWord($0, call) }) { throw .failed("config: \(config) \(refused)") }
+    if let refused = configuration.refused({ call.mayKnow($0, program: binary.description) }) { throw .failed("config: \(config) \(refused)") }
     guard configuration.port != nil else {
       let setting = configuration.global("port")
       throw .failed("config: \(config) line \(setting?.line ?? 0): invalid port \(setting?.value ?? "")")
@@ -58,18 +58,6 @@ extension XL2TPD {
       throw .failed("config: \(config) has no [lns default], and no other lns that names a lac: nobody gets in")
     }
     return (bytes, configuration)
-  }
-
-  /// Whether the program holds that word, as another version than the one that is known here may. What is no program of the machine's,
-  /// a script, cannot be judged.
-  private func isWord(_ word: String, _ call: Call) -> Bool {
-    do throws(SystemError) {
-      guard let program = try call.host.files.read(binary.description, limit: 16 << 20), program.starts(with: [0x7f] + Array("ELF".utf8)) else { return true }
-      return !program.split(separator: 0, omittingEmptySubsequences: false).allSatisfy { !$0.elementsEqual(word.utf8) }
-    } catch {
-      call.log.debug("looking for '\(word)' in \(binary): \(error)")
-      return true
-    }
   }
 
   private func checkFiles(_ files: [String], _ call: Call) throws(OCFError) {
