@@ -667,6 +667,18 @@ private enum Last {
     #expect(node.perform("validate-all", level: 10).status == .genericError)
   }
 
+  /// For the agent of the daemon that serves it: what the loaded rules guard, and not what the parameters say.
+  @Test func whichPortIsGuarded() {
+    let node = FilteringNode()
+    let guards = "/run/resource-agents/vpnha-firewall-firewall.guards"
+    #expect(node.perform("start", ["port": "1702"]) == Outcome(.success))
+    #expect(node.machine.files.text(at: guards) == "1702\n")
+    #expect(node.perform("stop", ["port": "1702"]) == Outcome(.success))
+    #expect(node.machine.files.text(at: guards) == nil)
+    #expect(node.perform("start", ["port": "0"]).status == .success)
+    #expect(node.machine.files.text(at: guards) == "1702\n", "the last good rules")
+  }
+
   /// A start has the last good rules to fall back on.
   @Test("validate-all at level 10 says what a start would do", arguments: [false, true])
   func foreseen(_ hasRules: Bool) {

@@ -112,6 +112,22 @@ import Testing
     #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success))
   }
 
+  /// L2TP on a port that the firewall of this node does not guard is let in without IPsec.
+  @Test func aPortThatNoFirewallGuards() {
+    let node = Self.node()
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10) == Outcome(.success), "without a firewall of ours")
+    node.machine.files.put("1702\n", at: "/run/resource-agents/vpnha-firewall-wall.guards")
+    let risk = "wall guards UDP port 1702, xl2tpd serves 1701: L2TP in clear text is let in; set port=1701 of wall"
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, risk))
+    #expect(node.perform("validate-all", level: 10) == Outcome(.success, risk))
+    node.machine.files.put("1701\n", at: "/run/resource-agents/vpnha-firewall-second.guards")
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+    node.machine.files.nodes["/run/resource-agents/vpnha-firewall-second.guards"] = nil
+    node.machine.files.put("nonsense", at: "/run/resource-agents/vpnha-firewall-wall.guards")
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+  }
+
   // MARK: ip_nonlocal_bind
 
   private func nonlocal(_ node: L2TPGateway) -> String? { node.machine.files.kernelParameters["net.ipv4.ip_nonlocal_bind"] }

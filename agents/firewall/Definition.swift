@@ -24,6 +24,15 @@ struct Definition: Equatable {
     return digest.text
   }
 
+  /// The port of which clear text is kept out, as these rules have it: they may be older than the parameters.
+  var guarded: UInt16? {
+    for line in String(decoding: body, as: UTF8.self).split(separator: "\n") {
+      let words = line.split(separator: " ")
+      if words.count == 5, words[..<2].elementsEqual(["udp", "dport"]), words[3...].elementsEqual(["jump", "l2tp"]) { return UInt16(words[2]) }
+    }
+    return nil
+  }
+
   /// Lines of `script` in front of `body`.
   static let head = 6
 

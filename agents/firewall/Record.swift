@@ -48,6 +48,7 @@ struct Record: Equatable {
       try call.host.files.remove(path(call))
       try call.host.files.remove(DaemonRole.path(for: call.request, "conflicts"))
       try call.host.files.remove(Refusal.path(call))
+      try call.host.files.remove(GuardedPort.path(call))
     }
   }
 

@@ -15,6 +15,13 @@ extension XL2TPD {
     return found
   }
 
+  /// Why L2TP is let in that did not come through IPsec, with a firewall of ours that guards another port.
+  func unguarded(_ configuration: XL2TPDConfiguration, _ call: Call) -> Risk? {
+    let guards = GuardedPort.all(call)
+    guard let port = configuration.port, let first = guards.first, !guards.contains(where: { $0.port == port }) else { return nil }
+    return Risk("\(first.resource) guards UDP port \(first.port), xl2tpd serves \(port): L2TP in clear text is let in; set port=\(port) of \(first.resource)")
+  }
+
   /// What pppd says against the options it will be given; nil when it takes them, and when it cannot be asked.
   ///
   /// pppd itself reads the files, without going further. A monitor asks it only when they are not what they were.

@@ -22,7 +22,9 @@ extension XL2TPD {
 
   /// What a start goes on with, and a monitor tells.
   package func foreseen(_ call: Call) throws(OCFError) -> [Risk] {
-    var risks = try unfitness(try usableConfiguration(call).configuration, call).map { Risk($0, unfit: true) }
+    let configuration = try usableConfiguration(call).configuration
+    var risks = try unfitness(configuration, call).map { Risk($0, unfit: true) }
+    if let risk = unguarded(configuration, call) { risks.append(risk) }
     do throws(OCFError) {
       if try testAccount(call) == nil, call.depth >= .client { call.log.info(Self.nobodyDialled) }
     } catch { risks.append(Risk(error.reason)) }

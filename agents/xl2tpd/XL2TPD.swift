@@ -156,6 +156,7 @@ package struct XL2TPD: ResourceAgent {
     if let configuration = terms.configuration {
       risks += try unfitness(configuration, call).map { Risk($0, unfit: true) }
       risks += sharedPools(configuration, call).map { Risk($0) }
+      if let risk = unguarded(configuration, call) { risks.append(risk) }
     }
     let orphans = try sessions(call).orphans(call)
     if !orphans.isEmpty { risks.append(Risk("\(orphans.count) pppd of an earlier xl2tpd are left")) }
