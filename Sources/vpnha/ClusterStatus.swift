@@ -326,6 +326,20 @@ private struct Judge {
     return found
   }
 
+  /// What mends what an agent says is missing, on its node: the same words as the agents'. Empty where there is more than one way.
+  private func mend(_ reason: String, of resource: ClusterConfiguration.Primitive) -> [String] {
+    let config = resource.parameter("config") ?? (resource.agent == "strongswan" ? "/etc/swanctl/swanctl.conf" : "/etc/xl2tpd/xl2tpd.conf")
+    switch reason {
+    case _ where reason.hasPrefix("pppd: In file "): return ["editor \(reason.dropFirst(14).prefix { $0 != ":" })"]
+    case _ where reason.hasPrefix("no user can log in"): return ["editor /etc/ppp/chap-secrets"]
+    case _ where reason.hasPrefix("set net.ipv4.ip_forward=1"): return ["sysctl -w net.ipv4.ip_forward=1"]
+    case _ where reason.contains(" has no pre-shared key"): return ["editor \(config)", "swanctl --load-creds"]
+    case _ where reason.hasPrefix("connections: ") || reason.hasPrefix("config: "):
+      return ["editor \(config)"] + (resource.agent == "strongswan" ? ["swanctl --load-all --noprompt"] : [])
+    default: return []
+    }
+  }
+
   private func look(at resource: ClusterConfiguration.Primitive) -> [String] {
     ["vpnha run --resource \(resource.id) monitor --depth 10"]
   }
@@ -374,7 +388,7 @@ private struct Judge {
     var found = members.filter { isUnfit($0, on: node) }.map { member -> Finding in
       let said = risks(member, on: node).first
       return Finding(
-        .UNFIT1, .bad, "\(member.id) on \(node) could not serve\(said.map { ": \($0.reason)" } ?? "")", fix: look(at: member), at: node, since: said?.since)
+        .UNFIT1, .bad, "\(member.id) on \(node) could not serve\(said.map { ": \($0.reason)" } ?? "")", fix: (said.map { mend($0.reason, of: member) } ?? []) + look(at: member), at: node, since: said?.since)
     }
     if path(of: node) == "0" { found.append(lostPath(of: node, .bad)) }
     for member in members where member.isPromotable && OCFScore.read(attribute("master-\(member.id)", of: node)) == OCFScore.failedLately {

@@ -10,7 +10,7 @@ enum FindingID: String, CaseIterable {
   case ALERT1, MOVED1, ADDR1, PROBE1
   // Doctor: the node
   case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, HA3, KEY1, KEY2, CERT1
-  case RESTART1, UPGRADE1, PORT2, XL3, XL4, PPP2, PPP3, PPP4, PPP5, USER1, FORWARD2, UNIT3, CLOCK1, FLOOD1, TRACK3, FILTER1
+  case RESTART1, UPGRADE1, PORT2, XL3, XL4, PPP2, PPP3, PPP4, PPP5, PPP6, USER1, FORWARD2, UNIT3, CLOCK1, FLOOD1, TRACK3, FILTER1
   case MON5, OFF1, QUOR4, QUOR5, QUOR6, RING2, RING3, TWO1, CLONE3, ORDER1
   // Check
   case START1, START2, START3, PORT1
@@ -261,6 +261,8 @@ enum FindingID: String, CaseIterable {
       ("Whoever knows the pre-shared key gets in without a name and a password.", "Put auth in its place.")
     case .PPP5:
       ("The state of PPP compression and encryption is in one pppd and goes with it.", "Put noccp into the options.")
+    case .PPP6:
+      ("pppd ends at once with these options, for everybody.", "The line has its own words. Take the option out, or spell it as man pppd does.")
     case .USER1:
       ("Everything is green, and nobody can log in.", "Add users to /etc/ppp/chap-secrets, or the RADIUS plugin to the options.")
     case .FORWARD2:

@@ -216,6 +216,9 @@ struct NodeChecks {
         if word == "plugin" { hasPlugin = true }
       }
     }
+    if found.isEmpty {
+      for path in options { found += try refusedByPPPD(path) }
+    }
     if hasLedger, !hasNoCompression, let path = options.first, try files.status(path) != nil {
       found.append(Finding(.PPP5, .risk, "\(path) has no noccp: a session with compression cannot be carried on", fix: ["sed -i '1i noccp' \(path)"], at: path))
     }
@@ -223,6 +226,21 @@ struct NodeChecks {
       if try !hasLine(in: ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"], where: { !$0.trimmed.isEmpty }) { found.append(Finding(.USER1, .bad, "no user is in /etc/ppp/chap-secrets", fix: ["editor /etc/ppp/chap-secrets"], at: "/etc/ppp/chap-secrets")) }
     }
     return found
+  }
+
+  /// What pppd itself says against a file, which it reads without going further (EXIT_OPTION_ERROR).
+  private func refusedByPPPD(_ path: String) throws(SystemError) -> [Finding] {
+    let pppd = "/usr/sbin/pppd"
+    guard files.isExecutable(pppd) else { return [] }
+    let result = try processes.run(Command(pppd, ["dryrun", "notty", "nodetach", "file", path]), before: clock.now + .seconds(5))
+    guard result.ending == .exited(2), let said = String(decoding: result.error, as: UTF8.self).split(whereSeparator: \.isNewline).first else { return [] }
+    let words = said.hasPrefix("\(pppd): ") ? said.dropFirst(pppd.count + 2) : said
+    // In file FILE: unrecognized option 'WORD'
+    let file = words.hasPrefix("In file ") ? String(words.dropFirst(8).prefix { $0 != ":" }) : path
+    let option = words.split(separator: "'").dropFirst().first
+    let place = try line(in: file) { line in option.map { line.split(whereSeparator: \.isWhitespace).contains($0) } ?? false }
+    let number = place.map { "+" + $0.drop { $0 != ":" }.dropFirst() + " " } ?? ""
+    return [Finding(.PPP6, .bad, "pppd refuses the options: \(words)", fix: ["editor \(number)\(file)", "/usr/sbin/pppd dryrun notty nodetach file \(path)"], at: place ?? file)]
   }
 
   /// What the next boot brings.

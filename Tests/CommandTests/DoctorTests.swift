@@ -334,6 +334,19 @@ import Testing
     #expect(left.map(\.id) == [], "\(commands): \(left)")
   }
 
+  @Test func optionsThatPPPDRefuses() throws {
+    let processes = ScriptedProcesses()
+    processes.whenRun("/usr/sbin/pppd") { _ throws(SystemError) in
+      CommandResult(.exited(2), error: Array("/usr/sbin/pppd: In file /etc/ppp/options.xl2tpd: unrecognized option 'mtuu'\n".utf8))
+    }
+    let found = try Self.node(running: nil, processes) { files in
+      files.putExecutable("/usr/sbin/pppd")
+      files.put("# for clients\nauth\nmtuu 1400\nnoccp\n", at: "/etc/ppp/options.xl2tpd")
+    }
+    #expect(found.map(\.id) == [.PPP6] && found[0].summary == "pppd refuses the options: In file /etc/ppp/options.xl2tpd: unrecognized option 'mtuu'")
+    #expect(found.first?.place == "/etc/ppp/options.xl2tpd:3" && found.first?.fix.first == "editor +3 /etc/ppp/options.xl2tpd")
+  }
+
   @Test func anotherTableThatDrops() throws {
     let processes = ScriptedProcesses()
     let chains = "table inet vpnha {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\ntable inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n"

@@ -49,6 +49,12 @@ import Testing
       name: "barred", changes: [Pair.attribute("sun", "fail-count-strongswan#start_0", "INFINITY"), Pair.attribute("sun", "last-failure-strongswan#start_0", "FIVE-SECONDS-AGO")],
       would: false, id: .BARRED1, fix: "pcs resource cleanup strongswan node=sun"),
     Case(name: "unfit", changes: [Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key")], would: false, id: .UNFIT1, fix: "vpnha run --resource strongswan monitor --depth 10"),
+    Case(
+      name: "unfit, and what mends it", changes: [Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key")],
+      would: false, id: .UNFIT1, fix: "swanctl --load-creds"),
+    Case(
+      name: "pppd's options", changes: [Pair.attribute("sun", "master-xl2tpd", "5"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z pppd: In file /etc/ppp/options.xl2tpd: unrecognized option 'crtscs'")],
+      would: false, id: .UNFIT1, fix: "editor /etc/ppp/options.xl2tpd"),
     Case(name: "no score of one member", changes: [(#"id="status-2-master-xl2tpd" name="master-xl2tpd""#, #"id="status-2-gone" name="gone""#)], would: true, id: .SCORE1, fix: "pcs resource refresh xl2tpd node=sun"),
     Case(name: "no fence device for the serving node", changes: [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_list" value="mars""#)], would: false, id: .FENCE2, fix: "pcs stonith create fence-moon AGENT … pcmk_host_list=moon"),
     Case(name: "at risk only", changes: [Pair.attribute("sun", "master-xl2tpd", "50"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z the pools overlap")], would: true, id: .RISK1, fix: "vpnha run --resource xl2tpd monitor --depth 10"),
