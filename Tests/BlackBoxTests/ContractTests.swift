@@ -204,7 +204,7 @@ struct ContractTests {
       timeout 6 \(Agent.folder)/\(agent.rawValue) monitor || status=$?
       [ $status -eq 1 ] || { echo "monitor: $status"; exit 1; }
       OCF_RESKEY_CRM_meta_timeout=15000 timeout 15 \(Agent.folder)/\(agent.rawValue) stop
-      ! pgrep -x \(daemon)
+      ! pgrep --runstates D,R,S,T -x \(daemon)
       """)
     #expect(answer.status == 0, "\(answer.output)\(answer.error)")
     #expect(answer.output.isEmpty)
