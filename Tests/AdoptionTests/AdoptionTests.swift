@@ -278,7 +278,7 @@ import Testing
 
   /// Whatever clients send, no session but their own is touched, every descriptor is closed once, and turns end.
   @Test(arguments: 0..<UInt64(200)) func hostileClients(seed: UInt64) {
-    var random = SeededNumbers(seed: seed)
+    var random = SplitMix(seed: seed)
     let records = (1...6).map { record($0, tunnel: $0 > 4 ? 4 : 0) }
     let honest = record(40)
     promoted(records + [honest])
@@ -300,19 +300,7 @@ import Testing
   }
 }
 
-/// The same numbers for the same seed (SplitMix64).
-struct SeededNumbers: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-
+extension SplitMix {
   mutating func input(for record: SessionRecord) -> SessionInput {
     switch Int.random(in: 0..<12, using: &self) {
     case 0: return .problem

@@ -1,3 +1,4 @@
+import HostTestKit
 import Host
 import Testing
 
@@ -98,7 +99,7 @@ struct HostileLinkTests {
         pair.b.receive(Array(bytes.prefix(index)), at: pair.now)
       }
     }
-    var random = SplitMix(state: 5)
+    var random = SplitMix(seed: 5)
     for _ in 0..<2000 {
       let size = Int.random(in: 0..<1600, using: &random)
       pair.b.receive((0..<size).map { _ in .random(in: 0...255, using: &random) }, at: pair.now)

@@ -64,7 +64,7 @@ struct RecordTests {
     batch.changes = [.put(try Pair.record(4)), .remove(SessionKey(tunnel: 5, session: 6))]
     #expect(try Changes(decoding: batch.bytes) == batch)
     for count in batch.bytes.indices { #expect(throws: LedgerError.self) { try Changes(decoding: Array(batch.bytes.prefix(count))) } }
-    var random = SplitMix(state: 1)
+    var random = SplitMix(seed: 1)
     for _ in 0..<2000 {
       var bytes = batch.bytes
       for _ in 0..<3 { bytes[.random(in: bytes.indices, using: &random)] = .random(in: 0...255, using: &random) }

@@ -1,3 +1,4 @@
+import HostTestKit
 import Host
 import Testing
 
@@ -40,7 +41,7 @@ struct ReplicaTests {
   @Test("datagrams that are lost, doubled, late and out of order change nothing but the time", arguments: 1...8)
   func rough(seed: Int) throws {
     let pair = try Pair()
-    var random = SplitMix(state: UInt64(seed))
+    var random = SplitMix(seed: UInt64(seed))
     var late: [Bool: [[UInt8]]] = [:]
     pair.network = { toB, datagrams in
       var arriving = late[toB] ?? []

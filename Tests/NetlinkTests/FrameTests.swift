@@ -1,3 +1,4 @@
+import HostTestKit
 import Host
 import Netlink
 import Testing
@@ -115,7 +116,7 @@ struct FrameTests {
     for end in advertisement.indices {
       _ = NeighbourDiscovery.claim(in: Array(advertisement[..<end]), to: address("2001:db8::50"))
     }
-    var generator = SplitMix(state: 1)
+    var generator = SplitMix(seed: 1)
     for _ in 0..<2000 {
       var bytes = Bool.random(using: &generator) ? arp : advertisement
       for _ in 0..<3 { bytes[Int.random(in: bytes.indices, using: &generator)] = UInt8.random(in: 0...255, using: &generator) }

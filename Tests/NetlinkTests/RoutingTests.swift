@@ -1,3 +1,4 @@
+import HostTestKit
 import Host
 import Netlink
 import Testing
@@ -369,7 +370,7 @@ struct HostileTests {
 
   @Test("Changed at random", arguments: fixtures)
   func mutated(_ fixture: [UInt8]) {
-    var generator = SplitMix(state: UInt64(fixture.count))
+    var generator = SplitMix(seed: UInt64(fixture.count))
     for _ in 0..<500 {
       var bytes = fixture
       for _ in 0..<Int.random(in: 1...4, using: &generator) {
@@ -379,17 +380,5 @@ struct HostileTests {
       bytes.replaceSubrange(8..<12, with: [7, 0, 0, 0])
       read(bytes)
     }
-  }
-}
-
-/// The same numbers in every run.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var value = state
-    value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-    return value ^ (value >> 31)
   }
 }

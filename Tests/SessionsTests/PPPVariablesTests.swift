@@ -1,3 +1,4 @@
+import HostTestKit
 import Glibc
 import Host
 import LinuxHost
@@ -108,14 +109,8 @@ func database(_ records: [(key: String, value: String)], magic: UInt32 = 0x2601_
     let rounds = (getenv("VPNHA_MUTATIONS").flatMap { Int(String(cString: $0)) } ?? 20_000) / 20
     var read = 0
     for seed in 0..<UInt64(rounds) {
-      var state = seed
-      // SplitMix64
-      func next(_ limit: Int) -> Int {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = (state ^ state >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return Int((z ^ z >> 31) % UInt64(limit))
-      }
+      var generator = SplitMix(seed: seed)
+      func next(_ limit: Int) -> Int { Int(generator.next() % UInt64(limit)) }
       var bytes = recorded
       for _ in 0...next(6) {
         switch next(4) {

@@ -204,7 +204,7 @@ import Testing
     let alphabet = Array("{}=:.,#\"\\\n ax".utf8)
     let machine = InMemoryMachine()
     for seed in 0..<UInt64(rounds) {
-      var generator = SeededGenerator(seed: seed)
+      var generator = SplitMix(seed: seed)
       var bytes = corpus
       for _ in 0...Int.random(in: 0..<6, using: &generator) {
         let at = Int.random(in: 0..<bytes.count, using: &generator)
