@@ -13,6 +13,7 @@ VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' Packaging/debian/changelog)
 DEB := build/vpnha_$(VERSION)_amd64.deb
 SOURCES := Package.swift Makefile README.md $(shell find agents Sources Packaging docs $(wildcard metadata) -type f)
 
+AGENTS := $(basename $(notdir $(wildcard metadata/*.xml)))
 SWIFT_BUILD := swift build --disable-local-rpath
 # No sandbox: the package has no plugins, and one is not to be had everywhere a package is built.
 RELEASE_BUILD := $(SWIFT_BUILD) -c release --static-swift-stdlib --disable-sandbox --scratch-path .build-release
@@ -39,8 +40,10 @@ build: swift deps-build
 	mkdir -p .linkdir
 	ln -sf "$$(g++ -print-file-name=libstdc++.a)" $@
 
+# The agents as the package has them: one program under the name of each.
 release: swift .linkdir/libstdc++.a
 	$(RELEASE_BUILD)
+	for agent in $(AGENTS); do ln -f .build-release/release/vpnha-agents .build-release/release/$$agent; done
 
 deb: $(DEB)
 $(DEB): $(SOURCES) | swift deps-build-deb

@@ -3,7 +3,7 @@ import PackageDescription
 
 // A monitor is a fresh process every few seconds for every resource on every node, so the agents are linked for
 // start-up time: relative relocations packed, symbols bound at once, libstdc++ and libgcc inside (`make` prepares
-// .linkdir with the one archive that makes the linker prefer the static libstdc++). The C libraries, which pkg-config
+// .linkdir with the one archive that makes the linker prefer the static libstdc++), nothing exported. The C libraries, which pkg-config
 // would have the linker take, are opened at run time. Of two definitions the first counts: CStartup's before those of
 // another Swift's runtime (see there). Debug builds are untouched.
 let startQuickly: [LinkerSetting] = [
@@ -13,7 +13,7 @@ let startQuickly: [LinkerSetting] = [
       "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs", "-Xlinker", "-z", "-Xlinker", "now",
       "-Xlinker", "-z", "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "muldefs",
       "-Xlinker", "--remap-inputs=*/libqb.so=/dev/null", "-Xlinker", "--remap-inputs=*/libsystemd.so=/dev/null",
-      "-Xlinker", "--remap-inputs=*/libxml2.so=/dev/null",
+      "-Xlinker", "--remap-inputs=*/libxml2.so=/dev/null", "-Xlinker", "--no-export-dynamic",
     ], .when(platforms: [.linux], configuration: .release))
 ]
 
@@ -40,7 +40,7 @@ let agentTargets: [Target] = agents.flatMap { type, library, dependencies in
 
 let package = Package(
   name: "vpnha",
-  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "vpnha-alert", "vpnha-ledger", "vpnha"].map { .executable(name: $0, targets: [$0]) },
+  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "vpnha-agents", "vpnha-alert", "vpnha-ledger", "vpnha"].map { .executable(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
@@ -77,6 +77,8 @@ let package = Package(
       dependencies: ["Host", "OCF", "OCFMetadata", "Netlink", "Systemd", "DynamicLibrary", "CLinux", "CQB", "WatchedHost"]),
     .target(name: "HostTestKit", dependencies: ["Host", "WatchedHost"]),
 
+    .executableTarget(
+      name: "vpnha-agents", dependencies: ["CStartup", "LinuxHost"] + agents.map { .target(name: $0.library) }, linkerSettings: startQuickly),
     .executableTarget(
       name: "vpnha-alert", dependencies: ["CStartup", "Host", "LinuxHost", "OCFMetadata", "Systemd"], path: "agents/alert",
       linkerSettings: startQuickly),
@@ -117,7 +119,7 @@ let package = Package(
     .testTarget(name: "AdoptionTests", dependencies: ["Adoption", "L2TP", "Ledger", "HostTestKit"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
-      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "vpnha-alert", "vpnha-ledger", "vpnha"],
+      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "vpnha-agents", "vpnha-alert", "vpnha-ledger", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft", "complete"]),
     .testTarget(
       name: "NetnsTests", dependencies: ["vip", "conntrackd", "firewall", "probe", "vpnha-alert", "L2TP", "Netlink", "LinuxHost", "CLinux"],

@@ -9,6 +9,7 @@ public func run<Agent: ResourceAgent>(_: Agent.Type) -> Never {
   openStandardStreams()
   explainTraps()
   let arguments = CommandLine.arguments
+  if let work = Agent.detachedWork(for: arguments) { runDetached(work) }
   let processes = LinuxProcesses.ofAgents
   if let status = LinuxNetwork.runAnnouncer(arguments: arguments, processes: processes) { exit(status) }
   let clock = LinuxClock()
@@ -40,20 +41,23 @@ public func run<Agent: ResourceAgent>(_: Agent.Type) -> Never {
   finish(outcome, request)
 }
 
-/// Runs what an agent does in a process of its own after an action: `body` gets the call that started it, with `limit` as
-/// its time. One without a limit is resident, and what it looks at all the time is not recorded.
-public func runDetached<Agent: ResourceAgent>(_: Agent.Type, for limit: Duration?, _ body: (Agent, Call) -> Void) -> Never {
-  openStandardStreams()
-  explainTraps()
+/// The work gets the call that started it, with its limit as its time. What a resident looks at all the time is not recorded.
+private func runDetached<Agent: ResourceAgent>(_ work: DetachedWork<Agent>) -> Never {
   let request = Request(arguments: CommandLine.arguments, environment: processEnvironment())
   let clock = LinuxClock()
   let log = LinuxLog(environment: request.environment, type: request.type, instance: request.instance, action: request.actionName)
   let host = Host(log: log, processes: LinuxProcesses.ofAgents, clock: clock)
   let loaded = Agent.loaded(from: request)
   if loaded.isUnidentified { exit(1) }
-  let deadline = limit.map { clock.now + $0 } ?? Instant(nanoseconds: .max)
-  body(loaded.agent, Call(host: limit == nil ? host : host.recorded, request: request, deadline: deadline))
+  let deadline = work.limit.map { clock.now + $0 } ?? Instant(nanoseconds: .max)
+  work.run(loaded.agent, Call(host: work.limit == nil ? host : host.recorded, request: request, deadline: deadline))
   exit(0)
+}
+
+/// For a program that is every agent, and was called by no agent's name.
+public func runUnnamed(_ name: Substring) -> Never {
+  openStandardStreams()
+  finish(Outcome(.notInstalled, "no agent is named \(name.prefix(40))"), Request(arguments: CommandLine.arguments, environment: processEnvironment()))
 }
 
 /// Runs `body` and always exits 0, after `seconds` at the latest.

@@ -11,12 +11,26 @@ public struct About: Equatable, Sendable {
   }
 }
 
+/// What an agent does in a process of its own, which an action has started and does not wait for.
+public struct DetachedWork<Agent> {
+  /// As the time of an action; nil for a resident.
+  public let limit: Duration?
+  public let run: (Agent, Call) -> Void
+
+  public init(for limit: Duration?, run: @escaping (Agent, Call) -> Void) {
+    self.limit = limit
+    self.run = run
+  }
+}
+
 /// One resource: what running means, how to get there, how to leave.
 ///
 /// An agent observes and acts. Idempotence, deadlines, the exit status and the exit reason belong to the action loop
 /// (`perform`), so an agent cannot get them wrong.
 public protocol ResourceAgent {
   init()
+  /// What the program does in a process of its own when these are its arguments, its own name first; nil: they ask for an action.
+  static func detachedWork(for arguments: [String]) -> DetachedWork<Self>?
   static var about: About { get }
   /// Everything the agent can be asked to do. `promote`, `demote`, `notify` and `reload-agent` exist if and only if the
   /// type conforms to `PromotableAgent`, `NotifiableAgent`, `ReloadableAgent`.
@@ -57,6 +71,7 @@ public protocol ResourceAgent {
 }
 
 extension ResourceAgent {
+  public static func detachedWork(for arguments: [String]) -> DetachedWork<Self>? { nil }
   public static var startsWithDefaults: Bool { true }
   public func obituary(_ call: Call) -> String? { nil }
   public func counts(_ call: Call) throws(OCFError) -> [String: UInt64] { [:] }

@@ -35,6 +35,34 @@ struct ContractTests {
     #expect(try agent.answer(["frobnicate", "meta-data"]).status == 3)
   }
 
+  @Test("the one program of the package is each agent by its name, linked to or not, and nothing by another")
+  func oneProgram() throws {
+    let answer = try Answer(
+      Command(
+        "/bin/bash",
+        [
+          "-euc",
+          """
+          folder=$(mktemp -d); trap 'rm -r $folder' EXIT; cd $folder; mkdir links
+          cp "$0/vpnha-agents" \(Agent.allCases[0])
+          for agent in \(Agent.allCases.map(\.rawValue).joined(separator: " ")); do
+            [ -e $agent ] || ln \(Agent.allCases[0]) $agent
+            ln -s ../$agent links/$agent
+            [ $agent -ef \(Agent.allCases[0]) ]
+            cmp <(./$agent meta-data) <("$0/$agent" meta-data)
+            cmp <(links/$agent meta-data) <("$0/$agent" meta-data)
+            (PATH=$folder; $agent meta-data) | cmp - <("$0/$agent" meta-data)
+            echo $agent
+          done
+          ln vip vips
+          ./vips meta-data || echo $?
+          """, Built.folder,
+        ]), within: .seconds(60))
+    #expect(answer.status == 0)
+    #expect(answer.output.split(separator: "\n").map(String.init) == Agent.allCases.map(\.rawValue) + ["5"])
+    #expect(answer.error == "ocf-exit-reason:no agent is named vips\n")
+  }
+
   @Test("meta-data needs no environment, no privileges and no installed program", .needsNamespaces, arguments: Agent.allCases)
   func metaDataForAnybody(_ agent: Agent) throws {
     let program = "\(Agent.folder)/\(agent.rawValue)"

@@ -34,6 +34,9 @@ package struct PathProbe: ResourceAgent {
     """)
 
   package static let startsWithDefaults = false
+  package static func detachedWork(for arguments: [String]) -> DetachedWork<PathProbe>? {
+    Prober.isMeant(by: arguments) ? DetachedWork(for: nil) { Prober.run($0, $1) } : nil
+  }
 
   package static let operations: [Operation] = [
     .start(timeout: 20), .stop(timeout: 20), .monitor(every: 10, timeout: 20), .reloadAgent(timeout: 30), .validateAll(timeout: 20),

@@ -8,11 +8,11 @@ import Resident
 /// The resident process: asks every target in its own time, tells the cluster what changed, and reports every second.
 ///
 /// It holds nothing that a death could leave behind but its report, so it may be killed at any moment; the agent ends it with TERM.
-package final class Prober {
+final class Prober {
   /// The first of the arguments that start it; the second is the resource's name.
   static let word = "watch"
 
-  package static func isMeant(by arguments: [String]) -> Bool { arguments.count == 3 && arguments[1] == word }
+  static func isMeant(by arguments: [String]) -> Bool { arguments.count == 3 && arguments[1] == word }
   static func arguments(for request: Request) -> [String] { [word, request.instance] }
 
   /// How often it reports, and how soon after a failure it tries again to tell the cluster.
@@ -35,7 +35,7 @@ package final class Prober {
   private var last = Verdict()
 
   /// Asks until it is ended from outside.
-  package static func run(_ agent: PathProbe, _ call: Call) {
+  static func run(_ agent: PathProbe, _ call: Call) {
     do throws(OCFError) {
       let prober = try Prober(agent, call)
       let loop = try attempt("probing", try Loop(on: call.host, endingWith: TerminationSignals()))

@@ -8,25 +8,25 @@ import VICI
 ///
 /// It heals what the ha plugin's messages, which nobody acknowledges, did not carry over, and begins new sequence numbers.
 /// It ends by itself: when it is done, or as soon as this charon is not promoted any more.
-package struct Rekeying {
+struct Rekeying {
   /// The only argument that starts it.
   static let word = "rekey-inherited"
   /// Before the first order: the rest of the take-over needs the processor more.
   static let delay = Duration.seconds(2)
   /// Between two orders. A rekeying is one exchange with a client and some arithmetic here.
   static let pause = Duration.milliseconds(50)
-  package static let limit = Duration.seconds(600)
+  static let limit = Duration.seconds(600)
 
   let agent: StrongSwan
   let call: Call
 
-  package init(agent: StrongSwan, call: Call) {
+  init(agent: StrongSwan, call: Call) {
     self.agent = agent
     self.call = call
   }
 
   /// Whether the program was started for this.
-  package static func isMeant(by arguments: [String]) -> Bool { arguments.count == 2 && arguments[1] == word }
+  static func isMeant(by arguments: [String]) -> Bool { arguments.count == 2 && arguments[1] == word }
 
   /// Starts it; the promotion does not wait for it, nor fail because of it.
   static func launch(_ call: Call, in epoch: Epoch?) {
@@ -39,8 +39,7 @@ package struct Rekeying {
   }
 
   /// - Returns: how many rekeyings were ordered.
-  @discardableResult
-  package func run() -> Int {
+  @discardableResult func run() -> Int {
     var ordered = 0
     call.host.clock.sleep(until: call.host.clock.now + Self.delay)
     agent.spreadEpoch(call)
@@ -74,5 +73,11 @@ package struct Rekeying {
       guard let process = try agent.daemon(call).find(call) else { return false }
       return try agent.daemon(call).isPromoted(process, call)
     }
+  }
+}
+
+extension StrongSwan {
+  package static func detachedWork(for arguments: [String]) -> DetachedWork<StrongSwan>? {
+    Rekeying.isMeant(by: arguments) ? DetachedWork(for: Rekeying.limit) { agent, call in Rekeying(agent: agent, call: call).run() } : nil
   }
 }

@@ -1,0 +1,28 @@
+import AnnounceAgent
+import ConntrackdAgent
+import FirewallAgent
+import LinuxHost
+import ProbeAgent
+import SessionsAgent
+import StrongSwanAgent
+import VIPAgent
+import XL2TPDAgent
+
+/// Every agent in one program, as the package has them: it is the one by whose name it was called.
+@main enum Main {
+  static func main() {
+    let path = CommandLine.arguments.first ?? ""
+    let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[path.utf8.index(after: $0)...] } ?? path[...]
+    switch name {
+    case "vip": run(VirtualIP.self)
+    case "strongswan": run(StrongSwan.self)
+    case "xl2tpd": run(XL2TPD.self)
+    case "conntrackd": run(Conntrackd.self)
+    case "probe": run(PathProbe.self)
+    case "firewall": run(Firewall.self)
+    case "sessions": run(SessionLedger.self)
+    case "announce": run(RouteAnnouncement.self)
+    default: runUnnamed(name)
+    }
+  }
+}
