@@ -11,8 +11,7 @@ import XL2TPDAgent
 /// Every agent in one program, as the package has them: it is the one by whose name it was called.
 @main enum Main {
   static func main() {
-    let path = CommandLine.arguments.first ?? ""
-    let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[path.utf8.index(after: $0)...] } ?? path[...]
+    let name = calledBy()
     switch name {
     case "vip": run(VirtualIP.self)
     case "strongswan": run(StrongSwan.self)
@@ -25,4 +24,10 @@ import XL2TPDAgent
     default: runUnnamed(name)
     }
   }
+}
+
+/// Not in `main`, which belongs to the main actor: a closure there links the runtime of concurrency.
+private func calledBy() -> Substring {
+  let path = CommandLine.arguments.first ?? ""
+  return path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[path.utf8.index(after: $0)...] } ?? path[...]
 }
