@@ -102,6 +102,8 @@ extension IPAddress {
   public var isLoopback: Bool {
     isIPv6 ? bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] == 1 : bytes[0] == 127
   }
+  /// An IPv4 address written as an IPv6 one (`::ffff:192.0.2.1`), which no packet on a wire bears (RFC 4291 §2.5.5.2).
+  public var isMappedIPv4: Bool { isIPv6 && bytes[..<10].allSatisfy { $0 == 0 } && bytes[10...11].allSatisfy { $0 == 0xff } }
 }
 
 extension IPAddress {

@@ -95,6 +95,11 @@ private final class PeerThatGreets: ByteStream {
     #expect(node.perform("stop") == Outcome(.success) && node.perform("monitor").status == .notRunning)
   }
 
+  @Test(arguments: ["224.0.0.5", "0.0.0.0", "127.0.0.1", "::ffff:203.0.113.50"])
+  func aPrefixThatNobodyReachesIsRefused(prefix: String) {
+    #expect(BIRDNode().perform("validate-all", ["prefixes": prefix]).reason?.hasSuffix("is no address that others reach") == true)
+  }
+
   @Test func aPrefixOfTheNetworkIsNoHostRoute() throws {
     let node = BIRDNode()
     try node.hold(24)

@@ -130,7 +130,7 @@ final class ScriptedCharon {
         var child = Message()
         child.append("mode", connection.mode)
         var children = Message()
-        children.append("l2tp", child)
+        if !connection.mode.isEmpty { children.append("l2tp", child) }
         var told = Message()
         told.append("version", name.hasPrefix("ikev2") ? "IKEv2" : connection.version)
         told.append("local_addrs", connection.local)

@@ -273,6 +273,15 @@ import VICI
     #expect(world.perform("monitor", level: 10) == Outcome(.success))
   }
 
+  @Test func connectionWithoutChildrenIsARisk() {
+    let world = World(running: true)
+    world.charon.connection = ScriptedCharon.Connection(mode: "")
+    let risk = "connections: l2tp has no children, so no client gets an SA"
+    #expect(world.perform("monitor", level: 10) == Outcome(.success, risk))
+    world.charon.connection.mode = "TRANSPORT"
+    #expect(world.perform("monitor", level: 10) == Outcome(.success))
+  }
+
   /// It is started all the same, as the last choice for a promotion, and where it serves the risk is shown.
   /// A call of the cluster, which is told scores.
   private static let told = ["connections": "l2tp", "address": "203.0.113.50", "CRM_meta_on_node": "moon"]

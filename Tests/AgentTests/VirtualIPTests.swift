@@ -181,6 +181,7 @@ struct VirtualIPTests {
       (["ip": "192.0.2"], "ip: expected an IPv4 or IPv6 address, got \"192.0.2\""),
       (["ip": "192.0.2.50/24"], "ip: expected an IPv4 or IPv6 address, got \"192.0.2.50/24\""),
       (["ip": "224.0.0.1"], "ip: 224.0.0.1 is no address of a host"),
+      (["ip": "::ffff:192.0.2.50"], "ip: ::ffff:c000:232 is no address of a host"),
       (["cidr_netmask": "33"], "cidr_netmask: expected at most 32, got 33"),
       (["cidr_netmask": "0"], "cidr_netmask: expected a prefix length from 1 to 128, got \"0\""),
       (["cidr_netmask": "255.0.255.0"], "cidr_netmask: expected a netmask, got \"255.0.255.0\""),
@@ -234,6 +235,23 @@ struct VirtualIPTests {
       node.perform("start", ["nic": "eth1"])
         == Outcome(.genericError, "no connected route on eth1 leads to 192.0.2.50: set nic and cidr_netmask"))
     #expect(node.machine.calls.changes.filter { $0.hasPrefix("network.add") } == [])
+  }
+
+  @Test("The broadcast address of the network is nobody's, whatever prefix is given; the last of a part of the network is a host's")
+  func broadcastAddress() {
+    let reason = "ip: 192.0.2.255 is the broadcast address of its network: no host is reached at it"
+    for given in [["ip": "192.0.2.255"], ["ip": "192.0.2.255", "cidr_netmask": "32"], ["ip": "192.0.2.255", "nic": "eth0", "cidr_netmask": "24"]] {
+      let node = AddressNode()
+      #expect(node.perform("validate-all", given, level: 10) == Outcome(.invalidHere, reason))
+      for isClone in [false, true] {
+        #expect(node.perform("start", given, clone: isClone) == Outcome(.invalidHere, reason))
+      }
+      #expect(node.machine.calls.changes.filter { $0.hasPrefix("network.add") } == [])
+    }
+    for given in [["ip": "192.0.2.0"], ["ip": "192.0.2.127", "cidr_netmask": "25"], ["ip": "192.0.2.127", "nic": "eth0", "cidr_netmask": "25"]] {
+      let node = AddressNode()
+      for _ in 1...2 { #expect(node.perform("start", given) == Outcome(.success)) }
+    }
   }
 
   // MARK: Telling the truth

@@ -62,7 +62,7 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
 
   package func checkParameters() throws(OCFError) {
     guard !prefixes.isEmpty else { throw .misconfigured("prefixes: is required") }
-    if let bad = prefixes.first(where: { $0.address.isMulticast || $0.address.isUnspecified || $0.address.isLoopback }) {
+    if let bad = prefixes.first(where: { $0.address.isMulticast || $0.address.isUnspecified || $0.address.isLoopback || $0.address.isMappedIPv4 }) {
       throw .misconfigured("prefixes: \(bad.address) is no address that others reach")
     }
     guard minNeighbors > 0 else { throw .misconfigured("min_neighbors: expected at least 1") }

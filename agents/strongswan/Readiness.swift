@@ -45,6 +45,14 @@ struct Readiness {
     return found
   }
 
+  /// Those of the loaded connections that have no children. charon takes them without a word, and refuses every client that has
+  /// authenticated. Beside others, where none is named, one may be there for another purpose (mediation).
+  var barren: [String] {
+    let barren = served.filter(\.children.isEmpty)
+    guard !names.isEmpty || barren.count == served.count else { return [] }
+    return barren.map { "connections: \($0.name) has no children, so no client gets an SA" }
+  }
+
   private func mayServe(_ address: IPAddress, _ connection: Connection) -> Bool {
     let local = connection.localAddresses
     return local.isEmpty || local.contains { IPAddress($0).map { $0 == address || $0.isUnspecified } ?? true }
@@ -161,7 +169,7 @@ extension StrongSwan {
     try connect(call, within: .seconds(5)).connections { loaded.append($0) }
     let keys = Set(try connect(call, within: .seconds(5)).sharedKeys())
     let readiness = Readiness(file: file, config: config, address: address, names: connections, connections: loaded, keys: keys)
-    var risks = readiness.lacks.map { Risk($0, unfit: true) }
+    var risks = (readiness.lacks + readiness.barren).map { Risk($0, unfit: true) }
     for connection in readiness.served {
       for round in connection.rounds where round.isLocal && round.method == .publicKey {
         if let lack = try lack(round, connection, call) { risks.append(lack) }

@@ -58,6 +58,9 @@ extension VirtualIP {
     if let label = label(on: link), label.utf8.count > Self.longestLabel {
       throw .wrongHere("iflabel: \(label) has more than \(Self.longestLabel) characters")
     }
+    if try isBroadcast(on: link, call) {
+      throw .wrongHere("ip: \(ip) is the broadcast address of its network: no host is reached at it")
+    }
     var place = placement(on: link, prefixLength, try ownBroadcast(on: link, route, call))
     if try isRouted(place, call) { place.address.flags.insert(.noPrefixRoute) }
     return place
@@ -86,6 +89,16 @@ extension VirtualIP {
     if link == nil { link = try explained(try call.host.network.link(at: route.link)) }
     guard let link else { throw .failed("the interface of the route to \(ip) has gone") }
     return (link, cidrNetmask?.bits ?? route.prefixLength, route)
+  }
+
+  /// Whether the network of another address of the link has `ip` as its broadcast address: the kernel answers no ARP for it then,
+  /// with whatever prefix it is added. Networks of two hosts have none (RFC 3021).
+  private func isBroadcast(on link: Link, _ call: Call) throws(OCFError) -> Bool {
+    guard !ip.isIPv6, ip == ip.withHostBits(set: true, prefixLength: 30) else { return false }
+    return try explained(try call.host.network.connectedRoutes(covering: ip, near: link)).contains {
+      $0.link == link.index && $0.prefixLength < 31 && $0.source != nil && $0.source != ip
+        && ip == ip.withHostBits(set: true, prefixLength: $0.prefixLength)
+    }
   }
 
   /// The broadcast address of this node's own address in the network, which the route names as its source.

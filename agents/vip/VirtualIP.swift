@@ -126,7 +126,7 @@ package struct VirtualIP: ResourceAgent {
   package var watch: WatchTime = 0
 
   package func checkParameters() throws(OCFError) {
-    guard !ip.isMulticast, !ip.isUnspecified else { throw .misconfigured("ip: \(ip) is no address of a host") }
+    guard !ip.isMulticast, !ip.isUnspecified, !ip.isMappedIPv4 else { throw .misconfigured("ip: \(ip) is no address of a host") }
     if let bits = cidrNetmask?.bits, bits > ip.bits {
       throw .misconfigured("cidr_netmask: expected at most \(ip.bits), got \(bits)")
     }
