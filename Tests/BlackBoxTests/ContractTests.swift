@@ -38,7 +38,7 @@ struct ContractTests {
   @Test("the one program of the package is each agent by its name, linked to or not, and nothing by another")
   func oneProgram() throws {
     let answer = try Answer(
-      Command(
+      .init(
         "/bin/bash",
         [
           "-euc",
