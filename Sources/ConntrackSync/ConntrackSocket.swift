@@ -62,7 +62,7 @@ public struct ConntrackSocket {
       try stream.write(withUnsafeBytes(of: request.rawValue, Array.init), before: deadline)
       return String(decoding: try stream.readToEnd(limit: Self.longestReply, before: deadline), as: UTF8.self)
     } catch {
-      throw .system(error, request, path)
+      throw ConntrackError(error, "asking \(path) to \(request.words)")
     }
   }
 

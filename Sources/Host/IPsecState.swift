@@ -37,6 +37,4 @@ public protocol IPsecState: AnyObject {
   func unhush(_ address: IPAddress) throws(SystemError)
   /// Every address that `hush` holds back.
   func hushed() throws(SystemError) -> [IPAddress]
-  /// SAs and policies whose endpoint is `address`.
-  func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int
 }

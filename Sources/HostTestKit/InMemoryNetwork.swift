@@ -206,10 +206,6 @@ public final class InMemoryNetwork: Network {
     try calls.sees("network.hushed()")
     return quiet
   }
-  public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
-    try calls.sees("network.ipsecState(endpoint: \(address))")
-    return ipsec[address] ?? 0
-  }
 
   private func change(_ address: InterfaceAddress, _ flags: (inout AddressFlags) -> Void) {
     for index in addresses.indices

@@ -79,10 +79,6 @@ extension LinuxNetwork {
     return found
   }
 
-  public func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
-    try associations(of: address).count + policies(of: address).count
-  }
-
   private func associations(of address: IPAddress) throws(SystemError) -> [SecurityAssociation] {
     let from = try ipsec().dump(
       .getAssociations(source: address), "listing IPsec SAs of \(address)", SecurityAssociation.init)

@@ -115,9 +115,6 @@ package final class WatchedHost: Network, PacketFilter, Processes, Units, Files,
   package func hushed() throws(SystemError) -> [IPAddress] {
     try seen("hushed addresses", { list($0) { "\($0)" } }, try host.network.hushed())
   }
-  package func ipsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
-    try seen("IPsec state of \(address)", { "\($0)" }, try host.network.ipsecState(endpoint: address))
-  }
 
   // MARK: Packet filter
 

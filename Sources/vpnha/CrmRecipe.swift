@@ -15,10 +15,7 @@ extension Recipe {
 
       primitive sessions ocf:vpnha:sessions \\
         params address=\(v.address) \\
-        op start interval=0 timeout=20s \\
-        op stop interval=0 timeout=20s \\
-        op promote interval=0 timeout=20s \\
-        op demote interval=0 timeout=20s \\
+      \(Self.actions(start: 20, stop: 20, promote: 20, demote: 20)) \\
       \(Self.monitors)
       clone sessions-clone sessions meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3
       """
@@ -29,35 +26,23 @@ extension Recipe {
       \(fences.joined(separator: "\n"))
       primitive vip ocf:vpnha:vip \\
         params ip=\(v.address) cidr_netmask=\(v.prefix) nic=\(v.nic) \\
-        op start interval=0 timeout=20s \\
-        op stop interval=0 timeout=20s \\
-        op promote interval=0 timeout=20s \\
-        op demote interval=0 timeout=20s \\
+      \(Self.actions(start: 20, stop: 20, promote: 20, demote: 20)) \\
         op monitor interval=10s timeout=20s role=Promoted \\
         op monitor interval=60s timeout=20s role=Promoted OCF_CHECK_LEVEL=10 \\
         op monitor interval=11s timeout=20s role=Unpromoted \\
         op monitor interval=61s timeout=20s role=Unpromoted OCF_CHECK_LEVEL=10
       primitive strongswan ocf:vpnha:strongswan \\
         params connections=\(v.connections.contains(" ") ? "\"\(v.connections)\"" : v.connections) address=\(v.address) \\
-        op start interval=0 timeout=60s \\
-        op stop interval=0 timeout=60s \\
-        op promote interval=0 timeout=30s \\
-        op demote interval=0 timeout=30s \\
+      \(Self.actions(start: 60, stop: 60, promote: 30, demote: 30)) \\
       \(Self.monitors)
       primitive xl2tpd ocf:vpnha:xl2tpd \\
         params address=\(v.address) \\
-        op start interval=0 timeout=30s \\
-        op stop interval=0 timeout=40s \\
-        op promote interval=0 timeout=20s \\
-        op demote interval=0 timeout=40s \\
+      \(Self.actions(start: 30, stop: 40, promote: 20, demote: 40)) \\
       \(Self.monitors)
       group vpn vip strongswan xl2tpd
       clone vpn-clone vpn meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s priority=10
       primitive conntrackd ocf:vpnha:conntrackd \\
-        op start interval=0 timeout=30s \\
-        op stop interval=0 timeout=30s \\
-        op promote interval=0 timeout=30s \\
-        op demote interval=0 timeout=30s \\
+      \(Self.actions(start: 30, stop: 30, promote: 30, demote: 30)) \\
       \(Self.monitors)
       clone conntrackd-clone conntrackd meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3\(sessions)
       primitive firewall ocf:vpnha:firewall \\
@@ -97,6 +82,11 @@ extension Recipe {
 
   private static func follows(_ name: String) -> String {
     "xml <rsc_colocation id=\"\(name)-with-vpn\" rsc=\"\(name)-clone\" rsc-role=\"Promoted\" with-rsc=\"vpn-clone\" with-rsc-role=\"Promoted\" score=\"INFINITY\" influence=\"false\"/>"
+  }
+
+  /// By their timeouts in seconds.
+  private static func actions(start: Int, stop: Int, promote: Int, demote: Int) -> String {
+    [("start", start), ("stop", stop), ("promote", promote), ("demote", demote)].map { "  op \($0.0) interval=0 timeout=\($0.1)s" }.joined(separator: " \\\n")
   }
 
   private static let monitors = """

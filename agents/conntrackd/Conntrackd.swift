@@ -111,7 +111,7 @@ package struct Conntrackd: ResourceAgent {
       _ = try socket.ask(.statistics, on: call.host, before: call.within(.seconds(1)).deadline)
     } catch {
       switch error.kind {
-      case .absent, .unread, .malformed, .system: return
+      case .absent, .unread, .malformed, .refused, .system: return
       case .unanswered: break
       }
     }
@@ -126,7 +126,7 @@ package struct Conntrackd: ResourceAgent {
       case .absent: throw .failed("conntrackd (pid \(process.pid)) has no socket: \(error.reason)")
       case .unread: throw .failed("conntrackd (pid \(process.pid)) does not listen: \(error.reason)")
       case .unanswered: throw .failed("conntrackd (pid \(process.pid)) hangs: \(error.reason)")
-      case .malformed, .system: throw .failed(error.reason)
+      case .malformed, .refused, .system: throw .failed(error.reason)
       }
     }
   }

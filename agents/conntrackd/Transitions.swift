@@ -18,7 +18,7 @@ extension Conntrackd {
       } catch {
         switch error.kind {
         case .absent, .unread, .unanswered: return false
-        case .malformed, .system: throw .failed("starting conntrackd: \(error.reason)")
+        case .malformed, .refused, .system: throw .failed("starting conntrackd: \(error.reason)")
         }
       }
     }
