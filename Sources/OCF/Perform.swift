@@ -116,13 +116,22 @@ private struct Loop<Agent: ResourceAgent> {
   }
 
   func monitor() -> Outcome {
-    var (outcome, isContent) = check()
+    var (outcome, isContent) = (looksAgain ? closer : self).check()
     guard agent.watch.seconds > 0, WaitingRule(call).concerns, isContent else { return outcome }
     agent.wait(call) {
       (outcome, isContent) = check()
       return isContent
     }
     return outcome
+  }
+
+  /// Whether a basic monitor looks whether what makes this standby unfit is mended.
+  private var looksAgain: Bool {
+    Agent.looksAgainWhileUnfit && call.request.isFromCluster && !call.request.isProbe && call.depth < .service
+      && Standing.read(call).risks.contains { $0.isUnfit && $0.origin == .check(.service) }
+  }
+  private var closer: Loop {
+    Loop(agent: agent, call: Call(host: call.host, request: call.request, deadline: call.deadline, depth: .service), problems: problems)
   }
 
   /// One look, and whether all is as the cluster expects.

@@ -63,6 +63,9 @@ public protocol ResourceAgent {
   /// Whether a reload makes a promoted member the first choice until its next monitor (`Standing.reloaded`). One member of a group
   /// is enough: the one of which there must not be two.
   static var hasHeadStart: Bool { get }
+  /// Whether a basic monitor looks as deep as the deeper one while the deeper one's finding stands that a standby could not serve:
+  /// what mends it is an edit or a daemon's reload, and the close look changes nothing.
+  static var looksAgainWhileUnfit: Bool { get }
   /// What became of a resource that a recurring monitor finds stopped, and where to look; nil when nobody can tell.
   func obituary(_ call: Call) -> String?
   /// What a member that works holds at this moment, by name (`sas`, `sessions`, `flows`). Asked once a minute, after a deep
@@ -79,6 +82,7 @@ extension ResourceAgent {
   public func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { [] }
   public static var isPromotable: Bool { false }
   public static var hasHeadStart: Bool { false }
+  public static var looksAgainWhileUnfit: Bool { false }
   public func checkParameters() throws(OCFError) {}
   public func checkNode(_ call: Call) throws(OCFError) {}
   public func foreseen(_ call: Call) throws(OCFError) -> [Risk] { [] }
@@ -113,20 +117,22 @@ public struct Call {
   /// The action must have returned by now: the cluster's timeout less a margin for saying why.
   public let deadline: Instant
 
-  public init(host: Host, request: Request, deadline: Instant) {
+  public init(host: Host, request: Request, deadline: Instant, depth: CheckLevel? = nil) {
     self.host = host
     self.request = request
+    self.depth = depth ?? request.depth
     self.deadline = deadline
   }
 
   public var log: any Log { host.log }
-  public var depth: CheckLevel { request.depth }
+  /// As it was asked for, or deeper.
+  public let depth: CheckLevel
   /// Whether the resource is a member of a promotable clone.
   public var isPromotable: Bool { request.isPromotable }
 
   /// The same call with less time: `duration` from now, never beyond the deadline.
   public func within(_ duration: Duration) -> Call {
-    Call(host: host, request: request, deadline: min(deadline, host.clock.now + duration))
+    Call(host: host, request: request, deadline: min(deadline, host.clock.now + duration), depth: depth)
   }
 
   /// Replaces what is kept for this instance as `kind`, below `Request.recordDirectory`: whole or not at all, and root's alone.

@@ -581,7 +581,7 @@ def files_broken_both_then_crashes(bed):
 
 @event("same", 1)
 def secret_missing(bed):
-    """On the standby only: it says so, and is not the first choice any more."""
+    """On the standby only: it says so, and is not the first choice any more. Mended, it is again, at the next basic monitor."""
     here, there = yield bed.places()
     there.run("cp -p /etc/swanctl/swanctl.conf /root/swanctl.good; sed -i '/^secrets/,$d' /etc/swanctl/swanctl.conf; swanctl --load-all --clear")
     until("the standby says that it has no secret", 75, lambda: bed.view().attributes.get(("vpnha-risk-strongswan", there.name)))
@@ -590,6 +590,13 @@ def secret_missing(bed):
         raise Failure("a standby without a secret has the promotion score of one that could serve")
     yield
     there.run("mv /root/swanctl.good /etc/swanctl/swanctl.conf; swanctl --load-all --clear")
+    mended = time.monotonic()
+
+    def is_whole():
+        said = bed.view().attributes
+        return ("vpnha-risk-strongswan", there.name) not in said and said[("master-strongswan", there.name)] == said[("master-strongswan", here.name)]
+    until("the standby is whole again", 25, is_whole)
+    bed.say(f"    whole again {time.monotonic() - mended:.1f} s after the file was mended")
 
 
 @event("any", 15, recipes=EVERYWHERE)

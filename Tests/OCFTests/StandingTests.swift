@@ -10,6 +10,8 @@ import Testing
     let machine = InMemoryMachine()
     var node: String? = "moon"
     var isPromotable = true
+    var looksAgainWhileUnfit = false
+    private(set) var depths: [CheckLevel] = []
     var parameters: [String: String] = [:]
 
     @discardableResult
@@ -26,6 +28,8 @@ import Testing
       for (name, value) in parameters { environment["OCF_RESKEY_\(name)"] = value }
       let script = Script(before: before, after: after ?? before)
       script.error = error
+      script.looksAgainWhileUnfit = looksAgainWhileUnfit
+      defer { depths = script.depths }
       let request = Request(arguments: ["agent", action.rawValue], environment: environment)
       return ScriptedAgent.$script.withValue(script) {
         perform(ScriptedAgent.self, request, on: machine.host, from: machine.clock.now)
@@ -203,6 +207,26 @@ import Testing
     member.monitor(.running, level: 20)
     #expect(member.score == 100)
     #expect(member.risk == nil)
+  }
+
+  @Test func whatMakesAStandbyUnfitIsLookedAtByEveryMonitorWhileItStands() {
+    let member = Member()
+    member.looksAgainWhileUnfit = true
+    member.does(.start, .stopped, .running)
+    member.monitor(.running)
+    #expect(member.depths == [.basic])
+    member.monitor(.atRisk("pools overlap"), level: 10)
+    member.monitor(.running)
+    #expect(member.depths == [.basic] && member.score == 50, "it could serve")
+    member.monitor(.atRisk("no key", unfit: true), level: 10)
+    member.monitor(.atRisk("no key", unfit: true))
+    #expect(member.depths == [.service] && member.score == 5)
+    member.monitor(.running)
+    #expect(member.depths == [.service] && member.score == 100 && member.risk == nil)
+    member.monitor(.running)
+    #expect(member.depths == [.basic])
+    member.does(.monitor, .running, interval: 0)
+    #expect(member.depths == [.basic])
   }
 
   @Test func aRiskThatBothLevelsSawEndsWithEither() {

@@ -174,6 +174,8 @@ final class Script: @unchecked Sendable {
   var error: OCFError?
   var observationError: OCFError?
   var acts: [String] = []
+  var looksAgainWhileUnfit = false
+  var depths: [CheckLevel] = []
   init(before: ResourceState, after: ResourceState) {
     self.before = before
     self.after = after
@@ -186,6 +188,7 @@ final class Script: @unchecked Sendable {
 
 struct ScriptedAgent: PromotableAgent, ReloadableAgent {
   static let hasHeadStart = true
+  static var looksAgainWhileUnfit: Bool { script.looksAgainWhileUnfit }
   @TaskLocal static var script = Script(before: .stopped, after: .stopped)
   static let about = About("a", "b")
   static let operations: [Operation] = []
@@ -194,6 +197,7 @@ struct ScriptedAgent: PromotableAgent, ReloadableAgent {
   @Parameter("Another number", reloadable: true) var quickCount = 5
 
   func observe(_ call: Call) throws(OCFError) -> ResourceState {
+    Self.script.depths.append(call.depth)
     if let error = Self.script.observationError { throw error }
     return Self.script.acts.isEmpty ? Self.script.before : Self.script.after
   }

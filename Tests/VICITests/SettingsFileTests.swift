@@ -224,7 +224,7 @@ import Testing
     }
   }
 
-  /// As `swanctl --load-conns` of 5.9.8 answers, tried with each.
+  /// As `swanctl --load-conns` of 5.9.8 answers.
   @Test(
     arguments: [
       ("local_adrs = 192.0.2.1", "charon does not know 'local_adrs', did you mean 'local_addrs'?"), ("mobike = maybe", "'mobike' must be yes or no"),

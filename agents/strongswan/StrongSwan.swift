@@ -7,6 +7,7 @@ import VICI
 package struct StrongSwan: ResourceAgent {
   package init() {}
 
+  package static let looksAgainWhileUnfit = true
   package static let about = About(
     "IPsec gateway: strongSwan's charon",
     """

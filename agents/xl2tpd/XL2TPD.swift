@@ -12,6 +12,7 @@ import Sessions
 package struct XL2TPD: ResourceAgent {
   package init() {}
 
+  package static let looksAgainWhileUnfit = true
   package static let about = About(
     "L2TP server (xl2tpd)",
     """
