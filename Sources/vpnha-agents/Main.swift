@@ -8,7 +8,8 @@ import StrongSwanAgent
 import VIPAgent
 import XL2TPDAgent
 
-/// Every agent in one program, as the package has them: it is the one by whose name it was called.
+/// Every agent in one program, as the package has them: it is the one by whose name it was called. What follows a dot does not count:
+/// whoever puts a script in an agent's place calls the agent `NAME.distrib`, as dpkg-divert does, or `NAME.orig`.
 @main enum Main {
   static func main() {
     let name = calledBy()
@@ -29,5 +30,6 @@ import XL2TPDAgent
 /// Not in `main`, which belongs to the main actor: a closure there links the runtime of concurrency.
 private func calledBy() -> Substring {
   let path = CommandLine.arguments.first ?? ""
-  return path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[path.utf8.index(after: $0)...] } ?? path[...]
+  let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[path.utf8.index(after: $0)...] } ?? path[...]
+  return name.utf8.firstIndex(of: UInt8(ascii: ".")).map { name[..<$0] } ?? name
 }

@@ -54,6 +54,8 @@ struct ContractTests {
             (PATH=$folder; $agent meta-data) | cmp - <("$0/$agent" meta-data)
             echo $agent
           done
+          ln vip vip.distrib
+          cmp <(./vip.distrib meta-data | sed s/vip.distrib/vip/) <("$0/vip" meta-data)
           ln vip vips
           ./vips meta-data || echo $?
           """, Built.folder,

@@ -24,8 +24,8 @@ struct LaunchTests {
         .hasPrefix("starting conntrackd: parsing config file in line (12), symbol 'HashSise': syntax error"))
     // It tells syslog only.
     #expect(
-      try refusal(.xl2tpd, "sed -i '/ip range/i requrie chap = yes' /etc/xl2tpd/xl2tpd.conf", "xl2tpd")
-        .hasPrefix("starting xl2tpd: parse_config: line 4: Unknown field 'requrie chap'"))
+      try refusal(.xl2tpd, "sed -i '/ip range/i local ip range = nowhere' /etc/xl2tpd/xl2tpd.conf", "xl2tpd")
+        .hasPrefix("starting xl2tpd: parse_config: line 4: Unknown host nowhere"))
   }
 
   @Test("a script in place of the daemon is refused, and leaves nothing behind", arguments: ["", "exec "])

@@ -153,6 +153,10 @@ struct StrongSwanPairTests {
     on client sh -c '/usr/sbin/charon-systemd >/dev/null 2>&1 &'
     a 0 moon start
     a 0 sun start
+    # A second after its start each asks the other for every SA. One that it is given back of its own would be there twice.
+    for node in moon sun; do
+      for wait in $(seq 100); do on $node grep -q 'requesting HA resynchronization' /run/charon.log && break; sleep 0.1; done
+    done
     on moon ip address add 10.77.0.50/24 dev eth0
     a 0 moon promote
     for wait in $(seq 100); do on client swanctl --load-all --noprompt >/dev/null 2>&1 && break; sleep 0.1; done

@@ -395,7 +395,7 @@ struct StrongSwanTests {
     try script(
       """
       mkdir /etc/swanctl/x509 /etc/swanctl/private
-      printf 'connections { l2tp { local { auth = pubkey\\n certs = gw.pem\\n }\\n remote { auth = eap-mschapv2\\n } } }\\n' >/etc/swanctl/swanctl.conf
+      printf 'connections { l2tp { local { auth = pubkey\\n certs = gw.pem\\n }\\n remote { auth = eap-mschapv2\\n }\\n children { net { } } } }\\n' >/etc/swanctl/swanctl.conf
       certificate() { openssl req -x509 -newkey rsa:2048 -nodes -keyout $1 -out /etc/swanctl/x509/gw.pem -days $2 -subj /CN=gw.example.org 2>/dev/null; }
       for row in "/etc/swanctl/private/gw.pem 100 -" "/etc/swanctl/private/gw.pem 5 *ends.at*" "/run/gw.pem 100 *no.private.key*"; do
         set -f
