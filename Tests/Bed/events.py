@@ -692,9 +692,10 @@ def bad_values(bed, only):
     yield
 
 
-@event("peer", 15, fenced=["here"], recipes=("crm", "group"))
+@event("peer", 15, fenced=["here"], recipes=("crm", "group"), tolerated=["clear text"])
 def bad_values_then_serving_lost(bed):
-    """One wrong value in each resource, and nobody mends it before a node is lost and comes back: both start with it."""
+    """One wrong value in each resource, and nobody mends it before a node is lost and comes back: both start with it. Pacemaker once
+    restarted the firewall ("due to resource definition change") where it reloads it otherwise; for a moment there are no rules then."""
     here, there = yield bed.places()
     wrong = [(name, parameter) for name, parameter in
              (("vip", "arp_count"), ("strongswan", "drain_timeout"), ("xl2tpd", "drain_timeout"), ("conntrackd", "watch"), ("firewall", "pool"))
