@@ -40,10 +40,11 @@ build: swift deps-build
 	mkdir -p .linkdir
 	ln -sf "$$(g++ -print-file-name=libstdc++.a)" $@
 
-# The agents as the package has them: one program under the name of each.
+# The agents as the package has them: one program under the name of each. Valgrind cannot read its debugging information.
 release: swift .linkdir/libstdc++.a
 	$(RELEASE_BUILD)
-	for agent in $(AGENTS); do ln -f .build-release/release/vpnha-agents .build-release/release/$$agent; done
+	objcopy --strip-debug .build-release/release/vpnha-agents .build-release/release/agents
+	for agent in $(AGENTS); do ln -f .build-release/release/agents .build-release/release/$$agent; done
 
 deb: $(DEB)
 $(DEB): $(SOURCES) | swift deps-build-deb
