@@ -165,7 +165,7 @@ extension Daemon {
       return process
     } catch {
       // The time for a stop is short here, but nothing may stay behind.
-      let more = Call(host: call.host, request: call.request, deadline: max(call.deadline, call.host.clock.now + .milliseconds(500)))
+      let more = call.with(deadline: max(call.deadline, call.host.clock.now + .milliseconds(500)))
       do throws(OCFError) { try stop(more, grace: .milliseconds(300)) } catch let second {
         call.log.warning("taking back the start of \(name): \(second.reason)")
       }

@@ -130,9 +130,7 @@ private struct Loop<Agent: ResourceAgent> {
     Agent.looksAgainWhileUnfit && call.request.isFromCluster && !call.request.isProbe && call.depth < .service
       && Standing.read(call).risks.contains { $0.isUnfit && $0.origin == .check(.service) }
   }
-  private var closer: Loop {
-    Loop(agent: agent, call: Call(host: call.host, request: call.request, deadline: call.deadline, depth: .service), problems: problems)
-  }
+  private var closer: Loop { Loop(agent: agent, call: call.with(depth: .service), problems: problems) }
 
   /// One look, and whether all is as the cluster expects.
   private func check() -> (outcome: Outcome, isContent: Bool) {

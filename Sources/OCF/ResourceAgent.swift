@@ -112,27 +112,34 @@ public protocol NotifiableAgent: ResourceAgent {
 
 /// One invocation: the machine, what was asked, and until when.
 public struct Call {
-  public let host: Host
+  public private(set) var host: Host
   public let request: Request
   /// The action must have returned by now: the cluster's timeout less a margin for saying why.
-  public let deadline: Instant
+  public private(set) var deadline: Instant
+  /// As it was asked for, or deeper.
+  public private(set) var depth: CheckLevel
 
-  public init(host: Host, request: Request, deadline: Instant, depth: CheckLevel? = nil) {
+  public init(host: Host, request: Request, deadline: Instant) {
     self.host = host
     self.request = request
-    self.depth = depth ?? request.depth
     self.deadline = deadline
+    depth = request.depth
   }
 
   public var log: any Log { host.log }
-  /// As it was asked for, or deeper.
-  public let depth: CheckLevel
   /// Whether the resource is a member of a promotable clone.
   public var isPromotable: Bool { request.isPromotable }
 
   /// The same call with less time: `duration` from now, never beyond the deadline.
-  public func within(_ duration: Duration) -> Call {
-    Call(host: host, request: request, deadline: min(deadline, host.clock.now + duration), depth: depth)
+  public func within(_ duration: Duration) -> Call { with(deadline: min(deadline, host.clock.now + duration)) }
+
+  /// The same call but for what is given.
+  public func with(host: Host? = nil, deadline: Instant? = nil, depth: CheckLevel? = nil) -> Call {
+    var call = self
+    call.host = host ?? self.host
+    call.deadline = deadline ?? self.deadline
+    call.depth = depth ?? self.depth
+    return call
   }
 
   /// Replaces what is kept for this instance as `kind`, below `Request.recordDirectory`: whole or not at all, and root's alone.

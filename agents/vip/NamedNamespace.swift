@@ -14,7 +14,7 @@ extension VirtualIP {
     } catch {
       throw explain(error)
     }
-    return Call(host: host, request: call.request, deadline: call.deadline, depth: call.depth)
+    return call.with(host: host)
   }
 
   func inside(_ call: Call) throws(OCFError) -> Call {
