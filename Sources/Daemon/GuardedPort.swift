@@ -5,17 +5,15 @@ import OCF
 /// for as long as the rules are loaded.
 public struct GuardedPort: Equatable, Sendable {
   public var port: UInt16
-  /// The resource that guards it; empty in the one that writes it.
-  public var resource = ""
+  /// The resource that guards it.
+  public var resource: String
 
   private static let kind = "guards"
   public static func path(_ call: Call) -> String { call.request.recordPath(kind) }
 
-  public init(_ port: UInt16) { self.port = port }
-
   /// Nothing is guarded less for it when that cannot be told.
-  public func write(_ call: Call) {
-    do throws(SystemError) { try call.keep(Array("\(port)\n".utf8), as: Self.kind) } catch {
+  public static func write(_ port: UInt16, _ call: Call) {
+    do throws(SystemError) { try call.keep(Array("\(port)\n".utf8), as: kind) } catch {
       call.log.warning("telling which port is guarded: \(error)")
     }
   }
@@ -29,9 +27,7 @@ public struct GuardedPort: Equatable, Sendable {
       for name in try call.host.files.entries(of: Request.recordDirectory) ?? [] where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
         let bytes = try call.host.files.read("\(Request.recordDirectory)/\(name)", limit: 16) ?? []
         guard let port = UInt16(String(decoding: bytes, as: UTF8.self).prefix { $0 != "\n" }) else { continue }
-        var guarded = GuardedPort(port)
-        guarded.resource = String(name.dropFirst(prefix.count).dropLast(suffix.count))
-        found.append(guarded)
+        found.append(GuardedPort(port: port, resource: String(name.dropFirst(prefix.count).dropLast(suffix.count))))
       }
       return found
     } catch {

@@ -83,9 +83,7 @@ extension ArraySlice<UInt8> {
   func bytes(from offset: Int) -> ArraySlice<UInt8> { dropFirst(Swift.max(0, offset)) }
 
   /// The text up to the first zero byte, with everything but printable ASCII replaced by `?`.
-  var text: String {
-    String(decoding: prefix { $0 != 0 }.map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
-  }
+  var text: String { prefix { $0 != 0 }.printable }
 }
 
 /// A netlink message as it came in. Its length has been checked against the datagram.

@@ -20,8 +20,8 @@ extension SettingsFile {
     func complaint(about setting: Setting, _ isWord: (String) -> Bool) -> String? {
       let key = setting.key
       if Self.list(flags).contains(key) {
-        let known = ["yes", "true", "1", "enabled", "no", "false", "0", "disabled"]
-        return setting.value.map { known.contains($0.lowercased()) } ?? true ? nil : "'\(key)' must be yes or no"
+        guard let value = setting.value, SettingsFile.Setting.flag(value) == nil else { return nil }
+        return "'\(key)' must be yes or no"
       }
       if Self.list(times).contains(key) {
         let digits = setting.value?.prefix { $0.isASCII && $0.isNumber } ?? "0"

@@ -39,7 +39,7 @@ public struct Message: Hashable, Sendable {
   /// A value fit for one line of a log or a reason: at most 200 bytes, printable ASCII, anything else as `?`.
   public func printable(_ name: String) -> String? {
     guard case .text(let bytes)? = self[name], !bytes.isEmpty else { return nil }
-    return String(decoding: bytes.prefix(200).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
+    return bytes.prefix(200).printable
   }
 
   /// A decimal number.

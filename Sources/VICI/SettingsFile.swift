@@ -86,6 +86,15 @@ extension SettingsFile {
     public var place: Place
     public var description: String { "\(key) = …" }
     public var customMirror: Mirror { Mirror(self, children: ["key": key, "place": place]) }
+
+    /// The words of a flag in any case (`vici_config.c`, `parse_bool`); nil: it is none of them.
+    public static func flag(_ value: String) -> Bool? {
+      switch value.lowercased() {
+      case "yes", "true", "1", "enabled": true
+      case "no", "false", "0", "disabled": false
+      default: nil
+      }
+    }
   }
 
   public struct Place: Hashable, Sendable, CustomStringConvertible {

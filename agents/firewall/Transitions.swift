@@ -90,7 +90,7 @@ extension Firewall {
       throw .failed("loading: nft said that it loaded table inet \(table), and the kernel does not have it")
     }
     try Record(loaded, try contents(of: loaded, call)).write(call)
-    definition.guarded.map { GuardedPort($0).write(call) }
+    definition.guarded.map { GuardedPort.write($0, call) }
     call.log.info("table inet \(table) loaded", ("VPNHA_DIGEST", definition.digest))
     if before.map({ Mark.digest(in: $0.comment) }) != definition.digest { publish(definition.digest, call) }
   }

@@ -28,9 +28,7 @@ enum Swanctl {
   }
 
   static func lines(_ output: [UInt8]) -> [String] {
-    output.split(separator: UInt8(ascii: "\n")).map { line in
-      String(decoding: line.prefix(200).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
-    }
+    output.split(separator: UInt8(ascii: "\n")).map { $0.prefix(200).printable }
   }
 }
 

@@ -90,8 +90,7 @@ struct Readiness {
   }
 
   private func isAggressive(_ connection: Connection) -> Bool {
-    guard let value = file?.resolved("connections")?.section(connection.name)?.value("aggressive") else { return false }
-    return ["yes", "true", "1", "enabled"].contains(value)
+    file?.resolved("connections")?.section(connection.name)?.value("aggressive").flatMap(SettingsFile.Setting.flag) ?? false
   }
 
   /// An identity without the ways of writing it (`identification.c`): `ipv4:203.0.113.50`, `@gw.example.org`.
