@@ -42,7 +42,7 @@ build: swift deps-build
 
 # The agents as the package has them: one program under the name of each. Valgrind cannot read its debugging information.
 release: swift .linkdir/libstdc++.a
-	$(RELEASE_BUILD)
+	for program in vpnha-agents vpnha-alert vpnha-ledger vpnha; do $(RELEASE_BUILD) --product $$program || exit; done
 	objcopy --strip-debug .build-release/release/vpnha-agents .build-release/release/agents
 	for agent in $(AGENTS); do ln -f .build-release/release/agents .build-release/release/$$agent; done
 
