@@ -43,16 +43,20 @@ public struct Command: Hashable, Sendable {
   public var environment: [String: String]
   /// What it reads from standard input.
   public var input: [UInt8]
+  /// A descriptor of ours that is its standard input, for a command that is launched; -1: none.
+  public var inherited: Int32
   /// Bytes kept of standard output and of standard error.
   public var outputLimit: Int
 
   public init(
-    _ path: String, _ arguments: [String] = [], environment: [String: String] = [:], input: [UInt8] = [], outputLimit: Int = 65_536
+    _ path: String, _ arguments: [String] = [], environment: [String: String] = [:], input: [UInt8] = [], inherited: Int32 = -1,
+    outputLimit: Int = 65_536
   ) {
     self.path = path
     self.arguments = arguments
     self.environment = environment
     self.input = input
+    self.inherited = inherited
     self.outputLimit = outputLimit
   }
 }
@@ -96,7 +100,7 @@ public protocol Processes: AnyObject {
   func setNiceness(_ niceness: Int32, of process: Process) throws(SystemError) -> Int32
   /// Whether this very process (same pid and start time) still exists and is not a zombie.
   func isAlive(_ process: Process) throws(SystemError) -> Bool
-  /// Starts a daemon in a session of its own; it outlives us. It reads nothing, and of what it writes to its standard output and
+  /// Starts a daemon in a session of its own; it outlives us. It reads nothing but what it inherits, and of what it writes to its standard output and
   /// standard error the first 64 KiB are kept, in memory; more than that is refused, and never waits for a reader.
   func launch(_ command: Command) throws(SystemError) -> Process
   /// What a process that we launched has written so far; empty for any other.

@@ -46,6 +46,7 @@ enum Announcer {
 
   static func run(_ announcement: Announcement, on network: LinuxNetwork) -> Int32 {
     _ = clinux_set_process_name("vip-announce")
+    do { network.announcing = try network.link(at: announcement.link).flatMap(PacketSocket.init(inheritedOn:)) } catch { return 1 }
     let end = LinuxClock.now + longest
     var next = LinuxClock.now
     for _ in 0..<max(0, announcement.count) {

@@ -10,6 +10,7 @@ extension LinuxProcesses {
     let lock = launching(operation)
     let output = Output()
     let pid = try spawn(command, POSIX_SPAWN_SETSID, operation, keeping: lock.number) { (actions) throws(SystemError) in
+      if command.inherited >= 0 { try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, command.inherited, 0)) }
       guard let output else { return }
       try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, output.file.number, 1))
       try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, output.file.number, 2))

@@ -16,6 +16,7 @@ public final class LinuxNetwork: Network {
   private var transforms: Connection?
   private var diagnostics: Connection?
   private var datagrams: Descriptor?
+  var announcing: PacketSocket?
   /// The interface that was last asked for, which is the one that messages are about.
   var latest: Link?
 

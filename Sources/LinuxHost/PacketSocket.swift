@@ -22,6 +22,15 @@ final class PacketSocket {
     }
   }
 
+  /// The one that whoever launched us has sent with, as our standard input; nil when that is none.
+  init?(inheritedOn link: Link) {
+    var domain: Int32 = 0
+    var size = socklen_t(MemoryLayout<Int32>.size)
+    guard getsockopt(0, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0, domain == AF_PACKET else { return nil }
+    self.link = link
+    socket = Descriptor(owning: 0)
+  }
+
   /// Drops everything but ICMPv6 messages of `type` before they reach us: on a gateway the rest is traffic.
   func hearOnly(icmpv6 type: UInt8) throws(SystemError) {
     func filter(_ code: Int32, _ number: UInt32, _ ifTrue: UInt8 = 0, _ ifFalse: UInt8 = 0) -> sock_filter {

@@ -57,11 +57,13 @@ struct VirtualIPTests {
   }
 
   /// Announcers of this network: other tests have their own, for the same address.
-  private func bursts(_ it: PrivateNetwork) throws -> Int {
+  private func announcers(_ it: PrivateNetwork) throws -> [Process] {
     var status = stat()
     guard stat("/proc/thread-self/ns/net", &status) == 0 else { throw SystemError("looking at the namespace", Errno(rawValue: Glibc.errno)) }
-    return try it.processes.running(Agent.program).filter { $0.arguments.last == String(status.st_ino) }.count
+    return try it.processes.running(Agent.program).filter { $0.arguments.last == String(status.st_ino) }
   }
+
+  private func bursts(_ it: PrivateNetwork) throws -> Int { try announcers(it).count }
 
   @Test("Five announcements, the first at once, the others in the background until the address goes")
   func burst() throws {
@@ -89,7 +91,10 @@ struct VirtualIPTests {
       // A program that is just being executed has no arguments for a moment.
       let clock = LinuxClock()
       for _ in 0..<100 where try bursts(it) == 0 { clock.sleep(until: clock.now + .milliseconds(10)) }
-      #expect(try bursts(it) == 1)
+      let announcer = try #require(try announcers(it).first)
+      // It has the action's packet socket: closing that is not waited for while clients wait for the address.
+      var input = [CChar](repeating: 0, count: 64)
+      #expect(readlink("/proc/\(announcer.pid)/fd/0", &input, input.count) > 0 && input.starts(with: "socket:".utf8.map(CChar.init)))
       #expect(try vip("stop").status == 0)
       let capture = try Capture(on: try it.link("far"))
       #expect(capture.frames(1, within: .milliseconds(300)) { $0.type == 0x0806 }.isEmpty)

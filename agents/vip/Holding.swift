@@ -17,10 +17,12 @@ extension VirtualIP {
       try setLoopbackAside(call)
       labelPolicy(call)
       tolerate(call, try writeRecord(.held, self.place(of: place.address), call))
+      // Clients wait for the announcement, so the log comes after it.
+      var isNew = false
+      defer { if isNew { call.log.info("added \(place.address) to \(place.link.name)", ("VPNHA_ADDRESS", "\(ip)"), ("VPNHA_LINK", place.link.name)) } }
       do throws(SystemError) {
         try network.add(place.address)
-        call.log.info(
-          "added \(place.address) to \(place.link.name)", ("VPNHA_ADDRESS", "\(ip)"), ("VPNHA_LINK", place.link.name))
+        isNew = true
       } catch  where error.errno == .exists {
         // Ours since the last look; whether it is as wanted the next look says.
       } catch {
