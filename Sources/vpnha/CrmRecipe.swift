@@ -1,7 +1,51 @@
+/// The recipes for crmsh, a file each. crmsh adds no monitors by itself, so every one of them is here.
 extension Recipe {
-  /// Cluster and warm standby for crmsh, in one file, with or without the ledger of sessions. crmsh adds no monitors by itself, so every
-  /// one of them is here.
+  var hasCrm: Bool { crmFile != nil }
+
   var crm: String {
+    """
+    cat >vpn.crm <<'END'
+    \(crmFile ?? "")
+    END
+    crm configure load update vpn.crm
+    """
+  }
+
+  private var crmFile: String? {
+    switch name {
+    case .promotable, .seamless: crmStandby
+    case .probe: crmProbe
+    case .announce: crmAnnounce
+    case .alert: "alert vpnha /usr/libexec/vpnha/vpnha-alert to { \"\(values.receiver)\" attributes format=\(values.format) }"
+    case .cluster, .group, .firewall: nil
+    }
+  }
+
+  private var crmProbe: String {
+    let targets = [("ping", values.ping), ("ike", values.ike)].filter { !$0.1.isEmpty }.map { "\($0.0)=\"\($0.1.joined(separator: " "))\"" }
+    return """
+      primitive path ocf:vpnha:probe \\
+        params \((targets + ["vip=\(values.address)"]).joined(separator: " ")) \\
+      \(Self.plain)
+      clone path-clone path meta failure-timeout=30s
+      location vpn-clone-path vpn-clone rule $role=Promoted 1000: not_defined vpnha-path or vpnha-path gt 0
+      """
+  }
+
+  private var crmAnnounce: String {
+    """
+    primitive announce ocf:vpnha:announce \\
+      params prefixes=\(values.address) \\
+    \(Self.actions(start: 20, stop: 20, promote: 20, demote: 20)) \\
+    \(Self.monitors)
+    clone announce-clone announce meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3
+    order announce-last Mandatory: vpn-clone:promote announce-clone:promote
+    colocation announce-with-vpn inf: announce-clone:Promoted vpn-clone:Promoted
+    """
+  }
+
+  /// Cluster and warm standby in one, with or without the ledger of sessions.
+  private var crmStandby: String {
     let v = values
     let fences =
       v.fence.flatMap { fence in
@@ -20,7 +64,6 @@ extension Recipe {
       clone sessions-clone sessions meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3
       """
     return """
-      cat >vpn.crm <<'END'
       property stonith-enabled=true \(Self.unthrottled.joined(separator: " "))\(v.hasQuorumDevice ? "" : " priority-fencing-delay=5s")
       rsc_defaults resource-stickiness=100
       \(fences.joined(separator: "\n"))
@@ -47,42 +90,52 @@ extension Recipe {
       clone conntrackd-clone conntrackd meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3\(sessions)
       primitive firewall ocf:vpnha:firewall \\
         params address=\(v.address) outside=\(v.nic) pool=\(v.pool) nat=true \\
-        op start interval=0 timeout=20s \\
-        op stop interval=0 timeout=20s \\
-        op monitor interval=10s timeout=20s \\
+      \(Self.plain) \\
         op monitor interval=60s timeout=20s OCF_CHECK_LEVEL=10
       clone firewall-clone firewall meta interleave=true failure-timeout=30s
       order conntrackd-first Optional: conntrackd-clone:promote vpn-clone:promote\(isSeamless ? " symmetrical=false" : "")
       order firewall-first Optional: firewall-clone:start vpn-clone:promote
       colocation vpn-with-firewall inf: vpn-clone:Promoted firewall-clone
       \((isSeamless ? ["conntrackd", "sessions"] : ["conntrackd"]).map(Self.follows).joined(separator: "\n"))
-      END
-      crm configure load update vpn.crm
       """
   }
 
   /// The script around it, as for pcs. crmsh replaces what is there under the same name, so nothing may be.
   var crmScript: String {
-    """
-    #!/bin/sh
-    # vpnha recipe \(name.rawValue) --crm: fencing, and \(name.about)
-    set -eu
-    refuse() { echo "nothing was changed: $1" >&2; exit 1; }
-    [ "$(id -u)" = 0 ] || refuse 'run this as root'
-    [ -e /sys/class/net/\(values.nic) ] || refuse 'there is no interface \(values.nic) on this node'
-    cibadmin --query >/dev/null 2>&1 || refuse 'the cluster does not answer here: crm cluster start'
-    folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' EXIT
-    cd "$folder"
-    cibadmin --query >vpn.xml
-    \(makes.map { "! grep -q '<primitive id=\"\($0)\"' vpn.xml || refuse 'there is a resource \($0) already'" }.joined(separator: "\n"))
-    \(crm)
-    """
+    let length = values.address.contains(":") ? 128 : 32
+    let conditions =
+      makes.map { "! grep -q '<primitive id=\"\($0)\"' vpn.xml || refuse 'there is a resource \($0) already'" }
+      + (name == .alert ? ["! grep -q '<alert id=\"vpnha\"' vpn.xml || refuse 'there is an alert vpnha already'"] : [])
+      + (needed.map { ["grep -q 'id=\"\($0)\"' vpn.xml || refuse 'there is no \($0) yet: vpnha recipe promotable --crm'"] } ?? [])
+      + (name == .announce
+        ? ["[ \"$(crm_resource -r vip -g cidr_netmask 2>/dev/null)\" = \(length) ] || refuse 'vip must hold the whole address: crm resource param vip set cidr_netmask \(length), which restarts it'"] : [])
+    return """
+      #!/bin/sh
+      # vpnha recipe \(name.rawValue) --crm: \(needsInterface ? "fencing, and " : "")\(name.about)
+      set -eu
+      refuse() { echo "nothing was changed: $1" >&2; exit 1; }
+      [ "$(id -u)" = 0 ] || refuse 'run this as root'
+      \(needsInterface ? "[ -e /sys/class/net/\(values.nic) ] || refuse 'there is no interface \(values.nic) on this node'\n" : "")\
+      cibadmin --query >/dev/null 2>&1 || refuse 'the cluster does not answer here: crm cluster start'
+      folder=$(mktemp -d)
+      trap 'rm -rf "$folder"' EXIT
+      cd "$folder"
+      cibadmin --query >vpn.xml
+      \(conditions.joined(separator: "\n"))
+      \(crm)
+      """
   }
 
   private static func follows(_ name: String) -> String {
     "xml <rsc_colocation id=\"\(name)-with-vpn\" rsc=\"\(name)-clone\" rsc-role=\"Promoted\" with-rsc=\"vpn-clone\" with-rsc-role=\"Promoted\" score=\"INFINITY\" influence=\"false\"/>"
   }
+
+  /// Of a resource that is not promoted.
+  private static let plain = """
+      op start interval=0 timeout=20s \\
+      op stop interval=0 timeout=20s \\
+      op monitor interval=10s timeout=20s
+    """
 
   /// By their timeouts in seconds.
   private static func actions(start: Int, stop: Int, promote: Int, demote: Int) -> String {

@@ -42,7 +42,7 @@ struct RecipeCommand: ParsableCommand {
   var receiver: String?
   @Option(help: ArgumentHelp("json, slack, alertmanager or pagerduty.", valueName: "format"))
   var format: String?
-  @Flag(help: "For crmsh: cluster and warm standby in one file.")
+  @Flag(help: "For crmsh: cluster and warm standby in one file, or what is added to it (probe, announce, alert).")
   var crm = false
   @Flag(help: "The commands alone, as README shows them.")
   var lines = false
@@ -57,7 +57,10 @@ struct RecipeCommand: ParsableCommand {
     guard let wanted else {
       throw ValidationError("there is no recipe \(name); there are \(Recipe.Name.allCases.map(\.rawValue).joined(separator: ", "))")
     }
-    if crm, wanted != .promotable, wanted != .seamless { throw ValidationError("--crm: there are crmsh files for promotable and seamless, and each has the cluster's part in it") }
+    if crm, !Recipe(name: wanted).hasCrm {
+      let names = Recipe.Name.allCases.filter { Recipe(name: $0).hasCrm }.map(\.rawValue).joined(separator: ", ")
+      throw ValidationError("--crm: there are crmsh files for \(names); promotable and seamless have the cluster's part in them")
+    }
     if json, crm { throw ValidationError("--json describes the recipe for pcs") }
     _ = try values()
     if apply, wanted == .cluster, fence.isEmpty { throw ValidationError("--apply needs --fence NODE=ADDRESS for each node: README's are examples") }

@@ -19,6 +19,7 @@ CARRIED = ("seamless",)
 # The same pair, typed as for crmsh: that it is one is seen by these few.
 CARRIED_TOO = ("seamless", "crm-seamless")
 TOLD = ("announce",)
+TOLD_TOO = TOLD + ("crm-announce",)
 
 
 class Event:
@@ -55,7 +56,7 @@ def places_with_dc(bed, dc=True):
     return here, there
 
 
-@event("peer", 15, fenced=["here"], recipes=EVERYWHERE + VOTED + CARRIED_TOO + TOLD, names={"serving-lost-dc": (True,), "serving-lost": (False,)})
+@event("peer", 15, fenced=["here"], recipes=EVERYWHERE + VOTED + CARRIED_TOO + TOLD_TOO, names={"serving-lost-dc": (True,), "serving-lost": (False,)})
 def serving_lost(bed, dc):
     here, there = yield places_with_dc(bed, dc)
     here.cut()
@@ -72,7 +73,7 @@ def standby_lost(bed):
     there.boot()
 
 
-@event("peer", 5, recipes=EVERYWHERE + CARRIED_TOO + TOLD)
+@event("peer", 5, recipes=EVERYWHERE + CARRIED_TOO + TOLD_TOO)
 def move(bed):
     here, there = yield bed.places()
     bed.move(there)

@@ -15,6 +15,7 @@ RECIPES = {
     "crm-seamless": ("crm-seamless",),
     "seamless": ("cluster", "seamless", "probe", "alert"),
     "announce": ("cluster", "promotable", "announce"),
+    "crm-announce": ("crm-host-route", "crm-probe", "crm-announce", "crm-alert"),
 }
 
 
@@ -26,13 +27,15 @@ VALUES = ("--vip 203.0.113.50/24 --nic eth0 --pool 10.9.0.0/24 --ping '203.0.113
 def script(bed, name):
     """What `vpnha recipe` prints; a recipe that only the page has, as it is printed there. A fence device keeps its name and whom it
     fences; only the machinery behind it is the bed's."""
-    text = (bed.nodes["moon"].run(f"vpnha recipe {CRM.get(name, name)} {VALUES}{' --quorum-device' if bed.quorum else ''}") if name in SCRIPTS
+    values = VALUES.replace("/24 --nic", "/32 --nic") if name == "crm-host-route" else VALUES
+    text = (bed.nodes["moon"].run(f"vpnha recipe {CRM.get(name, name)} {values}{' --quorum-device' if bed.quorum else ''}") if name in SCRIPTS
             else f"set -e\n{block(name).replace('fence_ipmilan', 'fence_bed')}")
     return "\n".join(re.sub(r" (ip|username|password)=\S+", "", line) if "fence_bed" in line else line for line in text.splitlines())
 
 
-SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "crm", "seamless", "crm-seamless", "announce")
-CRM = {"crm": "promotable --crm", "crm-seamless": "seamless --crm"}
+CRM = {"crm": "promotable --crm", "crm-seamless": "seamless --crm", "crm-host-route": "promotable --crm", "crm-probe": "probe --crm", "crm-announce": "announce --crm",
+       "crm-alert": "alert --crm"}
+SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "seamless", "announce", *CRM)
 
 
 def block(name):

@@ -37,11 +37,22 @@ import Testing
     }
   }
 
+  @Test(arguments: Recipe.Name.allCases.filter { Recipe(name: $0).hasCrm })
+  func nothingIsChangedBeforeCrmshLoadsIt(_ name: Recipe.Name) throws {
+    let command = try RecipeCommand.parse([name.rawValue, "--vip", "192.0.2.7/32", "--ping", "192.0.2.1", "--ike", "192.0.2.2", "--receiver", "http://192.0.2.3/", "--crm"])
+    let script = Recipe(name: name, values: try command.values()).crmScript
+    #expect(script.hasSuffix("\nEND\ncrm configure load update vpn.crm") && script.split(separator: "\n").count { $0.hasPrefix("crm ") } == 1)
+    #expect(!script.contains("203.0.113") && !script.contains("\n\n"))
+    // Every recipe but the alerts is refused the second time, and what is added where there is nothing to add it to.
+    for id in Recipe(name: name).makes { #expect(script.contains("<primitive id=\"\(id)\"' vpn.xml || refuse")) }
+    #expect(script.contains("there is no vpn-clone yet") == [.probe, .announce].contains(name))
+  }
+
   /// What would be a second word for the shell, or a line of its own.
   @Test(arguments: [
     ["promotable", "--nic", "eth0; reboot"], ["promotable", "--vip", "203.0.113.50"], ["promotable", "--vip", "203.0.113.50/33"], ["promotable", "--pool", "10.9.0.0"],
     ["promotable", "--connections", "a$(reboot)"], ["cluster", "--fence", "moon"], ["cluster", "--fence", "moon=1.2.3.4\nreboot"], ["alert", "--receiver", "http://x/'; reboot"],
-    ["cluster", "--fence-user", "a b"], ["cluster", "--fence-password-script", "/a b"], ["nothing"], ["probe", "--crm"],
+    ["cluster", "--fence-user", "a b"], ["cluster", "--fence-password-script", "/a b"], ["nothing"], ["group", "--crm"],
     ["promotable", "--apply"], ["cluster", "--apply", "--fence", "moon=192.0.2.1"], ["alert", "--apply"], ["probe", "--apply", "--vip", "192.0.2.1/24"],
   ]) func refused(_ words: [String]) {
     #expect(throws: (any Error).self) { try RecipeCommand.parse(words) }
