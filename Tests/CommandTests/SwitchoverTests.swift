@@ -14,10 +14,11 @@ import Testing
     return RehearsalReport(title: "switchover", rehearsal: rehearsal, conditions: rehearsal.conditions, began: Timestamp(seconds: 0))
   }
 
-  /// With crm_resource --move Pacemaker would stop both members and start them in each other's place.
-  @Test func aMoveToAWorseCandidateStopsNobody() throws {
+  /// With crm_resource --move --lifetime Pacemaker would stop both members and start them in each other's place.
+  @Test(arguments: ["vip", "strongswan", "xl2tpd"], [("sun", "50"), ("sun", "20"), ("sun", "5"), ("moon", "20")])
+  func aMoveToAWorseCandidateStopsNobody(_ member: String, _ score: (node: String, value: String)) throws {
     let preference = Preference(resource: "vpn-clone", node: "sun", isPromoted: true, end: Timestamp(seconds: Int64(time(nil)) + 300))
-    let cib = try Pair.cib([Pair.attribute("sun", "master-vip", "50"), ("</constraints>", preference.xml + "</constraints>")])
+    let cib = try Pair.cib([Pair.attribute(score.node, "master-\(member)", score.value), ("</constraints>", preference.xml + "</constraints>")])
     let file = "/tmp/vpnha-preference-\(getpid())-\(UInt32.random(in: 0 ... .max)).xml"
     defer { unlink(file) }
     try LinuxFiles().replace(file, with: Array(cib.utf8), mode: 0o644)
