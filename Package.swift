@@ -20,8 +20,8 @@ let startQuickly: [LinkerSetting] = [
 // An agent is a library, so that commands and tests know what it knows, and a program of a few lines.
 let agents: [(type: String, library: String, dependencies: [Target.Dependency])] = [
   ("vip", "VIPAgent", []),
-  ("strongswan", "StrongSwanAgent", ["Daemon", "VICI", "IKEProbe"]),
-  ("xl2tpd", "XL2TPDAgent", ["Daemon", "Digests", "L2TP", "RADIUS", "Sessions"]),
+  ("strongswan", "StrongSwanAgent", ["Daemon", "Ledger", "Sessions", "VICI", "IKEProbe"]),
+  ("xl2tpd", "XL2TPDAgent", ["Daemon", "Digests", "L2TP", "Ledger", "RADIUS", "Sessions"]),
   ("conntrackd", "ConntrackdAgent", ["ConntrackSync", "Daemon"]),
   ("probe", "ProbeAgent", ["Daemon", "IKEProbe", "RADIUS", "Resident"]),
   ("firewall", "FirewallAgent", ["Daemon"]),
@@ -111,11 +111,11 @@ let package = Package(
     .testTarget(
       name: "AgentTests",
       dependencies: [
-        "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "AnnounceAgent", "IKEProbe", "Ledger", "Digests", "RADIUS", "Resident", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
+        "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "AnnounceAgent", "IKEProbe", "Ledger", "Sessions", "Digests", "RADIUS", "Resident", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha", "Ledger", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml", "type-pcs"]),
-    .testTarget(name: "LedgerTests", dependencies: ["vpnha-ledger", "CLinux", "Ledger", "L2TP", "HostTestKit", "LinuxHost"]),
+    .testTarget(name: "LedgerTests", dependencies: ["vpnha-ledger", "Adoption", "CLinux", "Ledger", "L2TP", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "AdoptionTests", dependencies: ["Adoption", "L2TP", "Ledger", "HostTestKit"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(

@@ -82,11 +82,13 @@ echo "name=\\"$name\\" host=\\"moon\\" value=\\"$(cat /lab/epoch)\\""
 """
 
 class ESP(threading.Thread):
-    """Every ESP packet from the address to the client: (moment, sender's hardware address, SPI, number)."""
+    """Every ESP packet from the address to the client: (moment, sender's hardware address, SPI, number). And who says by ARP that it
+    has the address: (moment, hardware address)."""
 
     def __init__(self):
         super().__init__(daemon=True)
         self.seen = []
+        self.claims = []
 
     def run(self):
         wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
@@ -97,6 +99,8 @@ class ESP(threading.Thread):
             if len(frame) >= 42 and frame[14] == 0x45 and frame[23] == 50 and frame[26:30] == source:
                 spi, number = struct.unpack_from("!II", frame, 34)
                 self.seen.append((time.monotonic(), frame[6:12].hex(":"), spi, number))
+            elif len(frame) >= 42 and frame[12:14] == b"\x08\x06" and frame[28:32] == source:
+                self.claims.append((time.monotonic(), frame[22:28].hex(":")))
 
     def of(self, hardware, spi, after):
         return [packet for packet in list(self.seen) if packet[1] == hardware and packet[2] == spi and packet[0] > after]

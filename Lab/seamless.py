@@ -21,10 +21,11 @@ LEDGER = "/usr/libexec/vpnha/vpnha-ledger"
 KEY = "/etc/vpnha/sessions.key"
 
 # What the client's person does: a ping and a word over one TCP connection every 50 ms. Each answer is a line, with the client's own clock.
-WATCH = f"""
+def watch(host):
+    return f"""
 import select, socket, struct, time
 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-line = socket.create_connection(("{HOST}", {PORT}))
+line = socket.create_connection(("{host}", {PORT}))
 line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 line.setblocking(False)
 heard = open("/lab/heard", "w", 1)
@@ -81,12 +82,28 @@ def client_files():
     return files
 
 
+def answers(client):
+    """What the client has heard: (moment on its own clock, what)."""
+    try:
+        with open(f"{client.share}/heard") as file:
+            lines = [line.split(maxsplit=2) for line in file if line.endswith("\n")]
+    except FileNotFoundError:
+        return []
+    return [(float(words[0]), words[1]) for words in lines]
+
+
+def silence(heard, kind):
+    """The longest time between two of that kind."""
+    moments = [moment for moment, what in heard if what == kind]
+    return max((later - earlier for earlier, later in zip(moments, moments[1:])), default=float("inf"))
+
+
 class Echo(threading.Thread):
     """The host behind the gateways: says what it hears."""
 
-    def __init__(self):
+    def __init__(self, host=HOST):
         super().__init__(daemon=True)
-        self.server = socket.create_server((HOST, PORT))
+        self.server = socket.create_server((host, PORT))
 
     def run(self):
         while True:
@@ -118,7 +135,7 @@ class Seamless(CarryOver):
             files = {**gateway_files(name), KEY: "secret of moon and sun, thirty-two bytes and more\n", "/usr/lib/ask.py": ASK}
             self.gateways[name] = nodes.Node(name, cables, files, config.GATEWAY_MODULES + HA_MODULES)
         self.client = nodes.Node("client", {"eth0": (outside, f"{OUTSIDE['client']}/24")},
-                                 {**client_files(), "/usr/lib/watch.py": WATCH}, config.CLIENT_MODULES)
+                                 {**client_files(), "/usr/lib/watch.py": watch(HOST)}, config.CLIENT_MODULES)
 
     def play(self):
         moon, sun = self.gateways["moon"], self.gateways["sun"]
@@ -159,7 +176,7 @@ class Seamless(CarryOver):
     def _start_ledger(self, node):
         peer = next(name for name in GATEWAYS if name != node.name)
         node.run(f"setsid {self.ledger} --instance sessions --address {VIP} --key-file {KEY} --peer {CLUSTER[peer]} "
-                 f"--source {CLUSTER[node.name]} --port 4511 >>/var/log/ledger.log 2>&1 </dev/null & echo $! >/run/ledger.pid")
+                 f"--source {CLUSTER[node.name]} --port 4511 --strongswan strongswan >>/var/log/ledger.log 2>&1 </dev/null & echo $! >/run/ledger.pid")
         until(f"the ledger of {node.name} answers", 10, lambda: self._ask(node, "status").get("ok"), every=0.2)
 
     def _serve(self, node):
@@ -185,12 +202,7 @@ class Seamless(CarryOver):
         return address and (self.client.run("pidof pppd", check=False).output.split(), address[1])
 
     def _answers(self):
-        try:
-            with open(f"{self.client.share}/heard") as file:
-                lines = [line.split(maxsplit=2) for line in file if line.endswith("\n")]
-        except FileNotFoundError:
-            return []
-        return [(float(words[0]), words[1]) for words in lines]
+        return answers(self.client)
 
     def _await_ready(self, node, serving=None):
         until(f"{node.name} has the session ready", 60, lambda: self._ask(node, "status").get("ready") == "1", every=0.5)
@@ -222,12 +234,9 @@ class Seamless(CarryOver):
         # Longer than the client's own patience with its link.
         end = time.monotonic() + 15
         until("the client's patience is over", 20, lambda: time.monotonic() > end)
-        answers = self._answers()[max(mark - 20, 0):]
-        silences = {}
-        for kind in ("ping", "tcp"):
-            moments = [moment for moment, what in answers if what == kind]
-            silences[kind] = max(later - earlier for earlier, later in zip(moments, moments[1:]))
-        broken = [what for _, what in answers if what == "broken"]
+        heard = self._answers()[max(mark - 20, 0):]
+        silences = {kind: silence(heard, kind) for kind in ("ping", "tcp")}
+        broken = [what for _, what in heard if what == "broken"]
         if broken or self._session() != self.session:
             raise Failure(f"the client had {self.session} and has {self._session()}; TCP {'broke' if broken else 'lives'}")
         status, listed = self._ask(node, "status"), self._ask(node, "list")

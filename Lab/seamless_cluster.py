@@ -1,12 +1,15 @@
-"""The recipe `seamless` on two gateways, and a client that outlives one of them: with the ledger its session is carried on, without it the client
-dials again."""
+"""The recipe `seamless` on two gateways, and a client that outlives one of them and does not notice planned moves: with the ledger its session is
+carried on, without it the client dials again."""
 
+import os
 import time
 
 import config
-from carryover import HA_MODULES, gateway_files
+import nodes
+from carryover import ESP, HA_MODULES, gateway_files
 from nodes import Failure, until
 from pair import Lab
+from seamless import Echo, answers, silence, watch
 
 ASK = """
 import socket, sys
@@ -17,6 +20,9 @@ s.sendall(sys.argv[1].encode() + b"\\n")
 while part := s.recv(65536):
     sys.stdout.write(part.decode())
 """
+
+
+MOVES = 10
 
 
 class SeamlessCluster(Lab):
@@ -34,10 +40,14 @@ class SeamlessCluster(Lab):
                                ("/etc/swanctl/swanctl.conf", "dpd_delay = 2s\n    dpd_timeout = 6s", "dpd_delay = 15s\n    dpd_timeout = 60s")):
             assert old in files[path]
             files[path] = files[path].replace(old, new)
-        return files
+        return {**files, "/usr/lib/watch.py": watch(config.OUTSIDE["lab"])}
 
     def play(self):
         self.start()
+        self.esp = ESP()
+        self.esp.start()
+        self._talk()
+        self._move_to_and_fro()
         carried = self._lose(True)
         self.rejoin(next(node for node in self.gateways.values() if not node.on))
         self.serving().run("pcs", "resource", "disable", "sessions-clone", "--wait=30", timeout=60)
@@ -45,6 +55,14 @@ class SeamlessCluster(Lab):
         alone = self._lose(False)
         print(f"\n  Silence of a client with LCP echoes every 20 s, DPD 15 s and 60 s: {carried:.1f} s when its session is carried on, "
               f"{alone:.1f} s when it is not\n", flush=True)
+
+    def _talk(self):
+        """The client talks to a host on the other side of the gateways, over one TCP connection through its session."""
+        nodes.ip("route", "replace", "10.9.0.0/24", "via", config.VIP)
+        Echo(config.OUTSIDE["lab"]).start()
+        self.client.run(f"ip route add {config.OUTSIDE['lab']} dev ppp0")
+        self.client.run("python3 /usr/lib/watch.py >/var/log/watch.log 2>&1 </dev/null &")
+        until("the client hears gateway and host", 30, lambda: {"ping", "tcp"} <= {what for _, what in answers(self.client)})
 
     def _lose(self, carried):
         """The plug is pulled; how long the client heard nothing."""
@@ -55,11 +73,14 @@ class SeamlessCluster(Lab):
         self._await_copy(there)
         before = self._session()
         self.say(f"pulling the plug on {here.name}, which serves; the client's pppd and address are {before}")
+        standby = self._hardware(there)
         here.pull_plug()
         cut = time.monotonic()
         back = self.await_client(after=cut + 0.5)
         until(f"{there.name} serves", 30, lambda: self.serving() is there)
         self.say(f"the client is back through {there.name} after {back - cut:.1f} s, {back - self.fenced[here.name]:.1f} s after the fence")
+        if carried:
+            self.say(f"from the first word by ARP of {there.name} to its first ESP packet: {self._opening(standby, cut):.2f} s")
         # Longer than a client's patience that has lost its session.
         time.sleep(70)
         after = self._session()
@@ -68,6 +89,70 @@ class SeamlessCluster(Lab):
         if carried and "\nadopted 1\n" not in self._ask(there, "status"):
             raise Failure(f"the ledger of {there.name} says {self._ask(there, 'status')}")
         return back - cut
+
+    def _move_to_and_fro(self):
+        """The service is moved while both nodes are well, there and back and again: the client and its TCP connection do not notice."""
+        before, start, gaps = self._session(), time.monotonic(), []
+        for number in range(1, MOVES + 1):
+            gaps.append(self._move(number))
+        # Longer than a client's patience that has lost its session.
+        time.sleep(70)
+        after, broken = self._session(), [what for _, what in answers(self.client) if what == "broken"]
+        if before != after or broken:
+            raise Failure(f"the client had {before} and has {after}; its TCP connection {'broke' if broken else 'lives'}")
+        self.check_one_holder()
+        print(f"\n  Silence of the client in {MOVES} planned moves: {', '.join(f'{gap:.2f}' for gap in gaps)} s; the same pppd, address and TCP "
+              "connection\n", flush=True)
+        if max(gaps) > 1:
+            raise Failure(f"the client heard nothing for {max(gaps):.2f} s of a planned move")
+
+    def _move(self, number):
+        entered = time.monotonic()
+        here = until("one node serves", 30, self.serving)
+        there = self.other(here)
+        until(f"{there.name} could take the client's session", 150, lambda: "\npeer-ready 1\n" in self._ask(here, "status"), every=0.5)
+        before, mark, start, standby = self._session(), len(answers(self.client)), time.monotonic(), self._hardware(there)
+        if early := [packet for packet in list(self.esp.seen) if packet[1] == standby and packet[0] > entered]:
+            raise Failure(f"{there.name} sent {len(early)} ESP packets as standby")
+        there.run("crm_resource", "--resource", "vpn-clone", "--promoted", "--move", "--node", there.name)
+        until(f"{there.name} serves", 60, lambda: self.serving() is there, every=0.2)
+        there.run("crm_resource", "--resource", "vpn-clone", "--clear")
+        self.await_settled(there)
+        settled = len(answers(self.client))
+        until("the client hears gateway and host after the move", 30,
+              lambda: {"ping", "tcp"} <= {what for _, what in answers(self.client)[settled:]})
+        time.sleep(3)
+        heard = answers(self.client)[max(mark - 20, 0):]
+        ping, tcp = silence(heard, "ping"), silence(heard, "tcp")
+        after, status = self._session(), self._ask(there, "status")
+        self._say_pauses(here, there, start)
+        self.say(f"move {number} from {here.name} to {there.name}: on its own clock the client heard no ping for {ping:.2f} s and nothing over TCP for "
+                 f"{tcp:.2f} s; {self._opening(standby, start):.2f} s from ARP to ESP; its pppd and address are {after}")
+        if before != after or "\nadopted 1\n" not in status:
+            raise Failure(f"the client had {before} and has {after}; the ledger of {there.name} says {status}")
+        return max(ping, tcp)
+
+    def _say_pauses(self, here, there, since):
+        """When nothing came from the address for a while: who spoke last, and who spoke next."""
+        names = {self._hardware(node): node.name for node in (here, there)}
+        seen = [packet for packet in list(self.esp.seen) if packet[0] > since]
+        pauses = [f"{later[0] - earlier[0]:.2f} s from {names.get(earlier[1])} to {names.get(later[1])} (at {later[0] - since:.1f})"
+                  for earlier, later in zip(seen, seen[1:]) if later[0] - earlier[0] > 0.3]
+        self.say(f"pauses of ESP at load {os.getloadavg()[0]:.1f}: {', '.join(pauses) or 'none'}")
+        if pauses:
+            for node in (here, there):
+                lines = node.run("journalctl --no-pager -o short-precise --since -40s | grep -E 'vpnha|sessions\\(|xl2tpd\\(|strongswan\\(|vip\\(' | tail -n 40", check=False).output
+                print(f"--- {node.name}\n{lines}", flush=True)
+
+    @staticmethod
+    def _hardware(node):
+        return node.run("cat /sys/class/net/eth0/address").output.strip()
+
+    def _opening(self, hardware, since):
+        """From the first time that a new owner says by ARP that it has the address to its first ESP packet to the client."""
+        first = [min((entry[0] for entry in list(entries) if entry[1] == hardware and entry[0] > since), default=float("inf"))
+                 for entries in (self.esp.claims, self.esp.seen)]
+        return first[1] - first[0]
 
     def _session(self):
         """pppd and address of the client."""

@@ -11,7 +11,7 @@ public final class Adoption: Readable {
   /// How long one turn may make sessions, so that what else there is to do is not kept waiting.
   static let turn = Duration.milliseconds(20)
   /// What could not be made is tried again: something of a client's that was here before may still be on its way out.
-  static let retry = Duration.milliseconds(200)
+  static let retry = Duration.milliseconds(50)
   static let patience = Duration.seconds(5)
   /// Signs of life are repeated until the client answers: the way to it may open after the promotion.
   static let announcing = Duration.milliseconds(200)
@@ -64,6 +64,8 @@ public final class Adoption: Readable {
   private var lookAt = Instant(nanoseconds: .min)
   private var told: [SessionRecord] = []
   private var emptied: [SessionRecord] = []
+  /// Those of this node's own daemons: no other node carried them.
+  private var native: Set<SessionKey> = []
   /// Why a session could not be made ready, of the last that could not.
   public private(set) var problem: String?
 
@@ -79,8 +81,8 @@ public final class Adoption: Readable {
   /// What this node carries, by the name that it has in the kernel; nothing as standby.
   public var carried: [SessionKey: SessionRecord] {
     guard isPromoted else { return [:] }
-    var records = sessions.mapValues { Self.carriedOn($0.record) }
-    for entry in waiting { records[entry.record.key] = Self.carriedOn(entry.record) }
+    var records = sessions.mapValues { carriedOn($0.record) }
+    for entry in waiting { records[entry.record.key] = carriedOn(entry.record) }
     return records
   }
 
@@ -128,11 +130,36 @@ public final class Adoption: Readable {
     lookAt = now
   }
 
+  /// Carries on what daemons of this node have carried until now, which are gone without a word.
+  public func take(_ records: [SessionRecord]) {
+    guard isPromoted else { return }
+    let now = clock.now
+    for record in records.sorted(by: { $0.key < $1.key }) where sessions[record.key] == nil {
+      native.insert(record.key)
+      waiting.append((record, now, now))
+    }
+    make(at: now)
+  }
+
+  /// As standby: how many of those that it follows this node could do right by at once, if it can speak to these clients: carry them
+  /// on, or tell the client that its session is over.
+  public func ready(for clients: Set<IPAddress>) -> Int {
+    let records = sessions.values.map(\.record) + waiting.map(\.record).filter { Self.refusal($0) != nil }
+    return records.count { clients.contains($0.peer) }
+  }
+
+  /// All clients are to be told that their sessions are over.
+  public func tellAll() {
+    told += waiting.map(\.record)
+    waiting = []
+    for number in tunnels.keys.sorted() { end(tunnel: number, telling: true) }
+  }
+
   /// All that was made is gone, and nobody is told.
   public func stop() {
     for key in Array(sessions.keys) { end(key) }
     for (number, tunnel) in tunnels { close(number, tunnel) }
-    (isPromoted, waiting, told, emptied, problem) = (false, [], [], [], nil)
+    (isPromoted, waiting, told, emptied, problem, native) = (false, [], [], [], nil, [])
   }
 
   /// A session that a daemon of this node has taken: the client has dialled again, or was given an address that is in use.
@@ -145,7 +172,8 @@ public final class Adoption: Readable {
     waiting.removeAll { $0.record.remote == record.remote }
   }
 
-  private static func carriedOn(_ record: SessionRecord) -> SessionRecord {
+  private func carriedOn(_ record: SessionRecord) -> SessionRecord {
+    guard !native.contains(record.key) else { return record }
     var record = record
     record.hops = record.hops < .max ? record.hops + 1 : .max
     return record
@@ -236,6 +264,7 @@ public final class Adoption: Readable {
   /// - Parameter telling: the client does not know. One whose tunnel has other sessions is left to find out: it would lose them all.
   private func end(_ key: SessionKey, telling: Bool = false) {
     guard let session = sessions.removeValue(forKey: key) else { return }
+    native.remove(key)
     places[session.sockets.channel] = nil
     places[session.sockets.unit] = nil
     kernel.close(session.sockets)

@@ -6,8 +6,11 @@ public struct OutboundAssociation: Hashable, Sendable {
   public var age: UInt64
   /// Of the last packet sent; more than 32 bits where the SA has extended sequence numbers.
   public var sequence: UInt64
+  /// Where it ends; nil where nobody asked.
+  public var destination: IPAddress?
 
-  public init(spi: UInt32, age: UInt64, sequence: UInt64) {
+  public init(spi: UInt32, age: UInt64, sequence: UInt64, destination: IPAddress? = nil) {
+    self.destination = destination
     self.spi = spi
     self.age = age
     self.sequence = sequence

@@ -75,7 +75,8 @@ struct Changes: Equatable {
   }
 }
 
-/// What the body of a `report` says: how far its sender has come with the receiver's stream, and what it carries itself.
+/// What the body of a `report` says: how far its sender has come with the receiver's stream, what it could do with those sessions now,
+/// and what it carries itself.
 struct Report: Equatable {
   var stream: UInt64
   var sequence: UInt64
@@ -83,6 +84,8 @@ struct Report: Equatable {
   var isFull: Bool
   /// Sessions that its sender carries; nil while it carries none for the cluster (a standby).
   var carries: UInt32?
+  /// Sessions of the receiver's that its sender could take over at once: carry on, or tell their clients that they are over.
+  var ready: UInt32
 
   var bytes: [UInt8] {
     var writer = ByteWriter()
@@ -90,14 +93,16 @@ struct Report: Equatable {
     writer.put(sequence)
     writer.put(UInt8((isFull ? 1 : 0) | (carries != nil ? 2 : 0)))
     writer.put(carries ?? 0)
+    writer.put(ready)
     return writer.bytes
   }
 
-  init(stream: UInt64, sequence: UInt64, isFull: Bool, carries: UInt32?) {
+  init(stream: UInt64, sequence: UInt64, isFull: Bool, carries: UInt32?, ready: UInt32 = 0) {
     self.stream = stream
     self.sequence = sequence
     self.isFull = isFull
     self.carries = carries
+    self.ready = ready
   }
 
   init(decoding bytes: [UInt8]) throws(LedgerError) {
@@ -106,6 +111,7 @@ struct Report: Equatable {
     sequence = try reader.uint64()
     let flags = try reader.uint8()
     let count = try reader.uint32()
+    ready = try reader.uint32()
     guard flags <= 3, reader.isAtEnd else { throw ByteReader.malformed("no report") }
     isFull = flags & 1 != 0
     carries = flags & 2 != 0 ? count : nil

@@ -51,6 +51,8 @@ public final class Replica {
 
   private var lastWord: Instant?
   private var peerCarries: Int?
+  private var peerReady = 0
+  private var ready = 0
   private var peerIsFull = false
   private var otherVersion: (UInt8, at: Instant)?
   private var otherKey: Instant?
@@ -118,6 +120,13 @@ public final class Replica {
     return held
   }
 
+  /// How many of them this node could take over at once; the peer is told when it changes.
+  public func isReady(for count: Int) {
+    guard count != ready else { return }
+    ready = count
+    owesReport = peer != nil
+  }
+
   // MARK: - The link
 
   /// When `due` has something to do without anything arriving.
@@ -142,7 +151,8 @@ public final class Replica {
       }
       if owesReport || nextHeartbeat.map({ now >= $0 }) ?? true {
         let report = Report(
-          stream: incoming.stream, sequence: incoming.sequence, isFull: incoming.isFull, carries: isDeclared ? UInt32(own.count) : nil)
+          stream: incoming.stream, sequence: incoming.sequence, isFull: incoming.isFull, carries: isDeclared ? UInt32(own.count) : nil,
+          ready: UInt32(ready))
         messages.append(message(.report, report.bytes, to: peer.name, peer.outgoingKey))
         owesReport = false
         nextHeartbeat = now + Self.heartbeat
@@ -190,6 +200,7 @@ public final class Replica {
         if isDeclared { outgoing.acknowledged(upTo: report.sequence, of: report.stream, at: now) }
         peerIsFull = report.isFull
         peerCarries = report.carries.map(Int.init)
+        peerReady = Int(report.ready)
       }
       heard(envelope, at: now)
     } catch { refuse() }
@@ -232,6 +243,7 @@ public final class Replica {
     challenge = Envelope.newName()
     incoming.expectNewPeer()
     peerCarries = nil
+    peerReady = 0
     peerIsFull = false
     nextHeartbeat = nil
     // An acquaintance is answered at once, however lately somebody else was.
@@ -304,6 +316,6 @@ public final class Replica {
     return ReplicaStanding(
       link: link, unacknowledged: !isDeclared ? 0 : peer == nil ? own.count : outgoing.unacknowledged,
       secondsSinceWord: quiet.map { Int($0.components.seconds) }, own: own.count, held: incoming.count, peerCarries: peerCarries,
-      peerIsFull: peerIsFull, refused: refused)
+      peerReady: peerReady, peerIsFull: peerIsFull, refused: refused)
   }
 }

@@ -31,13 +31,15 @@ public struct ReplicaStanding: Equatable, Sendable {
   public var held: Int
   /// How many the peer says that it carries; nil when it carries none for the cluster, or has not said.
   public var peerCarries: Int?
+  /// How many of this node's sessions the peer could take over at once.
+  public var peerReady: Int
   /// The peer has no room for all of ours.
   public var peerIsFull: Bool
   /// Datagrams that were none of the peer's, or too late.
   public var refused: UInt64
 
   public init(
-    link: Link, unacknowledged: Int, secondsSinceWord: Int?, own: Int, held: Int, peerCarries: Int?, peerIsFull: Bool, refused: UInt64
+    link: Link, unacknowledged: Int, secondsSinceWord: Int?, own: Int, held: Int, peerCarries: Int?, peerReady: Int = 0, peerIsFull: Bool, refused: UInt64
   ) {
     self.link = link
     self.unacknowledged = unacknowledged
@@ -45,6 +47,7 @@ public struct ReplicaStanding: Equatable, Sendable {
     self.own = own
     self.held = held
     self.peerCarries = peerCarries
+    self.peerReady = peerReady
     self.peerIsFull = peerIsFull
     self.refused = refused
   }
@@ -53,7 +56,7 @@ public struct ReplicaStanding: Equatable, Sendable {
   public var lines: [String] {
     [
       "link \(link.word)", "unacknowledged \(unacknowledged)", "silence \(secondsSinceWord.map(String.init) ?? "-")", "held \(held)",
-      "peer-carries \(peerCarries.map(String.init) ?? "-")", "peer-full \(peerIsFull ? 1 : 0)", "refused \(refused)",
+      "peer-carries \(peerCarries.map(String.init) ?? "-")", "peer-ready \(peerReady)", "peer-full \(peerIsFull ? 1 : 0)", "refused \(refused)",
     ]
   }
 }

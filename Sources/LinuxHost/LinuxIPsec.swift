@@ -104,6 +104,6 @@ extension OutboundAssociation {
     let now = UInt64(max(0, time(nil)))
     let age = now > association.installed ? now - association.installed : 0
     // A clock that was set forward makes nobody older than the kernel lets him become.
-    self.init(spi: association.spi, age: min(age, association.lifetime ?? age), sequence: replay.sent)
+    self.init(spi: association.spi, age: min(age, association.lifetime ?? age), sequence: replay.sent, destination: association.destination)
   }
 }

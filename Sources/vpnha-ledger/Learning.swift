@@ -50,6 +50,12 @@ final class Learning {
     records = known
   }
 
+  /// The daemons that carried these are gone: somebody else does from now on.
+  func take() -> [SessionRecord] {
+    defer { records = [:] }
+    return Array(records.values)
+  }
+
   /// This side's address and the size of packets on a link; nil when it has none, or has gone.
   private static func link(_ name: String) throws(SystemError) -> (address: IPAddress, mtu: UInt16)? {
     let operation = "looking at \(name)"

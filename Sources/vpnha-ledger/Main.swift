@@ -11,14 +11,14 @@ import Resident
     signal(SIGPIPE, SIG_IGN)
     let host = Host.silent
     guard let options = Options(Array(CommandLine.arguments.dropFirst())) else {
-      say("usage: vpnha-ledger --instance ID --address VIP --key-file FILE --peer ADDRESS --source ADDRESS --port PORT")
+      say("usage: vpnha-ledger --instance ID --address VIP --key-file FILE --peer ADDRESS --source ADDRESS --port PORT --strongswan ID")
       exit(2)
     }
     do {
       let key = try LedgerKey(ofFile: options.keyFile, host.files)
       try host.files.makeDirectory(LedgerControl.folder, mode: 0o755)
       let loop = try Loop(on: host, endingWith: TerminationSignals(), aloneWith: options.control.lock)
-      let resident = try SessionResident(options, Replica(key: key), host, kernel: LinuxSessionKernel())
+      let resident = try SessionResident(options, Replica(key: key), host, kernel: LinuxSessionKernel(), address: AddressWatch(of: options.address))
       let control = try ControlSocket(at: options.control.path, host.files)
       log = LinuxLog(environment: processEnvironment(), type: "sessions", instance: options.instance, action: "resident")
       // Nothing is lost with the process: what it knows it learns again.
@@ -52,16 +52,19 @@ struct Options: Equatable {
   var peer: IPAddress
   var source: IPAddress
   var port: UInt16
+  /// The resource whose IPsec SAs carry the sessions.
+  var strongswan: String
 
   init?(_ arguments: [String]) {
-    guard arguments.count == 12 else { return nil }
+    guard arguments.count == 14 else { return nil }
     var values: [String: String] = [:]
     for index in stride(from: 0, to: arguments.count, by: 2) where values.updateValue(arguments[index + 1], forKey: arguments[index]) != nil { return nil }
     guard let instance = values["--instance"], let control = LedgerControl(instance: instance),
       let address = values["--address"].flatMap({ IPAddress($0) }), !address.isIPv6, let keyFile = values["--key-file"],
       let peer = values["--peer"].flatMap({ IPAddress($0) }), let source = values["--source"].flatMap({ IPAddress($0) }),
-      peer.isIPv6 == source.isIPv6, let port = values["--port"].flatMap({ UInt16($0) }), port > 0
+      peer.isIPv6 == source.isIPv6, let strongswan = values["--strongswan"], !strongswan.isEmpty, let port = values["--port"].flatMap({ UInt16($0) }), port > 0
     else { return nil }
     (self.instance, self.control, self.address, self.keyFile, self.peer, self.source, self.port) = (instance, control, address, keyFile, peer, source, port)
+    self.strongswan = strongswan
   }
 }

@@ -3,17 +3,27 @@ import Host
 import L2TP
 import Ledger
 import Resident
+import Sessions
 
 /// The ledger's link, the agent's questions, the sessions that are carried on, the clients that are told, and a sweep each second.
 ///
-/// As standby it holds what the peer tells, and has the kernel make it ready. Promoted, it carries all of that on, tells the clients of
+/// As standby it holds what the peer tells, and has the kernel make it ready. Serving, it carries all of that on, tells the clients of
 /// what it cannot carry that their sessions are over, and from then on the peer what this node carries.
+///
+/// It serves where the address is: from the moment it comes, if the node has sessions to carry on or is promoted, until it leaves, so
+/// that data need not wait for anybody else's turn in the cluster, and two nodes never carry the same.
 final class SessionResident {
   enum Role: String { case standby, promoted }
 
   static let sweeping = Duration.seconds(1)
   /// How soon the link's socket is tried again: the address it speaks from may come late.
   static let reopening = Duration.seconds(1)
+  /// How long after a `yield` what daemons carried is taken for carried, if no `carry` comes.
+  static let yielding = Duration.seconds(15)
+  /// How long after a `carry` the address may take to leave.
+  static let leaving = Duration.seconds(60)
+  /// How often a standby asks the cluster for the epoch, and how long after the peer's take-over it asks first.
+  static let epochs = Duration.seconds(10)
 
   private let options: Options
   private let replica: Replica
@@ -24,9 +34,20 @@ final class SessionResident {
   private let adoption: Adoption?
   private let memory: Memory
   private var role = Role.standby
+  private var isServing = false
+  private let address: AddressWatch?
   private var link: ReplicaSocket?
   private var openAt = Instant(nanoseconds: .min)
   private var sweepAt = Instant(nanoseconds: .min)
+  /// The daemons of this node are being ended after a `yield`: that their sessions have gone from the kernel means nothing until then.
+  private var yieldedUntil: Instant?
+  /// All that daemons of this node carried was given to this program, and the address is about to go.
+  private var leavesUntil: Instant?
+  /// Nothing is to leave from the address once it has gone: strongswan relies on it.
+  private var isToSilence = false
+  /// The peer's epoch. The question needs a program, which a take-over is not to wait for.
+  private var epoch: Epoch?
+  private var epochAt: Instant?
   private var loop: Loop?
   private var isDeclared = false
   private let began: Instant
@@ -36,7 +57,7 @@ final class SessionResident {
   /// By what they are about: said when they begin, and in every answer to `status`.
   private var risks: [String: String] = [:]
 
-  init(_ options: Options, _ replica: Replica, _ host: Host, kernel: (any SessionKernel)?) {
+  init(_ options: Options, _ replica: Replica, _ host: Host, kernel: (any SessionKernel)?, address: AddressWatch? = nil) {
     self.options = options
     self.replica = replica
     self.host = host
@@ -44,6 +65,7 @@ final class SessionResident {
     learning = Learning(gateway: options.address, host)
     adoption = kernel.map { Adoption($0, host.clock, say: say) }
     memory = Memory(of: options.instance, host.files)
+    self.address = address
   }
 
   func serve(_ control: ControlSocket, _ loop: Loop) {
@@ -53,12 +75,13 @@ final class SessionResident {
       let moments = [link == nil ? openAt : replica.deadline, sweepAt, telling.deadline, adoption?.deadline].compactMap(\.self)
       // A turn reads all sources but this one.
       let questions = Pause.Source(control) { control.answer { self.answer($0) } }
-      let others: [(any Readable)?] = [link, adoption] + telling.sockets
+      let others: [(any Readable)?] = [link, adoption, address] + telling.sockets
       return Pause(for: [questions] + others.compactMap(\.self).map { Pause.Source($0) }, before: moments.min() ?? host.clock.now)
     }
   }
 
   private func turn(at now: Instant) {
+    if address?.hasNews() ?? false { followAddress(at: now) }
     if link == nil, now >= openAt {
       openAt = now + Self.reopening
       do throws(SystemError) {
@@ -78,10 +101,8 @@ final class SessionResident {
     if !telling.isIdle { telling.turn(at: now) }
     if now >= sweepAt {
       sweepAt = now + Self.sweeping
-      switch role {
-      case .standby: prepare()
-      case .promoted: sweep(at: now)
-      }
+      followAddress(at: now)
+      if isServing { sweep(at: now) } else { prepare() }
     }
   }
 
@@ -93,9 +114,118 @@ final class SessionResident {
     guard let adoption else { return }
     adoption.follow(held)
     if let problem = adoption.problem { risk("staging", problem) } else { risks["staging"] = nil }
+    replica.isReady(for: held.isEmpty ? 0 : adoption.ready(for: reachable()))
+    followEpoch(!held.isEmpty)
+  }
+
+  private func followEpoch(_ isInUse: Bool) {
+    guard isInUse else {
+      (epoch, epochAt, risks["epoch"]) = (nil, nil, nil)
+      return
+    }
+    let now = host.clock.now
+    // The peer may have just begun one that the cluster does not know yet.
+    guard now >= epochAt ?? .init(nanoseconds: .max) else { return epochAt = epochAt ?? now + Self.epochs }
+    do throws(SystemError) {
+      epoch = try latestEpoch()
+      risks["epoch"] = nil
+    } catch {
+      epoch = nil
+      risk("epoch", "\(error)")
+    }
+    epochAt = host.clock.now + Self.epochs
+  }
+
+  private func latestEpoch() throws(SystemError) -> Epoch {
+    Epoch.latest(of: try host.cluster.nodeAttribute(Epoch.name(for: options.strongswan)))
+  }
+
+  /// Clients that IPsec SAs lead to from here.
+  private func reachable() -> Set<IPAddress> {
+    do throws(SystemError) { return Set(try host.network.outboundAssociations(from: options.address).compactMap(\.destination)) } catch {
+      risk("staging", "\(error)")
+      return []
+    }
+  }
+
+  // MARK: - The address
+
+  private func followAddress(at now: Instant) {
+    let isHere: Bool
+    do throws(SystemError) {
+      isHere = try host.network.holds(options.address)
+      risks["address"] = nil
+    } catch { return risk("address", "\(error)") }
+    if isServing {
+      if !isHere { leave() }
+    } else if isHere, role == .promoted || !replica.held.isEmpty {
+      serve(at: now)
+    }
+  }
+
+  private func serve(at now: Instant) {
+    isServing = true
+    defer { followEpoch(false) }
+    let inherited = inherit()
+    replica.isReady(for: 0)
+    if adoption != nil, !inherited.isEmpty { openTheWay() }
+    if let adoption {
+      adoption.promote(with: inherited)
+    } else {
+      if !inherited.isEmpty { say("telling \(inherited.count) sessions of the peer's that they are over") }
+      telling.begin(with: inherited, at: now)
+    }
+    sweepAt = now
+  }
+
+  /// The strongswan resource holds back what leaves a standby, because it does not know the number of the last packet that its peer
+  /// sent. Its promotion comes after the address, so what it would do then is done now: it finds it done, and begins the same epoch.
+  private func openTheWay() {
+    do throws(SystemError) {
+      guard try host.network.hushed().contains(options.address) else { return }
+      if let oldest = try host.network.outboundAssociations(from: options.address).map(\.age).max() {
+        let latest = if let epoch { epoch } else { try latestEpoch() }
+        let next = latest.next(atAge: oldest)
+        _ = try host.network.raiseSequences(from: options.address) { next.firstSequence(atAge: $0.age) }
+      }
+      try host.network.unhush(options.address)
+    } catch { say("data wait for strongswan: \(error)") }
+  }
+
+  /// What is still carried is remembered until the peer says that it carries it: this node may be the next one again.
+  private func leave() {
+    isServing = false
+    if isToSilence {
+      do throws(SystemError) { try host.network.hush(options.address) } catch { say("\(error)") }
+    }
+    (leavesUntil, isToSilence) = (nil, false)
+    telling.stop()
+    if let adoption {
+      remember(Array(adoption.carried.values))
+      adoption.stop()
+    }
+    _ = learning.take()
+    yieldedUntil = nil
+    replica.withdraw()
+    isDeclared = false
+    declared = []
+  }
+
+  /// Why the peer cannot take over all that is carried here; nil when it can.
+  private func hindrance(at now: Instant) -> String? {
+    guard isServing else { return "this node does not serve" }
+    sweep(at: now)
+    guard !declared.isEmpty else { return nil }
+    let standing = replica.standing(at: now)
+    if standing.link != .connected { return "nothing is heard from the peer" }
+    if !replica.isInStep { return "the peer does not know all sessions" }
+    if standing.peerReady < declared.count { return "the peer is ready for \(standing.peerReady) of \(declared.count) sessions" }
+    return risks["sweep"] ?? risks["full"]
   }
 
   private func sweep(at now: Instant) {
+    if let yieldedUntil, now < yieldedUntil { return }
+    yieldedUntil = nil
     let adopted = adoption?.carried ?? [:]
     do throws(SystemError) {
       try learning.sweep(except: adopted)
@@ -136,7 +266,7 @@ final class SessionResident {
     switch command {
     case "status":
       return ["ok", "version 1", "role \(role.rawValue)", "own \(learning.records.count)", "adopted \(adoption?.carried.count ?? 0)", "told \(telling.told)", "lost \(telling.lost)"]
-        + ["ready \(role == .standby ? adoption?.count ?? 0 : 0)"]
+        + ["ready \(isServing ? 0 : adoption?.count ?? 0)"]
         + ["up \((now - began).components.seconds)", "lag \(waitingSince.map { (now - $0).components.seconds } ?? 0)"]
         + risks.sorted { $0.key < $1.key }.map { "risk \($0.value)" } + replica.standing(at: now).lines
     case "list":
@@ -144,25 +274,31 @@ final class SessionResident {
       return ["ok"] + learning.records.values.sorted { $0.key < $1.key }.map { Self.line($0, "own") } + adopted.map { Self.line($0, "adopted") }
         + replica.held.map { Self.line($0, "held") }
     case "promote":
-      guard role == .standby else { return ["ok"] }
       role = .promoted
-      let inherited = inherit()
-      if let adoption {
-        adoption.promote(with: inherited)
-      } else {
-        if !inherited.isEmpty { say("telling \(inherited.count) sessions of the peer's that they are over") }
-        telling.begin(with: inherited, at: now)
-      }
-      sweepAt = now
+      followAddress(at: now)
       return ["ok"]
     case "demote":
       role = .standby
-      telling.stop()
-      adoption?.stop()
-      remember([])
-      replica.withdraw()
-      isDeclared = false
-      declared = []
+      followAddress(at: now)
+      return ["ok"]
+    case "yield \(options.address)":
+      if let hindrance = hindrance(at: now) { return ["error \(hindrance)"] }
+      yieldedUntil = now + Self.yielding
+      return ["ok", "sessions \(declared.count)"]
+    case "carry \(options.address)":
+      yieldedUntil = nil
+      guard isServing, let adoption else { return ["error this node carries no sessions"] }
+      adoption.take(learning.take())
+      (leavesUntil, isToSilence) = (now + Self.leaving, false)
+      return ["ok"]
+    case "hold \(options.address)":
+      followAddress(at: now)
+      guard isServing, let leavesUntil, now < leavesUntil else { return ["error the address is not about to leave"] }
+      isToSilence = true
+      return ["ok"]
+    case "farewell \(options.address)":
+      yieldedUntil = nil
+      if isServing { adoption?.tellAll() }
       return ["ok"]
     case "stop":
       loop?.end()

@@ -93,7 +93,7 @@ extension Recipe {
       \(Self.plain) \\
         op monitor interval=60s timeout=20s OCF_CHECK_LEVEL=10
       clone firewall-clone firewall meta interleave=true failure-timeout=30s
-      order conntrackd-first Optional: conntrackd-clone:promote vpn-clone:promote\(isSeamless ? " symmetrical=false" : "")
+      order conntrackd-first Optional: conntrackd-clone:promote vpn-clone:promote\(isSeamless ? " symmetrical=false\norder sessions-first Optional: sessions-clone:start vpn-clone:promote" : "")
       order firewall-first Optional: firewall-clone:start vpn-clone:promote
       colocation vpn-with-firewall inf: vpn-clone:Promoted firewall-clone
       \((isSeamless ? ["conntrackd", "sessions"] : ["conntrackd"]).map(Self.follows).joined(separator: "\n"))

@@ -62,7 +62,7 @@ struct Recipe: Equatable {
       stack + [promotable, conntrackd] + firewall + [Self.conntrackdFirst, follows("conntrackd")] + order(of: "vpn-clone", role: "promote")
         + ["vip", "strongswan", "xl2tpd", "conntrackd"].flatMap(plainMonitors)
     case .seamless:
-      stack + [promotable, conntrackd, sessions] + firewall + [Self.conntrackdFirst + ["symmetrical=false"]] + ["conntrackd", "sessions"].map(follows) + order(of: "vpn-clone", role: "promote")
+      stack + [promotable, conntrackd, sessions] + firewall + [Self.conntrackdFirst + ["symmetrical=false"], Self.sessionsFirst] + ["conntrackd", "sessions"].map(follows) + order(of: "vpn-clone", role: "promote")
         + ["vip", "strongswan", "xl2tpd", "conntrackd", "sessions"].flatMap(plainMonitors)
     case .group: stack + [["resource", "meta", "vpn", "failure-timeout=30s", "priority=10"]] + firewall + order(of: "vpn", role: "start")
     case .firewall: firewall + order(of: "vpn-clone", role: "promote")
@@ -160,6 +160,9 @@ struct Recipe: Equatable {
     ["constraint", "colocation", "add", "Promoted", "\(name)-clone", "with", "Promoted", "vpn-clone", "INFINITY", "influence=false"]
   }
   private static let conntrackdFirst = ["constraint", "order", "promote", "conntrackd-clone", "then", "promote", "vpn-clone", "kind=Optional"]
+
+  /// And stopped last: in a planned move the ledger carries the sessions until the address leaves.
+  private static let sessionsFirst = ["constraint", "order", "start", "sessions-clone", "then", "promote", "vpn-clone", "kind=Optional"]
 
   private var firewall: [[String]] {
     [

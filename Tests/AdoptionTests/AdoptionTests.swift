@@ -94,6 +94,40 @@ import Testing
     #expect(kernel.on.count == 2 && adoption.takeTold().isEmpty)
   }
 
+  @Test func whatThisNodesDaemonsCarriedIsCarriedOnWithoutAHop() {
+    adoption.promote(with: [record(1)])
+    adoption.turn()
+    // The kernel is not done with the daemon's own for a moment.
+    kernel.errors = [.exists]
+    adoption.take([record(2), record(1)])
+    #expect(adoption.carried.count == 2 && adoption.carried[record(2).key]?.hops == 0 && adoption.carried[record(1).key]?.hops == 1)
+    pass(.seconds(1))
+    #expect(kernel.on.count == 2 && adoption.takeTold().isEmpty)
+    adoption.stop()
+    adoption.promote(with: [record(2)])
+    #expect(adoption.carried[record(2).key]?.hops == 1)
+  }
+
+  @Test func aStandbyIsReadyForThoseThatItCanSpeakTo() {
+    var refused = record(3)
+    refused.sendsSequences = true
+    adoption.follow([record(1), record(2), refused])
+    #expect(adoption.ready(for: [record(1).peer, record(2).peer]) == 0)
+    adoption.turn()
+    #expect(adoption.ready(for: []) == 0)
+    #expect(adoption.ready(for: [record(1).peer]) == 1)
+    // Its client will be told.
+    #expect(adoption.ready(for: [record(1).peer, record(2).peer, refused.peer]) == 3)
+  }
+
+  @Test func allCanBeTold() {
+    promoted([record(1), record(2)])
+    kernel.errors = [.exists]
+    adoption.take([record(3)])
+    adoption.tellAll()
+    #expect(Set(adoption.takeTold().map(\.key)) == Set([1, 2, 3].map { record($0).key }) && adoption.carried.isEmpty && kernel.open.isEmpty)
+  }
+
   @Test func signsOfLifeAreRepeatedUntilTheClientIsHeard() {
     let one = record(1)
     promoted([one])

@@ -103,6 +103,7 @@ final class LedgerNode {
     #expect(
       node.options == [
         "--instance": "sessions", "--address": "203.0.113.50", "--key-file": LedgerNode.key, "--peer": "10.77.0.2", "--source": "10.77.0.1", "--port": "4511",
+        "--strongswan": "strongswan",
       ])
     #expect(node.machine.processes.launched[0].environment == ["HA_LOGFACILITY": "daemon"])
     #expect(node.perform("start") == Outcome(.success) && node.machine.processes.launched.count == 1)

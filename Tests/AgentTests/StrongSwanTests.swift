@@ -2,6 +2,7 @@ import Daemon
 import Host
 import HostTestKit
 import OCF
+import Sessions
 import Testing
 import VICI
 
@@ -1212,6 +1213,34 @@ import VICI
     #expect(world.charon.sas.map(\.state) == ["PASSIVE"])
     #expect(world.machine.log.messages().last == "demoted: 1 SAs were handed over")
     #expect(world.machine.files.text(at: Self.record) == "Unpromoted 1001 10010\n")
+  }
+
+  /// In a move that clients do not notice the ledger speaks from the address until it leaves, and holds it back then.
+  @Test func whatALedgerCarriesOnIsNotSilencedBeforeTheAddressLeaves() throws {
+    let world = World(running: true, ha: true)
+    try world.holdAddress()
+    let address = try #require(IPAddress("203.0.113.50"))
+    world.charon.sas = [.init(id: 1)]
+    #expect(world.perform("promote", promotable: true) == Outcome(.success))
+    let path = "/run/vpnha/sessions-sessions.sock"
+    var asked: [String] = []
+    var answer = "ok"
+    world.machine.files.nodes[path] = InMemoryFiles.Node([], .socket)
+    world.machine.sockets.whenConnected(toUnix: path) {
+      world.machine.stream { unread in
+        guard unread.last == UInt8(ascii: "\n") else { return [] }
+        asked.append(String(decoding: unread.dropLast(), as: UTF8.self))
+        unread = []
+        return [.says(Array("\(answer)\n".utf8)), .closes]
+      }
+    }
+    #expect(world.perform("demote", promotable: true) == Outcome(.success))
+    #expect(world.charon.sas.map(\.state) == ["PASSIVE"] && world.machine.network.quiet == [])
+    #expect(world.perform("monitor", promotable: true) == Outcome(.success))
+    #expect(world.machine.network.quiet == [] && Set(asked) == ["hold 203.0.113.50"])
+    answer = "error the address is not about to leave"
+    #expect(world.perform("monitor", promotable: true) == Outcome(.success))
+    #expect(world.machine.network.quiet == [address])
   }
 
   @Test func demoteWithoutHAEndsOurSAs() throws {

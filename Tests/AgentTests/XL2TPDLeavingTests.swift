@@ -281,4 +281,65 @@ import Testing
     #expect(node.perform("stop", clone: true) == Outcome(.success))
     #expect(!node.machine.log.messages().contains { $0.contains("clients") })
   }
+
+  // MARK: With a ledger of sessions
+
+  /// What the ledger was asked, and what it answers.
+  private final class Ledger {
+    var asked: [String] = []
+    var answers: [String: [String]] = [:]
+
+    init(on node: L2TPGateway) {
+      let path = "/run/vpnha/sessions-sessions.sock"
+      node.machine.files.nodes[path] = InMemoryFiles.Node([], .socket)
+      node.machine.sockets.whenConnected(toUnix: path) { [unowned node] in
+        node.machine.stream { [unowned self] unread in
+          guard unread.last == UInt8(ascii: "\n") else { return [] }
+          let command = String(decoding: unread.dropLast(), as: UTF8.self)
+          unread = []
+          asked.append(command)
+          // The daemon has been killed by then, and its socket went with it.
+          if command.hasPrefix("carry") { node.machine.sockets.listeners[1701] = [] }
+          var answer = answers[command] ?? []
+          // The last one stays.
+          let line = answer.first ?? "ok"
+          if answer.count > 1 { answer.removeFirst() }
+          answers[command] = answer
+          return [.says(Array("\(line)\n".utf8)), .closes]
+        }
+      }
+    }
+  }
+
+  @Test func whatTheOtherNodeIsReadyForIsHandedOverWithoutAWord() {
+    let node = L2TPGateway()
+    node.running(sessions: 3)
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    let ledger = Ledger(on: node)
+    ledger.answers["yield 203.0.113.50"] = ["error the peer is ready for 2 of 3 sessions", "ok"]
+    node.machine.calls.reset()
+    #expect(node.perform("demote", clone: true) == Outcome(.success))
+    #expect(ledger.asked == ["yield 203.0.113.50", "yield 203.0.113.50", "carry 203.0.113.50"])
+    let kinds: [String] = node.machine.calls.changes.compactMap { change in
+      ["sockets.setFilter(some", "network.hush", "network.unhush", "processes.signal(terminate", "processes.signal(interrupt", "processes.signal(kill", "processes.launch"]
+        .first { change.hasPrefix($0) }
+    }
+    #expect(
+      kinds == ["sockets.setFilter(some", "network.hush"] + [String](repeating: "processes.signal(kill", count: 4)
+        + ["network.unhush", "processes.launch", "sockets.setFilter(some"])
+    #expect(node.farewells == 0 && node.isShut)
+  }
+
+  @Test func whoCannotBeHandedOverIsTold() {
+    for answer in ["error nothing is heard from the peer", "error unknown command", "nonsense"] {
+      let node = L2TPGateway()
+      node.running(sessions: 3)
+      #expect(node.perform("promote", clone: true) == Outcome(.success))
+      let ledger = Ledger(on: node)
+      ledger.answers["yield 203.0.113.50"] = [answer]
+      #expect(node.perform("demote", clone: true) == Outcome(.success))
+      #expect(ledger.asked.last == "farewell 203.0.113.50" && !ledger.asked.contains("carry 203.0.113.50"))
+      #expect(node.farewells == 3 && node.isShut)
+    }
+  }
 }

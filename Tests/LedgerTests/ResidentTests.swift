@@ -1,3 +1,4 @@
+import Adoption
 import Host
 import HostTestKit
 import LinuxHost
@@ -9,6 +10,7 @@ import Testing
 @Suite struct ResidentTests {
   private static let good = [
     "--instance", "sessions", "--address", "203.0.113.50", "--key-file", "/etc/vpnha/sessions.key", "--peer", "10.0.0.2", "--source", "10.0.0.1", "--port", "4511",
+    "--strongswan", "strongswan",
   ]
 
   @Test func theCommandLineIsWholeOrRefused() throws {
@@ -25,7 +27,7 @@ import Testing
       cut.remove(at: index + 1)
       #expect(Options(cut) == nil)
     }
-    for (index, value) in [(1, "../x"), (1, ""), (3, "2001:db8::1"), (3, "x"), (7, "10.0.0"), (9, "fe80::1"), (11, "0"), (11, "65536")] {
+    for (index, value) in [(1, "../x"), (1, ""), (3, "2001:db8::1"), (3, "x"), (7, "10.0.0"), (9, "fe80::1"), (11, "0"), (11, "65536"), (13, "")] {
       var wrong = Self.good
       wrong[index] = value
       #expect(Options(wrong) == nil, "\(value)")
@@ -37,6 +39,7 @@ import Testing
     var quiet = host
     quiet.clock = ManualClock()
     quiet.files = InMemoryFiles()
+    quiet.network = InMemoryNetwork([], calls: Calls(), clock: ManualClock())
     return SessionResident(try #require(Options(Self.good)), try Replica(key: Pair.key), quiet, kernel: nil)
   }
 
@@ -45,13 +48,64 @@ import Testing
     #expect(
       resident.answer("status") == [
         "ok", "version 1", "role standby", "own 0", "adopted 0", "told 0", "lost 0", "ready 0", "up 0", "lag 0", "link never", "unacknowledged 0", "silence -", "held 0", "peer-carries -",
-        "peer-full 0", "refused 0",
+        "peer-ready 0", "peer-full 0", "refused 0",
       ])
     #expect(resident.answer("list") == ["ok"])
     #expect(resident.answer("promote") == ["ok"] && resident.answer("promote") == ["ok"])
     #expect(resident.answer("status").contains("role promoted"))
     #expect(resident.answer("demote") == ["ok"] && resident.answer("demote") == ["ok"])
     #expect(resident.answer("status").contains("role standby"))
-    for command in ["", "status ", "PROMOTE", "promote now"] { #expect(resident.answer(command) == ["error unknown command"]) }
+    for command in ["", "status ", "PROMOTE", "promote now", "yield 203.0.113.51", "carry", "farewell"] { #expect(resident.answer(command) == ["error unknown command"]) }
   }
+
+  /// Role and address come in any order; what is carried follows the address.
+  @Test func itServesWhereTheAddressIs() throws {
+    let machine = InMemoryMachine(links: [Link(index: 2, name: "eth0")])
+    let resident = SessionResident(try #require(Options(Self.good)), try Replica(key: Pair.key), machine.host, kernel: nil)
+    func yields() -> String { resident.answer("yield 203.0.113.50")[0] }
+    #expect(resident.answer("promote") == ["ok"])
+    #expect(yields() == "error this node does not serve")
+    machine.network.hold(InterfaceAddress(IPAddress("203.0.113.50")!, prefixLength: 24, link: 2))
+    #expect(resident.answer("promote") == ["ok"])
+    // Nobody's session is here that somebody would have to take.
+    #expect(yields() == "ok")
+    // The role goes before the address does.
+    #expect(resident.answer("demote") == ["ok"] && resident.answer("status").contains("role standby"))
+    #expect(yields() == "ok")
+    machine.network.addresses = []
+    #expect(resident.answer("demote") == ["ok"])
+    #expect(yields() == "error this node does not serve")
+  }
+
+  /// What strongswan leaves to it: nothing leaves from an address that has gone.
+  @Test func anAddressThatLeavesAfterAHandOverIsSilenced() throws {
+    let machine = InMemoryMachine(links: [Link(index: 2, name: "eth0")])
+    let resident = SessionResident(try #require(Options(Self.good)), try Replica(key: Pair.key), machine.host, kernel: NoSessionKernel())
+    let here = InterfaceAddress(IPAddress("203.0.113.50")!, prefixLength: 24, link: 2)
+    machine.network.hold(here)
+    for isToSilence in [false, true] {
+      #expect(resident.answer("promote") == ["ok"])
+      #expect(resident.answer("hold 203.0.113.50") == ["error the address is not about to leave"])
+      #expect(resident.answer("yield 203.0.113.50") == ["ok", "sessions 0"] && resident.answer("carry 203.0.113.50") == ["ok"])
+      if isToSilence { #expect(resident.answer("hold 203.0.113.50") == ["ok"]) }
+      machine.network.addresses = []
+      #expect(resident.answer("demote") == ["ok"])
+      #expect(machine.network.quiet == (isToSilence ? [here.address] : []))
+      #expect(resident.answer("hold 203.0.113.50") == ["error the address is not about to leave"])
+      machine.network.hold(here)
+    }
+  }
+}
+
+/// Makes nothing.
+private final class NoSessionKernel: SessionKernel {
+  let descriptor: Int32 = -1
+  func openTunnel(for record: SessionRecord) throws(SystemError) -> TunnelSockets { throw SystemError("making a tunnel", .notSupported) }
+  func openSession(for record: SessionRecord, in tunnel: TunnelSockets) throws(SystemError) -> SessionSockets { throw SystemError("making a session", .notSupported) }
+  func switchOn(_ session: SessionSockets) throws(SystemError) {}
+  func close(_ session: SessionSockets) {}
+  func close(_ tunnel: TunnelSockets) {}
+  func ready() -> [Int32] { [] }
+  func receive(from socket: Int32) -> SessionInput { .nothing }
+  func send(_ bytes: [UInt8], to socket: Int32) {}
 }

@@ -45,6 +45,13 @@ package struct SessionLedger: ResourceAgent {
     Their names or addresses, as corosync's list of nodes has them. Unset, the list has two nodes, and those are meant.
     """)
   var nodes: [String] = []
+  @Parameter(
+    "The strongswan resource",
+    """
+    The ID of the resource whose IPsec SAs carry the sessions. A node that takes over sends on them as soon as it has the address; \
+    with another ID data wait for the promotion of that resource.
+    """)
+  var strongswan = "strongswan"
 
   @Parameter(
     "Seconds that a monitor waits for events",

@@ -13,7 +13,7 @@ extension SessionLedger {
     if try found(call) != nil { try daemon.stop(call.within(.seconds(5)), grace: .seconds(1)) }
     daemon.arguments = [
       "--instance", call.request.instance, "--address", "\(address)", "--key-file", keyFile.description, "--peer", "\(link.peer)", "--source", "\(link.source)",
-      "--port", "\(port.number)",
+      "--port", "\(port.number)", "--strongswan", strongswan,
     ]
     try daemon.start(call) { _ throws(OCFError) in
       do throws(SystemError) {

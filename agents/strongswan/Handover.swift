@@ -1,6 +1,7 @@
 import Daemon
 import Host
 import OCF
+import Sessions
 import VICI
 
 extension StrongSwan: PromotableAgent {
@@ -35,7 +36,7 @@ extension StrongSwan: PromotableAgent {
     // The peer of a member that is not promoted may serve: from it nothing is taken.
     let isPromoted = isPromoted(process, call)
     let farewell = hasHA ? try handOver(call.within(.seconds(2)), undoing: isPromoted ? .take : nil) : try ask(try drain(call))
-    if hasHA { try keepSilent(true, call) }
+    if hasHA, !isSilencedLater(call) { try keepSilent(true, call) }
     try attempt("recording the role", try daemon(call).record(.unpromoted, of: process, call))
     call.log.info("demoted: \(farewell)")
   }
@@ -142,7 +143,7 @@ extension StrongSwan: PromotableAgent {
   /// left it so, or the peer gave its segment up.
   func hasTheSegment(_ call: Call) throws(VICIError) -> Bool {
     if let address {
-      do throws(SystemError) { if try !call.host.network.hushed().contains(address) { return true } } catch {
+      do throws(SystemError) { if try !call.host.network.hushed().contains(address), !isSilencedLater(call) { return true } } catch {
         throw VICIError(.unreachable, "looking at routing rules", "\(error.errno)", errno: error.errno)
       }
     }

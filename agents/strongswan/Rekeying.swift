@@ -1,6 +1,7 @@
 import Daemon
 import Host
 import OCF
+import Sessions
 import VICI
 
 /// What a promotion need not wait for, in a process of its own after it: the other nodes are told the epoch, and every

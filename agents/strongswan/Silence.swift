@@ -1,5 +1,6 @@
 import Daemon
 import Host
+import Ledger
 import OCF
 import VICI
 
@@ -20,6 +21,21 @@ extension StrongSwan {
     }
   }
 
+  /// Whether a ledger of sessions carries the clients' sessions on until the address leaves, and holds back what leaves from it then:
+  /// in a move that they do not notice, every moment between the address's last word here and its first one there counts.
+  func isSilencedLater(_ call: Call) -> Bool {
+    guard call.isPromotable, let address else { return false }
+    do throws(SystemError) {
+      for ledger in try LedgerControl.all(call.host.files) {
+        do throws(SystemError) {
+          _ = try ledger.ask("hold \(address)", on: call.host, before: call.within(.milliseconds(500)).deadline)
+          return true
+        } catch { call.log.debug("\(error)") }
+      }
+    } catch { call.log.debug("looking for a ledger of sessions: \(error)") }
+    return false
+  }
+
   /// What is wrong about who is silent; nil when it is well. A standby that lost its rule gets it back from its next monitor: who
   /// flushed the rules did not mean it to speak.
   func silence(isPromoted: Bool, hasHA: Bool, _ call: Call) throws(VICIError) -> String? {
@@ -29,7 +45,7 @@ extension StrongSwan {
       guard try call.host.network.hushed().contains(address) == isPromoted else { return nil }
       if isPromoted { return "address: a routing rule of this resource holds back what \(address) sends" }
       if action == .start { return "address: nothing holds back what a standby sends from \(address)" }
-      guard !call.request.isProbe else { return nil }
+      guard !call.request.isProbe, !isSilencedLater(call) else { return nil }
       try call.host.network.hush(address)
       call.log.warning("the routing rule that keeps a standby silent was gone; it is back")
       return nil

@@ -66,7 +66,7 @@ extension XL2TPD {
   }
 
   /// The daemon has gone. A file that cannot be removed, or is another's, misleads nobody: no reason to fence a node.
-  private func removeFiles(_ call: Call) {
+  func removeFiles(_ call: Call) {
     do throws(OCFError) {
       try removeStalePIDFile(call)
       try attempt("removing \(control)", try call.host.files.remove(control.description))
@@ -187,7 +187,7 @@ extension XL2TPD {
     let sessions = try sessions(call)
     guard try sessions.end(sessions.orphans(call), patience: .seconds(2), call).areGone else { throw Self.undead }
   }
-  private static let undead = OCFError.failed("ending sessions: pppd is still there after KILL")
+  static let undead = OCFError.failed("ending sessions: pppd is still there after KILL")
 }
 
 extension Account {

@@ -45,14 +45,20 @@ struct PPPSessions {
     }
     left = try alive(left, call)
     if left.isEmpty { return (0, true) }
-    let killed = isQuiet ? 0 : left.count
-    try send(.kill, left, call)
-    var last = left
-    guard try call.until({ () throws(OCFError) in try areGone(&last, call) }) else { return (killed, false) }
+    return (isQuiet ? 0 : left.count, try kill(left, interfaces, call))
+  }
+
+  /// Ends `sessions` without a word to anybody; whether all have gone.
+  func kill(_ sessions: [Process], _ call: Call) throws(OCFError) -> Bool { try kill(sessions, interfaces(of: sessions, call), call) }
+
+  private func kill(_ sessions: [Process], _ interfaces: [Int32: String], _ call: Call) throws(OCFError) -> Bool {
+    try send(.kill, sessions, call)
+    var last = sessions
+    guard try call.until({ () throws(OCFError) in try areGone(&last, call) }) else { return false }
     try attempt("cleaning up after pppd") { () throws(SystemError) in
-      for interface in left.compactMap({ interfaces[$0.pid] }) { try call.host.files.remove(Self.pidFile(of: interface)) }
+      for interface in sessions.compactMap({ interfaces[$0.pid] }) { try call.host.files.remove(Self.pidFile(of: interface)) }
     }
-    return (killed, true)
+    return true
   }
 
   /// How long a pppd without an interface is given before it is taken for a finished one.

@@ -110,7 +110,7 @@ extension XL2TPD: PromotableAgent {
   package func demote(_ call: Call) throws(OCFError) {
     // Outside a clone a resource that does not run may be demoted.
     if try found(call) == nil, !call.isPromotable { return }
-    try clear(call, farewell: true, reserve: relaunch(call))
+    if try !handOver(call) { try clear(call, farewell: true, reserve: relaunch(call)) }
     let taken = try launchAgain(call)
     guard call.isPromotable, !taken.tunnels.isEmpty else { return }
     // Somebody came in between the daemon's first moment and the shutting of the gate.
@@ -124,7 +124,7 @@ extension XL2TPD: PromotableAgent {
     max(.seconds(2), (call.deadline - call.host.clock.now) / 4)
   }
 
-  private func isPromoted(_ call: Call) throws(OCFError) -> Bool {
+  func isPromoted(_ call: Call) throws(OCFError) -> Bool {
     guard let process = try found(call) else { return false }
     return try attempt("reading the role", try daemon.isPromoted(process, call))
   }
