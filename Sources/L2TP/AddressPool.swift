@@ -118,6 +118,8 @@ public struct AddressPool: Hashable, Sendable, CustomStringConvertible {
 extension XL2TPDConfiguration {
   /// What one `lns` section gives to its clients.
   public struct Server: Hashable, Sendable {
+    /// Its name on the control pipe.
+    public var name: String
     /// The gateway's own end, nil when it is not set, or by a name.
     public var local: IPAddress?
     /// Every `ip range`, less what a `no ip range` takes back.
@@ -128,6 +130,7 @@ extension XL2TPDConfiguration {
     public var asksForUser: Bool
 
     init(_ section: Section) {
+      name = section.name
       local = section["local ip"].flatMap { IPAddress($0.value) }
       asksForUser = ["require authentication", "require chap", "require pap"].contains { word in
         section[word].map { XL2TPDConfiguration.isYes($0.value) } ?? false

@@ -41,6 +41,48 @@ import Testing
         == (reason.map { Outcome(.runningPromoted, $0) } ?? Outcome(.runningPromoted)))
   }
 
+  /// The daemon has given them to nobody; their clients have them all the same.
+  @Test func addressesOfCarriedSessionsAreGivenToNobodyElse() {
+    let node = Self.node()
+    let path = "/run/vpnha/sessions-sessions.sock"
+    var adopted = ["10.9.0.12", "10.9.0.11", "10.9.0.99"]
+    node.machine.files.nodes[path] = InMemoryFiles.Node([], .socket)
+    node.machine.sockets.whenConnected(toUnix: path) {
+      node.machine.stream { unread in
+        guard unread.last == UInt8(ascii: "\n") else { return [] }
+        unread = []
+        func line(_ address: String, _ standing: String) -> String { "session 3 4 192.0.2.9 1701 10.9.0.1 \(address) - 1 1 \(standing)\n" }
+        let lines = ["ok\n", line("10.9.0.13", "own"), line("10.9.0.14", "held")] + adopted.map { line($0, "adopted") }
+        return [.says(Array(lines.joined().utf8)), .closes]
+      }
+    }
+    let pool = "default no ip range=10.9.0.11;no ip range=10.9.0.12;"
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    #expect(node.settings == [pool])
+    for level in [0, 10] { #expect(node.perform("monitor", clone: true, level: level) == Outcome(.runningPromoted)) }
+    #expect(node.settings == [pool])
+    // A session is over.
+    adopted = ["10.9.0.12"]
+    #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.runningPromoted))
+    #expect(node.settings == [pool, "default ip range=10.9.0.11;"])
+    // Another daemon knows nothing of it.
+    node.gone(node.machine.processes.table[0])
+    node.settings = []
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    #expect(node.perform("promote", clone: true) == Outcome(.success))
+    #expect(node.settings == ["default no ip range=10.9.0.12;"])
+    #expect(node.perform("stop", clone: true) == Outcome(.success))
+    #expect(!node.machine.files.nodes.keys.contains { $0.hasSuffix(".reserved") })
+  }
+
+  @Test func aRequestHoldsAsManySettingsAsTheDaemonReads() {
+    let settings = (0..<100).map { "no ip range=10.9.0.\($0);" }
+    let requests = XL2TPD.requests(to: "default", settings)
+    #expect(requests.count > 2 && requests.allSatisfy { $0.hasPrefix("z default no ip range=") && $0.utf8.count < 900 })
+    #expect(requests.map { $0.dropFirst("z default ".count) }.joined() == settings.joined())
+  }
+
   @Test func aStandbyIsToldToo() {
     let node = Self.node(peers: ["sun": "10.9.0.10"])
     #expect(node.perform("start", Self.inCluster, clone: true) == Outcome(.success))

@@ -93,10 +93,17 @@ final class L2TPGateway {
     return process
   }
 
+  /// What the daemon was told about its servers while it ran.
+  var settings: [String] = []
+
   private func asked(_ request: [UInt8]) {
     guard behaviour != .hangs else { return }
     let words = String(decoding: request, as: UTF8.self).dropFirst().split(separator: " ")
     if isFull { return machine.files.reply("", to: String(words[0])) }
+    if words[1] == "z" {
+      settings.append(words[2...].joined(separator: " "))
+      return machine.files.reply("00 OK: Saved value\n", to: String(words[0]))
+    }
     if words[1] == "y" { return machine.files.reply("01 Error: Could not find lns\n", to: String(words[0])) }
     let calls = knowsCalls ? machine.processes.table.filter { $0.executable == "/usr/sbin/pppd" }.count : tunnels
     let lines = (0..<tunnels).map {

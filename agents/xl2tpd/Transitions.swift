@@ -20,6 +20,7 @@ extension XL2TPD {
     }
     defer {
       StartRecord.remove(call)
+      forgetReserved(call)
       Verdict.remove(call)
       NonlocalBind(call).restore()
     }
@@ -96,6 +97,7 @@ extension XL2TPD: PromotableAgent {
     let isHere = try attempt("looking for \(address)", try call.host.network.holds(address))
     guard isHere else { throw .failed("promoting: \(address) is not on this node") }
     closeOldAccounts(at: address, call)
+    if let configuration = terms.configuration { reserveCarried(from: process, configuration, call) }
     openGate(of: process, on: address, port, call)
     do throws(OCFError) { try probe(address, port, call) } catch {
       shutGate(of: process, on: address, port, call)
