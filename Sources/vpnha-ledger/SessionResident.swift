@@ -10,7 +10,7 @@ import Sessions
 /// As standby it holds what the peer tells, and has the kernel make it ready. Serving, it carries all of that on, tells the clients of
 /// what it cannot carry that their sessions are over, and from then on the peer what this node carries.
 ///
-/// It serves where the address is: from the moment it comes, if the node has sessions to carry on or is promoted, until it leaves, so
+/// It serves where the address is: from the moment it is taken, if the node has sessions to carry on or is promoted, until it leaves, so
 /// that data need not wait for anybody else's turn in the cluster, and two nodes never carry the same.
 final class SessionResident {
   enum Role: String { case standby, promoted }
@@ -158,9 +158,21 @@ final class SessionResident {
     } catch { return risk("address", "\(error)") }
     if isServing {
       if !isHere { leave() }
-    } else if isHere, role == .promoted || !replica.held.isEmpty {
+    } else if isHere, role == .promoted || !replica.held.isEmpty && isTaken {
       serve(at: now)
     }
+  }
+
+  /// Whether the cluster's vip has taken the address here, as it notes before it does (`agents/vip/Records.swift`). One that somebody
+  /// added to a standby by hand is no reason to speak: a single packet from here ends what the other node carries.
+  var isTaken: Bool {
+    let folder = "/run/resource-agents"
+    do throws(SystemError) {
+      for name in try host.files.entries(of: folder) ?? [] where name.hasPrefix("vpnha-vip-") && name.hasSuffix(".held") {
+        if try host.files.read("\(folder)/\(name)", limit: 256)?.starts(with: "\(options.address) ".utf8) == true { return true }
+      }
+    } catch { risk("address", "\(error)") }
+    return false
   }
 
   private func serve(at now: Instant) {

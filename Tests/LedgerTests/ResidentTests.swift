@@ -77,6 +77,19 @@ import Testing
     #expect(yields() == "error this node does not serve")
   }
 
+  @Test func anAddressThatNoVipHasTakenIsNoReasonToSpeak() throws {
+    let machine = InMemoryMachine(links: [Link(index: 2, name: "eth0")])
+    let resident = SessionResident(try #require(Options(Self.good)), try Replica(key: Pair.key), machine.host, kernel: nil)
+    #expect(!resident.isTaken)
+    for (name, text, isTaken) in [
+      ("vpnha-vip-vip.standby", "203.0.113.50 - 1\n", false), ("vpnha-vip-other.held", "203.0.113.5 24@2 1\n", false), ("vpnha-vip-odd.held", "", false),
+      ("vpnha-xl2tpd-x.held", "203.0.113.50 24@2 1\n", false), ("vpnha-vip-vip.held", "203.0.113.50 24@2 1\n", true),
+    ] {
+      try machine.files.replace("/run/resource-agents/\(name)", with: Array(text.utf8), mode: 0o600)
+      #expect(resident.isTaken == isTaken, "\(name)")
+    }
+  }
+
   /// What strongswan leaves to it: nothing leaves from an address that has gone.
   @Test func anAddressThatLeavesAfterAHandOverIsSilenced() throws {
     let machine = InMemoryMachine(links: [Link(index: 2, name: "eth0")])
