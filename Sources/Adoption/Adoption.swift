@@ -47,6 +47,13 @@ public final class Adoption: Readable {
     var next: Instant
   }
 
+  /// What pppd would have run a script for.
+  public struct LinkEvent: Equatable, Sendable {
+    public var record: SessionRecord
+    public var interface: String
+    public var isUp: Bool
+  }
+
   private enum Place {
     case tunnel(UInt16)
     case channel(SessionKey)
@@ -64,6 +71,7 @@ public final class Adoption: Readable {
   private var lookAt = Instant(nanoseconds: .min)
   private var told: [SessionRecord] = []
   private var emptied: [SessionRecord] = []
+  private var events: [LinkEvent] = []
   /// Those of this node's own daemons: no other node carried them.
   private var native: Set<SessionKey> = []
   /// Why a session could not be made ready, of the last that could not.
@@ -100,6 +108,12 @@ public final class Adoption: Readable {
   public func takeEmptied() -> [SessionRecord] {
     defer { emptied = [] }
     return emptied
+  }
+
+  /// Links that have come up, and those that have gone. pppd has said of one that it carried that it is up. Each once.
+  public func takeEvents() -> [LinkEvent] {
+    defer { events = [] }
+    return events
   }
 
   // MARK: - Role
@@ -250,6 +264,7 @@ public final class Adoption: Readable {
       return end(key, telling: true)
     }
     session.isOn = true
+    if !native.contains(key) { events.append(LinkEvent(record: session.record, interface: session.sockets.interface, isUp: true)) }
     session.next = clock.now
     sessions[key] = session
   }
@@ -265,6 +280,7 @@ public final class Adoption: Readable {
   private func end(_ key: SessionKey, telling: Bool = false) {
     guard let session = sessions.removeValue(forKey: key) else { return }
     native.remove(key)
+    if session.isOn { events.append(LinkEvent(record: session.record, interface: session.sockets.interface, isUp: false)) }
     places[session.sockets.channel] = nil
     places[session.sockets.unit] = nil
     kernel.close(session.sockets)

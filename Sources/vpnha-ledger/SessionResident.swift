@@ -22,7 +22,8 @@ final class SessionResident {
   static let yielding = Duration.seconds(15)
   /// How long after a `carry` the address may take to leave.
   static let leaving = Duration.seconds(60)
-  /// How often a standby asks the cluster for the epoch, and how long after the peer's take-over it asks first.
+  /// How often a standby asks the cluster for the epoch. The peer may have just begun one that the cluster does not know yet: then the
+  /// ages of the SAs keep this node's numbers above the peer's until it asks again.
   static let epochs = Duration.seconds(10)
 
   private let options: Options
@@ -33,6 +34,7 @@ final class SessionResident {
   /// Nil where the kernel gives nothing to carry sessions with: all clients are told.
   private let adoption: Adoption?
   private let memory: Memory
+  private var scripts = LinkScripts()
   private var role = Role.standby
   private var isServing = false
   private let address: AddressWatch?
@@ -72,7 +74,7 @@ final class SessionResident {
     self.loop = loop
     loop.run {
       turn(at: host.clock.now)
-      let moments = [link == nil ? openAt : replica.deadline, sweepAt, telling.deadline, adoption?.deadline].compactMap(\.self)
+      let moments = [link == nil ? openAt : replica.deadline, sweepAt, telling.deadline, adoption?.deadline, scripts.isIdle ? nil : host.clock.now].compactMap(\.self)
       // A turn reads all sources but this one.
       let questions = Pause.Source(control) { control.answer { self.answer($0) } }
       let others: [(any Readable)?] = [link, adoption, address] + telling.sockets
@@ -97,6 +99,7 @@ final class SessionResident {
       if !told.isEmpty { telling.begin(with: told, at: now) }
       let emptied = adoption.takeEmptied()
       if !emptied.isEmpty { telling.begin(with: emptied, counted: false, at: now) }
+      scripts.add(adoption.takeEvents())
     }
     if !telling.isIdle { telling.turn(at: now) }
     if now >= sweepAt {
@@ -104,6 +107,7 @@ final class SessionResident {
       followAddress(at: now)
       if isServing { sweep(at: now) } else { prepare() }
     }
+    if !scripts.isIdle { scripts.runNext(on: host) }
   }
 
   /// Makes ready what the peer carries.
@@ -124,15 +128,12 @@ final class SessionResident {
       return
     }
     let now = host.clock.now
-    // The peer may have just begun one that the cluster does not know yet.
-    guard now >= epochAt ?? .init(nanoseconds: .max) else { return epochAt = epochAt ?? now + Self.epochs }
+    guard now >= epochAt ?? now else { return }
+    // Epochs only rise: the last that was heard of stands where the cluster has no time for an answer.
     do throws(SystemError) {
       epoch = try latestEpoch()
       risks["epoch"] = nil
-    } catch {
-      epoch = nil
-      risk("epoch", "\(error)")
-    }
+    } catch { if epoch == nil { risk("epoch", "\(error)") } }
     epochAt = host.clock.now + Self.epochs
   }
 

@@ -108,6 +108,27 @@ import Testing
     #expect(adoption.carried[record(2).key]?.hops == 1)
   }
 
+  /// pppd has run its script for what it carried itself when that came up, and cannot for its end.
+  @Test func linksComeUpAndGo() {
+    adoption.follow([record(1), record(2)])
+    adoption.turn()
+    #expect(adoption.takeEvents().isEmpty)
+    adoption.promote(with: [record(1), record(2)])
+    adoption.take([record(3)])
+    adoption.turn()
+    let up = adoption.takeEvents()
+    #expect(up.map(\.record) == [record(1), record(2)] && up.allSatisfy { $0.isUp && $0.interface.hasPrefix("ppp") })
+    adoption.stop()
+    let down = adoption.takeEvents()
+    #expect(down.map(\.record.session).sorted() == [record(1), record(2), record(3)].map(\.session).sorted() && down.allSatisfy { !$0.isUp })
+    #expect(adoption.takeEvents().isEmpty)
+    // A standby's links were never up.
+    adoption.follow([record(1)])
+    adoption.turn()
+    adoption.stop()
+    #expect(adoption.takeEvents().isEmpty)
+  }
+
   @Test func aStandbyIsReadyForThoseThatItCanSpeakTo() {
     var refused = record(3)
     refused.sendsSequences = true

@@ -1,9 +1,9 @@
-import Adoption
 import Host
 import HostTestKit
 import LinuxHost
 import Testing
 
+@testable import Adoption
 @testable import Ledger
 @testable import vpnha_ledger
 
@@ -88,6 +88,24 @@ import Testing
       try machine.files.replace("/run/resource-agents/\(name)", with: Array(text.utf8), mode: 0o600)
       #expect(resident.isTaken == isTaken, "\(name)")
     }
+  }
+
+  /// As pppd calls it (pppd(8)); how long a session lasted is known at its end.
+  @Test func scriptsOfALinkAreCalledAsPPPDDoes() throws {
+    let machine = InMemoryMachine()
+    let record = SessionRecord(
+      tunnel: 3, session: 4, peerTunnel: 5, peerSession: 6, gateway: IPAddress("203.0.113.50")!, peer: IPAddress("192.0.2.9")!, peerPort: 1701,
+      local: IPAddress("10.9.0.1")!, remote: IPAddress("10.9.0.10")!, mtu: 1400, receivesSequences: false, sendsSequences: false, user: "alice", since: 1000)
+    var scripts = LinkScripts()
+    let events = [true, false].map { Adoption.LinkEvent(record: record, interface: "ppp7", isUp: $0) }
+    scripts.add(events)
+    // Without a script nothing is run.
+    scripts.runNext(on: machine.host)
+    #expect(machine.processes.launched.isEmpty && !scripts.isIdle)
+    let down = LinkScripts.command("/etc/ppp/ip-down", events[1], now: 1600)
+    #expect(down.path == "/usr/bin/setsid" && down.arguments == ["-f", "/etc/ppp/ip-down", "ppp7", "", "0", "10.9.0.1", "10.9.0.10", "192.0.2.9"])
+    #expect(down.environment["CONNECT_TIME"] == "600" && down.environment["PEERNAME"] == "alice" && down.environment["IFNAME"] == "ppp7")
+    #expect(LinkScripts.command("/etc/ppp/ip-up", events[0], now: 1600).environment["CONNECT_TIME"] == nil)
   }
 
   /// What strongswan leaves to it: nothing leaves from an address that has gone.
