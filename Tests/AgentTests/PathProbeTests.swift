@@ -431,6 +431,45 @@ final class Outlook {
     }
   }
 
+  @Test(arguments: [
+    ("ping", "127.0.0.1"), ("ping", "203.0.113.1 ::1"), ("ping", "224.0.0.1"), ("ping", "255.255.255.255"), ("ping", "0.0.0.0"), ("ping", "ff02::1"),
+    ("ping", "::ffff:203.0.113.1"), ("arp", "127.0.0.1"), ("arp", "224.0.0.1"), ("ike", "127.0.0.1"), ("ike", "ff02::1"), ("radius", "224.0.0.1"), ("vip", "127.0.0.1"), ("vip", "224.0.0.1"),
+  ]) func aQuestionThatCannotFailOrBeAnsweredIsRefused(parameter: String, value: String) {
+    let world = Outlook(["ping": "203.0.113.1", "nic": "eth0", "radius_secret_file": Outlook.secretFile])
+    world.parameters[parameter] = value
+    let target = value.split(separator: " ").last.flatMap { IPAddress($0) }?.description ?? ""
+    #expect(world.perform("validate-all") == Outcome(.misconfigured, "\(parameter): \(target) is no other host"))
+    #expect(world.perform("start").reason == "\(parameter): \(target) is no other host")
+  }
+
+  @Test func aRADIUSServerMayBeOnTheNode() {
+    let world = Outlook(["radius": "127.0.0.1 203.0.113.11", "radius_secret_file": Outlook.secretFile])
+    world.machine.network.hold(InterfaceAddress(Outlook.node, prefixLength: 24, link: 2))
+    #expect(world.perform("validate-all", level: 10).status == .success)
+  }
+
+  @Test(arguments: ["ping", "arp", "ike"]) func theNodesOwnAddressProvesNoPath(parameter: String) throws {
+    let world = Outlook(["nic": "eth0", parameter: "203.0.113.50"])
+    world.machine.network.hold(InterfaceAddress(Outlook.vip, prefixLength: 24, link: 2))
+    let refusal = "\(parameter): 203.0.113.50 is this node's own address: ask another host"
+    #expect(world.perform("validate-all", level: 10) == Outcome(.invalidHere, refusal))
+    #expect(world.perform("start") == Outcome(.invalidHere, refusal))
+    // It comes later, as the gateway's does: its answers say nothing, and what is known stays.
+    world.machine.network.addresses = []
+    let prober = try world.makeProber()
+    try world.pass(60, prober)
+    #expect(world.told == ["vpnha-path=1"] && world.lastReport?.troubles == [])
+    world.machine.network.hold(InterfaceAddress(Outlook.vip, prefixLength: 24, link: 2))
+    try world.pass(60, prober)
+    #expect(world.lastReport?.troubles.first?.hasSuffix(": it is this node's own address") == true)
+    world.machine.network.addresses = []
+    world.dead = [Outlook.vip]
+    try world.pass(60, prober)
+    #expect(world.told.last == "vpnha-path=0")
+    world.parameters["vip"] = "203.0.113.50"
+    #expect(world.perform("validate-all") == Outcome(.misconfigured, "\(parameter): 203.0.113.50 is the gateway's own address: ask another host"))
+  }
+
   @Test func aLinkLocalAddressIsAskedOnItsLink() throws {
     let world = Outlook(["ping": "fe80::1 2001:db8::1", "ike": "fe80::2", "nic": "eth0", "vip": "fe80::50", "vip_check": "ping"])
     world.machine.sockets.icmp = { [unowned world] _ throws(SystemError) in

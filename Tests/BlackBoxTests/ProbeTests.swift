@@ -261,7 +261,7 @@ struct ProbeTests {
   func killed() throws {
     try play(
       """
-      export OCF_RESKEY_ping=192.0.2.1
+      export OCF_RESKEY_ping=192.0.2.2
       agent start
       pkill -KILL -x probe
       await monitor 7

@@ -115,6 +115,15 @@ package struct PathProbe: ResourceAgent {
     guard (1...64).contains(name.utf8.count), name.first != "-", name.utf8.allSatisfy(Self.isNameByte) else {
       throw .misconfigured("name: expected up to 64 letters, digits, and any of . _ -")
     }
+    for (parameter, targets) in [("ping", ping), ("arp", arp), ("ike", ike), ("radius", radius), ("vip", [vip].compactMap(\.self))] {
+      // A RADIUS server may run on this node. Any other question to it cannot fail.
+      if let target = targets.first(where: { $0.isNoHost || parameter != "radius" && $0.isLoopback }) {
+        throw .misconfigured("\(parameter): \(target) is no other host")
+      }
+    }
+    for (parameter, targets) in asked where targets.contains(where: { $0 == vip }) {
+      throw .misconfigured("\(parameter): \(targets.first { $0 == vip }.map { "\($0)" } ?? "") is the gateway's own address: ask another host")
+    }
     guard groups.joined().count <= 64 else { throw .misconfigured("ping: more than 64 targets") }
     if !arp.isEmpty, nic.isEmpty { throw .misconfigured("nic: is required with arp") }
     if nic.isEmpty, (groups.joined() + [watchedAddress].compactMap(\.self)).contains(where: \.isOnALink) {
@@ -149,7 +158,15 @@ package struct PathProbe: ResourceAgent {
       guard link != nil else { throw .wrongHere("nic: there is no interface \(nic)") }
     }
     if !radius.isEmpty { _ = try sharedSecret(call.host) }
+    for (parameter, targets) in asked {
+      for target in targets where try attempt("looking for \(target)", try call.host.network.holds(target)) {
+        throw .wrongHere("\(parameter): \(target) is this node's own address: ask another host")
+      }
+    }
   }
+
+  /// Those who prove the path by an answer of any kind, which this node would always give itself.
+  private var asked: [(parameter: String, targets: [IPAddress])] { [("ping", ping), ("arp", arp), ("ike", ike)] }
 
   // MARK: - Observing
 

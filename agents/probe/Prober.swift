@@ -260,8 +260,13 @@ final class Inquiry {
     next = (next ?? now) + schedule.interval
     // After a pause, ours or the machine's, what was missed is not made up for.
     if let next, next <= now { self.next = now + schedule.interval }
-    if target.kind == .vip {
+    if target.kind != .radius {
       isHeldHere = holds(host)
+      if isHeldHere, target.kind != .vip {
+        // The address moved here. Whatever it answers now says nothing of the path.
+        inability = "it is this node's own address"
+        return
+      }
       if isHeldHere {
         history = History(schedule.threshold, recovery: .seconds(asker.agent.recovery))
         refusedSince = nil
