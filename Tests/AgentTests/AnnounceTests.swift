@@ -12,11 +12,13 @@ final class BIRDNode {
   let machine = InMemoryMachine(links: [Link(index: 2, name: "eth0")])
   var isEstablished = true
   var isBroken = false
+  /// Connects, and is silent.
+  var isHung = false
   private(set) var loaded = ""
 
   init() {
     machine.files.putExecutable(RouteAnnouncement.program)
-    machine.sockets.whenConnected(toUnix: "/run/bird/bird.ctl") { [unowned self] in PeerThatGreets(machine, answer) }
+    machine.sockets.whenConnected(toUnix: "/run/bird/bird.ctl") { [unowned self] in PeerThatGreets(machine, isSilent: isHung, answer) }
   }
 
   func hold(_ prefix: Int = 32) throws {
@@ -58,16 +60,22 @@ private final class PeerThatGreets: ByteStream {
   private let machine: InMemoryMachine
   private let answer: (String) -> String
   private let stream: ScriptedStream
+  private let isSilent: Bool
 
-  init(_ machine: InMemoryMachine, _ answer: @escaping (String) -> String) {
+  init(_ machine: InMemoryMachine, isSilent: Bool, _ answer: @escaping (String) -> String) {
     self.machine = machine
     self.answer = answer
+    self.isSilent = isSilent
     stream = machine.stream { unread in
       defer { unread = [] }
       return [.says(Array(answer(String(decoding: unread.dropLast(), as: UTF8.self)).utf8))]
     }
   }
   func read(limit: Int, before deadline: Instant) throws(SystemError) -> [UInt8] {
+    if isSilent {
+      machine.clock.sleep(until: deadline)
+      throw SystemError("reading", .timedOut)
+    }
     if says.isEmpty { return try stream.read(limit: limit, before: deadline) }
     defer { says = [] }
     return says
@@ -148,6 +156,37 @@ private final class PeerThatGreets: ByteStream {
     #expect(node.perform("stop") == Outcome(.success))
     node.machine.files.nodes[RouteAnnouncement.program] = nil
     #expect(node.perform("start") == Outcome(.notInstalled, "/usr/sbin/bird is missing (package bird2)"))
+  }
+
+  /// What it was told is not known to have reached anybody: the routers go on sending here until the hold time is over.
+  @Test func aHungBIRDGoesOnAnnouncing() throws {
+    let node = BIRDNode()
+    let words = "kill BIRD (systemctl kill -s KILL bird), the routers may go on sending to this node: BIRD hangs: asking BIRD through /run/bird/bird.ctl: no answer in time (ETIMEDOUT)"
+    try node.hold()
+    #expect(node.perform("start") == Outcome(.success) && node.perform("promote") == Outcome(.success))
+    node.isHung = true
+    let before = node.machine.clock.now
+    #expect(node.perform("demote") == Outcome(.genericError, words) && node.isAnnouncing)
+    #expect(node.machine.clock.now - before < .seconds(8))
+    node.machine.network.addresses = []
+    #expect(node.perform("monitor").status == .failedPromoted && node.perform("stop") == Outcome(.genericError, words))
+    // Whatever it reads when it wakes is closed.
+    #expect(node.text.contains("  return false;\n}") && node.perform("monitor").status == .failedPromoted)
+    node.isHung = false
+    #expect(node.perform("stop") == Outcome(.success) && node.perform("monitor").status == .notRunning && node.loaded.contains(" stopped "))
+  }
+
+  /// One that is silent already is silent when it hangs, and one that is dead is.
+  @Test func aHungBIRDThatWasSilentStopsNobody() throws {
+    let node = BIRDNode()
+    #expect(node.perform("start") == Outcome(.success))
+    node.isHung = true
+    #expect(node.perform("stop") == Outcome(.success))
+    node.isHung = false
+    try node.hold()
+    #expect(node.perform("start") == Outcome(.success) && node.perform("promote") == Outcome(.success))
+    node.machine.sockets.unix = [:]
+    #expect(node.perform("demote").status == .success && node.perform("stop") == Outcome(.success))
   }
 
   @Test func anothersFileIsLeftAlone() {

@@ -62,7 +62,7 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
 
   package func checkParameters() throws(OCFError) {
     guard !prefixes.isEmpty else { throw .misconfigured("prefixes: is required") }
-    if let bad = prefixes.first(where: { $0.address.isMulticast || $0.address.isUnspecified || $0.address.isLoopback || $0.address.isMappedIPv4 }) {
+    if let bad = prefixes.first(where: { $0.address.isNoHost || $0.address.isLoopback }) {
       throw .misconfigured("prefixes: \(bad.address) is no address that others reach")
     }
     guard minNeighbors > 0 else { throw .misconfigured("min_neighbors: expected at least 1") }
@@ -82,7 +82,7 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
 
   package func observe(_ call: Call) throws(OCFError) -> ResourceState {
     guard let heading = try ownHeading(call), heading.standing != .stopped else { return .stopped }
-    let isAnnouncing = heading.standing == .announcing
+    let isAnnouncing = heading.standing == .announcing || heading.standing == .withdrawing
     let isPromoted = isAnnouncing && call.isPromotable
     do throws(OCFError) {
       let bird = try connect(call)
@@ -156,8 +156,8 @@ extension RouteAnnouncement {
 
   /// - Parameter patience: nil leaves it to the action.
   func connect(_ call: Call, patience: Duration? = nil) throws(OCFError) -> BIRDControl {
-    let isHasty = call.request.action == .demote || call.request.action == .stop
-    let limit = patience ?? (isHasty ? Self.haste : Self.patience)
+    // A BIRD with many routes answers late; what follows a failed demote is a stop, and what follows a failed stop is fencing.
+    let limit = patience ?? (call.request.action == .demote ? Self.haste : call.request.action == .stop ? Self.patience * 2 : Self.patience)
     do throws(BIRDError) { return try BIRDControl(control.description, on: call.host, before: call.within(limit).deadline) } catch {
       if error.kind == .absent, !call.host.files.isExecutable(Self.program) { throw .missing(Self.program, package: "bird2") }
       throw explain(error)
@@ -266,7 +266,15 @@ extension RouteAnnouncement {
 
   /// The same; a file of somebody else's is none.
   private func ownHeading(_ call: Call) throws(OCFError) -> RouteList.Heading? {
-    guard let bytes = try attempt("include", try call.host.files.read(include.description, limit: Self.longestFile)), let heading = RouteList.Heading(bytes) else { return nil }
+    let bytes: [UInt8]?
+    do throws(SystemError) { bytes = try call.host.files.read(include.description, limit: Self.longestFile) } catch {
+      // What is no file, or no name of one, was not written by us.
+      let foreign: [Errno] = [.isADirectory, .invalidArgument, .tooManyLinks, .nameTooLong, .tooLarge]
+      guard foreign.contains(error.errno) else { throw .failed("include: \(error)") }
+      call.log.debug("include: \(error)")
+      return nil
+    }
+    guard let heading = bytes.flatMap({ RouteList.Heading($0) }) else { return nil }
     return heading.owner == owner(call) ? heading : nil
   }
 

@@ -2,7 +2,8 @@
 ///
 /// It is the resource's state as well: BIRD knows a constant that says which list it has loaded. A constant has no other use.
 struct RouteList: Equatable {
-  enum Standing: String { case stopped, standby, announcing }
+  /// `withdrawing`: it is closed, and whether BIRD took it is not known.
+  enum Standing: String { case stopped, standby, announcing, withdrawing }
 
   /// Whose it is.
   var owner: String
@@ -63,7 +64,7 @@ extension RouteAnnouncement {
       }
     let lines: [String]
     switch (standing, standby) {
-    case (.stopped, _), (.standby, .withdraw): lines = silent
+    case (.stopped, _), (.withdrawing, _), (.standby, .withdraw): lines = silent
     case (.announcing, .med): lines = known + ["bgp_med = 0;", "return true;"]
     case (.announcing, _): lines = known + ["return true;"]
     case (.standby, .med): lines = known + ["bgp_med = \(Self.standbyMED);", "return true;"]

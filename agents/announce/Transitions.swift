@@ -62,8 +62,9 @@ extension RouteAnnouncement {
 
   /// Closes the list first of all, so that nothing BIRD does from here on opens it again. Then it is told, and the network has time to learn it.
   ///
-  /// A BIRD that is gone announces nothing. One that hangs, or does not take its configuration, goes on until the address goes,
-  /// which is next: that is said, and is no reason to fence the node.
+  /// A BIRD that is gone announces nothing. One that does not take its configuration goes on until protocol direct misses the address,
+  /// which goes next: that is said, and is no reason to fence the node. One that hangs misses nothing: the routers go on sending here
+  /// until the hold time is over, so that it fails, and what is written says that the withdrawal is not known to have happened.
   private func withdraw(_ standing: RouteList.Standing, _ call: Call) throws(OCFError) {
     let known: RouteList.Heading?
     do throws(OCFError) { known = try heading(call) } catch {
@@ -84,9 +85,15 @@ extension RouteAnnouncement {
       call.log.info("withdrawn: \(prefixes.map(\.description).joined(separator: " "))")
       call.host.clock.sleep(until: call.within(.seconds(withdrawWait)).deadline)
     } catch {
-      call.log.warning("withdrawing: \(error.reason)")
+      guard known?.standing == .announcing || known?.standing == .withdrawing, !isGone(error) else {
+        return call.log.warning("withdrawing: \(error.reason)")
+      }
+      try write(list(.withdrawing, owner: String(call.request.instance), localAS: nil), call)
+      throw .failed("kill BIRD (systemctl kill -s KILL bird), the routers may go on sending to this node: \(error.reason)")
     }
   }
+
+  private func isGone(_ error: OCFError) -> Bool { error.status == .notInstalled || error.reason.hasPrefix("BIRD does not run") }
 
   private func close(to standing: RouteList.Standing, _ call: Call) throws(OCFError) {
     var number: UInt32?
