@@ -71,9 +71,23 @@ extension Daemon {
     }
   }
 
-  /// Every process that is ours, oldest first.
+  /// Every process that is ours, oldest first. One that another resource's record names is that one's, whatever it was told.
   public func all(_ call: Call) throws(SystemError) -> [Process] {
-    try call.host.processes.running(binary).filter(isOurs).sorted { $0.startTime < $1.startTime }
+    try call.host.processes.running(binary).filter { isOurs($0) && DaemonRole.owner(of: $0, call) == nil }.sorted { $0.startTime < $1.startTime }
+  }
+
+  /// A daemon as ours that another resource keeps.
+  public func foreign(_ call: Call) throws(SystemError) -> (process: Process, owner: String)? {
+    for process in try call.host.processes.running(binary) where isOurs(process) {
+      if let owner = DaemonRole.owner(of: process, call) { return (process, owner) }
+    }
+    return nil
+  }
+
+  /// - Parameter what: what the resources need.
+  public func checkNobodyElses(_ call: Call, _ what: String) throws(OCFError) {
+    guard let (process, owner) = try attempt("looking for \(name)", try foreign(call)) else { return }
+    throw .failed("\(name) (pid \(process.pid)) is resource \(owner)'s, and \(what)")
   }
 
   /// Why it does not run (see `Call.obituary`).

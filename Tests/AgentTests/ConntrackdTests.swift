@@ -162,6 +162,18 @@ final class SyncGateway {
 @Suite struct ConntrackdTests {
   // MARK: Starting and stopping
 
+  @Test func theDaemonOfAnotherResourceIsLeftAlone() {
+    let node = SyncGateway()
+    let process = node.running()
+    node.machine.files.put("Promoted \(process.pid) \(process.startTime)\n", at: "/run/resource-agents/vpnha-conntrackd-other.role")
+    #expect(node.perform("monitor", interval: 0) == Outcome(.notRunning))
+    #expect(node.perform("start") == Outcome(.genericError, "conntrackd (pid \(process.pid)) is resource other's, and each needs its own config"))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.signals.isEmpty && node.machine.files.nodes[SyncGateway.socket] != nil)
+    node.machine.files.nodes["/run/resource-agents/vpnha-conntrackd-other.role"] = nil
+    #expect(node.perform("monitor", interval: 0).status == .success)
+  }
+
   @Test func startAsksThePeerForWhatItKnows() {
     let node = SyncGateway()
     #expect(node.perform("start") == Outcome(.success))

@@ -39,6 +39,26 @@ import Testing
     #expect(
       node.perform("monitor", Self.inCluster, clone: true, level: 10)
         == (reason.map { Outcome(.runningPromoted, $0) } ?? Outcome(.runningPromoted)))
+    #expect(node.perform("validate-all", Self.inCluster, clone: true, level: 10) == Outcome(.success, reason), "as foreseen")
+  }
+
+  /// Two resources with one configuration: the second takes neither the daemon nor its sessions for its own.
+  @Test(arguments: [false, true]) func theDaemonOfAnotherResourceIsLeftAlone(clone: Bool) {
+    let node = Self.node()
+    let process = node.running(sessions: 2)
+    let record = "/run/resource-agents/vpnha-xl2tpd-other.role"
+    node.machine.files.put("Promoted \(process.pid) \(process.startTime)\n", at: record)
+    let before = node.machine.processes.table
+    #expect(node.perform("monitor", clone: clone, interval: 0) == Outcome(.notRunning))
+    #expect(
+      node.perform("start", clone: clone)
+        == Outcome(.genericError, "xl2tpd (pid \(process.pid)) is resource other's, and each needs its own config, pidfile and control"))
+    #expect(node.perform("stop", clone: clone) == Outcome(.success))
+    #expect(node.machine.processes.table == before && node.machine.processes.signals.isEmpty)
+    #expect(node.machine.files.nodes[L2TPGateway.control] != nil)
+    // A record of another process says nothing.
+    node.machine.files.put("Promoted \(process.pid) 1\n", at: record)
+    #expect(node.perform("monitor", interval: 0).status == .success)
   }
 
   /// The daemon has given them to nobody; their clients have them all the same.

@@ -102,7 +102,7 @@ package struct Conntrackd: ResourceAgent {
 
   /// A daemon that answers on our socket and is not ours must not be taken for none.
   private func checkNobodyAnswers(_ call: Call) throws(OCFError) {
-    guard let configuration = configurationIfReadable(call) else { return }
+    guard let configuration = configurationIfReadable(call), try attempt("looking for conntrackd", try daemon(call).foreign(call)) == nil else { return }
     let path = configuration.socketPath
     let status = try attempt("looking for \(path)", try call.host.files.status(path))
     guard status != nil else { return }

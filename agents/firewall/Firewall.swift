@@ -143,7 +143,7 @@ package struct Firewall: ResourceAgent, ReloadableAgent {
 
   /// Our table; nil where there is none of its name, or one that somebody else made.
   func ourTable(_ call: Call) throws(OCFError) -> FilterTable? {
-    guard let found = try anyTable(table.description, call), Mark.isOurs(found.comment) else { return nil }
+    guard let found = try anyTable(table.description, call), Mark.isOurs(found.comment), Record.owner(of: found.name, call) == nil else { return nil }
     return found
   }
 

@@ -39,6 +39,19 @@ struct Record: Equatable {
     try attempt("reading what was loaded", try call.host.files.read(path(call), limit: 4 << 20)).flatMap { Record($0) }
   }
 
+  /// The other resource whose record names a table of this name, where none of ours does.
+  static func owner(of table: String, _ call: Call) -> String? {
+    let prefix = "vpnha-\(call.request.type)-"
+    do throws(SystemError) {
+      guard try call.host.files.status(path(call)) == nil else { return nil }
+      for name in try call.host.files.entries(of: Request.recordDirectory) ?? [] where name.hasPrefix(prefix) && name.hasSuffix(".\(kind)") {
+        let bytes = try call.host.files.read("\(Request.recordDirectory)/\(name)", limit: 4 << 20)
+        if bytes.flatMap({ Record($0) })?.table == table { return String(name.dropFirst(prefix.count).dropLast(kind.count + 1)) }
+      }
+    } catch { call.log.debug("looking for whose table inet \(table) is: \(error)") }
+    return nil
+  }
+
   func write(_ call: Call) throws(OCFError) {
     try attempt("keeping what was loaded", try call.keep(bytes, as: Self.kind))
   }

@@ -58,7 +58,7 @@ extension Firewall {
   private static func owner(of table: String) -> String { "vpnha=\(table)" }
 
   private func remove(_ name: String, _ call: Call) throws(OCFError) {
-    guard let found = try anyTable(name, call), Mark.isOurs(found.comment) else { return }
+    guard let found = try anyTable(name, call), Mark.isOurs(found.comment), Record.owner(of: name, call) == nil else { return }
     try attempt("stopping", try call.host.packetFilter.remove(found))
     call.log.info("table inet \(name) removed")
   }
@@ -84,6 +84,9 @@ extension Firewall {
     let before = try anyTable(table.description, call)
     if let before, !Mark.isOurs(before.comment) {
       throw .failed("table inet \(table) already exists and was not created by this agent; choose another name")
+    }
+    if before != nil, let owner = Record.owner(of: table.description, call) {
+      throw .failed("table: inet \(table) is resource \(owner)'s; choose another name")
     }
     try run(definition, draining: before == nil ? [] : try draining(call), [], call)
     guard let loaded = try ourTable(call), Mark.digest(in: loaded.comment) == definition.digest else {

@@ -67,32 +67,7 @@ package struct StrongSwan: ResourceAgent {
 
   /// charon, whoever started it: its arguments name no configuration. What another resource's record names is that one's.
   func daemon(_ call: Call) -> Daemon {
-    Daemon(binary.description, package: "charon-systemd", unit: unit, launcher: launcher) { owner(of: $0, call) == nil }
-  }
-
-  /// The other strongswan resource whose charon that is; nil when it is nobody else's, or that cannot be told.
-  private func owner(of process: Process, _ call: Call) -> String? {
-    let own = DaemonRole.path(for: call.request)
-    let prefix = "vpnha-\(call.request.type)-"
-    let suffix = ".role"
-    func names(_ path: String) throws(SystemError) -> Bool {
-      let words = String(decoding: try call.host.files.read(path, limit: 256) ?? [], as: UTF8.self).split(whereSeparator: \.isWhitespace)
-      return words.count == 3 && Int32(words[1]) == process.pid && UInt64(words[2]) == process.startTime
-    }
-    do throws(SystemError) {
-      if try names(own) { return nil }
-      for name in try call.host.files.entries(of: DaemonRole.directory) ?? [] where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
-        let path = "\(DaemonRole.directory)/\(name)"
-        if path != own, try names(path) { return String(name.dropFirst(prefix.count).dropLast(suffix.count)) }
-      }
-    } catch { call.log.warning("looking for whose \(binary) that is: \(error)") }
-    return nil
-  }
-
-  /// A charon that another resource of this node keeps: there is one to a node.
-  private func foreign(_ call: Call) throws(OCFError) -> (process: Process, owner: String)? {
-    let running = try attempt("looking for \(binary)", try call.host.processes.running(binary.description))
-    return running.lazy.compactMap { process in owner(of: process, call).map { (process, $0) } }.first
+    Daemon(binary.description, package: "charon-systemd", unit: unit, launcher: launcher)
   }
 
   // MARK: What is there
@@ -221,9 +196,7 @@ package struct StrongSwan: ResourceAgent {
       }
       try end(call, atOnce: leave(process, call) == .withheld)
     }
-    if let (process, owner) = try foreign(call) {
-      throw .failed("\(daemon(call).name) (pid \(process.pid)) is resource \(owner)'s, and there is one charon to a node")
-    }
+    try daemon(call).checkNobodyElses(call, "there is one charon to a node")
     try checkPorts(call)
     // A charon that was killed leaves its states in the kernel, and does not look for them when it starts again.
     let removed = try removeKernelState(call)
@@ -264,7 +237,7 @@ package struct StrongSwan: ResourceAgent {
     // sockets, and waits for a lock that nobody gives back (trap_manager.c, uninstall after flush).
     let ending = try daemon(call).stop(call, signal: atOnce ? .kill : .terminate, grace: .seconds(15)) { !atOnce && hasClosed(call) }
     // What the kernel holds and what lies under /run may be that one's.
-    if try foreign(call) != nil { return (ending.rawValue, 0) }
+    if try attempt("looking for \(binary)", try daemon(call).foreign(call)) != nil { return (ending.rawValue, 0) }
     let removed = try removeKernelState(call)
     try keepSilent(false, call)
     tidy(call)

@@ -24,6 +24,7 @@ extension XL2TPD {
   package func foreseen(_ call: Call) throws(OCFError) -> [Risk] {
     let configuration = try usableConfiguration(call).configuration
     var risks = try unfitness(configuration, call).map { Risk($0, unfit: true) }
+    risks += sharedPools(configuration, call).map { Risk($0) }
     if let risk = unguarded(configuration, call) { risks.append(risk) }
     do throws(OCFError) {
       if try testAccount(call) == nil, call.depth >= .client { call.log.info(Self.nobodyDialled) }

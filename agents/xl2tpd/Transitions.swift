@@ -5,6 +5,7 @@ import OCF
 
 extension XL2TPD {
   package func start(_ call: Call) throws(OCFError) {
+    try daemon.checkNobodyElses(call, "each needs its own config, pidfile and control")
     if try found(call) != nil { try clear(call, farewell: false) }
     try endOrphans(call)
     if !call.isPromotable, let address = served(try readConfiguration(call)) { closeOldAccounts(at: address, call) }
@@ -23,6 +24,11 @@ extension XL2TPD {
       forgetReserved(call)
       Verdict.remove(call)
       NonlocalBind(call).restore()
+    }
+    // Files and sessions of another resource's daemon look like ours.
+    if try attempt("looking for xl2tpd", try daemon.foreign(call)) != nil, try found(call) == nil {
+      try daemon.stop(call)
+      return
     }
     try clear(call, farewell: serves)
   }
