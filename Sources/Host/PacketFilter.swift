@@ -111,6 +111,19 @@ public struct BaseChain: Hashable, Sendable {
   }
 }
 
+/// A packet as far as it is known: the first of a connection, from another host.
+public struct FilteredPacket: Hashable, Sendable {
+  /// `IPPROTO_*`; nil: any.
+  public var protocolNumber: UInt8?
+  /// Where it goes to; nil: any, or none.
+  public var port: UInt16?
+
+  public init(protocolNumber: UInt8? = nil, port: UInt16? = nil) {
+    self.protocolNumber = protocolNumber
+    self.port = port
+  }
+}
+
 /// nftables, as far as it can be asked without a program. Rules are loaded by nft(8), which knows the language.
 public protocol PacketFilter: AnyObject {
   /// The table of family inet with this name; nil when there is none, or no nftables at all.
@@ -129,4 +142,6 @@ public protocol PacketFilter: AnyObject {
   ///
   /// Equivalent to: `nft list chains`.
   func baseChains() throws(SystemError) -> [BaseChain]
+  /// Those of `packets` that a chain drops, whatever else they are. That others get through is not said.
+  func certainlyDropped(_ packets: [FilteredPacket], by chain: BaseChain) throws(SystemError) -> [FilteredPacket]
 }

@@ -8,6 +8,8 @@ public final class InMemoryPacketFilter: PacketFilter {
   /// Members of sets, by `table set`.
   public var members: [String: [SetMember]] = [:]
   public var chains: [BaseChain] = []
+  /// Which packets a chain drops, whatever else they are.
+  public var drops: (BaseChain, FilteredPacket) -> Bool = { _, _ in false }
 
   private let calls: Calls
 
@@ -35,5 +37,9 @@ public final class InMemoryPacketFilter: PacketFilter {
   public func baseChains() throws(SystemError) -> [BaseChain] {
     try calls.sees("packetFilter.baseChains()")
     return chains
+  }
+  public func certainlyDropped(_ packets: [FilteredPacket], by chain: BaseChain) throws(SystemError) -> [FilteredPacket] {
+    try calls.sees("packetFilter.certainlyDropped(by: \(chain.name) of \(chain.table))")
+    return packets.filter { drops(chain, $0) }
   }
 }

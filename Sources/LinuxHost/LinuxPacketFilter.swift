@@ -60,6 +60,29 @@ public final class LinuxPacketFilter: PacketFilter {
     }
   }
 
+  public func certainlyDropped(_ packets: [FilteredPacket], by chain: BaseChain) throws(SystemError) -> [FilteredPacket] {
+    let operation = "reading table \(chain.family) \(chain.table)"
+    let rules: [FilterRuleEntry]
+    do throws(SystemError) {
+      rules = try open().dump(.getFilterRules(table: chain.table, family: chain.family), operation, FilterRuleEntry.init)
+    } catch  where error.errno == .noSuchFile {
+      return []
+    }
+    var chains: [String: [FilterRuleEntry]] = [:]
+    for rule in rules where rule.table == chain.table { chains[rule.chain, default: []].append(rule) }
+    var dropped: [FilteredPacket] = []
+    for packet in packets {
+      do {
+        switch try Admission(packet, chains).end(of: chain.name) {
+        case .drops: dropped.append(packet)
+        case .passesOn: if chain.dropsByDefault { dropped.append(packet) }
+        case .mayAccept: break
+        }
+      } catch { throw SystemError(operation, .badMessage, detail: "the kernel sent \(error.what)") }
+    }
+    return dropped
+  }
+
   // MARK: Parts
 
   /// Nil where the kernel has no nftables: then there are no tables either.

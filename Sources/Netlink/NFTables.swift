@@ -15,8 +15,11 @@ extension Message {
   public static func getFilterChains(family: UInt8 = UInt8(NFPROTO_INET)) -> Message { filter(NFT_MSG_GETCHAIN, family: family) }
 
   /// Asks for the rules of a table, by `dump`.
-  public static func getFilterRules(table: String) -> Message {
-    filter(NFT_MSG_GETRULE, table, UInt16(NFTA_RULE_TABLE.rawValue))
+  public static func getFilterRules(table: String, family: String = "inet") -> Message {
+    let number = family == "ip" ? Int(NFPROTO_IPV4) : family == "ip6" ? Int(NFPROTO_IPV6) : Int(NFPROTO_INET)
+    var message = filter(NFT_MSG_GETRULE, family: UInt8(number))
+    message.attribute(UInt16(NFTA_RULE_TABLE.rawValue), table)
+    return message
   }
 
   /// Asks for the sets of a table, by `dump`.

@@ -133,6 +133,9 @@ package final class WatchedHost: Network, PacketFilter, Processes, Units, Files,
   package func baseChains() throws(SystemError) -> [BaseChain] {
     try seen("base chains", { "\($0.count)" }, try host.packetFilter.baseChains())
   }
+  package func certainlyDropped(_ packets: [FilteredPacket], by chain: BaseChain) throws(SystemError) -> [FilteredPacket] {
+    try seen("dropped by chain \(chain.name) of table \(chain.family) \(chain.table)", { "\($0.count) of \(packets.count) kinds" }, try host.packetFilter.certainlyDropped(packets, by: chain))
+  }
 
   // MARK: Processes
 

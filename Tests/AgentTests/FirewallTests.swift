@@ -595,6 +595,46 @@ private enum Last {
     #expect(node.warnings.last?.contains("chain F") == false, "nothing is forwarded")
   }
 
+  @Test("What others certainly drop is a risk, that they might drop it is a warning")
+  func blockades() {
+    let node = FilteringNode()
+    #expect(node.perform("start") == Outcome(.success))
+    let filter = node.machine.packetFilter
+    filter.chains = [BaseChain(family: "inet", table: "filter", name: "input", hook: .input, dropsByDefault: false)]
+    filter.drops = { $1.port == 4500 || $1.protocolNumber == 50 }
+    let ike = "accept UDP 4500, ESP in chain input of table inet filter, which drops them"
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, ike))
+    #expect(node.perform("monitor") == Outcome(.success))
+    #expect(node.perform("validate-all", level: 10) == Outcome(.success, ike), "as foreseen")
+    filter.chains = [BaseChain(family: "ip6", table: "filter", name: "forward", hook: .forward, dropsByDefault: true)]
+    filter.drops = { _, _ in true }
+    #expect(node.perform("monitor", level: 10) == Outcome(.success), "the pool has no IPv6")
+    filter.chains = [BaseChain(family: "ip", table: "filter", name: "forward", hook: .forward, dropsByDefault: true)]
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, "accept the clients' packets in chain forward of table ip filter, which drops them"))
+    // Our own table drops what is not meant for it.
+    filter.chains = [BaseChain(family: "inet", table: "vpnha", name: "input", hook: .input, dropsByDefault: true)]
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+  }
+
+  @Test("The table of another resource is left alone")
+  func anothersTable() {
+    let node = FilteringNode()
+    #expect(node.perform("start") == Outcome(.success))
+    guard let own = node.notes.first(where: { $0.hasSuffix(".ruleset") }), let record = node.machine.files.nodes[own] else {
+      Issue.record("no record: \(node.notes)")
+      return
+    }
+    node.machine.files.nodes = node.machine.files.nodes.filter { !$0.key.hasPrefix("/run/resource-agents/") }
+    node.machine.files.nodes["/run/resource-agents/vpnha-firewall-other.ruleset"] = record
+    #expect(node.perform("monitor") == Outcome(.notRunning))
+    #expect(node.perform("start") == Outcome(.genericError, "table: inet vpnha is resource other's; choose another name"))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.packetFilter.tables.map(\.name) == ["vpnha"])
+    // Without a record of anybody's it is ours: whoever loaded it was killed.
+    node.machine.files.nodes["/run/resource-agents/vpnha-firewall-other.ruleset"] = nil
+    #expect(node.perform("stop") == Outcome(.success) && node.machine.packetFilter.tables.isEmpty)
+  }
+
   @Test("A name that no interface has is told, and is no obstacle")
   func misspeltInterface() {
     let node = FilteringNode()

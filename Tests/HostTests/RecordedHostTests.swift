@@ -36,13 +36,14 @@ import Testing
     _ = try host.packetFilter.contents(of: table)
     _ = try host.packetFilter.members(of: "draining", in: "vpnha")
     _ = try host.packetFilter.baseChains()
+    _ = try host.packetFilter.certainlyDropped([FilteredPacket(protocolNumber: 17, port: 500)], by: BaseChain(family: "ip", table: "f", name: "IN", hook: .input, dropsByDefault: true))
     try host.packetFilter.remove(table)
     try host.cluster.setNodeAttribute("firewall-digest", to: "00ff", dampening: .zero)
     _ = try host.cluster.nodeAttribute("firewall-digest")
     #expect(
       machine.log.lines.map(\.message) == [
         "table inet vpnha: handle 7 ours", "contents of table inet vpnha: 1 chains, 2 rules, 0 sets",
-        "members of set draining in table inet vpnha: 192.0.2.1", "base chains: 0", "remove table inet vpnha handle 7: done",
+        "members of set draining in table inet vpnha: 192.0.2.1", "base chains: 0", "dropped by chain IN of table ip f: 0 of 1 kinds", "remove table inet vpnha handle 7: done",
         "set node attribute firewall-digest to 00ff: done", "node attribute firewall-digest: moon: 00ff",
       ])
   }

@@ -44,6 +44,54 @@ import Testing
     #expect(said("legacy") == ["iptables-legacy has rules, too (tables filter): it must accept the same packets"])
   }
 
+  /// The kernel's own rules: what certainly drops IKE is a risk, what may let it through is none.
+  @Test(
+    .enabled(if: Story.isHere("/usr/sbin/nft"), "nft is missing"),
+    arguments: [
+      ("type filter hook input priority 0; policy drop;", "UDP 500, UDP 4500, ESP, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy accept;", nil),
+      ("type filter hook input priority 0; policy drop; iif lo accept; ct state established,related accept; tcp dport 22 accept; icmp type echo-request accept", "UDP 500, UDP 4500, ESP, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy drop; iifname \"lo\" accept; udp dport 500 accept; meta l4proto esp accept; udp dport 1701 meta secpath exists accept", "UDP 4500"),
+      ("type filter hook input priority 0; policy drop; udp dport { 500, 4500, 1701 } accept; ip protocol esp accept", nil),
+      ("type filter hook input priority 0; policy drop; udp dport vmap { 500 : accept }", "ESP"),
+      ("type filter hook input priority 0; policy drop; iifname \"eth*\" accept", nil),
+      ("type filter hook input priority 0; policy accept; udp dport 500 drop; udp dport 4500 reject", "UDP 500, UDP 4500"),
+      ("type filter hook input priority 0; policy accept; udp dport 500 ip saddr 192.0.2.9 drop", nil),
+      ("type filter hook input priority 0; policy drop; jump services", "UDP 4500, ESP, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy accept; tcp dport 22 accept; jump services; counter log drop", "UDP 4500, ESP, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy drop; ct state new goto services; accept", "UDP 4500, ESP, UDP 1701 out of IPsec"),
+      ("type filter hook forward priority 0; policy drop; ct state established accept", "the clients' packets"),
+      ("type filter hook forward priority 0; policy drop; ip saddr 10.9.0.0/24 accept", nil),
+      ("type nat hook prerouting priority 0; policy accept; udp dport 500 redirect to :5000", nil),
+      ("type filter hook output priority 0; policy drop;", nil),
+    ])
+  func blockades(_ chain: String, _ dropped: String?) throws {
+    let story = """
+      set -e
+      mount -t tmpfs none /run
+      mount -t tmpfs none /var/lib/vpnha 2>/dev/null || true
+      echo 1 >/proc/sys/net/ipv4/ip_forward
+      export OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=firewall OCF_RESKEY_CRM_meta_interval=10000 OCF_RESKEY_CRM_meta_timeout=20000
+      export OCF_RESKEY_address=203.0.113.50 OCF_RESKEY_pool=10.9.0.0/24
+      \(try Story.agents)/firewall start
+      nft -f - <<'END'
+      table ip other {
+        chain services {
+          udp dport 500 accept
+        }
+        chain decides {
+          \(chain)
+        }
+      }
+      END
+      OCF_CHECK_LEVEL=10 \(try Story.agents)/firewall monitor 2>&1 | sed -n 's/^ocf-exit-reason:/SAID /p'
+      """
+    let (succeeded, output) = try Story.play("/usr/bin/unshare", ["-n", "-m", "/bin/bash", "-c", story], seconds: 60)
+    #expect(succeeded, "\(output)")
+    let said = output.split(separator: "\n").filter { $0.hasPrefix("SAID ") }.map(String.init)
+    #expect(said == (dropped.map { ["SAID accept \($0) in chain decides of table ip other, which drops them"] } ?? []), "\(output)")
+  }
+
   /// Two nodes with README's constraints: their digests are told, rules that differ are named with what to do, rules that were
   /// changed by hand are mended while the service stays, and a node that cannot load them gives the service away.
   @Test(.enabled(if: Story.hasCluster, "corosync, pacemaker, pcs or nft is missing"))

@@ -111,7 +111,7 @@ package struct Firewall: ResourceAgent, ReloadableAgent {
     do throws(OCFError) {
       if let problem = problems(call) { throw .failed(problem) }
       try run(try definition(call), ["--check"], call)
-      return []
+      return blockades(call).map { Risk($0) }
     } catch {
       // A start has the last good rules to fall back on.
       if let found = try ourTable(call), try difference(found, call) == nil { return [Risk("\(error.reason), and the last good rules stay")] }

@@ -7,7 +7,7 @@ extension Firewall {
   /// Tells the log of other programs' rules as well.
   func risks(_ found: FilterTable, _ call: Call) throws(OCFError) -> [Risk] {
     warnOfConflicts(call, always: false)
-    return (try forwardingThatIsOff(call) + peersThatDiffer(Mark.digest(in: found.comment), call)).map { Risk($0) }
+    return (blockades(call) + (try forwardingThatIsOff(call)) + peersThatDiffer(Mark.digest(in: found.comment), call)).map { Risk($0) }
   }
 
   // MARK: Forwarding
@@ -75,6 +75,35 @@ extension Firewall {
       try call.keep(Array(conflicts.utf8), as: "conflicts")
     } catch {
       call.log.warning("looking for other programs' rules: \(error)")
+    }
+  }
+
+  /// What others certainly drop of what this node is for. (Of the rest `conflicts` tells the log.)
+  func blockades(_ call: Call) -> [String] {
+    let wanted: [(packet: FilteredPacket, name: String)] =
+      ([500, 4500] as [UInt16]).map { (FilteredPacket(protocolNumber: 17, port: $0), "UDP \($0)") }
+      + [(FilteredPacket(protocolNumber: 50), "ESP"), (FilteredPacket(protocolNumber: 17, port: port.number), "UDP \(port.number) out of IPsec")]
+    func concerns(_ chain: BaseChain, _ isIPv6: [Bool]) -> Bool { chain.family == "inet" || isIPv6.contains(chain.family == "ip6") }
+    do throws(SystemError) {
+      var found: [String] = []
+      for chain in try call.host.packetFilter.baseChains() where !(chain.family == "inet" && chain.table == table.description) {
+        let what: [String]
+        switch chain.hook {
+        case .prerouting, .input:
+          guard concerns(chain, address.map(\.isIPv6)) else { continue }
+          let dropped = try call.host.packetFilter.certainlyDropped(wanted.map(\.packet), by: chain)
+          what = wanted.filter { dropped.contains($0.packet) }.map(\.name)
+        case .forward:
+          guard concerns(chain, pool.map(\.network.isIPv6)) else { continue }
+          what = try call.host.packetFilter.certainlyDropped([FilteredPacket()], by: chain).isEmpty ? [] : ["the clients' packets"]
+        case .output, .postrouting: continue
+        }
+        if !what.isEmpty { found.append("accept \(what.joined(separator: ", ")) in chain \(chain.name) of table \(chain.family) \(chain.table), which drops them") }
+      }
+      return found
+    } catch {
+      call.log.debug("looking for other programs' rules: \(error)")
+      return []
     }
   }
 
