@@ -99,6 +99,8 @@ extension IPAddress {
   public var isLinkLocal: Bool { isIPv6 ? bytes[0] == 0xfe && bytes[1] & 0xc0 == 0x80 : bytes[0] == 169 && bytes[1] == 254 }
   public var isMulticast: Bool { isIPv6 ? bytes[0] == 0xff : bytes[0] & 0xf0 == 0xe0 }
   public var isUnspecified: Bool { bytes.allSatisfy { $0 == 0 } }
+  /// Nobody in particular: multicast, limited broadcast (255.255.255.255), unspecified, or a form that no packet bears.
+  public var isNoHost: Bool { isMulticast || isUnspecified || isMappedIPv4 || !isIPv6 && bytes.allSatisfy { $0 == 255 } }
   public var isLoopback: Bool {
     isIPv6 ? bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] == 1 : bytes[0] == 127
   }

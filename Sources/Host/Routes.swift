@@ -28,6 +28,14 @@ public protocol Routes: AnyObject {
   /// The connected routes that cover `address`, most specific first; never a default route. Those of the main table, or of
   /// the VRF that `link` is part of.
   func connectedRoutes(covering address: IPAddress, near link: Link?) throws(SystemError) -> [Route]
+  /// Whether the routing tables have what arrives for `address`, which `link` holds, taken in by this node.
+  ///
+  /// Equivalent to: `ip route get ADDRESS oif LINK`, which says `local` then.
+  func delivers(_ address: IPAddress, on link: Link) throws(SystemError) -> Bool
+  /// Whether routes and rules let a packet go to `target`, from `source` or, nil, from the address that the kernel chooses.
+  ///
+  /// Equivalent to: `ip route get TARGET from SOURCE`.
+  func hasRoute(to target: IPAddress, from source: IPAddress?) throws(SystemError) -> Bool
   /// Forgets what was remembered about single destinations (redirects, path MTUs).
   ///
   /// Equivalent to: `ip route flush cache`.

@@ -32,6 +32,10 @@ public final class InMemoryNetwork: Network {
   public var pppLinksFound: [PPPLink] = []
   /// Addresses from which nothing leaves.
   public var quiet: [IPAddress] = []
+  /// What the routing tables say of an address that is held.
+  public var isDelivered: (IPAddress) -> Bool = { _ in true }
+  /// What routes and rules say of a packet, by its target and its source.
+  public var isOpen: (_ target: IPAddress, _ source: IPAddress?) -> Bool = { _, _ in true }
 
   private let calls: Calls
   private let clock: ManualClock
@@ -146,6 +150,14 @@ public final class InMemoryNetwork: Network {
   public func connectedRoutes(covering address: IPAddress, near link: Link?) throws(SystemError) -> [Route] {
     try calls.sees("network.connectedRoutes(covering: \(address))")
     return coveringRoutes(address)
+  }
+  public func delivers(_ address: IPAddress, on link: Link) throws(SystemError) -> Bool {
+    try calls.sees("network.delivers(\(address) on \(link.name))")
+    return isDelivered(address)
+  }
+  public func hasRoute(to target: IPAddress, from source: IPAddress?) throws(SystemError) -> Bool {
+    try calls.sees("network.hasRoute(to: \(target) from \(source.map { "\($0)" } ?? "here"))")
+    return isOpen(target, source)
   }
   private func coveringRoutes(_ address: IPAddress) -> [Route] {
     let own = addresses.filter { !$0.flags.contains(.noPrefixRoute) && $0.prefixLength < $0.address.bits }.map {

@@ -76,13 +76,23 @@ extension LinuxNetwork {
   }
 
   /// What the routing tables say about `address`; nil when they say that it cannot be reached.
-  private func decidingEntry(for address: IPAddress) throws(SystemError) -> RouteEntry? {
-    do throws(SystemError) {
-      return try routes().get(.matchRoute(to: address), "looking for a route to \(address)", RouteEntry.init)
-    } catch  where [.networkUnreachable, .hostUnreachable, .accessDenied, .invalidArgument].contains(error.errno) {
+  private func decidingEntry(for address: IPAddress, on link: Link? = nil) throws(SystemError) -> RouteEntry? {
+    try entry(.matchRoute(to: address, link: link?.index), "looking for a route to \(address)")
+  }
+
+  private func entry(_ question: Message, _ operation: String) throws(SystemError) -> RouteEntry? {
+    do throws(SystemError) { return try routes().get(question, operation, RouteEntry.init) } catch
+      where [.networkUnreachable, .hostUnreachable, .accessDenied, .invalidArgument].contains(error.errno)
+    {
       // No route, or one that says unreachable, prohibit or blackhole.
       return nil
     }
+  }
+
+  public func delivers(_ address: IPAddress, on link: Link) throws(SystemError) -> Bool { try decidingEntry(for: address, on: link)?.isLocal == true }
+
+  public func hasRoute(to target: IPAddress, from source: IPAddress?) throws(SystemError) -> Bool {
+    try entry(.getRoute(to: target, from: source), "looking for a route to \(target)") != nil
   }
 
   /// There is no netlink request for one IPv4 address; netdevice(7) has one, by label and address.

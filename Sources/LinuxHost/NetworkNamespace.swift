@@ -16,8 +16,9 @@ final class NetworkNamespace {
   /// makes first.
   init(_ name: String) throws(SystemError) {
     let operation = "opening network namespace \(name)"
-    guard !name.isEmpty, name != ".", name != "..", !name.contains("/"), !name.contains("\0") else {
-      throw SystemError(operation, .invalidArgument)
+    // What cannot be a name is nobody's.
+    guard !name.isEmpty, name != ".", name != "..", !name.contains("/"), !name.contains("\0"), name.utf8.count <= NAME_MAX else {
+      throw SystemError(operation, .noSuchFile)
     }
     self.name = name
     there = try Descriptor(opening: "/run/netns/\(name)", O_RDONLY, operation: operation)

@@ -11,22 +11,34 @@ extension Message {
 
   /// Asks which entry of the routing tables decides about `address` (`RTM_F_FIB_MATCH`), without making a route of it.
   ///
-  /// Equivalent to: `ip route get ADDRESS fibmatch`.
-  public static func matchRoute(to address: IPAddress) -> Message {
+  /// Equivalent to: `ip route get ADDRESS oif LINK fibmatch`.
+  public static func matchRoute(to address: IPAddress, link: Int32? = nil) -> Message {
     var message = route(
       RTM_GETROUTE, family: address.family, prefixLength: UInt8(address.bits), flags: UInt32(RTM_F_FIB_MATCH))
     message.attribute(UInt16(RTA_DST.rawValue), address.bytes)
+    if let link { message.attribute(UInt16(RTA_OIF.rawValue), UInt32(bitPattern: link)) }
+    return message
+  }
+
+  /// Asks for the route that a packet would take; the answer is an error where there is none.
+  ///
+  /// Equivalent to: `ip route get ADDRESS from SOURCE`.
+  public static func getRoute(to address: IPAddress, from source: IPAddress?) -> Message {
+    var message = route(
+      RTM_GETROUTE, family: address.family, prefixLength: UInt8(address.bits), sourceLength: UInt8(source?.bits ?? 0))
+    message.attribute(UInt16(RTA_DST.rawValue), address.bytes)
+    if let source { message.attribute(UInt16(RTA_SRC.rawValue), source.bytes) }
     return message
   }
 
   /// `struct rtmsg`
   private static func route(
-    _ type: some BinaryInteger, family: UInt8, prefixLength: UInt8 = 0, flags: UInt32 = 0
+    _ type: some BinaryInteger, family: UInt8, prefixLength: UInt8 = 0, sourceLength: UInt8 = 0, flags: UInt32 = 0
   ) -> Message {
     var message = Message(type: UInt16(type), flags: 0)
     message.append(family)
     message.append(prefixLength)
-    message.append(UInt8(0))  // source prefix length
+    message.append(sourceLength)
     message.append(UInt8(0))  // type of service
     message.append(UInt8(0))  // table: RTA_TABLE has room for all of them
     message.append(UInt8(0))  // protocol

@@ -83,6 +83,12 @@ package final class WatchedHost: Network, PacketFilter, Processes, Units, Files,
   package func connectedRoute(to address: IPAddress) throws(SystemError) -> Route? {
     try seen("connected route to \(address)", { $0.map { "/\($0.prefixLength) on link \($0.link)" } ?? "no short way to it" }, try host.network.connectedRoute(to: address))
   }
+  package func delivers(_ address: IPAddress, on link: Link) throws(SystemError) -> Bool {
+    try seen("\(address) is taken in on \(link.name)", { "\($0)" }, try host.network.delivers(address, on: link))
+  }
+  package func hasRoute(to target: IPAddress, from source: IPAddress?) throws(SystemError) -> Bool {
+    try seen("route to \(target) from \(source.map { "\($0)" } ?? "here")", { "\($0)" }, try host.network.hasRoute(to: target, from: source))
+  }
   package func connectedRoutes(covering address: IPAddress, near link: Link?) throws(SystemError) -> [Route] {
     try seen("connected routes covering \(address)", { list($0) { "/\($0.prefixLength) on link \($0.link)" } }, try host.network.connectedRoutes(covering: address, near: link))
   }

@@ -529,6 +529,53 @@ struct VirtualIPTests {
     }
   }
 
+  @Test("The loopback address is the node's own, whatever the parameters say", arguments: ["127.0.0.1", "::1"])
+  func loopbackAddress(ip: String) throws {
+    let node = AddressNode()
+    node.machine.network.hold(InterfaceAddress(try #require(IPAddress(ip)), prefixLength: ip == "::1" ? 128 : 8, link: 1))
+    for more in [[:], ["cidr_netmask": ip == "::1" ? "128" : "8"]] {
+      let given = ["ip": ip].merging(more) { $1 }
+      #expect(node.perform("monitor", given, interval: 0) == Outcome(.notRunning))
+      #expect(node.perform("start", given).status == .invalidHere)
+      #expect(node.perform("stop", given) == Outcome(.success))
+      #expect(node.machine.network.addresses.contains { "\($0.address)" == ip })
+    }
+  }
+
+  @Test("An address that routes and rules keep from clients serves nobody, by a deep look", arguments: [false, true])
+  func barriers(clone: Bool) {
+    let node = AddressNode()
+    let network = node.machine.network
+    let (status, failed) = clone ? (Status.runningPromoted, Status.failedPromoted) : (.success, .genericError)
+    #expect(node.perform("start", clone: clone) == Outcome(.success))
+    if clone { #expect(node.perform("promote", clone: clone) == Outcome(.success)) }
+    func look() -> Outcome { node.perform("monitor", clone: clone, level: 10) }
+    #expect(look() == Outcome(status))
+    network.isDelivered = { $0 != AddressNode.vip }
+    #expect(look() == Outcome(failed, "192.0.2.50 is missing in the routing table local: no packet to it is taken in"))
+    #expect(node.perform("monitor", clone: clone) == Outcome(status), "a basic look asks for the address alone")
+    network.isDelivered = { _ in true }
+    // ip rule add from VIP blackhole
+    let drops = "a rule or a route drops it (ip rule show)"
+    network.isOpen = { $1 != AddressNode.vip }
+    #expect(look() == Outcome(failed, "nothing leaves from 192.0.2.50: \(drops)"))
+    network.isOpen = { _, _ in false }
+    #expect(look() == Outcome(status), "where the node itself reaches nobody the address is not to blame")
+    // Without a default route the network is all there is.
+    network.isOpen = { $1 == nil && $0 == IPAddress("192.0.2.51") }
+    #expect(look() == Outcome(failed, "nothing leaves from 192.0.2.50: \(drops)"))
+    // The one network only, or all but it.
+    network.isOpen = { $1 == nil || $0 == IPAddress("192.0.2.51") }
+    #expect(look() == Outcome(status, "nothing leaves from 192.0.2.50 to 198.51.100.1: \(drops)"))
+    network.isOpen = { $1 == nil || $0 != IPAddress("192.0.2.51") }
+    #expect(look() == Outcome(status, "nothing leaves from 192.0.2.50 to 192.0.2.51: \(drops)"))
+    // strongswan's rule is strongswan's.
+    network.isOpen = { $1 != AddressNode.vip }
+    network.quiet = [AddressNode.vip]
+    #expect(look() == Outcome(status))
+    #expect(node.perform("stop", clone: clone) == Outcome(.success))
+  }
+
   @Test("A link that is down is brought up")
   func linkIsDown() {
     let node = AddressNode()

@@ -84,6 +84,36 @@ struct VirtualIPTests {
     }
   }
 
+  @Test("What a client's packet meets: no local route, a rule that drops the answer", arguments: [("192.0.2.50", "-4"), ("2001:db8::50", "-6")])
+  func barriers(ip: String, family: String) throws {
+    try inNetwork(["ip": ip, "nodad": "true"]) { it, vip in
+      let look: () throws -> (status: Int32, reason: String) = { try vip("monitor", level: 10) }
+      #expect(try vip("start").status == 0)
+      #expect(try look() == (0, ""))
+      try it.ip("\(family) route delete local \(ip) dev near table local")
+      #expect(try look() == (1, "\(ip) is missing in the routing table local: no packet to it is taken in"))
+      // What the cluster does then mends it.
+      #expect(try vip("stop").status == 0 && vip("start").status == 0 && look() == (0, ""))
+      for action in ["blackhole", "prohibit", "unreachable"] {
+        try it.ip("\(family) rule add from \(ip) \(action)")
+        #expect(try look() == (1, "nothing leaves from \(ip): a rule or a route drops it (ip rule show)"), "\(action)")
+        try it.ip("\(family) rule delete from \(ip) \(action)")
+        #expect(try look() == (0, ""))
+      }
+      // Other tables are no barrier, and one without a way to the clients is one.
+      let other = ip.contains(":") ? "2001:db8::2" : "192.0.2.2"
+      try it.ip("\(family) route add default via \(other) dev near")
+      try it.ip("\(family) route add default via \(other) dev near table 100")
+      try it.ip("\(family) rule add from \(ip) lookup 100")
+      #expect(try look() == (0, ""))
+      try it.ip("\(family) route replace unreachable default table 100")
+      try it.ip("\(family) rule add from \(ip) to \(ip.contains(":") ? "2001:db8::/64" : "192.0.2.0/24") lookup main")
+      let far = ip.contains(":") ? "2001:db8:ffff::1" : "198.51.100.1"
+      #expect(try look() == (0, "nothing leaves from \(ip) to \(far): a rule or a route drops it (ip rule show)"))
+      #expect(try vip("stop").status == 0)
+    }
+  }
+
   @Test("Stop ends a burst that is still running, and nothing leaves for the address any more")
   func silenced() throws {
     try inNetwork(["ip": "192.0.2.50", "arp_interval": "50", "arp_count": "1000"]) { it, vip in

@@ -203,6 +203,8 @@ extension VirtualIP {
   /// by nothing but itself is how the node came into it, and one that has none, of full length, is in no network; a wider network
   /// around it is another one.
   private func isNodesOwn(_ copy: InterfaceAddress, _ call: Call) throws(SystemError) -> Bool {
+    // 127.0.0.1 and ::1, which no cluster moves.
+    if ip.isLoopback, ip.bytes.last == 1, ip.bytes.dropFirst().dropLast().allSatisfy({ $0 == 0 }) { return true }
     guard cidrNetmask == nil, !ip.isLoopback, ip.isIPv6 || !copy.flags.contains(.secondary) else { return false }
     guard copy.prefixLength < ip.bits else { return true }
     return try call.host.network.firstAddress(inNetworkOf: copy) == ip

@@ -126,7 +126,7 @@ package struct VirtualIP: ResourceAgent {
   package var watch: WatchTime = 0
 
   package func checkParameters() throws(OCFError) {
-    guard !ip.isMulticast, !ip.isUnspecified, !ip.isMappedIPv4 else { throw .misconfigured("ip: \(ip) is no address of a host") }
+    guard !ip.isNoHost else { throw .misconfigured("ip: \(ip) is no address of a host") }
     if let bits = cidrNetmask?.bits, bits > ip.bits {
       throw .misconfigured("cidr_netmask: expected at most \(ip.bits), got \(bits)")
     }
@@ -252,9 +252,11 @@ package struct VirtualIP: ResourceAgent {
     if let trouble = try trouble(of: link, call) { return .failed(trouble, promoted: isPromoted) }
     let weakness = try weakness(of: link, call)
     if let weakness, weakness.isTotal { return .failed(weakness.text, promoted: isPromoted) }
+    let barrier = try barrier(on: link, call)
+    if let barrier, barrier.isTotal { return .failed(barrier.text, promoted: isPromoted) }
     refresh(on: link, call)
     let twin = try twin(of: copy, call)
-    return .working(promoted: isPromoted, [intruder(on: link, call), twin, weakness?.text].compactMap { $0.map { Risk($0) } })
+    return .working(promoted: isPromoted, [barrier?.text, intruder(on: link, call), twin, weakness?.text].compactMap { $0.map { Risk($0) } })
   }
 
   /// An unpromoted member: ready without the address.
