@@ -47,6 +47,11 @@ public struct SyncConfiguration: Hashable, Sendable {
     disablesInternalCache = ["on", "yes"].contains(modes.last("DisableInternalCache")?.lowercased())
   }
 
+  /// The interfaces that the links to the peer go over, in what `init` has read. Not kept: a daemon that runs has them.
+  public static func interfaces(in bytes: [UInt8]) throws(SyntaxError) -> [String] {
+    try parse(bytes).blocks("Sync").flatMap(\.inner).compactMap { $0["Interface"] }
+  }
+
   /// The same as a file that says no more than this: read again it gives the same.
   public var text: String {
     let block =
@@ -89,6 +94,8 @@ public struct SyncConfiguration: Hashable, Sendable {
       }
       return found
     }
+
+    var inner: [Block] { nodes.compactMap { if case .block(let block) = $0 { block } else { nil } } }
 
     /// The blocks that follow the word `name`, and only after the word `leader` if one is given.
     func blocks(_ name: String, after leader: String? = nil) -> [Block] {

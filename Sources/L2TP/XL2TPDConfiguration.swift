@@ -111,5 +111,11 @@ public struct XL2TPDConfiguration: Hashable, Sendable {
     return sections.compactMap { $0["pppoptfile"]?.value }.filter { !$0.isEmpty && seen.insert($0).inserted }
   }
 
+  /// The names under which servers ask for users, which stand beside them in chap-secrets; empty where one has none: it is the host's then.
+  public var serverNames: Set<String> {
+    let names = sections.filter { $0.kind == .lns }.map { $0["name"]?.value ?? "" }
+    return names.contains("") ? [] : Set(names)
+  }
+
   static func isYes(_ value: String) -> Bool { ["yes", "y", "true"].contains(value.lowercased()) }
 }

@@ -47,15 +47,47 @@ extension SettingsFile {
     flags: "hostaccess policies policies_fwd_out ipcomp mark_in_sa sha256_96 copy_df copy_ecn",
     times: "rekey_time life_time rand_time inactivity")
 
-  /// The connections that charon would refuse, as far as a file tells: a word that it does not know, in that place or at all, and a
-  /// flag or a time that is none. What it says of algorithms, addresses and certificates shows when they are loaded.
+  /// The connections that charon would refuse, as far as a file tells: a word that it does not know, in that place or at all, a
+  /// flag or a time that is none, an algorithm that it does not know, a proposal without a group, and a network that is none.
   ///
-  /// - Parameter isWord: whether this charon knows a word that 5.9.8 does not.
-  public func refusedConnections(_ isWord: (String) -> Bool) -> [Refused] {
+  /// - Parameters:
+  ///   - isWord: whether this charon knows a word that 5.9.8 does not.
+  ///   - isAlgorithm: whether it knows a word of a proposal.
+  public func refusedConnections(_ isWord: (String) -> Bool, isAlgorithm: (String) -> Bool = { _ in true }) -> [Refused] {
     (resolved("connections")?.sections ?? []).compactMap { connection in
-      Self.complaint(about: connection, isWord).map { Refused(connection: connection.name, reason: $0) }
+      (Self.complaint(about: connection, isWord) ?? Self.complaintAboutValues(of: connection, isAlgorithm)).map { Refused(connection: connection.name, reason: $0) }
     }
   }
+
+  private static func complaintAboutValues(of section: Section, _ isAlgorithm: (String) -> Bool) -> String? {
+    for setting in section.settings {
+      var found: String?
+      switch setting.key {
+      case "proposals", "esp_proposals", "ah_proposals": found = complaint(aboutProposals: setting, isAlgorithm)
+      case "local_ts", "remote_ts":
+        found = section.list(setting.key).first { !TrafficSelector($0).isReadable }.map { "charon cannot read '\($0)' in \(setting.key)" }
+      default: break
+      }
+      if let found { return "\(found) (\(setting.place))" }
+    }
+    for child in section.sections {
+      if let found = complaintAboutValues(of: child, isAlgorithm) { return found }
+    }
+    return nil
+  }
+
+  /// `proposal.c`, `proposal_create_from_string` and `check_proposal`.
+  private static func complaint(aboutProposals setting: Setting, _ isAlgorithm: (String) -> Bool) -> String? {
+    for proposal in (setting.value ?? "").split(whereSeparator: { $0 == "," || $0 == " " }) where proposal.lowercased() != "default" {
+      let words = proposal.split(separator: "-").map(String.init)
+      if let unknown = words.first(where: { !isAlgorithm($0) }) { return "charon knows no algorithm '\(unknown)'" }
+      if setting.key == "proposals", words.allSatisfy({ word in noGroups.contains(where: word.hasPrefix) }) { return "'\(proposal)' has no group, as modp2048" }
+    }
+    return nil
+  }
+
+  /// How words begin that are no groups.
+  private static let noGroups = ["aes", "camellia", "3des", "sha", "md5", "prf", "cast", "blowfish", "chacha", "serpent", "twofish", "null"]
 
   private static func complaint(about connection: Section, _ isWord: (String) -> Bool) -> String? {
     if let found = complaint(connectionWords, connection, isWord) { return found }

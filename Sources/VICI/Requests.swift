@@ -89,11 +89,27 @@ public struct Connection: Hashable, Sendable {
   public var localAddresses: [String]
   /// The same of its clients.
   public var remoteAddresses: [String]
-  public var children: [String] = []
-  /// Whether a child of it is for transport mode, as L2TP's are.
-  public var hasTransport = false
+  public var children: [Child] = []
   /// How both ends prove who they are, round by round.
   public var rounds: [Authentication] = []
+
+  /// What clients may ask for once they are known.
+  public struct Child: Hashable, Sendable {
+    public var name: String
+    public var isTransport: Bool
+    /// Empty: not told.
+    public var local: [TrafficSelector]
+    public var remote: [TrafficSelector]
+
+    public init(name: String, isTransport: Bool, local: [TrafficSelector], remote: [TrafficSelector]) {
+      (self.name, self.isTransport, self.local, self.remote) = (name, isTransport, local, remote)
+    }
+
+    /// Whether UDP to one of these ports of the gateway comes through, from some port of the client's.
+    public func carries(udp ports: Set<UInt16>) -> Bool {
+      (local.isEmpty || local.contains { selector in ports.contains { selector.coversUDP(to: $0) } }) && (remote.isEmpty || remote.contains(where: \.coversUDP))
+    }
+  }
 
   public struct Authentication: Hashable, Sendable {
     public enum Method: Hashable, Sendable { case sharedKey, publicKey, other }
@@ -122,6 +138,53 @@ public struct Connection: Hashable, Sendable {
   public var isForEverybody: Bool {
     remoteAddresses.isEmpty || remoteAddresses.contains { ["%any", "%any4", "%any6", "0.0.0.0/0", "::/0"].contains($0) }
   }
+}
+
+extension SettingsFile {
+  /// The connections that it holds, as far as it tells. Those of a connection whose references are too many to follow are missing.
+  public var connections: [Connection] {
+    (resolved("connections")?.sections ?? []).map { section in
+      let version = ["1": "IKEv1", "2": "IKEv2"][section.value("version") ?? ""] ?? "IKEv1/2"
+      var connection = Connection(name: section.name, version: version, localAddresses: section.list("local_addrs"), remoteAddresses: section.list("remote_addrs"))
+      connection.rounds = section.sections.compactMap { round in
+        guard round.name.hasPrefix("local") || round.name.hasPrefix("remote") else { return nil }
+        return .init(isLocal: round.name.hasPrefix("local"), method: round.value("auth") == "psk" ? .sharedKey : .other, identity: round.value("id"))
+      }
+      connection.children = (section.section("children")?.sections ?? []).map { child in
+        // Without one: tunnel mode, and the ends' own addresses.
+        .init(
+          name: child.name, isTransport: child.value("mode")?.lowercased().hasPrefix("transport") == true,
+          local: child.list("local_ts").map(TrafficSelector.init), remote: child.list("remote_ts").map(TrafficSelector.init))
+      }
+      return connection
+    }
+  }
+}
+
+extension SettingsFile {
+  /// A certificate or key that a connection names.
+  public struct NamedFile: Hashable, Sendable {
+    public var connection: String
+    public var path: String
+    public var place: Place
+  }
+
+  /// Those that connections name, where swanctl looks for them (`load_conns.c`, `add_file_list_key`).
+  public var certificates: [NamedFile] {
+    let folders = ["certs": "x509", "cacerts": "x509ca", "pubkeys": "pubkey"]
+    return (resolved("connections")?.sections ?? []).flatMap { connection in
+      connection.sections.flatMap(\.settings).flatMap { setting -> [NamedFile] in
+        guard let folder = folders[setting.key], let value = setting.value else { return [] }
+        let names = value.split { $0 == "," || $0 == " " }.filter { !["0x", "0s"].contains($0.prefix(2).lowercased()) }
+        return names.map { NamedFile(connection: connection.name, path: $0.hasPrefix("/") ? String($0) : "/etc/swanctl/\(folder)/\($0)", place: setting.place) }
+      }
+    }
+  }
+}
+
+extension SettingsFile.Section {
+  /// A list, as swanctl takes it apart (`load_conns.c`, `add_list_key`).
+  public func list(_ key: String) -> [String] { value(key)?.split { $0 == "," || $0 == " " }.map(String.init) ?? [] }
 }
 
 /// Which SAs a command is about.
@@ -188,8 +251,11 @@ extension Charon {
         var connection = Connection(
           name: name, version: section.text("version") ?? "", localAddresses: section.list("local_addrs") ?? [],
           remoteAddresses: section.list("remote_addrs") ?? [])
-        connection.children = children.map(\.name)
-        connection.hasTransport = children.contains { $0.message.text("mode") == "TRANSPORT" }
+        connection.children = children.map { name, child in
+          .init(
+            name: name, isTransport: child.text("mode") == "TRANSPORT", local: (child.list("local-ts") ?? []).map(TrafficSelector.init),
+            remote: (child.list("remote-ts") ?? []).map(TrafficSelector.init))
+        }
         connection.rounds = section.sections.compactMap { name, round in
           guard name.hasPrefix("local-") || name.hasPrefix("remote-") else { return nil }
           let method: Connection.Authentication.Method =

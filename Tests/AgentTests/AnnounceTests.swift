@@ -108,6 +108,26 @@ private final class PeerThatGreets: ByteStream {
     #expect(BIRDNode().perform("validate-all", ["prefixes": prefix]).reason?.hasSuffix("is no address that others reach") == true)
   }
 
+  /// validate-all says what a start would come to.
+  @Test func aStartIsForeseen() {
+    let node = BIRDNode()
+    #expect(node.perform("validate-all", level: 10) == Outcome(.success), "the file comes with the first start")
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("validate-all", level: 10) == Outcome(.success))
+    node.isEstablished = false
+    #expect(node.perform("validate-all", level: 10).reason?.hasPrefix("could not announce: upstream: Active") == true)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.perform("start").status == node.perform("validate-all", level: 10).status)
+    node.isBroken = true
+    let refused = node.perform("validate-all", level: 10)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(refused.status == .genericError && node.perform("start") == refused)
+    let absent = BIRDNode()
+    absent.machine.sockets.unix["/run/bird/bird.ctl"] = nil
+    let gone = absent.perform("validate-all", level: 10)
+    #expect(gone.status == .genericError && absent.perform("start") == gone)
+  }
+
   @Test func aPrefixOfTheNetworkIsNoHostRoute() throws {
     let node = BIRDNode()
     try node.hold(24)

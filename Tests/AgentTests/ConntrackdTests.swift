@@ -25,7 +25,7 @@ final class SyncGateway {
     }
     """
 
-  let machine = InMemoryMachine()
+  let machine = InMemoryMachine(links: [Link(index: 2, name: "eth1", isUp: true, hasCarrier: true)])
   var exitsAtOnce = false
   var hangs = false
   var silent = false
@@ -212,6 +212,25 @@ final class SyncGateway {
     #expect(node.perform("validate-all", level: 10) == Outcome(.genericError, reason))
     #expect(node.perform("stop") == Outcome(.success))
     #expect(node.machine.processes.launched.isEmpty)
+  }
+
+  /// What would keep a daemon from starting is said before, in the same words.
+  @Test(
+    arguments: [
+      ("eth1", nil, nil), ("eth7", nil, "config: /etc/conntrackd/conntrackd.conf has a link over eth7, which is no interface of this node"),
+      ("eth1", "/srv/other.conf", "/run/lock/conntrackd.lock: another conntrackd (pid 1001) has it, or the socket /run/conntrackd.ctl"),
+    ] as [(String, String?, String?)])
+  func validationSaysWhatAStartWould(interface: String, other: String?, reason: String?) {
+    let node = SyncGateway()
+    node.machine.files.put(SyncGateway.configuration.replacing("eth1", with: interface), at: SyncGateway.config)
+    if let other {
+      node.machine.files.put(SyncGateway.configuration, at: other)
+      node.machine.processes.appear(SyncGateway.program, ["-C", other])
+    }
+    let outcome = reason.map { Outcome(.genericError, $0) } ?? Outcome(.success)
+    #expect(node.perform("validate-all", level: 10) == outcome)
+    #expect(node.perform("start") == outcome)
+    #expect(node.perform("validate-all", level: 10) == outcome, "our own is no other")
   }
 
   @Test func aBareNameIsLookedFor() {

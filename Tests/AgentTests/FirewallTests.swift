@@ -563,6 +563,14 @@ private enum Last {
     #expect(node.warnings == [reason])
     #expect(node.perform("monitor") == Outcome(.success))
     #expect(node.perform("monitor", level: 10) == Outcome(.success, reason))
+    // It is the interface on which a packet comes that decides.
+    node.machine.files.kernelParameters = ["net.ipv4.ip_forward": "1", "net.ipv4.conf.default.forwarding": "0"]
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, "pool: clients reach nothing while net.ipv4.conf.default.forwarding is 0: set it to 1"))
+    node.machine.files.kernelParameters = ["net.ipv4.ip_forward": "1", "net.ipv4.conf.eth0.forwarding": "0"]
+    let lost = "pool: what arrives on eth0 reaches no client while net.ipv4.conf.eth0.forwarding is 0: set it to 1"
+    #expect(node.perform("monitor", ["outside": "eth0"], level: 10).reason?.contains(lost) == true)
+    node.machine.files.kernelParameters = ["net.ipv4.ip_forward": "0", "net.ipv4.conf.default.forwarding": "1"]
+    #expect(node.perform("monitor", level: 10) == Outcome(.success), "switched on for single interfaces")
     node.machine.files.kernelParameters = ["net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "0"]
     #expect(node.perform("monitor", level: 10) == Outcome(.success), "nobody has IPv6")
     node.perform("stop")

@@ -739,6 +739,18 @@ final class Outlook {
     #expect(world.perform("start").reason == "radius_secret_file: reading \(Outlook.secretFile): no such file or directory (ENOENT)")
   }
 
+  /// validate-all says what a start would come to, in the same words.
+  @Test(
+    arguments: [
+      (["ping": "203.0.113.1"], true), (["nic": "eth7", "arp": "203.0.113.1"], false), (["radius": "198.51.100.20", "radius_secret_file": "/srv/absent"], false),
+      (["radius": "198.51.100.20", "radius_secret_file": Outlook.secretFile], true),
+    ] as [([String: String], Bool)])
+  func aStartIsForeseen(parameters: [String: String], starts: Bool) {
+    let world = Outlook(parameters)
+    let foreseen = world.perform("validate-all", level: 10)
+    #expect(world.perform("start") == foreseen && (foreseen.status == .success) == starts, "\(foreseen)")
+  }
+
   @Test func anInterfaceThatIsNotHereIsNamed() {
     let world = Outlook(["arp": "203.0.113.1", "nic": "eth7"])
     #expect(world.perform("start") == Outcome(.invalidHere, "nic: there is no interface eth7"))

@@ -24,6 +24,8 @@ final class ScriptedCharon {
     var local = ["203.0.113.50"]
     var remote = ["%any"]
     var mode = "TRANSPORT"
+    /// The child's, of this end.
+    var selectors: [String] = []
     /// `local-1`, `remote-1` … and what they hold.
     var rounds: [(name: String, class: String, id: String, certs: [String])] = []
   }
@@ -129,6 +131,7 @@ final class ScriptedCharon {
       return loaded.map { name in
         var child = Message()
         child.append("mode", connection.mode)
+        if !connection.selectors.isEmpty { child.append("local-ts", connection.selectors) }
         var children = Message()
         if !connection.mode.isEmpty { children.append("l2tp", child) }
         var told = Message()

@@ -162,6 +162,22 @@ final class LedgerNode {
     #expect(reason.hasPrefix("finding the peer: neither 10.77.0.1 nor 10.77.0.2 is an address of this node"), "\(reason)")
   }
 
+  /// validate-all says what a start would come to, in the same words.
+  @Test func aStartIsForeseen() {
+    let spoil: [(LedgerNode) -> Void] = [
+      { _ in }, { $0.machine.files.nodes[ClusterLink.path] = nil }, { $0.machine.files.nodes[LedgerNode.key] = nil }, { $0.machine.files.nodes[SessionLedger.program] = nil },
+      { $0.machine.files.put(LedgerNode.nodes.replacing("10.77.0.2", with: "10.77.0.1"), at: ClusterLink.path) },
+      { $0.machine.files.put(LedgerNode.nodes.replacing("nodelist {", with: "nodelist {\n  node {\n    ring0_addr: 10.77.0.9\n    name: arbiter\n  }"), at: ClusterLink.path) },
+    ]
+    for (index, change) in spoil.enumerated() {
+      let node = LedgerNode()
+      change(node)
+      let foreseen = node.perform("validate-all", level: 10)
+      #expect(node.perform("start") == foreseen, "\(index)")
+      #expect((foreseen.status == .success) == (index == 0), "\(index): \(foreseen)")
+    }
+  }
+
   // MARK: The secret
 
   @Test(arguments: [

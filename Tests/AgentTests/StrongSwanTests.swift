@@ -283,6 +283,25 @@ import VICI
     #expect(world.perform("monitor", level: 10) == Outcome(.success))
   }
 
+  /// Nothing says that L2TP is served until its daemon is there, or a selector has its port.
+  @Test func childThatIsNoneForL2TPIsARisk() {
+    let world = World(running: true)
+    world.charon.connection = ScriptedCharon.Connection(mode: "TUNNEL")
+    #expect(world.perform("monitor", level: 10) == Outcome(.success))
+    world.machine.files.put("x", at: "/run/resource-agents/vpnha-xl2tpd-l2tp.role")
+    let risk = "connections: child l2tp of l2tp is for tunnel mode, and L2TP needs mode = transport"
+    #expect(world.perform("monitor", level: 10) == Outcome(.success, risk))
+    world.charon.connection.mode = "TRANSPORT"
+    #expect(world.perform("monitor", level: 10) == Outcome(.success))
+    for (selector, isGood) in [("dynamic[udp/l2f]", true), ("dynamic[17/1701]", true), ("0.0.0.0/0", true), ("dynamic[udp/1000-2000]", true), ("dynamic[tcp/l2f]", false), ("dynamic[udp/500]", false)] {
+      world.charon.connection.selectors = [selector]
+      #expect(world.perform("monitor", level: 10).reason == (isGood ? nil : "connections: child l2tp of l2tp does not let udp/1701 through"), "\(selector)")
+    }
+    // The firewall knows of another port.
+    world.machine.files.put("500\n", at: "/run/resource-agents/vpnha-firewall-wall.guards")
+    #expect(world.perform("monitor", level: 10) == Outcome(.success))
+  }
+
   /// It is started all the same, as the last choice for a promotion, and where it serves the risk is shown.
   /// A call of the cluster, which is told scores.
   private static let told = ["connections": "l2tp", "address": "203.0.113.50", "CRM_meta_on_node": "moon"]
@@ -306,7 +325,7 @@ import VICI
   }
 
   @Test func validationSaysWhatClientsWouldLack() {
-    let connection = "connections { l2tp {\n version = 1\n local_addrs = 203.0.113.50\n local {\n auth = psk\n }\n remote {\n auth = psk\n }\n } }\n"
+    let connection = "connections { l2tp {\n version = 1\n local_addrs = 203.0.113.50\n local {\n auth = psk\n }\n remote {\n auth = psk\n }\n children {\n l2tp { }\n }\n } }\n"
     let none = "connections: l2tp has no pre-shared key for 203.0.113.50 in /etc/swanctl/swanctl.conf"
     let refused = "connections: l2tp has no pre-shared key for 203.0.113.50: secret ike-1 was refused"
     let table: [(String, String?)] = [
@@ -316,8 +335,14 @@ import VICI
       (connection + "secrets { ike-1 { secret = 0sab\n } }", refused),
       (connection + "secrets { ike-1 { secret = 0x\n } }", refused),
       (connection + "secrets { ike-1 { secret = x\n id = 203.0.113.99\n } }", none),
-      ("connections { l2tp {\n local_addrs = 203.0.113.51, 203.0.113.52\n } }", "connections: local_addrs of l2tp is not 203.0.113.50"),
-      ("connections { l2tp {\n local_addrs = %any\n } }", nil), ("connections { l2tp {\n local_addrs = 203.0.113.0/24\n } }", nil),
+      ("connections { l2tp {\n local_addrs = 203.0.113.51, 203.0.113.52\n children {\n l2tp { }\n }\n } }", "connections: local_addrs of l2tp is not 203.0.113.50"),
+      ("connections { l2tp {\n local_addrs = %any\n children {\n l2tp { }\n }\n } }", nil), ("connections { l2tp {\n local_addrs = 203.0.113.0/24\n children {\n l2tp { }\n }\n } }", nil),
+      ("connections { l2tp {\n local_addrs = 203.0.113.500\n children {\n l2tp { }\n }\n } }", "connections: local_addrs of l2tp is not 203.0.113.50"),
+      ("connections { l2tp { } }", "connections: l2tp has no children, so no client gets an SA"),
+      ("connections { l2tp {\n children {\n c {\n local_ts = dynamic[udp/1701]\n }\n }\n } }", "connections: child c of l2tp is for tunnel mode, and L2TP needs mode = transport"),
+      ("connections { l2tp {\n children {\n c {\n mode = transport\n local_ts = dynamic[tcp/1701]\n }\n }\n } }", "connections: child c of l2tp does not let udp/1701 through"),
+      ("connections { l2tp {\n children {\n c {\n mode = transport\n local_ts = dynamic[udp/1701]\n }\n }\n } }", nil),
+      ("connections { l2tp {\n local {\n auth = pubkey\n }\n children {\n l2tp { }\n }\n } }", "connections: l2tp has no private key: /etc/swanctl has none"),
     ]
     for (text, problem) in table {
       let world = World()
@@ -693,13 +718,32 @@ import VICI
     #expect(!world.machine.files.nodes.keys.contains { $0.hasSuffix(".unloaded") })
   }
 
+  /// What charon would say of values, too: the first of each is what it takes.
+  @Test(
+    arguments: [
+      ("proposals", "aes256-sha256-modp2048, default", nil), ("proposals", "aes256-sha257-modp2048", "charon knows no algorithm 'sha257'"), ("proposals", "aes256-sha256", "'aes256-sha256' has no group, as modp2048"),
+      ("local_ts", "dynamic[udp/1701], 192.0.2.0/24[tcp], 2001:db8::/32, 192.0.2.1-192.0.2.9", nil), ("local_ts", "192.0.2.300/24", "charon cannot read '192.0.2.300/24' in local_ts"),
+      ("certs", "gateway.pem /srv/other.pem 0sAAAA", nil), ("certs", "absent.pem", "/etc/swanctl/x509/absent.pem is missing"),
+    ] as [(String, String, String?)])
+  func valuesAreSeenBefore(key: String, value: String, refusal: String?) {
+    let world = World()
+    // The linker keeps "sha256" as the end of another word.
+    world.machine.files.nodes["/usr/lib/ipsec/libstrongswan.so.0"] = .init([0x7f] + Array("ELF\0aes256\0prfsha256\0modp2048\0".utf8))
+    for path in ["/etc/swanctl/x509/gateway.pem", "/srv/other.pem"] { world.machine.files.put("", at: path) }
+    let (outer, inner, round) = key == "proposals" ? ("\(key) = \(value)", "", "") : key == "certs" ? ("", "", "\(key) = \(value)") : ("", "mode = transport\n \(key) = \(value)", "")
+    world.machine.files.put("connections { l2tp {\n \(outer)\n local {\n auth = psk\n \(round)\n }\n children {\n l2tp {\n \(inner)\n }\n }\n } }\nsecrets { ike { secret = x\n } }", at: "/etc/swanctl/swanctl.conf")
+    let said = world.perform("validate-all", level: 10)
+    #expect(said.status == (refusal == nil ? .success : .genericError))
+    #expect(said.reason.map { $0.hasPrefix("connections: l2tp was refused: \(refusal ?? "?") (") } == (refusal == nil ? nil : true), "\(said)")
+  }
+
   /// The same verdict before anything is started, of what a file tells.
   @Test(arguments: [("", Status.success), ("l2tp ikev2", .success), ("ikev2", .genericError)])
   func aBadConnectionIsSeenBefore(names: String, status: Status) {
     let world = World()
     world.machine.files.nodes["/usr/lib/ipsec/plugins/libstrongswan-vici.so"] = .init([0x7f] + Array("ELF\0local_addrs\0brand_new\0".utf8))
-    world.machine.files.put("connections { l2tp {\n brand_new = 1\n }\n ikev2 {\n local_adrs = 203.0.113.50\n } }", at: "/etc/swanctl/swanctl.conf")
-    let place = "/etc/swanctl/swanctl.conf:5"
+    world.machine.files.put("connections { l2tp {\n brand_new = 1\n children {\n c { }\n }\n }\n ikev2 {\n local_adrs = 203.0.113.50\n children {\n c { }\n }\n } }", at: "/etc/swanctl/swanctl.conf")
+    let place = "/etc/swanctl/swanctl.conf:8"
     let reason = "connections: ikev2 was refused: charon does not know 'local_adrs', did you mean 'local_addrs'? (\(place))"
     #expect(world.perform("validate-all", level: 10, ["connections": names, "address": "203.0.113.50"]) == Outcome(status, reason))
   }

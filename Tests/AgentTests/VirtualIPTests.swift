@@ -254,6 +254,18 @@ struct VirtualIPTests {
     }
   }
 
+  /// validate-all says what a start would come to, in the same words.
+  @Test(
+    arguments: [
+      ([:], true), (["nic": "eth7"], false), (["ip": "198.51.100.9"], false), (["proto": "dhcp"], false), (["nic": "eth1"], false), (["ip": "192.0.2.255"], false), (["ip": "192.0.2.1"], false),
+      (["nic": "eth1", "cidr_netmask": "24"], true), (["network_namespace": "absent"], false),
+    ] as [([String: String], Bool)], [false, true])
+  func aStartIsForeseen(of: (given: [String: String], starts: Bool), clone: Bool) {
+    let foreseen = AddressNode().perform("validate-all", of.given, clone: clone, level: 10)
+    let start = AddressNode().perform("start", of.given, clone: clone)
+    #expect(foreseen == start && (start.status == .success) == of.starts, "\(foreseen) \(start)")
+  }
+
   // MARK: Telling the truth
 
   @Test(

@@ -110,6 +110,22 @@ import Testing
     #expect(try XL2TPD().observe(call) == .atRisk(reason, unfit: true))
     node.machine.files.kernelParameters["net.ipv4.ip_forward"] = "1"
     #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success))
+    // Sessions' interfaces take over what `default` has; where answers come in, only they are lost.
+    node.machine.files.kernelParameters["net.ipv4.conf.default.forwarding"] = "0"
+    #expect(try XL2TPD().observe(call) == .atRisk("set net.ipv4.conf.default.forwarding=1: this node forwards nothing for clients", unfit: true))
+    node.machine.files.kernelParameters = ["net.ipv4.ip_forward": "1", "net.ipv4.conf.eth0/100.forwarding": "0"]
+    node.machine.files.put("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\neth0.100\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", at: "/proc/net/route")
+    #expect(try XL2TPD().observe(call) == .atRisk("set net.ipv4.conf.eth0/100.forwarding=1: what arrives on eth0.100 reaches no client"))
+  }
+
+  /// pppd takes the users of its own name only.
+  @Test(arguments: [("alice vpnha secret *", true), ("alice * secret *", true), ("\"alice b\" \"vpnha\" \"my secret\" *", true), ("alice other secret *", false), ("# alice vpnha secret", false)])
+  func aUserIsOfAServer(line: String, fits: Bool) {
+    let node = Self.node("auth\n")
+    node.machine.files.put(L2TPGateway.configuration + "\nname = vpnha\n", at: "/etc/xl2tpd/xl2tpd.conf")
+    node.machine.files.put("\(line)\n", at: "/etc/ppp/chap-secrets", mode: 0o600)
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10).reason?.hasPrefix("no user can log in") == (fits ? nil : true))
   }
 
   /// L2TP on a port that the firewall of this node does not guard is let in without IPsec.

@@ -78,6 +78,19 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
     bird.close()
   }
 
+  /// A start goes on without neighbours, and one of a plain resource needs them and the addresses. Until our file is there, BIRD need not
+  /// have it.
+  package func foreseen(_ call: Call) throws(OCFError) -> [Risk] {
+    guard try heading(call) != nil else { return [] }
+    let bird = try connect(call)
+    defer { bird.close() }
+    if let refusal = try refusal(bird) { throw .failed(refusal) }
+    guard try loaded(bird) != nil else { throw .failed(lacksOurs) }
+    let all = try chosen(bird)
+    let established = all.filter(\.isEstablished)
+    return established.count >= minNeighbors ? [] : [Risk("could not announce: \(words(all))", unfit: true)]
+  }
+
   // MARK: - Observing
 
   package func observe(_ call: Call) throws(OCFError) -> ResourceState {
@@ -196,9 +209,11 @@ extension RouteAnnouncement {
     }
   }
 
+  var lacksOurs: String { "BIRD's configuration lacks our file: add include \"\(include)\"; and export where \(function)();" }
+
   private func whyNotLoaded(_ bird: BIRDControl) throws(OCFError) -> String {
     if let refusal = try refusal(bird) { return refusal }
-    guard try loaded(bird) != nil else { return "BIRD's configuration lacks our file: add include \"\(include)\"; and export where \(function)();" }
+    guard try loaded(bird) != nil else { return lacksOurs }
     return "BIRD has another list loaded than \(include) has"
   }
 

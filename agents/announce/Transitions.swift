@@ -10,7 +10,7 @@ extension RouteAnnouncement {
     defer { bird.close() }
     try apply(.standby, bird, call)
     guard try loaded(bird) != nil else {
-      throw .failed("BIRD's configuration lacks our file: add include \"\(include)\"; and export where \(function)();")
+      throw .failed(lacksOurs)
     }
   }
 

@@ -63,6 +63,14 @@ package struct Conntrackd: ResourceAgent {
     guard configuration.socketPath.utf8.count < 108 else {
       throw .failed("config: \(config) has a socket path that is too long: \(configuration.socketPath)")
     }
+    // conntrackd ends at once without them.
+    for name in try interfaces(call) {
+      let link = try attempt("looking for \(name)", try call.host.network.link(named: name))
+      guard link != nil else { throw .failed("config: \(config) has a link over \(name), which is no interface of this node") }
+    }
+    if let other = try attempt("looking for another conntrackd", try holder(of: configuration, call)) {
+      throw .failed("\(configuration.lockPath): another conntrackd (pid \(other.pid)) has it, or the socket \(configuration.socketPath)")
+    }
   }
 
   // MARK: - Observing

@@ -53,6 +53,12 @@ extension Conntrackd {
     return configuration
   }
 
+  /// Those that the file names.
+  func interfaces(_ call: Call) throws(OCFError) -> [String] {
+    let bytes = try attempt("config", try call.host.files.read(config.description, limit: 1 << 20)) ?? []
+    do { return try SyncConfiguration.interfaces(in: bytes) } catch { throw .failed("config: \(config) \(error)") }
+  }
+
   /// Nil when the file is missing.
   private func readConfiguration(_ call: Call) throws(OCFError) -> SyncConfiguration? {
     let bytes = try attempt("config", try call.host.files.read(config.description, limit: 1 << 20))

@@ -58,11 +58,8 @@ extension Conntrackd {
       let lock = try files.status(configuration.lockPath)
       let socket = try files.status(configuration.socketPath)
       guard lock != nil || socket != nil else { return }
-      for other in try call.host.processes.running(binaryPath(call)) {
-        guard let theirs = self.configuration(of: other, call) else { continue }
-        if theirs.lockPath == configuration.lockPath || theirs.socketPath == configuration.socketPath {
-          throw SystemError("removing \(configuration.lockPath)", .exists, detail: "another conntrackd (pid \(other.pid)) has it")
-        }
+      if let other = try holder(of: configuration, call) {
+        throw SystemError("removing \(configuration.lockPath)", .exists, detail: "another conntrackd (pid \(other.pid)) has it")
       }
       do throws(SystemError) { try files.remove(configuration.lockPath) } catch {
         let directory = configuration.lockPath.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" }
@@ -71,6 +68,15 @@ extension Conntrackd {
           "set LockFile to a path such as /run/conntrackd.lock: every user may write to \(directory); \(error.operation)", error.errno)
       }
       try files.remove(configuration.socketPath)
+    }
+  }
+
+  /// A daemon that is not ours and has the lock or the socket of this configuration.
+  func holder(of configuration: SyncConfiguration, _ call: Call) throws(SystemError) -> Process? {
+    let own = try daemon(call).find(call)
+    return try call.host.processes.running(binaryPath(call)).first { other in
+      guard other != own, let theirs = self.configuration(of: other, call) else { return false }
+      return theirs.lockPath == configuration.lockPath || theirs.socketPath == configuration.socketPath
     }
   }
 

@@ -20,12 +20,17 @@ extension Firewall {
     }
   }
 
-  /// A node that does not forward serves sessions that lead nowhere. It is the operator's to switch, and may be on for single
-  /// interfaces, so that it is no failure.
+  /// A node that does not forward serves sessions that lead nowhere. It is the operator's to switch, so that it is no failure.
   private func forwardingThatIsOff(_ call: Call) throws(OCFError) -> [String] {
     var found: [String] = []
-    for (isIPv6, name) in [(false, "net.ipv4.ip_forward"), (true, "net.ipv6.conf.all.forwarding")] {
-      guard pool.contains(where: { $0.network.isIPv6 == isIPv6 }) else { continue }
+    if pool.contains(where: { !$0.network.isIPv6 }) {
+      let named = (outside + inside).filter { !$0.isWildcard }.map(\.text)
+      for off in try attempt("looking whether packets are forwarded", try call.host.files.forwardingThatIsOff(on: named)) {
+        found.append("pool: \(off.interface.map { "what arrives on \($0) reaches no client" } ?? "clients reach nothing") while \(off.parameter) is 0: set it to 1")
+      }
+    }
+    if pool.contains(where: \.network.isIPv6) {
+      let name = "net.ipv6.conf.all.forwarding"
       let value = try attempt("looking whether packets are forwarded", try call.host.files.kernelParameter(name))
       if value == "0" { found.append("pool: clients reach nothing while \(name) is 0: set it to 1") }
     }

@@ -90,7 +90,7 @@ extension StrongSwan {
       guard connection.name != "ha", isHere || local.contains(where: { IPAddress($0) == nil }) else { return }
       if connection.version != "IKEv2" { served.v1 = true }
       if connection.version != "IKEv1" { served.v2 = true }
-      if connection.version == "IKEv1", isHere, connection.isForEverybody, connection.hasTransport { served.l2tp = true }
+      if connection.version == "IKEv1", isHere, connection.isForEverybody, connection.children.contains(where: \.isTransport) { served.l2tp = true }
     }
     return served
   }

@@ -16,6 +16,7 @@ struct Readiness {
   let connections: [Connection]
   /// Under which names secrets are loaded.
   let keys: Set<String>
+  let l2tp: L2TPService
 
   /// A `secrets { ike… }`.
   private struct Secret {
@@ -32,6 +33,7 @@ struct Readiness {
     if let address, !served.isEmpty, !served.contains(where: { mayServe(address, $0) }) {
       found.append("connections: local_addrs of \(served.map(\.name).joined(separator: " ")) is not \(address)")
     }
+    found += barren + [withoutL2TP].compactMap { $0 }
     let secrets = self.secrets
     // A secret that the file does not have came another way, and whose it is nobody tells.
     guard let file, file.resolved("secrets").map({ keys.isSubset(of: $0.sections.map(\.name)) }) ?? keys.isEmpty else { return found }
@@ -53,9 +55,22 @@ struct Readiness {
     return barren.map { "connections: \($0.name) has no children, so no client gets an SA" }
   }
 
+  /// Why clients of L2TP get no SA. charon compares what they ask for with each child, and refuses in IKEv1 whoever asks for another
+  /// mode than the child's (`quick_mode.c`). Nil where one fits, and where nothing says that L2TP is served.
+  var withoutL2TP: String? {
+    let children = connections.filter { connection in address.map { mayServe($0, connection) } ?? true }.flatMap { connection in connection.children.map { (connection, $0) } }
+    func names(_ child: Connection.Child) -> Bool { child.local.contains { selector in l2tp.ports.contains(where: selector.names) } }
+    guard l2tp.isSure || children.contains(where: { names($1) }), !children.contains(where: { $1.isTransport && $1.carries(udp: l2tp.ports) }),
+      let (connection, child) = children.first(where: { names($1) }) ?? children.first(where: { $1.isTransport }) ?? children.first
+    else { return nil }
+    let what = child.isTransport ? "does not let udp/\(l2tp.ports.sorted().map(String.init).joined(separator: " "))" + " through" : "is for tunnel mode, and L2TP needs mode = transport"
+    return "connections: child \(child.name) of \(connection.name) \(what)"
+  }
+
   private func mayServe(_ address: IPAddress, _ connection: Connection) -> Bool {
     let local = connection.localAddresses
-    return local.isEmpty || local.contains { IPAddress($0).map { $0 == address || $0.isUnspecified } ?? true }
+    // What looks like an address and is none is asked of the name servers, and nobody has it.
+    return local.isEmpty || local.contains { text in IPAddress(text).map { $0 == address || $0.isUnspecified } ?? !text.allSatisfy { $0 == "." || $0.isNumber } }
   }
 
   private var secrets: [Secret] {
@@ -107,29 +122,29 @@ struct Readiness {
   }
 }
 
+/// What is known here of L2TP that clients are to reach through charon.
+struct L2TPService {
+  var ports: Set<UInt16>
+  /// Whether its daemon is a resource of this node; otherwise a connection may say it by the port in a selector.
+  var isSure: Bool
+
+  static func served(_ call: Call) -> L2TPService {
+    let ports = Set(GuardedPort.all(call).map(\.port))
+    var hasDaemon = false
+    do throws(SystemError) {
+      hasDaemon = try (call.host.files.entries(of: Request.recordDirectory) ?? []).contains { $0.hasPrefix("vpnha-xl2tpd-") }
+    } catch { call.log.debug("looking for L2TP: \(error)") }
+    return L2TPService(ports: ports.isEmpty ? [1701] : ports, isSure: hasDaemon)
+  }
+}
+
 extension Readiness {
   /// Of a file that is not loaded yet.
-  init(of file: SettingsFile, _ agent: StrongSwan) {
-    var connections: [Connection] = []
-    for section in file.resolved("connections")?.sections ?? [] {
-      func list(_ key: String) -> [String] {
-        section.value(key)?.split { $0 == "," || $0 == " " }.map(String.init) ?? []
-      }
-      let version = ["1": "IKEv1", "2": "IKEv2"][section.value("version") ?? ""] ?? "IKEv1/2"
-      let local = list("local_addrs")
-      let remote = list("remote_addrs")
-      var connection = Connection(name: section.name, version: version, localAddresses: local, remoteAddresses: remote)
-      connection.rounds = section.sections.compactMap { round in
-        guard round.name.hasPrefix("local") || round.name.hasPrefix("remote") else { return nil }
-        return .init(
-          isLocal: round.name.hasPrefix("local"), method: round.value("auth") == "psk" ? .sharedKey : .other, identity: round.value("id"))
-      }
-      connections.append(connection)
-    }
+  init(of file: SettingsFile, _ agent: StrongSwan, _ call: Call) {
     let readable = (file.resolved("secrets")?.sections ?? []).filter { $0.value("secret").map(Self.isReadable) == true }
     self.init(
-      file: file, config: agent.config, address: agent.address, names: agent.connections, connections: connections,
-      keys: Set(readable.map(\.name)))
+      file: file, config: agent.config, address: agent.address, names: agent.connections, connections: file.connections,
+      keys: Set(readable.map(\.name)), l2tp: .served(call))
   }
 
   /// Whether swanctl gets any bytes out of a secret: text, `0x` and hexadecimal, or `0s` and groups of four in base64.
@@ -167,8 +182,8 @@ extension StrongSwan {
     var loaded: [Connection] = []
     try connect(call, within: .seconds(5)).connections { loaded.append($0) }
     let keys = Set(try connect(call, within: .seconds(5)).sharedKeys())
-    let readiness = Readiness(file: file, config: config, address: address, names: connections, connections: loaded, keys: keys)
-    var risks = (readiness.lacks + readiness.barren).map { Risk($0, unfit: true) }
+    let readiness = Readiness(file: file, config: config, address: address, names: connections, connections: loaded, keys: keys, l2tp: .served(call))
+    var risks = readiness.lacks.map { Risk($0, unfit: true) }
     for connection in readiness.served {
       for round in connection.rounds where round.isLocal && round.method == .publicKey {
         if let lack = try lack(round, connection, call) { risks.append(lack) }

@@ -98,10 +98,11 @@ package struct StrongSwan: ResourceAgent {
     let absent = absent(from: file)
     let isEmpty = file.root.section("connections").map { $0.sections.isEmpty && $0.references.isEmpty } ?? true
     if isEmpty, let first = absent.first { throw .failed("connections: \(first) is not in \(config)") }
-    let refused = foreseenRefusals(file, call)
+    let refused = try foreseenRefusals(file, call)
     let names = (file.resolved("connections")?.sections ?? []).map(\.name).filter { name in !refused.contains { $0.name == name } }
     if let first = refused.first, !serves(names) { throw .failed(risk(first, isPromoted: false).reason) }
-    return refused.map { risk($0, isPromoted: false) } + absent.map { Risk("connections: \($0) is not in \(config)", unfit: true) } + Readiness(of: file, self).lacks.map { Risk($0, unfit: true) }
+    return try refused.map { risk($0, isPromoted: false) } + absent.map { Risk("connections: \($0) is not in \(config)", unfit: true) } + Readiness(of: file, self, call).lacks.map { Risk($0, unfit: true) }
+      + foreseenKeyless(file, call)
   }
 
   package func observe(_ call: Call) throws(OCFError) -> ResourceState {

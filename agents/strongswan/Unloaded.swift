@@ -1,3 +1,4 @@
+import Daemon
 import Host
 import OCF
 import VICI
@@ -50,10 +51,30 @@ extension StrongSwan {
     Risk("connections: \(refused.name) was refused: \(refused.words)", unfit: !isPromoted && (connections.isEmpty || connections.contains(refused.name)))
   }
 
-  /// What charon would say of `file` when it is loaded, as far as a file tells.
-  func foreseenRefusals(_ file: SettingsFile, _ call: Call) -> [Unloaded] {
-    file.refusedConnections { call.mayKnow($0, program: Self.plugin) }.map { Unloaded(name: $0.connection, words: $0.reason) }
+  /// What swanctl and charon would say of `file` when it is loaded, as far as files tell.
+  func foreseenRefusals(_ file: SettingsFile, _ call: Call) throws(OCFError) -> [Unloaded] {
+    let (words, algorithms) = (Vocabulary(of: Self.plugin, call), Vocabulary(of: Self.library, call))
+    var refused = file.refusedConnections(words.mayKnow, isAlgorithm: algorithms.mayKnow).map { Unloaded(name: $0.connection, words: $0.reason) }
+    for one in file.certificates where !refused.contains(where: { $0.name == one.connection }) {
+      guard try attempt("looking for \(one.path)", try call.host.files.status(one.path)) == nil else { continue }
+      refused.append(Unloaded(name: one.connection, words: "\(one.path) is missing (\(one.place))"))
+    }
+    return refused
+  }
+
+  /// Connections that show a certificate, where no private key would be loaded (`load_creds.c`).
+  func foreseenKeyless(_ file: SettingsFile, _ call: Call) throws(OCFError) -> [Risk] {
+    let secrets = file.resolved("secrets")?.sections ?? []
+    guard !secrets.contains(where: { $0.name.hasPrefix("token") }) else { return [] }
+    for folder in ["private", "rsa", "ecdsa", "pkcs8", "pkcs12"] {
+      if try attempt("looking for private keys", try call.host.files.entries(of: "/etc/swanctl/\(folder)"))?.isEmpty == false { return [] }
+    }
+    let wanted = (file.resolved("connections")?.sections ?? []).filter { connection in
+      (connections.isEmpty || connections.contains(connection.name)) && connection.sections.contains { $0.name.hasPrefix("local") && ["pubkey", "rsa", "ecdsa"].contains(($0.value("auth") ?? "pubkey").prefix { $0 != "-" }) }
+    }
+    return wanted.map { Risk("connections: \($0.name) has no private key: /etc/swanctl has none", unfit: true) }
   }
 
   private static let plugin = "/usr/lib/ipsec/plugins/libstrongswan-vici.so"
+  private static let library = "/usr/lib/ipsec/libstrongswan.so.0"
 }

@@ -7,12 +7,13 @@ import Sessions
 
 /// What clients need besides a daemon: a pppd that takes its options, users, and a node that forwards.
 extension XL2TPD {
-  /// Why clients would get no session, or nothing through it.
-  func unfitness(_ configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> [String] {
-    var found = [try refusal(of: configuration, call), try missingUsers(configuration, call)].compactMap { $0 }
-    let forwarding = try attempt("reading net.ipv4.ip_forward", try call.host.files.kernelParameter("net.ipv4.ip_forward"))
-    if forwarding == "0" { found.append("set net.ipv4.ip_forward=1: this node forwards nothing for clients") }
-    return found
+  /// Why clients would get no session, or nothing through it. Where only what arrives on one interface is lost, others may do.
+  func unfitness(_ configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> [Risk] {
+    let lacks = [try refusal(of: configuration, call), try missingUsers(configuration, call)].compactMap { $0.map { Risk($0, unfit: true) } }
+    return lacks
+      + (try attempt("looking whether packets are forwarded", try call.host.files.forwardingThatIsOff())).map { off in
+        Risk("set \(off.parameter)=1: \(off.interface.map { "what arrives on \($0) reaches no client" } ?? "this node forwards nothing for clients")", unfit: off.interface == nil)
+      }
   }
 
   /// Why L2TP is let in that did not come through IPsec, with a firewall of ours that guards another port.
@@ -97,10 +98,17 @@ extension XL2TPD {
       // Each plugin may be one that knows users; `login` asks the system's.
       if !words.isDisjoint(with: ["plugin", "login", "noauth"]) { continue }
       guard demands || words.contains("auth") || words.contains(where: { $0.hasPrefix("require-") }) else { continue }
+      let names = configuration.serverNames.union(options.compactMap { $0.count > 1 && $0[0] == "name" ? $0[1] : nil })
+      var others = false
       for secrets in ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"] {
-        if Self.lines(try optionFile(secrets, call)).contains(where: { $0.count >= 3 }) { return nil }
+        let users = PPPUser.all(in: try optionFile(secrets, call))
+        // Without a name pppd takes the host's.
+        if users.contains(where: { names.isEmpty || $0.server == "*" || names.contains($0.server) }) { return nil }
+        others = others || !users.isEmpty
       }
-      return "no user can log in: /etc/ppp/chap-secrets has no entry, and no plugin of pppd is configured"
+      return others
+        ? "no user can log in: /etc/ppp/chap-secrets has none of \(names.sorted().first ?? ""), the name in \(config)"
+        : "no user can log in: /etc/ppp/chap-secrets has no entry, and no plugin of pppd is configured"
     }
     return nil
   }

@@ -23,7 +23,7 @@ extension XL2TPD {
   /// What a start goes on with, and a monitor tells.
   package func foreseen(_ call: Call) throws(OCFError) -> [Risk] {
     let configuration = try usableConfiguration(call).configuration
-    var risks = try unfitness(configuration, call).map { Risk($0, unfit: true) }
+    var risks = try unfitness(configuration, call)
     risks += sharedPools(configuration, call).map { Risk($0) }
     if let risk = unguarded(configuration, call) { risks.append(risk) }
     do throws(OCFError) {

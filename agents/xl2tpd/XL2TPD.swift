@@ -156,7 +156,7 @@ package struct XL2TPD: ResourceAgent {
     }
     if let configuration = terms.configuration {
       if isPromoted, call.request.action == .monitor, !call.request.isForAPerson { reserveCarried(from: process, configuration, call) }
-      risks += try unfitness(configuration, call).map { Risk($0, unfit: true) }
+      risks += try unfitness(configuration, call)
       risks += sharedPools(configuration, call).map { Risk($0) }
       if let risk = unguarded(configuration, call) { risks.append(risk) }
     }
