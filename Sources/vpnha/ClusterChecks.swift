@@ -1,5 +1,12 @@
+import AnnounceAgent
+import ConntrackdAgent
 import Host
+import OCF
 import OCFMetadata
+import SessionsAgent
+import StrongSwanAgent
+import VIPAgent
+import XL2TPDAgent
 
 /// Traps in the cluster's configuration.
 struct ClusterChecks {
@@ -10,7 +17,7 @@ struct ClusterChecks {
 
   func findings() -> [Finding] {
     guard configuration.primitives.contains(where: { $0.own != nil }) else { return [] }
-    return fencing + quorum + colocations + bars + monitors + clones + parameters + leftovers + shape
+    return fencing + quorum + colocations + bars + monitors + operations + clones + parameters + leftovers + shape + places
   }
 
   private var members: [Primitive] { configuration.service }
@@ -28,7 +35,14 @@ struct ClusterChecks {
           at: "property stonith-enabled")
       ]
     }
-    var found = configuration.nodes.filter { configuration.fences($0).isEmpty }.map {
+    var found: [Finding] = []
+    if isFalse(configuration.property("startup-fencing")) {
+      found.append(Finding(.FENCE5, .bad, "startup-fencing is false: a node that was never seen counts as off", fix: ["pcs property set startup-fencing=true"], at: "property startup-fencing"))
+    }
+    found += configuration.primitives.filter { $0.isFence && $0.ownMeta("target-role")?.lowercased() == "stopped" }.map {
+      Finding(.OFF1, .bad, "\($0.id) is switched off", fix: ["pcs stonith enable \($0.id)"], at: $0.id)
+    }
+    found += configuration.nodes.filter { configuration.fences($0).isEmpty }.map {
       Finding(.FENCE2, .bad, "no fence device ends \($0)", fix: ["pcs stonith create fence-\($0) AGENT … pcmk_host_list=\($0)"], at: $0)
     }
     guard configuration.nodes.count == 2, found.isEmpty else { return found }
@@ -63,7 +77,7 @@ struct ClusterChecks {
       found.append(
         Finding(.QUOR3, .note, "two nodes without a quorum device", fix: ["pcs quorum device add model net host=HOST algorithm=ffsplit"], at: CorosyncConfiguration.path))
     }
-    if votes.links == 1 {
+    if votes.links.allSatisfy({ $0.count == 1 }) {
       found.append(Finding(.RING1, .note, "the nodes have one link to each other", fix: ["pcs cluster link add NODE=ADDRESS NODE=ADDRESS"], at: CorosyncConfiguration.path))
     }
     return found
@@ -138,8 +152,14 @@ struct ClusterChecks {
     if configuration.property("no-quorum-policy") == "ignore" {
       found.append(Finding(.QUOR4, .bad, "no-quorum-policy=ignore: a part of the cluster without quorum goes on", fix: ["pcs property set no-quorum-policy=stop"], at: "property no-quorum-policy"))
     }
+    if isTrue(configuration.property("stop-all-resources")) {
+      found.append(Finding(.OFF1, .bad, "every resource is switched off (stop-all-resources)", fix: ["pcs property set stop-all-resources=false"], at: "property stop-all-resources"))
+    }
     var seen: Set<String> = []
     for resource in ours where seen.insert(resource.top).inserted {
+      if let most = resource.ownMeta("clone-max"), resource.clone != nil, (Int(most) ?? Int.max) < configuration.nodes.count {
+        found.append(Finding(.CLONE4, .bad, "\(resource.top) has clone-max=\(most), and there are \(configuration.nodes.count) nodes", fix: ["pcs resource meta \(resource.top) clone-max="], at: resource.top))
+      }
       if ["stopped", "unpromoted", "slave"].contains(resource.ownMeta("target-role")?.lowercased() ?? "") {
         found.append(Finding(.OFF1, .bad, "\(resource.top) is switched off (target-role=\(resource.ownMeta("target-role") ?? ""))", fix: ["pcs resource enable \(resource.top)"], at: resource.top))
       }
@@ -165,6 +185,47 @@ struct ClusterChecks {
       }
     }
     return found
+  }
+
+  // MARK: Where it may be
+
+  private var places: [Finding] {
+    guard let vpn = members.first else { return [] }
+    var found: [Finding] = []
+    for constraint in configuration.constraints("rsc_location") {
+      guard let id = constraint["id"], !id.hasPrefix("cli-"), let node = constraint["node"], members.contains(where: { $0.names.contains(constraint["rsc"] ?? "") }), let score = score(constraint["score"]) else { continue }
+      let fix = ["pcs constraint delete \(id)"]
+      if score <= -1_000_000 { found.append(Finding(.BAN1, .bad, "\(id) keeps \(vpn.top) off \(node) for ever", fix: fix, at: id)) }
+      if score > 0 { found.append(Finding(.PREFER1, .risk, "\(id) takes \(vpn.top) back to \(node) as soon as that is there again", fix: fix, at: id)) }
+    }
+    if !vpn.isPromotable, (configuration.meta("resource-stickiness", of: vpn).flatMap { OCFScore.read($0) } ?? 0) <= 0 {
+      found.append(Finding(.PREFER1, .risk, "\(vpn.top) has no resource-stickiness: a node that comes back may take it along", fix: ["pcs resource defaults update resource-stickiness=100"], at: vpn.top))
+    }
+    return found + walls(for: vpn)
+  }
+
+  /// The rules have to be in force where the VPN is served, and before it is.
+  private func walls(for vpn: Primitive) -> [Finding] {
+    configuration.own("firewall").filter { $0.clone != nil }.compactMap { firewall in
+      func binds(_ kind: String, _ one: String, _ other: String) -> Bool {
+        configuration.constraints(kind).contains { constraint in
+          let inSets = constraint.all(named: "resource_ref").compactMap { $0["id"] }
+          let (these, those) = (constraint[one].map { [$0] } ?? inSets, constraint[other].map { [$0] } ?? inSets)
+          return these.contains(where: vpn.names.contains) && those.contains(where: firewall.names.contains)
+        }
+      }
+      let bonds = Self.bonds(of: vpn, to: firewall.top)
+      let fix = (binds("rsc_colocation", "rsc", "with-rsc") ? [] : [bonds.place]) + (binds("rsc_order", "then", "first") ? [] : [bonds.order])
+      guard !fix.isEmpty else { return nil }
+      return Finding(.WALL2, .risk, "nothing has \(firewall.top) in force where \(vpn.top) is served, and before", fix: fix, at: firewall.top)
+    }
+  }
+
+  private static func bonds(of vpn: Primitive, to firewall: String) -> (place: String, order: String) {
+    (
+      "pcs constraint colocation add \(vpn.isPromotable ? "Promoted " : "")\(vpn.top) with \(firewall) INFINITY",
+      "pcs constraint order start \(firewall) then \(vpn.isPromotable ? "promote" : "start") \(vpn.top) kind=Optional"
+    )
   }
 
   // MARK: Failures
@@ -251,6 +312,35 @@ struct ClusterChecks {
     return found
   }
 
+  // MARK: Starting and stopping
+
+  /// What the agents ask for, in seconds.
+  private static let advised: [String: [OCF.Operation]] = [
+    "vip": VirtualIP.operations, "strongswan": StrongSwan.operations, "xl2tpd": XL2TPD.operations, "conntrackd": Conntrackd.operations,
+    "sessions": SessionLedger.operations, "announce": RouteAnnouncement.operations,
+  ]
+
+  private var operations: [Finding] {
+    ours.flatMap { resource -> [Finding] in
+      var found: [Finding] = []
+      let own = [resource.element, resource.template].compactMap { $0?.first("operations") }.flatMap { $0.children(named: "op") }
+      for advised in Self.advised[resource.own ?? ""] ?? [] where resource.isPromotable ? [.start, .stop, .promote, .demote].contains(advised.action) : [.start, .stop].contains(advised.action) {
+        let name = advised.action.rawValue
+        let op = own.first { $0["name"] == name }
+        let fix = "pcs resource update \(resource.id) op \(name) interval=0s timeout=\(advised.timeout)s"
+        if let what = op?["on-fail"], name == "stop", ["ignore", "block"].contains(what) {
+          found.append(
+            Finding(
+              .STOP1, .bad, "\(resource.id): stop has on-fail=\(what)", fix: ["pcs resource op delete \(op?["id"] ?? "")", "pcs resource op add \(resource.id) stop interval=0s timeout=\(advised.timeout)s"],
+              at: resource.id))
+        } else if let timeout = seconds(op?["timeout"] ?? configuration.operationDefault("timeout") ?? "20s"), timeout < advised.timeout {
+          found.append(Finding(.TIME1, .risk, "\(resource.id): \(name) has \(timeout) s, and the agent asks for \(advised.timeout)", fix: [fix], at: resource.id))
+        }
+      }
+      return found
+    }
+  }
+
   // MARK: Clones
 
   private var clones: [Finding] {
@@ -278,10 +368,12 @@ struct ClusterChecks {
     if configuration.own("firewall").isEmpty, !configuration.own("xl2tpd").isEmpty {
       let vip = configuration.own("vip").first
       let address = vip?.parameter("ip") ?? "ADDRESS"
+      let bonds = members.first.map { Self.bonds(of: $0, to: "firewall-clone") }
       found.append(
         Finding(
           .CLEAR1, .risk, "no firewall resource: L2TP is answered outside IPsec too",
-          fix: ["pcs resource create firewall ocf:vpnha:firewall address=\(address) outside=\(vip?.parameter("nic") ?? "NIC") meta failure-timeout=30s clone interleave=true"]))
+          fix: ["pcs resource create firewall ocf:vpnha:firewall address=\(address) outside=\(vip?.parameter("nic") ?? "NIC") meta failure-timeout=30s clone interleave=true"]
+            + (bonds.map { [$0.place, $0.order] } ?? [])))
     }
     let addresses = configuration.own("vip").compactMap { $0.parameter("ip") }
     for resource in ours where ["strongswan", "xl2tpd", "sessions"].contains(resource.own) {

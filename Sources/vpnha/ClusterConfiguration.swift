@@ -95,6 +95,8 @@ struct ClusterConfiguration {
   func meta(_ name: String, of primitive: Primitive) -> String? {
     primitive.ownMeta(name) ?? configuration.first("rsc_defaults").flatMap { value(name, in: [$0], "meta_attributes") }
   }
+  /// Of every operation that does not say it.
+  func operationDefault(_ name: String) -> String? { configuration.first("op_defaults").flatMap { value(name, in: [$0], "meta_attributes") } }
   var isFencingEnabled: Bool { !isFalse(property("stonith-enabled")) }
   var isInMaintenance: Bool { isTrue(property("maintenance-mode")) }
   var nodes: [String] { configuration.first("nodes")?.children(named: "node").compactMap { $0["uname"] } ?? [] }

@@ -311,7 +311,7 @@ private struct Judge {
     var found = ours.flatMap { resource in
       // What makes it unfit is said there.
       risks(resource, on: node).dropFirst(isUnfit(resource, on: node) ? 1 : 0).map { risk in
-        Finding(.RISK1, .risk, "\(resource.id) on \(node): \(risk.reason)", fix: look(at: resource), at: node, since: risk.since)
+        Finding(.RISK1, .risk, "\(resource.id) on \(node): \(risk.reason)", fix: mend(risk.reason, of: resource) + look(at: resource), at: node, since: risk.since)
       }
     }
     // The services around the VPN that every node should have.
@@ -332,7 +332,7 @@ private struct Judge {
     switch reason {
     case _ where reason.hasPrefix("pppd: In file "): return ["editor \(reason.dropFirst(14).prefix { $0 != ":" })"]
     case _ where reason.hasPrefix("no user can log in"): return ["editor /etc/ppp/chap-secrets"]
-    case _ where reason.hasPrefix("set net.ipv4.ip_forward=1"): return ["sysctl -w net.ipv4.ip_forward=1"]
+    case _ where reason.hasPrefix("set net.ipv4."): return ["sysctl -w \(reason.dropFirst(4).prefix { $0 != ":" })"]
     case _ where reason.contains(" has no pre-shared key"): return ["editor \(config)", "swanctl --load-creds"]
     case _ where reason.hasPrefix("connections: ") || reason.hasPrefix("config: "):
       return ["editor \(config)"] + (resource.agent == "strongswan" ? ["swanctl --load-all --noprompt"] : [])
@@ -365,6 +365,11 @@ private struct Judge {
       case .running, .promoted, .atRisk: return nil
       case nil: break
       }
+      // A plain one is started there when it is needed; what it would come to shows on that node only.
+      if !member.isPromotable {
+        return looks.here == node && looks.foreseen[member.id] != nil
+          ? nil : Finding(.LOOK1, .risk, "\(member.id) would be started on \(node): whether that works is known there", fix: ["ssh \(node) vpnha status"], at: node)
+      }
       let last = looks.look(at: member.id, on: node)?.at
       guard last.map({ time.seconds - $0.seconds > Looks.limit }) ?? true else { return nil }
       return Finding(
@@ -389,6 +394,17 @@ private struct Judge {
       let said = risks(member, on: node).first
       return Finding(
         .UNFIT1, .bad, "\(member.id) on \(node) could not serve\(said.map { ": \($0.reason)" } ?? "")", fix: (said.map { mend($0.reason, of: member) } ?? []) + look(at: member), at: node, since: said?.since)
+    }
+    for member in members where looks?.here == node && !member.isPromotable {
+      let check = ["vpnha check --resource \(member.id)"]
+      switch looks?.foreseen[member.id] {
+      case .failed(let why, _): found.append(Finding(.UNFIT1, .bad, "\(member.id) would not start on \(node): \(why)", fix: mend(why, of: member) + check, at: node))
+      case .atRisk(let risks, _):
+        found += risks.map { risk in
+          Finding(.UNFIT1, risk.isUnfit ? .bad : .risk, "\(member.id) on \(node) \(risk.isUnfit ? "could not serve" : "would be at risk"): \(risk.reason)", fix: mend(risk.reason, of: member) + check, at: node)
+        }
+      default: break
+      }
     }
     if path(of: node) == "0" { found.append(lostPath(of: node, .bad)) }
     for member in members where member.isPromotable && OCFScore.read(attribute("master-\(member.id)", of: node)) == OCFScore.failedLately {

@@ -1,8 +1,10 @@
 /// The part of corosync.conf that decides whether one node of two may go on alone (corosync.conf(5), votequorum(5)).
 struct CorosyncConfiguration: Equatable {
-  var nodes = 0
-  /// How many links the first node names.
-  var links = 0
+  var nodes: Int { links.count }
+  /// The links of each node, by their names and addresses.
+  var links: [[String: String]] = []
+  var expectedVotes: Int?
+  var transport = "knet"
   var isTwoNode = false
   var hasDevice = false
   /// `wait_for_all: 0` where two_node implies 1.
@@ -21,7 +23,7 @@ struct CorosyncConfiguration: Equatable {
       if line.hasPrefix("#") || line.isEmpty { continue }
       if line.hasSuffix("{") {
         sections.append(String(line.dropLast()).trimmed)
-        if sections == ["nodelist", "node"] { nodes += 1 }
+        if sections == ["nodelist", "node"] { links.append([:]) }
         if sections == ["quorum", "device"] { hasDevice = true }
       } else if line == "}" {
         _ = sections.popLast()
@@ -31,7 +33,9 @@ struct CorosyncConfiguration: Equatable {
         if sections == ["quorum"], key == "wait_for_all" { waitsForNobody = value == "0" || value == "no" }
         if sections == ["totem"], key == "crypto_cipher" { hasNoCipher = value == "none" }
         if sections == ["totem"], key == "token" { token = Int(value) }
-        if sections == ["nodelist", "node"], nodes == 1, key.hasPrefix("ring"), key.hasSuffix("_addr") { links += 1 }
+        if sections == ["quorum"], key == "expected_votes" { expectedVotes = Int(value) }
+        if sections == ["totem"], key == "transport" { transport = value }
+        if sections == ["nodelist", "node"], !links.isEmpty, key.hasPrefix("ring"), key.hasSuffix("_addr") { links[links.count - 1][key] = value }
       }
     }
   }
@@ -44,6 +48,11 @@ struct CorosyncConfiguration: Equatable {
     }
     if hasNoCipher { add(.RING2, .risk, "crypto_cipher is none: the cluster's traffic can be read and forged", "s/crypto_cipher:.*/crypto_cipher: aes256/") }
     if let token, token < 1000 { add(.RING3, .risk, "token is \(token) ms: a busy moment looks like a dead node, which is then fenced", "s/token:.*/token: 3000/") }
+    if let name = Set(links.flatMap(\.keys)).sorted().first(where: { name in links.contains { $0[name] == nil } }) {
+      add(.RING4, .risk, "\(name) is missing at a node: that link joins nobody", "/\(name):/d")
+    }
+    if transport != "knet", (links.map(\.count).max() ?? 0) > 1 { add(.RING5, .bad, "transport \(transport) has one link, and a node has more", "s/transport:.*/transport: knet/") }
+    if let expectedVotes, expectedVotes != nodes, !hasDevice { add(.QUOR7, .risk, "expected_votes is \(expectedVotes), and there are \(nodes) nodes", "s/expected_votes:.*/expected_votes: \(nodes)/") }
     if isTwoNode, hasDevice { add(.QUOR5, .bad, "two_node and a quorum device exclude each other", "/two_node:/d") }
     if isTwoNode, waitsForNobody { add(.QUOR6, .risk, "wait_for_all is 0: a node that boots alone fences the other one, in turns", "s/wait_for_all:.*/wait_for_all: 1/") }
     return found

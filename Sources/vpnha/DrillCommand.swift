@@ -74,11 +74,12 @@ extension Rehearsal {
         report.began = host.clock.timestamp
         report.outcome = try RehearsalRun(rehearsal: rehearsal, host: host, tools: tools).outcome()
         if let client {
-          // Its answers come a little later than ours.
-          host.clock.sleep(until: host.clock.now + .seconds(2))
-          guard let bytes = try host.files.read(client, limit: 64 << 20) else { throw SystemError("reading \(client)", .noSuchFile) }
-          report.client = ClientLog(String(decoding: bytes, as: UTF8.self)).outage(since: report.began)
-          if report.client == nil { report.remarks.append("\(client) has no answers from before and after: it says nothing about this") }
+          if let log = try ClientLog.settled(client, on: host, within: .seconds(max(30, limit))) {
+            report.client = log.outage(since: report.began)
+            if report.client == nil { report.remarks.append("\(client) has no answers from before and after: it says nothing about this") }
+          } else {
+            report.remarks.append("\(client) has no more answers: that client is not back yet")
+          }
         }
       }
       // A new file takes the place of what is there, which must be nothing but an older one.

@@ -12,6 +12,7 @@ enum FindingID: String, CaseIterable {
   case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, HA3, KEY1, KEY2, CERT1
   case RESTART1, UPGRADE1, PORT2, XL3, XL4, PPP2, PPP3, PPP4, PPP5, PPP6, USER1, FORWARD2, UNIT3, CLOCK1, FLOOD1, TRACK3, FILTER1
   case MON5, OFF1, QUOR4, QUOR5, QUOR6, RING2, RING3, TWO1, CLONE3, ORDER1
+  case FENCE5, PREFER1, CLONE4, WALL2, STOP1, TIME1, RING4, RING5, QUOR7, CERT2, SWAN3, USER2, MTU1, CLOCK2, UPGRADE2, FILTER2, HA4, HA5
   // Check
   case START1, START2, START3, PORT1
   // Sessions
@@ -289,6 +290,42 @@ enum FindingID: String, CaseIterable {
       ("It makes use of what the peer has told when it is promoted, and a plain or merely cloned one never is.", "Make it a promotable clone.")
     case .ORDER1:
       ("What stands before the address in the group is promoted before it, and talks to clients from nowhere.", "Let the address be the first member.")
+    case .FENCE5:
+      ("The other node may serve, out of sight, while this one starts to serve as well.", "Set startup-fencing to true.")
+    case .PREFER1:
+      ("After an outage a second one follows, when the node that was lost comes back.", "Leave the service where it is: no preference for a node, and a positive resource-stickiness for plain resources.")
+    case .CLONE4:
+      ("A node without an instance takes nothing over.", "Leave clone-max out: there is one instance to a node then.")
+    case .WALL2:
+      ("A node without its rules answers L2TP in clear text as soon as it serves.", "Bind the VPN to the firewall, and order it after it, as the recipe does.")
+    case .STOP1:
+      ("What could not be stopped goes on, and may serve beside its successor.", "Leave on-fail out: a node on which a stop fails is fenced.")
+    case .TIME1:
+      ("An action that needs longer counts as failed; one that is a stop costs the node its power.", "Give it the time that the agent's metadata asks for.")
+    case .RING4:
+      ("A link needs both ends; with one of them missing there is a link less than it seems.", "Give every node an address on it, or none.")
+    case .RING5:
+      ("corosync does not start with more than one link unless the transport is knet.", "Use knet, which corosync takes by default; stop the cluster on both nodes before, and start it after.")
+    case .QUOR7:
+      ("A majority is counted from that number: too high, and nobody has one; too low, and both halves may.", "Leave expected_votes out: corosync counts the nodes.")
+    case .CERT2:
+      ("swanctl loads no connection whose certificate it does not find.", "Put the file there, or take the name out.")
+    case .SWAN3:
+      ("charon refuses clients that ask for another mode or another port than a child has; it finds out with the first one.", "A child for L2TP has mode = transport and local_ts = dynamic[udp/1701].")
+    case .USER2:
+      ("pppd takes only the users of its own name, so nobody can log in.", "Let the second column of chap-secrets be the name in xl2tpd.conf, or *.")
+    case .MTU1:
+      ("Large packets are cut up or lost: clients log in, and big pages do not come.", "1400 fits into IPsec with NAT traversal on an Ethernet of 1500 bytes.")
+    case .CLOCK2:
+      ("Clocks that differ spoil certificates, the times of failures, and every log that is read side by side.", "See that a time server can be reached: chronyc sources, or timedatectl timesync-status.")
+    case .UPGRADE2:
+      ("Both nodes may reboot in the same hour.", "Reboot one node at a time, in standby.")
+    case .FILTER2:
+      ("What they drop no nftables table lets in, and no nft command shows them.", "See that they let in UDP 500 and 4500, ESP, and L2TP that came out of IPsec; then use --skip FILTER2.")
+    case .HA4:
+      ("The agents say through that pipe which node has the clients.", "Set fifo_interface = yes.")
+    case .HA5:
+      ("Neither node hears of the other's clients.", "local is this node's address on the cluster's link, remote the other's.")
     case .START1:
       ("The resource would not start on this node with this configuration.", "The summary is the agent's own reason, and names the parameter or the file.")
     case .START2:

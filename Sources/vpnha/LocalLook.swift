@@ -15,7 +15,12 @@ struct LocalLook {
   static let patience = Duration.seconds(3)
 
   /// What is there; nil where this program cannot tell: another agent's, or one whose parameters depend on rules.
-  func state(of resource: ClusterConfiguration.Primitive) -> ResourceState? {
+  func state(of resource: ClusterConfiguration.Primitive) -> ResourceState? { ask(resource, .monitor) }
+
+  /// What a start would come to, as `validate-all` says it.
+  func foreseen(of resource: ClusterConfiguration.Primitive) -> ResourceState? { ask(resource, .validateAll) }
+
+  private func ask(_ resource: ClusterConfiguration.Primitive, _ action: Action) -> ResourceState? {
     guard let own = resource.own, let parameters = resource.parameters else { return nil }
     var environment = [
       "OCF_RESOURCE_TYPE": own, "OCF_RESOURCE_INSTANCE": resource.id, "OCF_CHECK_LEVEL": "10", "VPNHA_RUN": "1",
@@ -23,7 +28,7 @@ struct LocalLook {
     ]
     if resource.isPromotable { environment["OCF_RESKEY_CRM_meta_promoted_max"] = "1" }
     for (name, value) in parameters { environment["OCF_RESKEY_\(name)"] = value }
-    let request = Request(arguments: [own, "monitor"], environment: environment)
+    let request = Request(arguments: [own, action.rawValue], environment: environment)
     switch own {
     case "vip": return state(VirtualIP.self, request)
     case "strongswan": return state(StrongSwan.self, request)
@@ -39,6 +44,10 @@ struct LocalLook {
     let loaded = Agent.loaded(from: request)
     guard loaded.problems.isEmpty else { return nil }
     let call = Call(host: host, request: request, deadline: request.deadline(from: host.clock.now))
-    do throws(OCFError) { return try loaded.agent.observe(call) } catch { return .failed(error.reason) }
+    do throws(OCFError) {
+      guard request.action == .validateAll else { return try loaded.agent.observe(call) }
+      try loaded.agent.checkNode(call)
+      return .working(promoted: false, try loaded.agent.foreseen(call))
+    } catch { return .failed(error.reason) }
   }
 }

@@ -9,6 +9,8 @@ struct Looks {
   var here: String?
   /// What is there now on this node, by resource.
   var seen: [String: ResourceState] = [:]
+  /// What a start would come to on this node, of those that are stopped and are to be started when they are needed.
+  var foreseen: [String: ResourceState] = [:]
   /// What each node has of what should be the same; this one's is of now.
   var prints: [String: Fingerprint] = [:]
 

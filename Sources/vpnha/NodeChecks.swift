@@ -18,6 +18,10 @@ struct NodeChecks {
   private func isUsed(_ agent: String) -> Bool { configuration.map { !$0.own(agent).isEmpty } ?? true }
   /// Only where the cluster is known to have one: sessions are a recipe of their own.
   private var hasLedger: Bool { configuration.map { !$0.own("sessions").isEmpty } ?? false }
+  /// Those that the firewall's parameters name.
+  private var interfaces: [String] {
+    ["outside", "inside"].flatMap { (parameter($0, of: "firewall") ?? "").split(separator: " ").map(String.init) }.filter { !$0.hasSuffix("*") }
+  }
   private var addresses: [String] { configuration?.own("vip").compactMap { $0.parameter("ip") } ?? [] }
 
   func findings() throws(SystemError) -> [Finding] {
@@ -47,11 +51,20 @@ struct NodeChecks {
         found.append(Finding(.UNIT1, .bad, "\(unit) is enabled: at boot it starts before the cluster does", fix: ["systemctl disable --now \(unit)"], at: place))
       }
     }
-    if isUsed("conntrackd"), let place = try line(in: "/etc/logrotate.d/conntrackd", where: { $0.contains("conntrackd") && $0.contains("restart") }) {
+    for name in try files.entries(of: "/etc/logrotate.d") ?? [] {
+      let path = "/etc/logrotate.d/\(name)"
+      let daemon = daemons.map(\.0) + ["charon", "corosync", "pacemaker"]
+      var restarted = ""
+      let place = try line(in: path) { line in
+        guard line.contains("restart"), let one = daemon.first(where: { line.contains($0) }), !daemons.contains(where: { $0.0 == one }) || isUsed(one) else { return false }
+        restarted = one
+        return true
+      }
+      guard let place else { continue }
       // Without the log that it is about the restart never comes.
-      let isNear = try files.status("/var/log/conntrackd-stats.log") != nil
-      found.append(
-        Finding(.ROTA1, isNear ? .risk : .note, "logrotate restarts conntrackd", fix: ["sed -i '/conntrackd.*restart/s/^/#/' /etc/logrotate.d/conntrackd"], at: place))
+      let hasLog = try files.status("/var/log/conntrackd-stats.log") != nil
+      let number = place.drop { $0 != ":" }.dropFirst()
+      found.append(Finding(.ROTA1, hasLog || name != "conntrackd" ? .risk : .note, "logrotate restarts \(restarted)", fix: ["sed -i '\(number)s/^/#/' \(path)"], at: place))
     }
     return found
   }
@@ -88,7 +101,8 @@ struct NodeChecks {
       let result = try processes.run(command, before: clock.now + .seconds(5))
       // 1 and the date: it ends within thirty days, or has ended. Without a date it is no certificate.
       guard result.ending == .exited(1), let end = String(decoding: result.output, as: UTF8.self).split(separator: "\n").first(where: { $0.hasPrefix("notAfter=") }) else { continue }
-      found.append(Finding(.CERT1, .risk, "\(path) ends on \(end.dropFirst(9))", fix: ["swanctl --load-creds    # after it was renewed"], at: path))
+      let isOver = try processes.run(Command("/usr/bin/openssl", ["x509", "-noout", "-checkend", "0", "-in", path]), before: clock.now + .seconds(5)).ending == .exited(1)
+      found.append(Finding(.CERT1, isOver ? .bad : .risk, "\(path) \(isOver ? "ended" : "ends") on \(end.dropFirst(9))", fix: ["swanctl --load-creds    # after it was renewed"], at: path))
     }
     return found
   }
@@ -104,7 +118,7 @@ struct NodeChecks {
   /// `file:line` of the first line that is no comment and fits.
   private func line(in path: String, where fits: (Substring) -> Bool) throws(SystemError) -> String? {
     let lines = try text(path)?.split(separator: "\n", omittingEmptySubsequences: false) ?? []
-    return lines.indices.first { !lines[$0].trimmed.hasPrefix("#") && fits(lines[$0]) }.map { "\(path):\($0 + 1)" }
+    return lines.indices.first { !lines[$0].trimmed.hasPrefix("#") && !lines[$0].trimmed.hasPrefix("//") && fits(lines[$0]) }.map { "\(path):\($0 + 1)" }
   }
 
   private func hasLine(in paths: [String], where fits: (Substring) -> Bool) throws(SystemError) -> Bool {
@@ -119,17 +133,16 @@ struct NodeChecks {
   private func kernel() throws(SystemError) -> [Finding] {
     guard isUsed("xl2tpd") else { return [] }
     var found: [Finding] = []
-    if try files.kernelParameter("net.ipv4.ip_forward") == "0" {
-      found.append(
-        Finding(
-          .FORWARD1, .bad, "net.ipv4.ip_forward is 0: clients reach nothing",
-          fix: ["sysctl -w net.ipv4.ip_forward=1", "echo net.ipv4.ip_forward=1 >/etc/sysctl.d/60-vpnha.conf"], at: "net.ipv4.ip_forward"))
+    func set(_ parameter: String, _ value: Int) -> [String] { ["sysctl -w \(parameter)=\(value)", "echo \(parameter)=\(value) >>/etc/sysctl.d/60-vpnha.conf"] }
+    for off in try files.forwardingThatIsOff(on: interfaces) {
+      let what = off.interface.map { "what arrives on \($0) reaches no client" } ?? "clients reach nothing"
+      found.append(Finding(.FORWARD1, off.interface == nil ? .bad : .risk, "\(off.parameter) is 0: \(what)", fix: set(off.parameter, 1), at: off.parameter))
     }
-    if try files.kernelParameter("net.ipv4.conf.all.rp_filter") == "1" {
-      found.append(
-        Finding(
-          .RPF1, .note, "net.ipv4.conf.all.rp_filter is 1 (strict)", fix: ["sysctl -w net.ipv4.conf.all.rp_filter=2", "echo net.ipv4.conf.all.rp_filter=2 >>/etc/sysctl.d/60-vpnha.conf"],
-          at: "net.ipv4.conf.all.rp_filter"))
+    // The greater of the two counts (`IN_DEV_RPFILTER`).
+    for name in try files.kernelParameter("net.ipv4.conf.all.rp_filter") == "2" ? [] : ["all"] + interfaces {
+      let parameter = "net.ipv4.conf.\(name.split(separator: ".").joined(separator: "/")).rp_filter"
+      guard try files.kernelParameter(parameter) == "1" else { continue }
+      found.append(Finding(.RPF1, .note, "\(parameter) is 1 (strict)", fix: set(parameter, 2), at: parameter))
     }
     if try files.status("/dev/ppp") == nil {
       found.append(
@@ -191,12 +204,15 @@ struct NodeChecks {
   /// pppd's options, and who may log in.
   private func users() throws(SystemError) -> [Finding] {
     guard isUsed("xl2tpd"), let bytes = try files.read(parameter("config", of: "xl2tpd") ?? "/etc/xl2tpd/xl2tpd.conf", limit: 1 << 20) else { return [] }
-    let options: [String]
-    do throws(XL2TPDConfiguration.SyntaxError) { options = try XL2TPDConfiguration(bytes).pppOptionFiles } catch { return [] }
+    let file: XL2TPDConfiguration
+    do throws(XL2TPDConfiguration.SyntaxError) { file = try XL2TPDConfiguration(bytes) } catch { return [] }
+    let options = file.pppOptionFiles
     var found: [Finding] = []
     var asksPeers = false
     var hasPlugin = false
     var hasNoCompression = false
+    var hasMTU = false
+    var servers = file.serverNames
     for path in options {
       guard let text = try text(path) else {
         found.append(Finding(.PPP2, .bad, "\(path) is missing", fix: ["cp /usr/share/doc/vpnha/examples/ppp/options.xl2tpd \(path)"], at: path))
@@ -212,6 +228,13 @@ struct NodeChecks {
           found.append(Finding(.PPP4, .bad, "\(path) has noauth: nobody is asked for a password", fix: ["sed -i '\(number + 1)s/noauth/auth/' \(path)"], at: "\(path):\(number + 1)"))
         }
         if word == "auth" || word.hasPrefix("require-") { asksPeers = true }
+        if word == "mtu" {
+          hasMTU = true
+          if let size = words.dropFirst().first.flatMap({ Int($0) }), size > Self.largestMTU {
+            found.append(Finding(.MTU1, .note, "\(path) has mtu \(size): packets of that size do not fit into IPsec", fix: ["sed -i '\(number + 1)s/.*/mtu 1400/' \(path)"], at: "\(path):\(number + 1)"))
+          }
+        }
+        if word == "name", words.count > 1 { servers.insert(words[1]) }
         if word == "noccp" { hasNoCompression = true }
         if word == "plugin" { hasPlugin = true }
       }
@@ -222,10 +245,30 @@ struct NodeChecks {
     if hasLedger, !hasNoCompression, let path = options.first, try files.status(path) != nil {
       found.append(Finding(.PPP5, .risk, "\(path) has no noccp: a session with compression cannot be carried on", fix: ["sed -i '1i noccp' \(path)"], at: path))
     }
+    if !hasMTU, found.isEmpty, let path = options.first, try files.status(path) != nil {
+      found.append(Finding(.MTU1, .note, "\(path) has no mtu: pppd takes 1500, which does not fit into IPsec", fix: ["sed -i '1i mtu 1400' \(path)"], at: path))
+    }
     if asksPeers, !hasPlugin {
+      found += try strangers(servers)
       if try !hasLine(in: ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"], where: { !$0.trimmed.isEmpty }) { found.append(Finding(.USER1, .bad, "no user is in /etc/ppp/chap-secrets", fix: ["editor /etc/ppp/chap-secrets"], at: "/etc/ppp/chap-secrets")) }
     }
     return found
+  }
+
+  /// What is left of 1500 bytes of Ethernet with IPsec, NAT traversal, L2TP and PPP around a packet.
+  private static let largestMTU = 1410
+
+  /// Where every user is one of another server: pppd takes those of its own name, and of `*`, only (`auth.c`, `scan_authfile`).
+  private func strangers(_ servers: Set<String>) throws(SystemError) -> [Finding] {
+    let path = "/etc/ppp/chap-secrets"
+    let users = PPPUser.all(in: try files.read(path, limit: 1 << 20) ?? [])
+    guard let name = servers.sorted().first, let first = users.first, !users.contains(where: { $0.server == "*" || servers.contains($0.server) }) else { return [] }
+    let old = #"^([^#[:space:]]+[[:space:]]+)"?\#(first.server)"?([[:space:]])"#
+    return [
+      Finding(
+        .USER2, .bad, "nobody in \(path) is a user of \(name), the name in xl2tpd.conf",
+        fix: [#"sed -Ei 's/\#(old)/\1\#(name)\2/' \#(path)"#], at: "\(path):\(first.line)")
+    ]
   }
 
   /// What pppd itself says against a file, which it reads without going further (EXIT_OPTION_ERROR).
@@ -264,21 +307,32 @@ struct NodeChecks {
     }
     if enabled.isDisjoint(with: ["chrony.service", "systemd-timesyncd.service", "ntpsec.service", "ntp.service", "openntpd.service", "chronyd.service"]) {
       found.append(Finding(.CLOCK1, .risk, "nothing sets this node's clock", fix: ["apt-get install chrony"], at: root))
+    } else if files.isExecutable("/usr/bin/timedatectl") {
+      let said = try processes.run(Command("/usr/bin/timedatectl", ["show", "--property=NTPSynchronized", "--value"]), before: clock.now + .seconds(5))
+      if said.succeeded, String(decoding: said.output, as: UTF8.self).trimmed == "no" {
+        found.append(Finding(.CLOCK2, .risk, "this node's clock is not in step with its time servers", fix: ["chronyc makestep", "timedatectl timesync-status"], at: "/usr/bin/timedatectl"))
+      }
     }
     return found
   }
 
   /// Input chains of others that drop what they do not know.
   private func otherTables() throws(SystemError) -> [Finding] {
-    guard isUsed("xl2tpd"), files.isExecutable("/usr/sbin/nft") else { return [] }
+    guard isUsed("xl2tpd") else { return [] }
+    var found: [Finding] = []
+    // Rules of their own, which no nftables program shows.
+    for (program, file) in [("iptables-legacy", "/proc/net/ip_tables_names"), ("ip6tables-legacy", "/proc/net/ip6_tables_names")] {
+      guard let tables = try text(file)?.split(whereSeparator: \.isWhitespace), !tables.isEmpty else { continue }
+      found.append(Finding(.FILTER2, .note, "\(program) has rules as well (\(tables.joined(separator: " ")))", fix: tables.map { "\(program) -t \($0) -S" }, at: file))
+    }
+    guard files.isExecutable("/usr/sbin/nft") else { return found }
     let ours = parameter("table", of: "firewall") ?? "vpnha"
     let result = try processes.run(Command("/usr/sbin/nft", ["list", "chains"], outputLimit: 1 << 20), before: clock.now + .seconds(5))
-    guard result.succeeded else { return [] }
+    guard result.succeeded else { return found }
     var table = ""
-    var found: [Finding] = []
     for line in String(decoding: result.output, as: UTF8.self).split(separator: "\n").map(\.trimmed) {
       if line.hasPrefix("table "), line.hasSuffix("{") { table = line.dropFirst(6).dropLast().trimmed }
-      guard line.contains("hook input"), line.contains("policy drop"), !table.hasSuffix(" \(ours)") else { continue }
+      guard line.contains("hook input") || line.contains("hook forward"), line.contains("policy drop"), !table.hasSuffix(" \(ours)"), found.last?.place != table else { continue }
       found.append(Finding(.FILTER1, .note, "table \(table) drops what it does not know", fix: ["nft list table \(table)"], at: table))
     }
     return found
@@ -297,7 +351,7 @@ struct NodeChecks {
     do throws(SettingsError) { file = try SettingsFile(reading: path, from: files) } catch {
       return [Finding(.SWAN1, .bad, "\(error)", fix: ["editor +\(error.place.line) \(error.place.file)", load], at: error.place.description)]
     }
-    var found: [Finding] = []
+    var found = try missingCertificates(file) + withoutL2TP(file)
     let connections = file.root.section("connections")
     let named = (parameter("connections", of: "strongswan") ?? "").split(whereSeparator: { " ,".contains($0) }).map(String.init)
     let wanted = parameter("address", of: "strongswan").map { [$0] } ?? addresses
@@ -335,6 +389,35 @@ struct NodeChecks {
     return found
   }
 
+  /// Files that a connection names and swanctl would not find (`load_conns.c`, `add_file_list_key`).
+  private func missingCertificates(_ file: SettingsFile) throws(SystemError) -> [Finding] {
+    var found: [Finding] = []
+    for one in file.certificates where try files.status(one.path) == nil {
+      found.append(
+        Finding(.CERT2, .bad, "connection \(one.connection) needs \(one.path), which is missing", fix: ["editor +\(one.place.line) \(one.place.file)", "swanctl --load-all --noprompt"], at: one.place.description))
+    }
+    return found
+  }
+
+  /// Where no child is one for L2TP, which charon finds out with the first client.
+  private func withoutL2TP(_ file: SettingsFile) -> [Finding] {
+    let ports: Set<UInt16> = [parameter("port", of: "firewall").flatMap { UInt16($0) } ?? 1701]
+    let connections = file.connections
+    guard isUsed("xl2tpd"), !connections.contains(where: { $0.children.contains { $0.isTransport && $0.carries(udp: ports) } }) else { return [] }
+    for connection in connections {
+      guard let child = connection.children.first, let section = file.resolved("connections.\(connection.name).children.\(child.name)") else { continue }
+      let key = child.isTransport ? "local_ts" : "mode"
+      let wanted = child.isTransport ? "dynamic[udp/\(ports.first ?? 1701)]" : "transport"
+      let what = child.isTransport ? "does not let udp/\(ports.first ?? 1701) through" : "is for tunnel mode, and L2TP asks for transport"
+      let place = section.settings.last { $0.key == key }?.place
+      let fix = place.map { "sed -i '\($0.line)s|\(key) *=[^}]*|\(key) = \(wanted)|' \($0.file)" } ?? "sed -i '\(section.place.line)s|{|{\\n\(key) = \(wanted)\\n|' \(section.place.file)"
+      return [
+        Finding(.SWAN3, .bad, "child \(child.name) of connection \(connection.name) \(what)", fix: [fix, "swanctl --load-all --noprompt"], at: (place ?? section.place).description)
+      ]
+    }
+    return []
+  }
+
   /// The ha plugin in strongswan.conf.
   private func plugin() throws(SystemError) -> [Finding] {
     guard isUsed("strongswan") else { return [] }
@@ -365,6 +448,12 @@ struct NodeChecks {
     let edit = "editor +\(plugin.place.line) \(plugin.place.file)"
     if (plugin.value("secret") ?? "").isEmpty {
       found.append(Finding(.HA1, .risk, "the ha plugin has no secret: keys cross the network in clear text", fix: [edit], at: place))
+    }
+    if isFalse(plugin.value("fifo_interface")) {
+      found.append(Finding(.HA4, .bad, "the ha plugin has fifo_interface = no: nobody can tell it who serves", fix: [edit], at: place))
+    }
+    if let local = plugin.value("local"), local == plugin.value("remote") {
+      found.append(Finding(.HA5, .bad, "the ha plugin has \(local) for both ends: this node speaks to itself", fix: [edit], at: place))
     }
     if !isFalse(plugin.value("monitor")) {
       found.append(Finding(.HA2, .bad, "the ha plugin has monitor = yes: it takes over by itself, beside the cluster", fix: [edit], at: place))
@@ -426,6 +515,13 @@ struct NodeChecks {
       else { continue }
       found.append(Finding(.MODE1, .risk, "everybody may read \(path)", fix: ["chmod o= \(path)"], at: path))
     }
+    for folder in isUsed("strongswan") ? ["private", "rsa", "ecdsa", "pkcs8", "pkcs12"] : [] {
+      for name in try files.entries(of: "/etc/swanctl/\(folder)") ?? [] {
+        let path = "/etc/swanctl/\(folder)/\(name)"
+        guard let status = try files.status(path), status.kind == .regular, status.mode & 0o004 != 0 else { continue }
+        found.append(Finding(.MODE1, .risk, "everybody may read \(path)", fix: ["chmod o= \(path)"], at: path))
+      }
+    }
     return found
   }
 
@@ -433,6 +529,12 @@ struct NodeChecks {
     var found: [Finding] = []
     if try files.status("/usr/sbin/needrestart") != nil, try files.status("/etc/needrestart/conf.d/vpnha.conf") == nil {
       found.append(Finding(.RESTART1, .risk, "needrestart would restart the daemons after an upgrade", fix: ["apt-get install --reinstall -o Dpkg::Options::=--force-confmiss vpnha"], at: "/etc/needrestart/conf.d"))
+    }
+    for name in try files.entries(of: "/etc/apt/apt.conf.d") ?? [] {
+      let path = "/etc/apt/apt.conf.d/\(name)"
+      guard let place = try line(in: path, where: { $0.contains("Unattended-Upgrade::Automatic-Reboot ") && $0.contains("\"true\"") }), try files.status("/usr/bin/unattended-upgrade") != nil else { continue }
+      found.append(
+        Finding(.UPGRADE2, .risk, "unattended upgrades reboot this node whenever they like", fix: ["sed -i '/Automatic-Reboot /s/\"true\"/\"false\"/' \(path)"], at: place))
     }
     let isUnattended = try line(in: "/etc/apt/apt.conf.d/20auto-upgrades", where: { $0.contains("Unattended-Upgrade") && $0.contains("\"1\"") })
     if let isUnattended, try files.status("/usr/bin/unattended-upgrade") != nil {

@@ -103,6 +103,22 @@ struct ClientLog {
     }
   }
 
+  /// The log of a client that has answers again: its own timers may let it wait longer than we do. Nil when it is not back in time.
+  ///
+  /// - Throws: `ENOENT` when there is no such file.
+  static func settled(_ file: String, on host: Host, within patience: Duration) throws(SystemError) -> ClientLog? {
+    let deadline = host.clock.now + patience
+    var known: Int?
+    while host.clock.now < deadline {
+      host.clock.sleep(until: host.clock.now + .seconds(1))
+      guard let bytes = try host.files.read(file, limit: 64 << 20) else { throw SystemError("reading \(file)", .noSuchFile) }
+      let log = ClientLog(String(decoding: bytes, as: UTF8.self))
+      if let known, log.answers.count > known { return log }
+      known = log.answers.count
+    }
+    return nil
+  }
+
   /// The longest time without an answer that ended after `moment`, less the usual time between two answers.
   ///
   /// - Returns: nil when nothing in it is from before and from after: then it says nothing about what happened at that moment.

@@ -100,7 +100,13 @@ struct PacemakerTools {
     looks.here = node
     do throws(SystemError) { looks.prints[node] = try FingerprintSource(host: host, configuration: configuration).fingerprint() } catch { looks.prints[node] = nil }
     let local = LocalLook(host: host)
-    for member in members where monitor.role(member.id, on: node) != .stopped { looks.seen[member.id] = local.state(of: member) }
+    for member in members {
+      if monitor.role(member.id, on: node) != .stopped {
+        looks.seen[member.id] = local.state(of: member)
+      } else if !member.isPromotable {
+        looks.foreseen[member.id] = local.foreseen(of: member)
+      }
+    }
     return looks
   }
 

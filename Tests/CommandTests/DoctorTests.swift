@@ -10,7 +10,7 @@ import Testing
 @Suite struct DoctorTests {
   // MARK: The cluster
 
-  static let corosync = "totem {\n}\nnodelist {\n  node {\n    ring0_addr: 10.0.0.1\n    ring1_addr: 10.0.1.1\n  }\n  node {\n    ring0_addr: 10.0.0.2\n  }\n}\nquorum {\n  two_node: 1\n}\n"
+  static let corosync = "totem {\n}\nnodelist {\n  node {\n    ring0_addr: 10.0.0.1\n    ring1_addr: 10.0.1.1\n  }\n  node {\n    ring0_addr: 10.0.0.2\n    ring1_addr: 10.0.1.2\n  }\n}\nquorum {\n  two_node: 1\n}\n"
 
   static func cluster(_ changes: [(String, String)], corosync: String = corosync) throws -> [Finding] {
     ClusterChecks(configuration: try ClusterConfiguration(Array(try Pair.cib(changes).utf8)), votes: CorosyncConfiguration(corosync)).findings()
@@ -43,7 +43,7 @@ import Testing
     Mistake(.BAR2, (timeout, #"<nvpair id="t" name="failure-timeout" value="5min"/><nvpair id="m" name="migration-threshold" value="1"/>"#), fix: "pcs resource meta vpn-clone failure-timeout=30s"),
     Mistake(.BAR3, without(#"<nvpair id="conntrackd-meta_attributes-failure-timeout" name="failure-timeout" value="30s"/>"#), fix: "pcs resource meta conntrackd-clone failure-timeout=30s"),
     Mistake(.BAR3, without(#"<nvpair id="firewall-meta_attributes-failure-timeout" name="failure-timeout" value="30s"/>"#), fix: "pcs resource meta firewall-clone failure-timeout=30s"),
-    Mistake(.MON1, without(#"<op name="monitor" interval="10s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-10s"/>"#), (#"<op name="monitor" interval="60s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-60s">"#, #"<op name="start" interval="60s" id="xl2tpd-monitor-interval-60s">"#), fix: "pcs resource op add xl2tpd monitor interval=10s timeout=20s role=Promoted"),
+    Mistake(.MON1, without(#"<op name="monitor" interval="10s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-10s"/>"#), (#"<op name="monitor" interval="60s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-60s">"#, #"<op name="start" interval="60s" timeout="30s" id="xl2tpd-monitor-interval-60s">"#), fix: "pcs resource op add xl2tpd monitor interval=10s timeout=20s role=Promoted"),
     // What `pcs resource create … op monitor interval=5s promotable` makes of the deep and the quick ones: one without a role.
     Mistake(.MON1, (#"interval="10s" timeout="20s" role="Promoted" id="vip-"#, #"interval="5s" timeout="20s" id="vip-"#), (#"interval="60s" timeout="20s" role="Promoted" id="vip-"#, #"interval="6s" timeout="20s" id="vip-"#), fix: "pcs resource op add vip monitor interval=10s timeout=20s role=Promoted"),
     Mistake(.MON1, (#"<op name="monitor" interval="10s" timeout="20s" id="path-monitor-interval-10s"/>"#, ""), fix: "pcs resource op add path monitor interval=12s timeout=20s"),
@@ -71,7 +71,18 @@ import Testing
     Mistake(.MAINT1, Pair.meta("firewall-clone", "is-managed", "false"), fix: "pcs resource manage firewall-clone"),
     Mistake(.TWO1, (#"name="promoted-max" value="1""#, #"name="promoted-max" value="2""#), fix: "pcs resource meta vpn-clone promoted-max=1"),
     Mistake(.MON5, (#"<op name="monitor" interval="10s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-10s"/>"#, #"<op name="monitor" interval="10s" timeout="20s" role="Promoted" on-fail="ignore" id="xl2tpd-monitor-interval-10s"/>"#), fix: "pcs resource op remove xl2tpd-monitor-interval-10s"),
-    Mistake(.ORDER1, (#"<group id="vpn">"#, #"<group id="vpn"><primitive id="xl2tpd2" class="ocf" provider="vpnha" type="xl2tpd"><operations><op id="x1" name="monitor" interval="10s" role="Promoted"/><op id="x2" name="monitor" interval="11s"/><op id="x3" name="monitor" interval="60s" role="Promoted"><instance_attributes id="x4"><nvpair id="x5" name="OCF_CHECK_LEVEL" value="10"/></instance_attributes></op></operations></primitive>"#), fix: "pcs resource group add vpn vip --before xl2tpd2"),
+    Mistake(.ORDER1, (#"<group id="vpn">"#, #"<group id="vpn"><primitive id="xl2tpd2" class="ocf" provider="vpnha" type="xl2tpd"><operations><op id="x6" name="start" interval="0s" timeout="30s"/><op id="x7" name="stop" interval="0s" timeout="40s"/><op id="x8" name="demote" interval="0s" timeout="40s"/><op id="x1" name="monitor" interval="10s" role="Promoted"/><op id="x2" name="monitor" interval="11s"/><op id="x3" name="monitor" interval="60s" role="Promoted"><instance_attributes id="x4"><nvpair id="x5" name="OCF_CHECK_LEVEL" value="10"/></instance_attributes></op></operations></primitive>"#), fix: "pcs resource group add vpn vip --before xl2tpd2"),
+    Mistake(.FENCE5, Pair.property("startup-fencing", "false"), fix: "pcs property set startup-fencing=true"),
+    Mistake(.OFF1, Pair.property("stop-all-resources", "true"), fix: "pcs property set stop-all-resources=false"),
+    Mistake(.OFF1, (#"<instance_attributes id="fence-sun-instance_attributes">"#, #"<meta_attributes id="f"><nvpair id="f-t" name="target-role" value="Stopped"/></meta_attributes><instance_attributes id="fence-sun-instance_attributes">"#), fix: "pcs stonith enable fence-sun"),
+    Mistake(.BAN1, Pair.constraint(#"<rsc_location id="location-vpn-clone-sun" rsc="vpn-clone" node="sun" score="-INFINITY"/>"#), fix: "pcs constraint delete location-vpn-clone-sun"),
+    Mistake(.PREFER1, Pair.constraint(#"<rsc_location id="location-vpn-clone-moon-50" rsc="vpn-clone" node="moon" score="50"/>"#), fix: "pcs constraint delete location-vpn-clone-moon-50"),
+    Mistake(.CLONE4, (#"<nvpair id="vpn-clone-meta_attributes-clone-max" name="clone-max" value="2"/>"#, #"<nvpair id="vpn-clone-meta_attributes-clone-max" name="clone-max" value="1"/>"#), fix: "pcs resource meta vpn-clone clone-max="),
+    Mistake(.WALL2, without(#"<rsc_colocation rsc="vpn-clone" with-rsc="firewall-clone" score="INFINITY" rsc-role="Promoted" with-rsc-role="Started" id="colocation-vpn-clone-firewall-clone-INFINITY"/>"#), fix: "pcs constraint colocation add Promoted vpn-clone with firewall-clone INFINITY"),
+    Mistake(.WALL2, without(#"<rsc_order first="firewall-clone" then="vpn-clone" kind="Optional" first-action="start" then-action="promote" id="order-firewall-clone-vpn-clone-Optional"/>"#), fix: "pcs constraint order start firewall-clone then promote vpn-clone kind=Optional"),
+    Mistake(.STOP1, (#"<op name="stop" interval="0s" timeout="40s" id="xl2tpd-stop-interval-0s"/>"#, #"<op name="stop" interval="0s" timeout="40s" on-fail="ignore" id="xl2tpd-stop-interval-0s"/>"#), fix: "pcs resource op add xl2tpd stop interval=0s timeout=40s"),
+    Mistake(.TIME1, (#"<op name="stop" interval="0s" timeout="60s" id="strongswan-stop-interval-0s"/>"#, #"<op name="stop" interval="0s" timeout="15s" id="strongswan-stop-interval-0s"/>"#), fix: "pcs resource update strongswan op stop interval=0s timeout=60s"),
+    Mistake(.TIME1, without(#"<op name="demote" interval="0s" timeout="30s" id="conntrackd-demote-interval-0s"/>"#), fix: "pcs resource update conntrackd op demote interval=0s timeout=30s"),
     Mistake(.MAINT1, Pair.property("maintenance-mode", "true"), fix: "pcs property set maintenance-mode=false"),
   ]
 
@@ -87,7 +98,7 @@ import Testing
 
   @Test func votesThatCannotDo() throws {
     #expect(try Self.cluster([], corosync: Self.corosync.replacing("two_node: 1", with: "")).map(\.id).contains(.QUOR2))
-    #expect(try Self.cluster([], corosync: Self.corosync.replacing("    ring1_addr: 10.0.1.1\n", with: "")).map(\.id).contains(.RING1))
+    #expect(try Self.cluster([], corosync: Self.corosync.replacing("    ring1_addr: 10.0.1.1\n", with: "").replacing("    ring1_addr: 10.0.1.2\n", with: "")).map(\.id).contains(.RING1))
     #expect(try Self.cluster([], corosync: Self.corosync.replacing("two_node: 1", with: "device {\n}")).map(\.id) == [.DELAY1])
   }
 
@@ -110,6 +121,22 @@ import Testing
     let configuration = try ClusterConfiguration(Array(cib.utf8))
     #expect(configuration.own("probe").map(\.id) == ["p"])
     #expect(!ClusterChecks(configuration: configuration, votes: nil).findings().map(\.id).contains(.MON1))
+  }
+
+  /// A group of plain resources goes where it likes when a node comes back; a promoted role stays.
+  @Test func aGroupHasToStick() throws {
+    func found(_ defaults: String) throws -> [FindingID] {
+      let members = [("vip", "<nvpair id=\"ip\" name=\"ip\" value=\"203.0.113.50\"/>"), ("strongswan", ""), ("xl2tpd", "")].map { agent, parameters in
+        "<primitive id=\"\(agent)\" class=\"ocf\" provider=\"vpnha\" type=\"\(agent)\"><instance_attributes id=\"\(agent)-i\">\(parameters)</instance_attributes></primitive>"
+      }
+      let cib = "<cib><configuration><crm_config/><nodes/><resources><group id=\"vpn\">\(members.joined())</group></resources><constraints/>\(defaults)</configuration></cib>"
+      return ClusterChecks(configuration: try ClusterConfiguration(Array(cib.utf8)), votes: nil).findings().map(\.id)
+    }
+    #expect(try found("").contains(.PREFER1))
+    #expect(try !found("<rsc_defaults><meta_attributes id=\"d\"><nvpair id=\"s\" name=\"resource-stickiness\" value=\"100\"/></meta_attributes></rsc_defaults>").contains(.PREFER1))
+    // What nobody gave a time has 20 s.
+    #expect(try found("").count { $0 == .TIME1 } == 4)
+    #expect(try found("<op_defaults><meta_attributes id=\"o\"><nvpair id=\"t\" name=\"timeout\" value=\"60s\"/></meta_attributes></op_defaults>").count { $0 == .TIME1 } == 0)
   }
 
   // MARK: The ledger of sessions
@@ -232,12 +259,42 @@ import Testing
     Slip(.UNIT1, "\(wants)/strongswan-starter.service", fix: "systemctl disable --now strongswan-starter.service") { $0.put("", at: "\(wants)/strongswan-starter.service") },
     Slip(.UNIT1, "\(wants)/xl2tpd.service", fix: "systemctl disable --now xl2tpd.service") { $0.put("", at: "\(wants)/xl2tpd.service") },
     Slip(.UNIT1, "\(wants)/conntrackd.service", fix: "systemctl disable --now conntrackd.service") { $0.put("", at: "\(wants)/conntrackd.service") },
-    Slip(.ROTA1, "/etc/logrotate.d/conntrackd:3", fix: "sed -i '/conntrackd.*restart/s/^/#/' /etc/logrotate.d/conntrackd") {
+    Slip(.ROTA1, "/etc/logrotate.d/conntrackd:3", fix: "sed -i '3s/^/#/' /etc/logrotate.d/conntrackd") {
       $0.put("/var/log/conntrackd-stats.log {\n  postrotate\n    invoke-rc.d conntrackd restart >/dev/null\n  endscript\n}\n", at: "/etc/logrotate.d/conntrackd")
       $0.put("x", at: "/var/log/conntrackd-stats.log")
     },
     Slip(.FORWARD1, "net.ipv4.ip_forward", fix: "sysctl -w net.ipv4.ip_forward=1") { $0.kernelParameters["net.ipv4.ip_forward"] = "0" },
     Slip(.RPF1, "net.ipv4.conf.all.rp_filter", fix: "sysctl -w net.ipv4.conf.all.rp_filter=2") { $0.kernelParameters["net.ipv4.conf.all.rp_filter"] = "1" },
+    Slip(.FORWARD1, "net.ipv4.conf.default.forwarding", fix: "sysctl -w net.ipv4.conf.default.forwarding=1") { $0.kernelParameters["net.ipv4.conf.default.forwarding"] = "0" },
+    Slip(.FORWARD1, "net.ipv4.conf.eth0.forwarding", fix: "echo net.ipv4.conf.eth0.forwarding=1 >>/etc/sysctl.d/60-vpnha.conf") { $0.kernelParameters["net.ipv4.conf.eth0.forwarding"] = "0" },
+    Slip(.RPF1, "net.ipv4.conf.eth0.rp_filter", fix: "sysctl -w net.ipv4.conf.eth0.rp_filter=2") {
+      $0.kernelParameters["net.ipv4.conf.all.rp_filter"] = "0"
+      $0.kernelParameters["net.ipv4.conf.eth0.rp_filter"] = "1"
+    },
+    Slip(.ROTA1, "/etc/logrotate.d/xl2tpd:3", fix: "sed -i '3s/^/#/' /etc/logrotate.d/xl2tpd") {
+      $0.put("/var/log/xl2tpd.log {\n  postrotate\n    systemctl restart xl2tpd\n  endscript\n}\n", at: "/etc/logrotate.d/xl2tpd")
+    },
+    Slip(.SWAN3, "\(swanctl):26", fix: "sed -i '26s|mode *=[^}]*|mode = transport|' \(swanctl)") { edited($0, swanctl, "mode = transport", "mode = tunnel") },
+    Slip(.SWAN3, "\(swanctl):25", fix: "swanctl --load-all --noprompt") { edited($0, swanctl, "        mode = transport\n", "") },
+    Slip(.SWAN3, "\(swanctl):27", fix: "sed -i '27s|local_ts *=[^}]*|local_ts = dynamic[udp/1701]|' \(swanctl)") { edited($0, swanctl, "local_ts = dynamic[udp/1701]", "local_ts = dynamic[tcp/1701]") },
+    Slip(.CERT2, "\(swanctl):19", fix: "swanctl --load-all --noprompt") { edited($0, swanctl, "    local {\n      auth = psk\n", "    local {\n      auth = psk\n      certs = gateway.pem\n") },
+    Slip(.USER2, "/etc/ppp/chap-secrets:4", fix: #"sed -Ei 's/^([^#[:space:]]+[[:space:]]+)"?vpn"?([[:space:]])/\1vpnha\2/' /etc/ppp/chap-secrets"#) { edited($0, "/etc/ppp/chap-secrets", "     vpnha ", "     vpn   ") },
+    Slip(.MTU1, "/etc/ppp/options.xl2tpd:9", fix: "sed -i '9s/.*/mtu 1400/' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "mtu 1400", "mtu 1500") },
+    Slip(.MTU1, "/etc/ppp/options.xl2tpd", fix: "sed -i '1i mtu 1400' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "mtu 1400\n", "\n") },
+    Slip(.FILTER2, "/proc/net/ip_tables_names", fix: "iptables-legacy -t filter -S") { $0.put("nat\nfilter\n", at: "/proc/net/ip_tables_names") },
+    Slip(.UPGRADE2, "/etc/apt/apt.conf.d/50unattended-upgrades:2", fix: #"sed -i '/Automatic-Reboot /s/"true"/"false"/' /etc/apt/apt.conf.d/50unattended-upgrades"#) {
+      $0.put("// Unattended-Upgrade::Automatic-Reboot \"true\";\nUnattended-Upgrade::Automatic-Reboot \"true\";\n", at: "/etc/apt/apt.conf.d/50unattended-upgrades")
+      $0.put("", at: "/usr/bin/unattended-upgrade")
+    },
+    Slip(.HA4, "", fix: "") {
+      edited($0, "/etc/strongswan.conf", "load = no", "load = yes")
+      edited($0, "/etc/strongswan.conf", "fifo_interface = yes", "fifo_interface = no")
+    },
+    Slip(.HA5, "", fix: "") {
+      edited($0, "/etc/strongswan.conf", "load = no", "load = yes")
+      edited($0, "/etc/strongswan.conf", "remote = 10.77.0.2", "remote = 10.77.0.1")
+    },
+    Slip(.MODE1, "/etc/swanctl/private/gateway.pem", fix: "chmod o= /etc/swanctl/private/gateway.pem") { $0.put("-----BEGIN", at: "/etc/swanctl/private/gateway.pem", mode: 0o644) },
     Slip(.PPP1, "/dev/ppp", fix: "modprobe ppp_generic") { try $0.remove("/dev/ppp") },
     Slip(.L2TP1, "/sys/module/l2tp_ppp", fix: "modprobe l2tp_ppp") { try $0.remove("/sys/module/l2tp_ppp/refcnt") },
     Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf:1", fix: "vpnha run --resource xl2tpd validate-all") { $0.put("no equals sign\n", at: "/etc/xl2tpd/xl2tpd.conf") },
@@ -307,7 +364,7 @@ import Testing
     }
     let commands = try findings().flatMap(\.fix).filter { command in ["sed ", "cp ", "install ", "chmod ", "echo "].contains { command.hasPrefix($0) } }
     // What a person or the kernel has to do cannot be typed here.
-    guard !commands.isEmpty, try findings().allSatisfy({ !["FORWARD1", "RPF1", "PPP1", "L2TP1"].contains($0.id.rawValue) }) else { return }
+    guard !commands.isEmpty, try findings().allSatisfy({ !["FORWARD1", "RPF1", "PPP1", "L2TP1", "FILTER2"].contains($0.id.rawValue) }) else { return }
     let root = "/tmp/vpnha-doctor-\(getpid())-\(UInt32.random(in: 0 ... .max))"
     let disk = LinuxFiles()
     defer { _ = try? LinuxProcesses().run(Command("/bin/rm", ["-r", root]), before: LinuxClock().now + .seconds(20)) }
@@ -353,15 +410,34 @@ import Testing
     processes.whenRun("/usr/sbin/nft") { _ throws(SystemError) in CommandResult(.exited(0), output: Array(chains.utf8)) }
     let found = try Self.node(running: nil, processes) { $0.putExecutable("/usr/sbin/nft") }
     #expect(found.map(\.id) == [.FILTER1] && found[0].fix == ["nft list table inet filter"])
+    // What goes through the gateway has to pass as well.
+    processes.whenRun("/usr/sbin/nft") { _ throws(SystemError) in CommandResult(.exited(0), output: Array(chains.replacing("hook input", with: "hook forward").utf8)) }
+    #expect(try Self.node(running: nil, processes) { $0.putExecutable("/usr/sbin/nft") }.map(\.id) == [.FILTER1])
   }
 
   @Test func sixtyMistakesAreInTheTables() {
-    #expect(Self.clusterMistakes.count + Self.slips.count >= 60)
+    #expect(Self.clusterMistakes.count + Self.slips.count + Self.votes.count >= 100)
+  }
+
+  @Test func aClockThatIsNotInStep() throws {
+    let processes = ScriptedProcesses()
+    var answer = "no\n"
+    processes.whenRun("/usr/bin/timedatectl") { _ throws(SystemError) in CommandResult(.exited(0), output: Array(answer.utf8)) }
+    #expect(try Self.node(running: nil, processes) { $0.putExecutable("/usr/bin/timedatectl") }.map(\.id) == [.CLOCK2])
+    answer = "yes\n"
+    #expect(try Self.node(running: nil, processes) { $0.putExecutable("/usr/bin/timedatectl") } == [])
+  }
+
+  /// Where only the second of two connections is for L2TP, none is missing.
+  @Test func aConnectionBesideTheOneForL2TP() throws {
+    let more = "connections {\n  roadwarrior {\n    version = 2\n    local_addrs = 203.0.113.50\n    children {\n      net {\n        local_ts = 192.0.2.0/24\n      }\n    }\n  }\n"
+    #expect(try Self.node { $0.put(($0.text(at: Self.swanctl) ?? "").replacing("connections {\n", with: more), at: Self.swanctl, mode: 0o600) } == [])
   }
 
   static let votes: [(FindingID, String, String)] = [
     (.RING2, "totem {\n", "totem {\n  crypto_cipher: none\n"), (.RING3, "totem {\n", "totem {\n  token: 300\n"),
     (.QUOR5, "two_node: 1", "two_node: 1\n  device {\n  }"), (.QUOR6, "two_node: 1", "two_node: 1\n  wait_for_all: 0"),
+    (.QUOR7, "two_node: 1", "two_node: 1\n  expected_votes: 3"), (.RING4, "    ring1_addr: 10.0.1.2\n", ""), (.RING5, "totem {\n", "totem {\n  transport: udpu\n"),
   ]
   /// The command that edits the file is typed on a copy.
   @Test(arguments: votes.indices) func aMistakeInCorosync(_ index: Int) throws {
@@ -393,14 +469,19 @@ import Testing
     let answers: [String: CommandResult] = [
       "/etc/swanctl/x509/good.pem": CommandResult(.exited(0), output: Array("notAfter=Jan  1 00:00:00 2036 GMT\nCertificate will not expire\n".utf8)),
       "/etc/swanctl/x509/old.pem": CommandResult(.exited(1), output: Array("notAfter=Dec  1 00:00:00 2026 GMT\nCertificate will expire\n".utf8)),
+      "/etc/swanctl/x509/over.pem": CommandResult(.exited(1), output: Array("notAfter=Dec  1 00:00:00 2025 GMT\nCertificate will expire\n".utf8)),
       "/etc/swanctl/x509/README": CommandResult(.exited(1), error: Array("Could not read certificate\n".utf8)),
     ]
-    processes.whenRun("/usr/bin/openssl") { command throws(SystemError) in answers[command.arguments.last ?? ""] ?? CommandResult(.exited(2)) }
+    processes.whenRun("/usr/bin/openssl") { command throws(SystemError) in
+      let path = command.arguments.last ?? ""
+      return command.arguments.contains("0") && path.hasSuffix("old.pem") ? CommandResult(.exited(0)) : answers[path] ?? CommandResult(.exited(2))
+    }
     let found = try Self.node(running: nil, processes) { files in
       files.putExecutable("/usr/bin/openssl")
       for path in answers.keys { files.put("", at: path) }
     }
-    #expect(found.map(\.id) == [.CERT1] && found[0].summary == "/etc/swanctl/x509/old.pem ends on Dec  1 00:00:00 2026 GMT")
+    #expect(found.map(\.summary) == ["/etc/swanctl/x509/old.pem ends on Dec  1 00:00:00 2026 GMT", "/etc/swanctl/x509/over.pem ended on Dec  1 00:00:00 2025 GMT"])
+    #expect(found.map(\.id) == [.CERT1, .CERT1] && found.map(\.severity) == [.risk, .bad])
   }
 
   @Test func aMaskedUnitIsNotEnabled() throws {

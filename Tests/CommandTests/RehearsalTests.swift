@@ -66,6 +66,18 @@ import Testing
     #expect(ClientLog("[99999999999999999999.000000] 64 bytes from x\n[1.2] 64 bytes from x\n[]\n[").answers.isEmpty)
   }
 
+  /// A client that dials in again after its own timers is waited for; one that stays away is not measured.
+  @Test func aClientIsWaitedFor() throws {
+    let machine = InMemoryMachine()
+    func line(_ second: Int) -> String { "[\(second).000000] 64 bytes from 10.9.0.1: icmp_seq=1 ttl=64 time=1 ms\n" }
+    let before = (1_000..<1_010).map(line).joined()
+    machine.files.put(before, at: "/client.log")
+    #expect(try ClientLog.settled("/client.log", on: machine.host, within: .seconds(30)) == nil)
+    machine.clock.after(.milliseconds(12_500)) { machine.files.put(before + line(1_025), at: "/client.log") }
+    #expect(try ClientLog.settled("/client.log", on: machine.host, within: .seconds(30))?.outage(since: Timestamp(seconds: 1_005))?.length == .seconds(15))
+    #expect(throws: SystemError.self) { try ClientLog.settled("/absent", on: machine.host, within: .seconds(30)) }
+  }
+
   @Test func theVerdict() throws {
     var report = RehearsalReport(title: "switchover", rehearsal: try Self.rehearsal(.switchover(to: "sun")), conditions: [.init(isMet: true, what: "moon serves")], began: Timestamp(seconds: 0))
     #expect(report.verdict == .good && report.headline == "GOOD     switchover can be done; nothing was done")
