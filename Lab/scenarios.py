@@ -1,12 +1,14 @@
 """What happens to the pair. Each scenario leaves it as it found it, the power cut apart; its story is in its directory."""
 
+import json
+import os
 import re
 import time
 
 import accounted
 import path
 import probes
-from config import VIP
+from config import INNER, VIP
 from nodes import Failure, until
 
 
@@ -35,6 +37,32 @@ def _planned(lab, story, target, *command):
     silence = lab.silence(began)
     lab.say(f"{target.name} serves; the client heard nothing for {silence:.1f} s")
     return silence
+
+
+def drilled(lab, result):
+    """`vpnha drill` rehearses the same, reads what the client wrote, and says how long it was without service: as long as the lab, which
+    has heard the client all the time, and as long as another watcher of the service."""
+    here = until("one node serves", 30, lab.serving)
+    there = lab.other(here)
+    log = f"{lab.client.share}/drill.log"
+    lab.client.run(f"setsid ping -D -i 0.2 {INNER} >/lab/drill.log 2>/dev/null </dev/null &")
+    until("the client writes what it hears", 10, lambda: os.path.exists(log) and os.path.getsize(log) > 1000)
+    for what in ("switchover", "daemon charon"):
+        here, there = until("one node serves", 30, lab.serving), lab.other(lab.serving())
+        copy = f"{here.share}/drill.log"
+        if not os.path.exists(copy):
+            os.link(log, copy)
+        time.sleep(2)
+        began = time.monotonic()
+        lab.say(f"vpnha drill {what} on {here.name}")
+        target = there.name if what == "switchover" else ""
+        said = json.loads(here.run(f"vpnha drill {what} {target} --go --client /lab/drill.log --max-outage 60 --json", timeout=200, check=False).output)
+        heard = max(0.0, lab.silence(began) - 0.2)  # it asks every 0.2 s
+        lab.say(f"it says {said['outage']} s, and {said['client_outage']} s as its client; the lab's client heard nothing for {heard:.2f} s")
+        result[f"drill {what}"] = {"said": said["outage"], "client": said["client_outage"], "lab": heard}
+        if said["to"] != there.name or abs(float(said["client_outage"] or -1) - heard) > 0.2:
+            raise Failure(f"drill {what}: {said}; the client heard nothing for {heard:.2f} s")
+        lab.await_settled(on=there)
 
 
 def dead_daemon(lab, result, daemon):
@@ -170,6 +198,7 @@ def repeated(lab, result):
 
 SCENARIOS = {
     "switchover": switchover,
+    "drilled": drilled,
     "dead-xl2tpd": lambda lab, result: dead_daemon(lab, result, "/usr/sbin/xl2tpd"),
     "dead-charon": lambda lab, result: dead_daemon(lab, result, "/usr/sbin/charon-systemd"),
     "power-cut": power_cut,

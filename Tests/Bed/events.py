@@ -6,10 +6,13 @@ again, and what the event promises is waited for. Then it mends what it broke, a
 
 import copy
 import json
+import os
+import shutil
 import time
 from xml.etree import ElementTree
 
 from machines import Failure, subprocess, until
+import config
 from config import VIP
 
 EVENTS = {}
@@ -808,6 +811,11 @@ def _states():
         until("the standby is barred", 40, lambda: bed.view().where("xl2tpd", "Unpromoted") != [there.name])
         return lambda: there.run("mv /root/x/xl2tpd /usr/sbin/; crm_resource --cleanup -r xl2tpd", check=False)
 
+    def unable(bed, here, there):
+        """What a start needs is gone; nothing runs there that could miss it."""
+        there.run("mv /etc/swanctl/swanctl.conf /root/swanctl.good")
+        return lambda: there.run("mv /root/swanctl.good /etc/swanctl/swanctl.conf; crm_resource --cleanup -r strongswan", check=False)
+
     def standby(bed, here, there):
         there.run(f"pcs node standby {there.name}")
         until("the standby runs nothing", 30, lambda: not bed.view().where("vip", "Unpromoted"))
@@ -823,7 +831,15 @@ def _states():
         return lambda: mend(there)
 
     return {play.__name__.replace("_", "-"): (play,) for play in
-            (healthy, gone, suspended, path_lost, secret_missing, flushed, split, drifted, unfenced, barred, standby, maintenance, at_risk)}
+            (healthy, gone, suspended, path_lost, secret_missing, flushed, split, drifted, unfenced, barred, unable, standby, maintenance, at_risk)}
+
+
+def states_of(recipe):
+    """Those that a recipe can be in."""
+    absent = set() if recipe in ("promotable", "seamless") else {"path-lost"}  # the others have no probe
+    if recipe == "group":  # whose standby runs nothing
+        absent |= {"suspended", "secret-missing", "barred", "split", "at-risk"}
+    return [name for name in STATES if name not in absent and (name != "unable" or recipe == "group")]
 
 
 STATES = _states()
@@ -849,7 +865,8 @@ def truth(bed, name):
     bed.await_whole(90, boots=True)
     bed.await_recovered(90)
     here, there = bed.places()
-    _await_ready(bed, here, there)
+    ready = (here, there) if bed.warm else (there,)
+    _await_ready(bed, *ready)
     mend = STATES[name][0](bed, here, there)
     nodes = [node for node in (here, there) if node.on]
     said = {node.name: status_of(bed, node) for node in nodes}
@@ -877,7 +894,7 @@ def truth(bed, name):
     bed.await_whole(90, boots=True)
     bed.await_recovered(90)
     try:
-        _await_ready(bed, here, there)
+        _await_ready(bed, *(bed.nodes.values() if bed.warm else (bed.peer(bed.places()[0]),)))
     except Failure as failure:
         complaints.append(f"afterwards: {failure}")
     bed.say(f"{'FAILED' if complaints else 'ok    '} status when {name}: {'; '.join(f'{node} says {would} {sorted(set(ids))}' for node, (would, ids) in said.items())}; "
@@ -926,6 +943,48 @@ def drill_node(bed):
         raise Failure(f"drill node: {said}")
     yield
     there.boot()
+
+
+SSHD = os.environ.get("BED_SSHD", "/usr/sbin/sshd")
+
+
+@event("same", 1, listed=False)
+def asked_over_ssh(bed):
+    """`check`, `doctor` and `sessions` ask the other node by ssh, with root's key, and say here what is wrong there; a node that does not
+    answer is nothing that would start. Needs openssh-server, or BED_SSHD that names its sshd."""
+    here, there = yield bed.places()
+    for node in (here, there):
+        shutil.copy(SSHD, f"{node.place}/disk/usr/sbin/sshd")
+        node.run("getent passwd sshd >/dev/null || useradd --system --no-create-home --home-dir /run/sshd --shell /usr/sbin/nologin sshd; mkdir -p /run/sshd -m 755; mkdir -p /root/.ssh -m 700; "
+                 "rm -f /root/hostkey* /root/.ssh/id_ed25519*; ssh-keygen -qt ed25519 -N '' -f /root/hostkey; ssh-keygen -qt ed25519 -N '' -f /root/.ssh/id_ed25519; "
+                 "printf 'HostKey /root/hostkey\nUsePAM no\nPermitRootLogin prohibit-password\nStrictModes no\n' >/root/sshd_config; /usr/sbin/sshd -f /root/sshd_config -E /root/sshd.log; "
+                 f"printf '{config.CLUSTER['moon']} moon\n{config.CLUSTER['sun']} sun\n' >>/etc/hosts")
+    there.run(f"cat >/root/.ssh/authorized_keys <<'END'\n{here.run('cat /root/.ssh/id_ed25519.pub')}\nEND")
+    here.run(f"ssh -o StrictHostKeyChecking=accept-new {there.name} true")
+
+    def asked(words):
+        return json.loads(here.run(f"vpnha {words} --json; true", timeout=90))
+
+    def verdicts():
+        return asked(f"check --all --peer {there.name}")["verdict"], asked(f"doctor --peer {there.name} --skip CLOCK1")["verdict"]
+    if (said := verdicts()) != ("good", "good"):
+        raise Failure(f"on a healthy pair: {said}, {asked(f'check --all --peer {there.name}')}, {asked(f'doctor --peer {there.name}')['findings']}")
+    there.run("cp -p /etc/swanctl/swanctl.conf /root/swanctl.good; sed -i 's/mode = transport/mode = tunnel/' /etc/swanctl/swanctl.conf")
+    check, doctor = asked(f"check --resource strongswan --peer {there.name}"), asked(f"doctor --peer {there.name} --skip CLOCK1")
+    bed.say(f"    {check['peer']['answer']['problems'][0]['summary']}; {doctor['findings'][0]['summary']}")
+    if check["verdict"] != "risk" or doctor["verdict"] != "bad" or not doctor["findings"][0]["summary"].startswith(f"{there.name}: child"):
+        raise Failure(f"a mistake on {there.name}: {check}, {doctor}")
+    # What it says mends it.
+    here.run("\n".join(doctor["findings"][0]["fix"]))
+    if (said := verdicts()) != ("good", "good"):
+        raise Failure(f"after {doctor['findings'][0]['fix']}: {said}")
+    there.run("mv /root/swanctl.good /etc/swanctl/swanctl.conf; swanctl --load-all --noprompt")
+    if here.run("vpnha sessions --all-nodes --json").strip() != "[]":
+        raise Failure("sessions that nobody has")
+    there.run("pkill -xf '/usr/sbin/sshd -f .*'; pkill -x sshd; true")
+    if (said := verdicts()) != ("unknown", "unknown"):
+        raise Failure(f"of a node that does not answer: {said}")
+    yield
 
 
 # What vpnha says beforehand

@@ -16,6 +16,11 @@ def section(name, *parts):
     return b"\x01" + bytes([len(name)]) + name.encode() + b"".join(parts) + b"\x02"
 
 
+def named_list(key, *items):
+    rows = b"".join(b"\x05" + struct.pack("!H", len(item)) + item.encode() for item in items)
+    return b"\x04" + bytes([len(key)]) + key.encode() + rows + b"\x06"
+
+
 def segment(*parts):
     payload = b"".join(parts)
     return struct.pack("!I", len(payload)) + payload
@@ -28,6 +33,14 @@ def answer(request, count):
     if name == "stats":
         return segment(b"\x01", section("workers", value("total", "16"), value("idle", "11")),
                        section("ikesas", value("total", str(count)), value("half-open", "0")))
+    if name == "get-conns":
+        return segment(b"\x01", named_list("conns", "l2tp"))
+    if name == "get-shared":
+        return segment(b"\x01", named_list("keys", "ike-l2tp"))
+    if name == "list-conns":
+        child = section("children", section("l2tp", value("mode", "TRANSPORT"), named_list("local-ts", "dynamic[udp/l2f]")))
+        connection = section("l2tp", named_list("local_addrs", "203.0.113.50"), named_list("remote_addrs", "%any"), value("version", "IKEv1"), child)
+        return segment(b"\x07\x09list-conn", connection) + segment(b"\x01")
     if name == "list-sas":
         row = [value("version", "1"), value("state", "ESTABLISHED"), value("local-host", "192.0.2.1")]
         rows = (segment(b"\x07\x07list-sa", section("l2tp", value("uniqueid", str(number)), *row)) for number in range(count))
