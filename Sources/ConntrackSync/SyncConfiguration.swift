@@ -1,3 +1,5 @@
+import Host
+
 /// What stands in conntrackd.conf, as far as an agent needs it, read by the daemon's own lexical rules (conntrack-tools
 /// 1.4.7, `read_config_lex.l`): white space and line ends mean nothing, comments run from `#` to the end of the line.
 public struct SyncConfiguration: Hashable, Sendable {
@@ -24,6 +26,18 @@ public struct SyncConfiguration: Hashable, Sendable {
   /// What stands for the internal cache is the kernel's table: to flush it is to flush the kernel.
   public var disablesInternalCache: Bool
   public var hashSize: Int?
+  /// Of each link that is no multicast: this node's address, and the peer's. As they are written.
+  public var links: [Link] = []
+
+  public struct Link: Hashable, Sendable {
+    public var local: String
+    public var remote: String?
+
+    fileprivate var text: String {
+      let version = IPAddress(local)?.isIPv6 == true ? "IPv6" : "IPv4"
+      return "UDP {\n\(version)_address \(local)\n\(remote.map { "\(version)_Destination_Address \($0)\n" } ?? "")}\n"
+    }
+  }
 
   /// What the daemon was compiled with.
   public static let defaultSocketPath = "/var/run/conntrackd.ctl"
@@ -41,6 +55,12 @@ public struct SyncConfiguration: Hashable, Sendable {
     hashSize = general.last("HashSize").flatMap { Int($0) }
     let named = sync.last("Mode")
     mode = named?.uppercased()
+    for block in ["UDP", "TCP"].flatMap({ name in sync.flatMap { $0.blocks(name) + $0.blocks("Default", after: name) } }) {
+      for version in ["IPv4", "IPv6"] {
+        guard let local = block["\(version)_address"] else { continue }
+        links.append(Link(local: local, remote: block["\(version)_Destination_Address"]))
+      }
+    }
     let modes = sync + sync.flatMap { block in named.map { block.blocks($0, after: "Mode") } ?? [] }
     purgeTimeout = .seconds(modes.last("PurgeTimeout").flatMap { UInt16($0) } ?? 60)
     disablesExternalCache = ["on", "yes"].contains(modes.last("DisableExternalCache")?.lowercased())
@@ -71,7 +91,7 @@ public struct SyncConfiguration: Hashable, Sendable {
       \(hashSize.map { "HashSize \($0)" } ?? "")
       UNIX { Path "\(socketPath)" }
       }
-      \(block.isEmpty ? "" : "\(block) {\n\(mode.map { "Mode \($0) {\n\(options)\n}" } ?? options)\n}")
+      \(block.isEmpty ? "" : "\(block) {\n\(links.map(\.text).joined())\(mode.map { "Mode \($0) {\n\(options)\n}" } ?? options)\n}")
 
       """
   }

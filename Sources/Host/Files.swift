@@ -5,12 +5,15 @@ public struct FileStatus: Hashable, Sendable {
   public var mode: UInt32
   public var owner: UInt32
   public var size: Int64
+  /// Another one after every change of the content or of who may read it: the inode and `st_ctim`, mixed. Means nothing by itself.
+  public var edition: UInt64
 
-  public init(_ kind: Kind, mode: UInt32 = 0o644, owner: UInt32 = 0, size: Int64 = 0) {
+  public init(_ kind: Kind, mode: UInt32 = 0o644, owner: UInt32 = 0, size: Int64 = 0, edition: UInt64 = 0) {
     self.kind = kind
     self.mode = mode
     self.owner = owner
     self.size = size
+    self.edition = edition
   }
 }
 

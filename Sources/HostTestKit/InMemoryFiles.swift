@@ -6,7 +6,9 @@ public final class InMemoryFiles: Files {
     public var status: FileStatus
     public var bytes: [UInt8]
     public init(_ bytes: [UInt8] = [], _ kind: FileStatus.Kind = .regular, mode: UInt32 = 0o644) {
-      status = FileStatus(kind, mode: mode, size: Int64(bytes.count))
+      // FNV-1a: the same content is the same edition.
+      let edition = bytes.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+      status = FileStatus(kind, mode: mode, size: Int64(bytes.count), edition: edition)
       self.bytes = bytes
     }
   }

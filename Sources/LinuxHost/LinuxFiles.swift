@@ -92,7 +92,10 @@ public final class LinuxFiles: Files {
       case FileType.socket: .socket
       default: .other
       }
-    return FileStatus(kind, mode: status.st_mode & 0o7777, owner: status.st_uid, size: Int64(status.st_size))
+    // A change of the content changes the time; another file of that name has another inode.
+    let time = UInt64(truncatingIfNeeded: status.st_ctim.tv_sec) &* 1_000_000_000 &+ UInt64(truncatingIfNeeded: status.st_ctim.tv_nsec)
+    return FileStatus(
+      kind, mode: status.st_mode & 0o7777, owner: status.st_uid, size: Int64(status.st_size), edition: (time ^ (UInt64(status.st_ino) &* 0x9E37_79B9_7F4A_7C15)) | 1)
   }
 
   public func isExecutable(_ path: String) -> Bool {

@@ -125,15 +125,20 @@ private struct Loop<Agent: ResourceAgent> {
     return outcome
   }
 
-  /// Whether a basic monitor looks whether what makes this standby unfit is mended.
+  /// Whether a basic monitor looks as deep as the deeper one: whether what makes this standby unfit is mended, or because a file that
+  /// was judged is another one now.
   private var looksAgain: Bool {
-    Agent.looksAgainWhileUnfit && call.request.isFromCluster && !call.request.isProbe && call.depth < .service
-      && Standing.read(call).risks.contains { $0.isUnfit && $0.origin == .check(.service) }
+    guard Agent.looksAgainWhileUnfit || Agent.judgesFiles, call.request.isFromCluster, !call.request.isProbe, call.depth < .service else { return false }
+    let standing = Standing.read(call)
+    if Agent.looksAgainWhileUnfit, standing.risks.contains(where: { $0.isUnfit && $0.origin == .check(.service) }) { return true }
+    return standing.marks.contains { $0 != FileMark($0.path, call) }
   }
   private var closer: Loop { Loop(agent: agent, call: call.with(depth: .service), problems: problems) }
 
   /// One look, and whether all is as the cluster expects.
   private func check() -> (outcome: Outcome, isContent: Bool) {
+    // Before they are read: what changes meanwhile is looked at again.
+    let marks = Agent.judgesFiles && call.depth >= .service && call.request.isFromCluster && !call.request.isProbe ? FileMark.all(agent.judgedFiles(call), call) : nil
     do throws(OCFError) {
       let state = try observe()
       if let surprise = unexpectedRole(state) {
@@ -141,7 +146,7 @@ private struct Loop<Agent: ResourceAgent> {
         return (surprise, false)
       }
       retryReload()
-      report(state)
+      report(state, marks)
       tellLook(state)
       let risk = shown(state)
       switch state {
@@ -333,7 +338,8 @@ private struct Loop<Agent: ResourceAgent> {
   ///
   /// A failure lowers the score before the action reports it, so that the cluster already knows the better candidate when
   /// it hears of the failure. A cluster that cannot be told is logged: the resource is as it was observed all the same.
-  private func report(_ state: ResourceState) {
+  /// - Parameter marks: of the files that were judged; nil: none were.
+  private func report(_ state: ResourceState, _ marks: [FileMark]? = nil) {
     guard call.request.isFromCluster else { return }
     let action = call.request.action
     let before = Standing.read(call)
@@ -350,6 +356,7 @@ private struct Loop<Agent: ResourceAgent> {
       score = Standing.failedLately
     case .running, .promoted, .atRisk:
       guard let role = state.role else { return }
+      if let marks { standing.marks = marks }
       if action == .start { standing.found([], by: .reload, at: call.host.clock.timestamp) }
       // A start may have looked as deep as the deeper monitor does: the next basic one cannot tell that it is over.
       standing.found(risks(state), by: .check(action == .start ? max(call.depth, .service) : call.depth), at: call.host.clock.timestamp)

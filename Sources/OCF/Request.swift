@@ -34,6 +34,8 @@ public struct Request {
   public var isFromCluster: Bool { nodeName != nil }
   /// Asked by `vpnha`, for a person: a monitor looks, and sets nothing right.
   public var isForAPerson: Bool { environment["VPNHA_RUN"] != nil }
+  /// The cluster's name for this node, also where `vpnha` asks and knows it; nil: nobody says it.
+  public var home: String? { nodeName ?? environment["VPNHA_RUN"].flatMap { $0 == "1" ? nil : $0 } }
   /// `ocf-exit-reason:`, as the cluster wants it spelled.
   public let reasonPrefix: String
   /// `ocf-tester` asks agents to act as if no program were installed.

@@ -66,6 +66,11 @@ public protocol ResourceAgent {
   /// Whether a basic monitor looks as deep as the deeper one while the deeper one's finding stands that a standby could not serve:
   /// what mends it is an edit or a daemon's reload, and the close look changes nothing.
   static var looksAgainWhileUnfit: Bool { get }
+  /// The files that a deep look judges, at most 32; folders too, where a new file counts. When one of them has changed since, the next
+  /// basic monitor looks as deep.
+  func judgedFiles(_ call: Call) -> [String]
+  /// Whether there can be any: who has none reads no record.
+  static var judgesFiles: Bool { get }
   /// What became of a resource that a recurring monitor finds stopped, and where to look; nil when nobody can tell.
   func obituary(_ call: Call) -> String?
   /// What a member that works holds at this moment, by name (`sas`, `sessions`, `flows`). Asked once a minute, after a deep
@@ -83,6 +88,8 @@ extension ResourceAgent {
   public static var isPromotable: Bool { false }
   public static var hasHeadStart: Bool { false }
   public static var looksAgainWhileUnfit: Bool { false }
+  public static var judgesFiles: Bool { false }
+  public func judgedFiles(_ call: Call) -> [String] { [] }
   public func checkParameters() throws(OCFError) {}
   public func checkNode(_ call: Call) throws(OCFError) {}
   public func foreseen(_ call: Call) throws(OCFError) -> [Risk] { [] }

@@ -43,10 +43,12 @@ struct Standing: Equatable {
   var risks: [Known] = []
   /// The attribute as it was told, and the attribute daemon that heard it.
   var told: (text: String, daemon: Int32)?
+  /// The files that the last deep look judged, as they were.
+  var marks: [FileMark] = []
 
   static func == (a: Standing, b: Standing) -> Bool {
     a.score?.value == b.score?.value && a.score?.daemon == b.score?.daemon && a.risks == b.risks
-      && a.told?.text == b.told?.text && a.told?.daemon == b.told?.daemon
+      && a.told?.text == b.told?.text && a.told?.daemon == b.told?.daemon && a.marks == b.marks
   }
 }
 
@@ -112,7 +114,7 @@ extension Standing {
 extension Standing {
   private static let limit = 32_768
 
-  /// Lines of `score VALUE DAEMON`, `risk ORIGIN fit|unfit SINCE REASON`, `told DAEMON TEXT`; others mean nothing.
+  /// Lines of `score VALUE DAEMON`, `risk ORIGIN fit|unfit SINCE REASON`, `told DAEMON TEXT`, `file EDITION PATH`; others mean nothing.
   init(_ bytes: [UInt8]) {
     for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
       let words = line.split(separator: " ", maxSplits: 4)
@@ -126,6 +128,9 @@ extension Standing {
       case "told":
         let parts = line.split(separator: " ", maxSplits: 2)
         if parts.count == 3, let daemon = Int32(parts[1]) { told = (String(parts[2]), daemon) }
+      case "file":
+        let parts = line.split(separator: " ", maxSplits: 2)
+        if parts.count == 3, let edition = UInt64(parts[1]) { marks.append(FileMark(path: String(parts[2]), edition: edition)) }
       default: continue
       }
     }
@@ -138,6 +143,7 @@ extension Standing {
       lines.append("risk \(risk.origin.text) \(risk.isUnfit ? "unfit" : "fit") \(risk.since.seconds) \(risk.reason)")
     }
     if let told { lines.append("told \(told.daemon) \(told.text)") }
+    lines += marks.map { "file \($0.edition) \($0.path)" }
     return Array((lines.joined(separator: "\n") + "\n").utf8)
   }
 
@@ -166,6 +172,26 @@ extension Standing {
       call.log.debug("forgetting how this member stood: \(error)")
     }
   }
+}
+
+/// A file as it was when it was judged.
+struct FileMark: Equatable {
+  var path: String
+  /// `FileStatus.edition`; 0: there was none, or it could not be looked at.
+  var edition: UInt64
+
+  init(path: String, edition: UInt64) { (self.path, self.edition) = (path, edition) }
+
+  init(_ path: String, _ call: Call) {
+    self.path = path
+    do throws(SystemError) { edition = try call.host.files.status(path)?.edition ?? 0 } catch {
+      call.log.debug("\(error)")
+      edition = 0
+    }
+  }
+
+  /// Of no more than a monitor can look at in no time, and of none whose name a line of the record cannot hold.
+  static func all(_ paths: [String], _ call: Call) -> [FileMark] { paths.prefix(32).filter { !$0.contains("\n") }.map { FileMark($0, call) } }
 }
 
 // MARK: - Failures

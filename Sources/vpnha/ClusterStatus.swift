@@ -193,7 +193,7 @@ private struct Judge {
           found.append(
             Finding(
               .DOWN1, .bad, "\(member.id) \(instance.isBlocked ? "is blocked" : "has failed") on \(serving)\(failure?.reason.isEmpty == false ? ": \(failure?.reason ?? "")" : "")",
-              fix: ["pcs resource cleanup \(member.id)"], at: serving, since: failure?.since))
+              fix: mend(failure, of: member, on: serving), at: serving, since: failure?.since))
         }
       }
     } else if let home {
@@ -230,7 +230,7 @@ private struct Judge {
     guard let node else { return [] }
     return members.compactMap { member in
       switch looks?.state(of: member.id, on: node) {
-      case .failed(let why, _): Finding(.DOWN1, .bad, "\(member.id) on \(node): \(why)", fix: look(at: member), at: node)
+      case .failed(let why, _): Finding(.DOWN1, .bad, "\(member.id) on \(node): \(why)", fix: mend(why, of: member, on: node), at: node)
       case .stopped: Finding(.DOWN1, .bad, "\(member.id) does not run on \(node), and Pacemaker has not noticed yet", fix: look(at: member), at: node)
       case .running, .promoted, .atRisk, nil: nil
       }
@@ -311,7 +311,7 @@ private struct Judge {
     var found = ours.flatMap { resource in
       // What makes it unfit is said there.
       risks(resource, on: node).dropFirst(isUnfit(resource, on: node) ? 1 : 0).map { risk in
-        Finding(.RISK1, .risk, "\(resource.id) on \(node): \(risk.reason)", fix: mend(risk.reason, of: resource) + look(at: resource), at: node, since: risk.since)
+        Finding(.RISK1, .risk, "\(resource.id) on \(node): \(risk.reason)", fix: mend(risk.reason, of: resource, on: node), at: node, since: risk.since)
       }
     }
     // The services around the VPN that every node should have.
@@ -321,23 +321,23 @@ private struct Judge {
       found.append(
         Finding(
           resource.own == "firewall" ? .WALL1 : .SIDE1, .risk, "\(resource.id) does not run on \(node)\(failure.map { ": \($0.task) failed\($0.reason.isEmpty ? "" : ", \($0.reason)")" } ?? "")",
-          fix: ["pcs resource cleanup \(resource.id) node=\(node)"], at: node, since: failure?.since))
+          fix: mend(failure, of: resource, on: node), at: node, since: failure?.since))
     }
     return found
   }
 
-  /// What mends what an agent says is missing, on its node: the same words as the agents'. Empty where there is more than one way.
-  private func mend(_ reason: String, of resource: ClusterConfiguration.Primitive) -> [String] {
-    let config = resource.parameter("config") ?? (resource.agent == "strongswan" ? "/etc/swanctl/swanctl.conf" : "/etc/xl2tpd/xl2tpd.conf")
-    switch reason {
-    case _ where reason.hasPrefix("pppd: In file "): return ["editor \(reason.dropFirst(14).prefix { $0 != ":" })"]
-    case _ where reason.hasPrefix("no user can log in"): return ["editor /etc/ppp/chap-secrets"]
-    case _ where reason.hasPrefix("set net.ipv4."): return ["sysctl -w \(reason.dropFirst(4).prefix { $0 != ":" })"]
-    case _ where reason.contains(" has no pre-shared key"): return ["editor \(config)", "swanctl --load-creds"]
-    case _ where reason.hasPrefix("connections: ") || reason.hasPrefix("config: "):
-      return ["editor \(config)"] + (resource.agent == "strongswan" ? ["swanctl --load-all --noprompt"] : [])
-    default: return []
-    }
+  private func mending(_ resource: ClusterConfiguration.Primitive, _ node: String) -> Mending {
+    Mending(of: resource, on: node, standby: now.nodes.first { $0.isOnline && $0.name != home }?.name)
+  }
+
+  /// What mends it, or how to look.
+  private func mend(_ reason: String, of resource: ClusterConfiguration.Primitive, on node: String) -> [String] {
+    let commands = mending(resource, node).commands(reason)
+    return commands.isEmpty ? look(at: resource) : commands
+  }
+  /// The same for a failure of which the cluster has to be told that it is over.
+  private func mend(_ failure: ClusterConfiguration.Operation?, of resource: ClusterConfiguration.Primitive, on node: String) -> [String] {
+    (failure.map { mending(resource, node).commands($0.reason) } ?? []) + ["pcs resource cleanup \(resource.id) node=\(node)"]
   }
 
   private func look(at resource: ClusterConfiguration.Primitive) -> [String] {
@@ -360,7 +360,7 @@ private struct Judge {
     return members.compactMap { member in
       switch looks.state(of: member.id, on: node) {
       // Whether it would be back in time is not known.
-      case .failed(let why, _): return Finding(.LOOK2, .risk, "\(member.id) on \(node) has to be restarted before it could serve: \(why)", fix: look(at: member), at: node)
+      case .failed(let why, _): return Finding(.LOOK2, .risk, "\(member.id) on \(node) has to be restarted before it could serve: \(why)", fix: mend(why, of: member, on: node), at: node)
       case .stopped: return Finding(.LOOK2, .risk, "\(member.id) on \(node) does not run, and Pacemaker has not noticed yet", fix: look(at: member), at: node)
       case .running, .promoted, .atRisk: return nil
       case nil: break
@@ -393,15 +393,15 @@ private struct Judge {
     var found = members.filter { isUnfit($0, on: node) }.map { member -> Finding in
       let said = risks(member, on: node).first
       return Finding(
-        .UNFIT1, .bad, "\(member.id) on \(node) could not serve\(said.map { ": \($0.reason)" } ?? "")", fix: (said.map { mend($0.reason, of: member) } ?? []) + look(at: member), at: node, since: said?.since)
+        .UNFIT1, .bad, "\(member.id) on \(node) could not serve\(said.map { ": \($0.reason)" } ?? "")", fix: (said.map { mending(member, node).commands($0.reason) } ?? []) + look(at: member), at: node, since: said?.since)
     }
     for member in members where looks?.here == node && !member.isPromotable {
       let check = ["vpnha check --resource \(member.id)"]
       switch looks?.foreseen[member.id] {
-      case .failed(let why, _): found.append(Finding(.UNFIT1, .bad, "\(member.id) would not start on \(node): \(why)", fix: mend(why, of: member) + check, at: node))
+      case .failed(let why, _): found.append(Finding(.UNFIT1, .bad, "\(member.id) would not start on \(node): \(why)", fix: mending(member, node).commands(why) + check, at: node))
       case .atRisk(let risks, _):
         found += risks.map { risk in
-          Finding(.UNFIT1, risk.isUnfit ? .bad : .risk, "\(member.id) on \(node) \(risk.isUnfit ? "could not serve" : "would be at risk"): \(risk.reason)", fix: mend(risk.reason, of: member) + check, at: node)
+          Finding(.UNFIT1, risk.isUnfit ? .bad : .risk, "\(member.id) on \(node) \(risk.isUnfit ? "could not serve" : "would be at risk"): \(risk.reason)", fix: mending(member, node).commands(risk.reason) + check, at: node)
         }
       default: break
       }
@@ -441,7 +441,7 @@ private struct Judge {
       let failure = lastFailure(of: member.id, on: name)
       return Finding(
         .MEMB1, .bad, "\(member.id) does not run on \(name)\(failure.map { ": \($0.task) failed\($0.reason.isEmpty ? "" : ", \($0.reason)")" } ?? "")",
-        fix: ["pcs resource cleanup \(member.id) node=\(name)"], at: name, since: failure?.since)
+        fix: mend(failure, of: member, on: name), at: name, since: failure?.since)
     }
   }
 
@@ -467,13 +467,14 @@ private struct Judge {
       guard failures.count >= (threshold > 0 ? threshold : 1_000_000) else { return nil }
       let timeout = configuration.meta("failure-timeout", of: resource).flatMap(seconds) ?? 0
       let until = timeout > 0 ? failures.last.map { Timestamp(seconds: $0.seconds + Int64(timeout)) } : nil
-      let reason = lastFailure(of: resource.id, on: node)?.reason ?? ""
+      let failure = lastFailure(of: resource.id, on: node)
+      let reason = failure?.reason ?? ""
       let how = until.map { $0.seconds > time.seconds ? "for \(spoken($0.seconds - time.seconds)) more" : "until the cluster looks again" } ?? "until it is cleaned up"
       return Barred(
         resource: resource.id,
         finding: Finding(
           .BARRED1, .risk, "\(resource.id) failed on \(node), which is barred from it \(how)\(reason.isEmpty ? "" : ": \(reason)")",
-          fix: ["pcs resource cleanup \(resource.id) node=\(node)"], at: node, since: failures.last), until: until)
+          fix: mend(failure, of: resource, on: node), at: node, since: failures.last), until: until)
     }
   }
 
@@ -485,7 +486,11 @@ private struct Judge {
     configuration.operations(on: node).filter { operation in
       guard operation.isFailure, let instance = now.instance(operation.resource, on: node) else { return false }
       return !instance.isFailed && instance.role != .stopped
-    }.map { ClusterStatus.Past(node: node, resource: $0.resource, task: $0.task, reason: $0.reason, since: $0.since) }
+    }.map { operation in
+      let wasFound = operation.task == "monitor" && operation.interval == 0 && [0, 8].contains(operation.status)
+      return ClusterStatus.Past(
+        node: node, resource: operation.resource, task: wasFound ? "probe" : operation.task, reason: wasFound ? "it ran already, and the cluster had not started it" : operation.reason, since: operation.since)
+    }
   }
 
   // MARK: Fencing and quorum

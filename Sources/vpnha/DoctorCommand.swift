@@ -123,7 +123,27 @@ struct Checkup {
     let running = configuration == nil ? nil : PacemakerTools(host).running()
     found += try NodeChecks(files: host.files, processes: host.processes, clock: host.clock, configuration: configuration, running: running).findings()
     if configuration != nil, running != nil { found += try Self.drift(host, configuration) }
+    if let configuration, let running { found += Self.said(by: host, configuration, running, on: PacemakerTools(host).thisNode(), besides: found) }
     self.init(found.map { Self.dated($0, Self.lastChange) })
+  }
+
+  /// What the agents say of what runs here, but for what a check has said of the same file or value.
+  private static func said(by host: Host, _ configuration: ClusterConfiguration, _ running: Set<String>, on here: String?, besides found: [Finding]) -> [Finding] {
+    func things(_ commands: [String]) -> Set<Substring> { Set(commands.flatMap { $0.split(separator: " ") }.filter { $0.hasPrefix("/") || $0.contains("=") }) }
+    let known = things(found.filter { $0.severity != .note }.flatMap { $0.fix + [String($0.place?.prefix { $0 != ":" } ?? "")] })
+    let look = LocalLook(host: host, node: here)
+    return configuration.primitives.filter { running.contains($0.id) }.flatMap { resource -> [Finding] in
+      func finding(_ id: FindingID, _ severity: Finding.Severity, _ reason: String) -> Finding? {
+        let commands = Mending(of: resource).commands(reason)
+        guard things(commands).isDisjoint(with: known) else { return nil }
+        return Finding(id, severity, "\(resource.id): \(reason)", fix: commands.isEmpty ? ["vpnha run --resource \(resource.id) monitor --depth 10"] : commands, at: resource.id)
+      }
+      switch look.state(of: resource) {
+      case .failed(let why, _): return [finding(.DOWN1, .bad, why)].compactMap { $0 }
+      case .atRisk(let risks, _): return risks.compactMap { finding($0.isUnfit ? .UNFIT1 : .RISK1, $0.isUnfit ? .bad : .risk, $0.reason) }
+      case .stopped, .running, .promoted, nil: return []
+      }
+    }
   }
 
   /// This node and what the others gave to the cluster.

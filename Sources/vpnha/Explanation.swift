@@ -23,7 +23,7 @@ struct Explanation: Equatable {
         return
       }
       self.status = "\(number) \(status.name)"
-      let isAtRisk = hasReason && action == .monitor && (status == .success || status == .runningPromoted)
+      let isAtRisk = hasReason && (action == .monitor || action == .validateAll) && (status == .success || status == .runningPromoted)
       meaning = Self.meaning(of: action, status, invocation) + (isAtRisk ? ", but at risk" : "")
       consequence = Self.consequence(of: action, status, invocation)
     case .signalled(let signal):

@@ -16,6 +16,8 @@ struct Invocation: Equatable {
   var membership = ClusterResource.Membership.plain
   /// What the cluster has it for on this node; nil when no cluster says.
   var role: ClusterResource.Role?
+  /// The cluster's name for this node, where it is known.
+  var node: String?
 
   var isPromotable: Bool { membership == .promotable }
 
@@ -86,7 +88,7 @@ struct Invocation: Equatable {
   /// it by hand has room for it.
   func environment(inherited: [String: String]) -> [String: String] {
     var environment = inherited.filter { !$0.key.hasPrefix("OCF_") || $0.key.hasPrefix("OCF_TRACE_") }
-    environment["VPNHA_RUN"] = "1"
+    environment["VPNHA_RUN"] = node ?? "1"
     for setting in settings { environment[setting.name] = setting.value }
     return environment
   }

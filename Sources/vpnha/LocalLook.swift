@@ -11,6 +11,8 @@ import XL2TPDAgent
 /// tells the cluster nothing.
 struct LocalLook {
   var host: Host
+  /// The cluster's name for this node.
+  var node: String?
   /// For each of them.
   static let patience = Duration.seconds(3)
 
@@ -23,7 +25,7 @@ struct LocalLook {
   private func ask(_ resource: ClusterConfiguration.Primitive, _ action: Action) -> ResourceState? {
     guard let own = resource.own, let parameters = resource.parameters else { return nil }
     var environment = [
-      "OCF_RESOURCE_TYPE": own, "OCF_RESOURCE_INSTANCE": resource.id, "OCF_CHECK_LEVEL": "10", "VPNHA_RUN": "1",
+      "OCF_RESOURCE_TYPE": own, "OCF_RESOURCE_INSTANCE": resource.id, "OCF_CHECK_LEVEL": "10", "VPNHA_RUN": node ?? "1",
       "OCF_RESKEY_CRM_meta_timeout": "\(Self.patience.milliseconds)", "OCF_RESKEY_CRM_meta_interval": "60000",
     ]
     if resource.isPromotable { environment["OCF_RESKEY_CRM_meta_promoted_max"] = "1" }

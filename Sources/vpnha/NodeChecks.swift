@@ -45,10 +45,11 @@ struct NodeChecks {
         for folder in wants where place == nil {
           if try files.status("\(root)/\(folder)/\(unit)") != nil { place = "\(root)/\(folder)/\(unit)" }
         }
+        if place == nil { place = try initScript(enabled: String(unit.dropLast(8))) }
         guard let place else { continue }
         // Masked: a link to /dev/null.
         if try files.status("\(root)/\(unit)")?.kind == .symbolicLink, try isEmpty("\(root)/\(unit)") { continue }
-        found.append(Finding(.UNIT1, .bad, "\(unit) is enabled: at boot it starts before the cluster does", fix: ["systemctl disable --now \(unit)"], at: place))
+        found.append(Finding(.UNIT1, .bad, "\(unit) is enabled: at boot it starts before the cluster does", fix: ["systemctl disable \(unit)", "systemctl stop \(unit)    # unless the cluster has started it since"], at: place))
       }
     }
     for name in try files.entries(of: "/etc/logrotate.d") ?? [] {
@@ -67,6 +68,18 @@ struct NodeChecks {
       found.append(Finding(.ROTA1, hasLog || name != "conntrackd" ? .risk : .note, "logrotate restarts \(restarted)", fix: ["sed -i '\(number)s/^/#/' \(path)"], at: place))
     }
     return found
+  }
+
+  /// The link that has an init script run at boot, where no native unit takes its place; Debian 12's xl2tpd is one.
+  private func initScript(enabled name: String) throws(SystemError) -> String? {
+    for folder in ["/etc/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system"] {
+      if try files.status("\(folder)/\(name).service") != nil { return nil }
+    }
+    for level in 2...5 {
+      let folder = "/etc/rc\(level).d"
+      if let link = try (files.entries(of: folder) ?? []).first(where: { $0.hasPrefix("S") && $0.dropFirst().drop(while: \.isNumber) == name }) { return "\(folder)/\(link)" }
+    }
+    return nil
   }
 
   /// Daemons of resources that the cluster has not started here.

@@ -119,7 +119,8 @@ struct RecipeCommand: ParsableCommand {
       return text
     }
     if let connections { values.connections = try words("connections", connections).joined(separator: " ") }
-    if let ping { values.ping = try words("ping", ping) }
+    // The page's responder is an example as well: who gives next hops of his own means no other target.
+    if let ping { (values.ping, values.ike) = (try words("ping", ping), []) }
     if let ike { values.ike = try words("ike", ike) }
     if let receiver { values.receiver = try word("receiver", receiver, ":/?&=%+~,") }
     if let format { values.format = try word("format", format) }

@@ -115,6 +115,7 @@ struct RunCommand: ParsableCommand {
       agent: agent, program: program, action: words.action, parameters: lastOfEachName(parameters),
       instance: found?.id ?? resource.map(withoutInstance) ?? agent, timeout: .seconds(timeout ?? 20), interval: nil, depth: depth,
       membership: promotable ? .promotable : found?.membership ?? .plain, role: found?.role)
+    if case .known(_, let node, isRunning: true) = view { invocation.node = node }
     let role = invocation.isPromotable ? (found?.role == .promoted ? "Promoted" : "Unpromoted") : nil
     let advice = description?.operation(words.action, depth: depth, role: role)
     invocation.timeout = .seconds(timeout ?? advice?.timeout ?? 20)
@@ -233,7 +234,15 @@ struct RunReport {
   func lines(isVerbose: Bool) -> [String] {
     let what = "\(invocation.action) of \(invocation.instance), \(took.milliseconds) ms"
     return ["\(explanation.status): \(explanation.meaning) (\(what))"] + (reason.map { ["reason: \(printable($0))"] } ?? [])
-      + ["the cluster: \(explanation.consequence)"] + log.map { "  \($0)" } + (isVerbose ? [invocation.shellLine] : [])
+      + mends.map { "to mend it: \($0)" } + ["the cluster: \(explanation.consequence)"] + log.map { "  \($0)" } + (isVerbose ? [invocation.shellLine] : [])
+  }
+
+  /// What mends what the agent says of a resource of the cluster, one command an element.
+  var mends: [String] {
+    guard invocation.role != nil else { return [] }
+    let mending = Mending(invocation.instance, agent: invocation.agent) { name in invocation.parameters.last { $0.name == name }?.value }
+    let reasons = reason.map { $0.split(separator: RiskReport.mark).map { printable($0) } } ?? []
+    return reasons.flatMap(mending.commands).reduce(into: []) { all, one in if !all.contains(one) { all.append(one) } }
   }
 
   var json: String {
@@ -241,7 +250,7 @@ struct RunReport {
       ("done", "true"), ("agent", invocation.agent.jsonQuoted), ("resource", invocation.instance.jsonQuoted),
       ("action", invocation.action.jsonQuoted), ("role", invocation.role?.rawValue.jsonQuoted ?? "null"),
       ("status", status.map { "\($0)" } ?? "null"), ("outcome", explanation.status.jsonQuoted), ("meaning", explanation.meaning.jsonQuoted),
-      ("reason", reason?.jsonQuoted ?? "null"), ("cluster", explanation.consequence.jsonQuoted),
+      ("reason", reason?.jsonQuoted ?? "null"), ("mend", jsonArray(mends.map(\.jsonQuoted))), ("cluster", explanation.consequence.jsonQuoted),
       ("log", "[\(log.map(\.jsonQuoted).joined(separator: ","))]"), ("milliseconds", "\(took.milliseconds)"),
     ]
     return "{\(members.map { "\"\($0)\":\($1)" }.joined(separator: ","))}"

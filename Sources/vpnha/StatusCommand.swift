@@ -99,7 +99,7 @@ struct PacemakerTools {
     guard geteuid() == 0, let node = thisNode() else { return looks }
     looks.here = node
     do throws(SystemError) { looks.prints[node] = try FingerprintSource(host: host, configuration: configuration).fingerprint() } catch { looks.prints[node] = nil }
-    let local = LocalLook(host: host)
+    let local = LocalLook(host: host, node: node)
     for member in members {
       if monitor.role(member.id, on: node) != .stopped {
         looks.seen[member.id] = local.state(of: member)
@@ -110,7 +110,7 @@ struct PacemakerTools {
     return looks
   }
 
-  private func thisNode() -> String? {
+  func thisNode() -> String? {
     do throws(SystemError) { return try nodeName() } catch { return nil }
   }
 

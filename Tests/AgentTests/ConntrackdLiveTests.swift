@@ -393,6 +393,6 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/conntrackd", "/usr/sbin/ip", 
         """)
     story.expect(["start": 1, "stop": 0, "broken": 1, "stopBroken": 0])
     #expect(story["start"].output.contains("has no Sync block"))
-    #expect(story["broken"].output.contains("parsing config file in line (1)") && story["broken"].milliseconds < 2000)
+    #expect(story["broken"].output.contains("line 1: syntax error at ") && story["broken"].milliseconds < 2000)
   }
 }

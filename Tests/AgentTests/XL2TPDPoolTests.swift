@@ -103,6 +103,15 @@ import Testing
     #expect(requests.map { $0.dropFirst("z default ".count) }.joined() == settings.joined())
   }
 
+  /// `vpnha` knows which node it is on, and tells nobody anything.
+  @Test func aPersonSeesItToo() {
+    let node = Self.node(peers: ["sun": "10.9.0.10"])
+    node.running()
+    #expect(node.perform("monitor", level: 10, environment: ["VPNHA_RUN": "moon"]) == Outcome(.success, "sun gives out 10.9.0.10, too: make the ip ranges of the nodes disjoint"))
+    #expect(node.perform("monitor", level: 10, environment: ["VPNHA_RUN": "1"]) == Outcome(.success))
+    #expect(node.machine.cluster.shared.isEmpty)
+  }
+
   @Test func aStandbyIsToldToo() {
     let node = Self.node(peers: ["sun": "10.9.0.10"])
     #expect(node.perform("start", Self.inCluster, clone: true) == Outcome(.success))

@@ -160,21 +160,21 @@ final class L2TPGateway {
 
   func perform(
     _ action: String, _ parameters: [String: String] = [:], clone: Bool = false, level: Int = 0, interval: Int = 10_000,
-    timeout: Int = 20_000
+    timeout: Int = 20_000, environment: [String: String] = [:]
   ) -> Outcome {
     OCF.perform(
-      XL2TPD.self, request(action, parameters, clone: clone, level: level, interval: interval, timeout: timeout),
+      XL2TPD.self, request(action, parameters, clone: clone, level: level, interval: interval, timeout: timeout, environment: environment),
       on: machine.host, from: machine.clock.now)
   }
 
   func request(
     _ action: String, _ parameters: [String: String] = [:], clone: Bool = false, level: Int = 0, interval: Int = 10_000,
-    timeout: Int = 20_000
+    timeout: Int = 20_000, environment more: [String: String] = [:]
   ) -> Request {
-    var environment = [
+    var environment = more.merging([
       "OCF_RESOURCE_TYPE": "xl2tpd", "OCF_RESOURCE_INSTANCE": "l2tp", "OCF_CHECK_LEVEL": "\(level)",
       "OCF_RESKEY_CRM_meta_timeout": "\(timeout)", "OCF_RESKEY_CRM_meta_interval": "\(interval)",
-    ]
+    ]) { $1 }
     if clone { environment["OCF_RESKEY_CRM_meta_promoted_max"] = "1" }
     for (name, value) in parameters { environment["OCF_RESKEY_\(name)"] = value }
     return Request(arguments: ["xl2tpd", action], environment: environment)

@@ -50,6 +50,14 @@ struct CommandLineTests {
     }
   }
 
+  @Test("a verb that there is not is named, with the nearest one, whatever follows it", arguments: [["frobnicate"], ["frobnicate", "--help"], ["help", "frobnicate"], ["statsu", "--help"], ["\u{1b}[31mstatus"]])
+  func unknownVerb(_ words: [String]) throws {
+    let answer = try vpnha(words[0], words.count > 1 ? words[1] : "--json")
+    #expect(answer.status == 64 && answer.output.isEmpty)
+    let hint = words[0].contains("[31m") ? "there is no vpnha " : words.contains("frobnicate") ? "there is no vpnha frobnicate; vpnha --help lists what there is" : "did you mean vpnha status?"
+    #expect(answer.error.contains(hint) && !answer.error.contains("\u{1b}"), "\(answer.error)")
+  }
+
   @Test("a parameter that the agent does not have is refused, with the one that was meant")
   func unknownParameter() throws {
     let answer = try vpnha("run", "firewall", "monitor", "adress=192.0.2.10")

@@ -255,11 +255,12 @@ import Testing
   static let swanctl = "/etc/swanctl/swanctl.conf"
   static let wants = "/etc/systemd/system/multi-user.target.wants"
   static let slips: [Slip] = [
-    Slip(.UNIT1, "\(wants)/strongswan.service", fix: "systemctl disable --now strongswan.service") { $0.put("", at: "\(wants)/strongswan.service") },
-    Slip(.UNIT1, "\(wants)/strongswan-starter.service", fix: "systemctl disable --now strongswan-starter.service") { $0.put("", at: "\(wants)/strongswan-starter.service") },
-    Slip(.UNIT1, "\(wants)/xl2tpd.service", fix: "systemctl disable --now xl2tpd.service") { $0.put("", at: "\(wants)/xl2tpd.service") },
-    Slip(.UNIT1, "\(wants)/conntrackd.service", fix: "systemctl disable --now conntrackd.service") { $0.put("", at: "\(wants)/conntrackd.service") },
-    Slip(.ROTA1, "/etc/logrotate.d/conntrackd:3", fix: "sed -i '3s/^/#/' /etc/logrotate.d/conntrackd") {
+    Slip(.UNIT1, "\(wants)/strongswan.service", fix: "systemctl disable strongswan.service") { $0.put("", at: "\(wants)/strongswan.service") },
+    Slip(.UNIT1, "\(wants)/strongswan-starter.service", fix: "systemctl disable strongswan-starter.service") { $0.put("", at: "\(wants)/strongswan-starter.service") },
+    Slip(.UNIT1, "\(wants)/xl2tpd.service", fix: "systemctl disable xl2tpd.service") { $0.put("", at: "\(wants)/xl2tpd.service") },
+    Slip(.UNIT1, "/etc/rc3.d/S01xl2tpd", fix: "systemctl disable xl2tpd.service") { $0.put("", at: "/etc/rc3.d/S01xl2tpd") },
+    Slip(.UNIT1, "\(wants)/conntrackd.service", fix: "systemctl disable conntrackd.service") { $0.put("", at: "\(wants)/conntrackd.service") },
+    Slip(.ROTA1, "/etc/logrotate.d/conntrackd:3", fix: "sed -i '/conntrackd.*restart/s/^/#/' /etc/logrotate.d/conntrackd") {
       $0.put("/var/log/conntrackd-stats.log {\n  postrotate\n    invoke-rc.d conntrackd restart >/dev/null\n  endscript\n}\n", at: "/etc/logrotate.d/conntrackd")
       $0.put("x", at: "/var/log/conntrackd-stats.log")
     },

@@ -28,6 +28,15 @@ import Testing
     #expect(crm.contains("connections=\"a b\" address=192.0.2.7") && !crm.contains("203.0.113"))
   }
 
+  /// README's remote responder answers nobody: with it both nodes would have lost their path.
+  @Test func whoNamesNextHopsAsksNothingElse() throws {
+    let command = try RecipeCommand.parse(["probe", "--ping", "192.0.2.1"])
+    let script = Recipe(name: .probe, values: try command.values()).script
+    #expect(script.contains("ping=192.0.2.1") && !script.contains("198.51.100.9"))
+    let both = try RecipeCommand.parse(["probe", "--ping", "192.0.2.1", "--ike", "192.0.2.9"])
+    #expect(Recipe(name: .probe, values: try both.values()).script.contains("ike=192.0.2.9"))
+  }
+
   @Test func nothingIsChangedBeforeThePush() {
     for name in Recipe.Name.allCases {
       let lines = Recipe(name: name).script.split(separator: "\n")

@@ -53,6 +53,12 @@ import Testing
       name: "unfit, and what mends it", changes: [Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key")],
       would: false, id: .UNFIT1, fix: "swanctl --load-creds"),
     Case(
+      name: "a connection that its file has not", changes: [Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp is not in /etc/swanctl/swanctl.conf")],
+      would: false, id: .UNFIT1, fix: "editor /etc/swanctl/swanctl.conf"),
+    Case(
+      name: "what mends a risk", changes: [Pair.attribute("sun", "master-xl2tpd", "50"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z moon gives out 10.9.0.10, too: make the ip ranges of the nodes disjoint")],
+      would: true, id: .RISK1, fix: "pcs node standby sun"),
+    Case(
       name: "pppd's options", changes: [Pair.attribute("sun", "master-xl2tpd", "5"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z pppd: In file /etc/ppp/options.xl2tpd: unrecognized option 'crtscs'")],
       would: false, id: .UNFIT1, fix: "editor /etc/ppp/options.xl2tpd"),
     Case(name: "no score of one member", changes: [(#"id="status-2-master-xl2tpd" name="master-xl2tpd""#, #"id="status-2-gone" name="gone""#)], would: true, id: .SCORE1, fix: "pcs resource refresh xl2tpd node=sun"),

@@ -46,7 +46,9 @@ import Testing
   @Test func replacesWholeOrNotAtAll() throws {
     // Whatever the umask is.
     try files.replace(scratch["a"], with: [1, 2], mode: 0o666)
-    #expect(try files.status(scratch["a"]) == FileStatus(.regular, mode: 0o666, owner: getuid(), size: 2))
+    var status = try #require(try files.status(scratch["a"]))
+    status.edition = 0
+    #expect(status == FileStatus(.regular, mode: 0o666, owner: getuid(), size: 2))
     try files.replace(scratch["a"], with: [3], mode: 0o600)
     #expect(try files.read(scratch["a"], limit: 9) == [3])
     #expect(try files.entries(of: scratch.path) == ["a"])

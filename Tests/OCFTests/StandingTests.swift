@@ -11,6 +11,7 @@ import Testing
     var node: String? = "moon"
     var isPromotable = true
     var looksAgainWhileUnfit = false
+    var judgedFiles: [String] = []
     private(set) var depths: [CheckLevel] = []
     var parameters: [String: String] = [:]
 
@@ -29,6 +30,7 @@ import Testing
       let script = Script(before: before, after: after ?? before)
       script.error = error
       script.looksAgainWhileUnfit = looksAgainWhileUnfit
+      script.judgedFiles = judgedFiles
       defer { depths = script.depths }
       let request = Request(arguments: ["agent", action.rawValue], environment: environment)
       return ScriptedAgent.$script.withValue(script) {
@@ -226,6 +228,41 @@ import Testing
     member.monitor(.running)
     #expect(member.depths == [.basic])
     member.does(.monitor, .running, interval: 0)
+    #expect(member.depths == [.basic])
+  }
+
+  /// A key or a file that somebody breaks or mends is seen at the next basic monitor, which otherwise stays a few `lstat`s.
+  @Test func aFileThatChangedIsLookedAtCloselyAtOnce() throws {
+    let member = Member()
+    member.judgedFiles = ["/etc/a", "/etc/b"]
+    member.machine.files.put("1", at: "/etc/a")
+    member.does(.start, .stopped, .running)
+    member.monitor(.running)
+    #expect(member.depths == [.basic], "nothing is known of them yet")
+    member.monitor(.running, level: 10)
+    member.monitor(.running)
+    #expect(member.depths == [.basic])
+    for change in ["2", "1"] {
+      member.machine.files.put(change, at: "/etc/a")
+      member.monitor(change == "2" ? .atRisk("broken") : .running)
+      #expect(member.depths == [.service])
+      #expect((member.risk?.hasSuffix("broken") ?? false) == (change == "2"))
+      member.monitor(change == "2" ? .atRisk("broken") : .running)
+      #expect(member.depths == [.basic], "once")
+    }
+    member.machine.files.put("new", at: "/etc/b")
+    member.monitor(.running)
+    #expect(member.depths == [.service])
+    try member.machine.files.remove("/etc/a")
+    member.monitor(.running)
+    #expect(member.depths == [.service])
+    member.monitor(.running)
+    // Neither a probe nor a person is slowed down.
+    member.machine.files.put("3", at: "/etc/a")
+    member.does(.monitor, .running, interval: 0)
+    #expect(member.depths == [.basic])
+    member.node = nil
+    member.monitor(.running)
     #expect(member.depths == [.basic])
   }
 

@@ -175,6 +175,7 @@ final class Script: @unchecked Sendable {
   var observationError: OCFError?
   var acts: [String] = []
   var looksAgainWhileUnfit = false
+  var judgedFiles: [String] = []
   var depths: [CheckLevel] = []
   init(before: ResourceState, after: ResourceState) {
     self.before = before
@@ -189,6 +190,8 @@ final class Script: @unchecked Sendable {
 struct ScriptedAgent: PromotableAgent, ReloadableAgent {
   static let hasHeadStart = true
   static var looksAgainWhileUnfit: Bool { script.looksAgainWhileUnfit }
+  static var judgesFiles: Bool { !script.judgedFiles.isEmpty }
+  func judgedFiles(_ call: Call) -> [String] { Self.script.judgedFiles }
   @TaskLocal static var script = Script(before: .stopped, after: .stopped)
   static let about = About("a", "b")
   static let operations: [Operation] = []

@@ -46,6 +46,9 @@ package struct Conntrackd: ResourceAgent {
     """, reloadable: true)
   package var watch: WatchTime = 0
 
+  package static let judgesFiles = true
+  package func judgedFiles(_ call: Call) -> [String] { [config.description] }
+
   package func checkParameters() throws(OCFError) {
     guard !binary.contains("/") || binary.hasPrefix("/") else {
       throw .misconfigured("binary: expected an absolute path or a name, got \(binary)")
@@ -63,6 +66,7 @@ package struct Conntrackd: ResourceAgent {
     guard configuration.socketPath.utf8.count < 108 else {
       throw .failed("config: \(config) has a socket path that is too long: \(configuration.socketPath)")
     }
+    if let refusal = refusal(of: configuration, call) { throw .failed(refusal) }
     // conntrackd ends at once without them.
     for name in try interfaces(call) {
       let link = try attempt("looking for \(name)", try call.host.network.link(named: name))
@@ -92,7 +96,7 @@ package struct Conntrackd: ResourceAgent {
       }
       var risks: [Risk] = []
       if call.depth >= .service { risks = try troubles(configuration, statistics, process, isPromoted: isPromoted && call.isPromotable, call) }
-      if let trouble = settings.trouble { risks.append(Risk(trouble)) }
+      if let trouble = (call.depth >= .service ? presentRefusal(call) : nil) ?? settings.trouble { risks.append(Risk(trouble)) }
       return .working(promoted: isPromoted, risks)
     } catch {
       return .failed(error.reason, promoted: isPromoted)

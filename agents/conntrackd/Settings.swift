@@ -6,7 +6,7 @@ import OCF
 /// What a running conntrackd was told. It reads its file once, so what stood there at its start counts for as long as it runs.
 struct Settings {
   var configuration: SyncConfiguration
-  /// Why the next start would fail: the file is broken or missing now.
+  /// Why the next start would fail, or make a difference: the file is broken, missing or another one now.
   var trouble: String?
 }
 
@@ -16,7 +16,8 @@ extension Conntrackd {
     do throws(OCFError) {
       let present = try presentConfiguration(call)
       if kept == nil { keep(present, of: process, call) }
-      return Settings(configuration: kept ?? present)
+      let isOld = call.depth >= .service && kept.map { $0 != present } ?? false
+      return Settings(configuration: kept ?? present, trouble: isOld ? "config: \(config) has changed since conntrackd was started, and counts from its next start" : nil)
     } catch {
       guard let kept else { throw error }
       return Settings(configuration: kept, trouble: error.reason)
@@ -70,6 +71,49 @@ extension Conntrackd {
   func configurationIfReadable(_ call: Call) -> SyncConfiguration? {
     do throws(OCFError) { return try readConfiguration(call) } catch {
       call.log.warning(error.reason)
+      return nil
+    }
+  }
+
+  // MARK: - What the daemon would say of it
+
+  /// Why a daemon that is started with `configuration` ends at once, or replicates nothing; nil when nothing is known against it.
+  func refusal(of configuration: SyncConfiguration, _ call: Call) -> String? { misplaced(configuration, call) ?? syntaxError(call) }
+
+  /// The same of what stands in the file now.
+  func presentRefusal(_ call: Call) -> String? {
+    do throws(OCFError) { return refusal(of: try presentConfiguration(call), call) } catch { return error.reason }
+  }
+
+  /// A link that begins at another node: the file is the peer's. Where `net.ipv4.ip_nonlocal_bind` is on, the daemon starts all the same.
+  private func misplaced(_ configuration: SyncConfiguration, _ call: Call) -> String? {
+    func isHere(_ text: String) -> Bool? {
+      guard let address = IPAddress(text) else { return nil }
+      do throws(SystemError) { return try call.host.network.holds(address) } catch {
+        call.log.debug("looking for \(address): \(error)")
+        return nil
+      }
+    }
+    for link in configuration.links where isHere(link.local) == false {
+      guard let remote = link.remote, isHere(remote) == true else { return "config: \(link.local) in \(config) is not on this node" }
+      return "config: exchange \(link.local) and \(remote) in \(config): the file is the other node's"
+    }
+    return nil
+  }
+
+  /// In conntrackd's own words. Its client reads the whole file before it asks the daemon for anything.
+  private func syntaxError(_ call: Call) -> String? {
+    let command = Command(binaryPath(call), ["-C", config.description, "-s"], outputLimit: 1 << 20)
+    do throws(SystemError) {
+      let result = try call.host.processes.run(command, before: call.within(.seconds(2)).deadline)
+      // parsing config file in line (13), symbol 'HashSise': syntax error
+      let lines = String(decoding: result.error + result.output, as: UTF8.self).split(whereSeparator: \.isNewline)
+      guard let line = lines.first(where: { $0.contains("parsing config file in line (") }) else { return nil }
+      let number = line.split(separator: "line (").last?.prefix { $0 != ")" } ?? ""
+      let symbol = line.split(separator: "symbol '").dropFirst().first?.prefix { $0 != "'" } ?? ""
+      return "config: \(config) line \(number): syntax error at '\(symbol)'"
+    } catch {
+      call.log.debug("asking conntrackd about its file: \(error)")
       return nil
     }
   }

@@ -82,6 +82,9 @@ package struct Firewall: ResourceAgent, ReloadableAgent {
     """, reloadable: true)
   package var watch: WatchTime = 0
 
+  package static let judgesFiles = true
+  package func judgedFiles(_ call: Call) -> [String] { extra.map { [$0.description] } ?? [] }
+
   package func checkParameters() throws(OCFError) {
     guard !address.isEmpty else { throw .misconfigured("address: is required") }
     if nat {

@@ -61,6 +61,9 @@ package struct SessionLedger: ResourceAgent {
     """, reloadable: true)
   package var watch: WatchTime = 0
 
+  package static let judgesFiles = true
+  package func judgedFiles(_ call: Call) -> [String] { [keyFile.description] }
+
   package func checkParameters() throws(OCFError) {
     if let address, address.isIPv6 { throw .misconfigured("address: expected an IPv4 address, got \(address): L2TP over IPv6 is not known to the ledger") }
     guard nodes.isEmpty || nodes.count == 2 else { throw .misconfigured("nodes: expected two, got \(nodes.count)") }

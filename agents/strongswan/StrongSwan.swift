@@ -8,6 +8,7 @@ package struct StrongSwan: ResourceAgent {
   package init() {}
 
   package static let looksAgainWhileUnfit = true
+  package static let judgesFiles = true
   package static let about = About(
     "IPsec gateway: strongSwan's charon",
     """
@@ -64,6 +65,14 @@ package struct StrongSwan: ResourceAgent {
   var drainTimeout = 10
   @Parameter("Control pipe of the ha plugin", "Used when charon has that plugin loaded.", reloadable: true)
   var haFifo: AbsolutePath = "/run/charon.ha"
+
+  package func judgedFiles(_ call: Call) -> [String] {
+    var files = [config.description]
+    do throws(SettingsError) { files = try SettingsFile(reading: config.description, from: call.host.files).files } catch { call.log.debug("\(error)") }
+    // A new file in a folder that is included.
+    let folders = Set(files.map { "/" + $0.split(separator: "/").dropLast().joined(separator: "/") })
+    return files + folders.sorted()
+  }
 
   /// charon, whoever started it: its arguments name no configuration. What another resource's record names is that one's.
   func daemon(_ call: Call) -> Daemon {

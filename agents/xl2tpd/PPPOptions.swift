@@ -42,6 +42,13 @@ extension XL2TPD {
   }
 
   private static let commonOptions = "/etc/ppp/options"
+  private static let secrets = ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"]
+
+  package func judgedFiles(_ call: Call) -> [String] {
+    var options: [String] = []
+    do throws(OCFError) { options = try readConfiguration(call).pppOptionFiles } catch { call.log.debug(error.reason) }
+    return [config.description, Self.commonOptions] + options + Self.secrets
+  }
 
   private func optionFile(_ file: String, _ call: Call) throws(OCFError) -> [UInt8] {
     try attempt("reading \(file)", try call.host.files.read(file, limit: 1 << 20) ?? [])
@@ -100,7 +107,7 @@ extension XL2TPD {
       guard demands || words.contains("auth") || words.contains(where: { $0.hasPrefix("require-") }) else { continue }
       let names = configuration.serverNames.union(options.compactMap { $0.count > 1 && $0[0] == "name" ? $0[1] : nil })
       var others = false
-      for secrets in ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"] {
+      for secrets in Self.secrets {
         let users = PPPUser.all(in: try optionFile(secrets, call))
         // Without a name pppd takes the host's.
         if users.contains(where: { names.isEmpty || $0.server == "*" || names.contains($0.server) }) { return nil }

@@ -29,10 +29,10 @@ extension XL2TPD {
   /// that has forgotten what is given out here is told again.
   func sharedPools(_ configuration: XL2TPDConfiguration, _ call: Call) -> [String] {
     let pool = configuration.pool
-    guard let node = call.request.nodeName, !pool.isEmpty else { return [] }
+    guard let node = call.request.home, !pool.isEmpty else { return [] }
     do throws(SystemError) {
       let pools = try call.host.cluster.nodeAttribute(attribute(call))
-      if pools[node] != pool.description { publishPool(configuration, call) }
+      if call.request.isFromCluster, pools[node] != pool.description { publishPool(configuration, call) }
       return pools.sorted { $0.key < $1.key }.compactMap { peer, text in
         guard peer != node, let range = AddressPool(text)?.overlap(with: pool) else { return nil }
         return "\(peer) gives out \(AddressPool.text(range)), too: make the ip ranges of the nodes disjoint"

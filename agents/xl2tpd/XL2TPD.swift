@@ -13,6 +13,7 @@ package struct XL2TPD: ResourceAgent {
   package init() {}
 
   package static let looksAgainWhileUnfit = true
+  package static let judgesFiles = true
   package static let about = About(
     "L2TP server (xl2tpd)",
     """

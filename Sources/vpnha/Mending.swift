@@ -1,0 +1,98 @@
+import OCF
+
+/// What mends what an agent says, typed on its node: what changes something first, then what puts it in force.
+struct Mending {
+  /// The resource, and the agent's name.
+  var id: String
+  var agent: String
+  /// The value that the cluster's configuration gives to a parameter; nil: the default counts.
+  var parameter: (String) -> String?
+  /// Where it says so, and a node that does not serve; nil where that is not known.
+  var node: String?
+  var standby: String?
+
+  init(_ id: String, agent: String, parameter: @escaping (String) -> String?) { (self.id, self.agent, self.parameter) = (id, agent, parameter) }
+
+  init(of resource: ClusterConfiguration.Primitive, on node: String? = nil, standby: String? = nil) {
+    self.init(resource.id, agent: resource.own ?? "", parameter: resource.parameter)
+    self.node = node
+    self.standby = standby
+  }
+
+  /// Empty where there is more than one way, or only a person can find out.
+  func commands(_ said: String) -> [String] {
+    // What the loop, the agent or a cleanup put in front.
+    let reason = ["refused: ", "loaded rules are out of date: ", "start: ", "promoting: ", "reloading: "].reduce(said) { $0.hasPrefix($1) ? String($0.dropFirst($1.count)) : $0 }
+    if let package = reason.firstMatch(of: #/is missing \(package ([a-z0-9.+-]+)\)/#) { return ["apt-get install \(package.1)"] }
+    if reason.hasPrefix("pppd: In file ") { return ["editor \(reason.dropFirst(14).prefix { $0 != ":" })"] }
+    if reason.hasPrefix("no user can log in") { return ["editor /etc/ppp/chap-secrets"] }
+    if let setting = reason.firstMatch(of: #/net\.ipv4\.[^\s:]+=1/#) { return ["sysctl -w \(setting.0)"] }
+    if reason.hasPrefix("/dev/ppp is missing") { return ["modprobe ppp_generic"] }
+    if reason.hasPrefix("BIRD does not run") { return ["systemctl start bird"] }
+    if let more = reason.firstMatch(of: #/^(\S+) is on (\S+) as well/#) { return ["ip address del \(more.1) dev \(more.2)"] }
+    if let port = reason.firstMatch(of: #/set port=([0-9]+) of (\S+)$/#) { return ["pcs resource update \(port.2) port=\(port.1)"] }
+    if let owner = reason.firstMatch(of: #/ is taken by (\S+) \(pid ([0-9]+)\)/#) {
+      return ["systemctl stop \(agent)    # where a unit has started it; systemctl disable, for the next boot", "kill \(owner.2)    # where no unit has"]
+    }
+    if reason.hasPrefix("key_file: "), reason.contains("it is missing") { return ["vpnha key    # or copy the other node's"] }
+    if reason.contains(" gives out "), let config {
+      return ["editor \(config)    # ip range"] + (standby.map(restart) ?? [])
+    }
+    if reason.contains(" has changed since "), let node { return (node == standby ? [] : ["vpnha switchover --yes"]) + restart(node) }
+    let edited = file(in: reason).map { edit($0.path, line: $0.line) } ?? []
+    switch agent {
+    case "strongswan": return strongSwan(reason, edited)
+    case "xl2tpd": if let mended = listenAddress(reason) { return mended }
+    default: break
+    }
+    return parameterOrFile(reason, edited)
+  }
+
+  /// A daemon that reads its file when it starts.
+  private func restart(_ node: String) -> [String] { ["pcs node standby \(node)", "pcs node unstandby \(node)"] }
+
+  private var config: String? {
+    let usual = ["strongswan": "/etc/swanctl/swanctl.conf", "xl2tpd": "/etc/xl2tpd/xl2tpd.conf", "conntrackd": "/etc/conntrackd/conntrackd.conf"]
+    return parameter("config") ?? usual[agent]
+  }
+
+  private func edit(_ path: String, line: Int?) -> [String] { ["editor \(line.map { "+\($0) " } ?? "")\(path)"] }
+
+  /// `FILE:LINE`, or `FILE line LINE`; a file without a line where the reason names ours.
+  private func file(in reason: String) -> (path: String, line: Int?)? {
+    if let place = reason.firstMatch(of: #/(/[^\s:]+)(?::| line )([0-9]+)/#) { return (String(place.1), Int(place.2)) }
+    return config.flatMap { reason.contains($0) ? ($0, nil) : nil }
+  }
+
+  private func strongSwan(_ reason: String, _ edited: [String]) -> [String] {
+    let (file, load) = (edited.isEmpty ? config.map { edit($0, line: nil) } ?? [] : edited, "swanctl --load-all --noprompt")
+    if reason.contains(" has no pre-shared key") { return file + ["swanctl --load-creds"] }
+    if reason.contains("certificate") { return ["swanctl --load-creds    # when the certificate or its key has been renewed"] }
+    if reason.hasPrefix("connections: "), reason.hasSuffix(" is not loaded") { return [load] }
+    // The name may be the slip, or the file.
+    if reason.hasPrefix("connections: "), let name = reason.firstMatch(of: #/^connections: (\S+) is not in /#) {
+      return file + [load, "pcs resource update \(id) connections=…    # where \(name.1) is the slip"]
+    }
+    if reason.hasPrefix("connections: ") || (reason.hasPrefix("config: ") && !reason.hasSuffix(" is missing")) || reason.hasPrefix("loading ") { return file + [load] }
+    return parameterOrFile(reason, edited)
+  }
+
+  /// xl2tpd has to be bound to the address of the VPN.
+  private func listenAddress(_ reason: String) -> [String]? {
+    if let lacking = reason.firstMatch(of: #/add "listen-addr = (\S+)" to \[global\] of ([^\s:]+)/#) { return ["sed -i '/^\\[global\\]/a listen-addr = \(lacking.1)' \(lacking.2)"] }
+    if let wrong = reason.firstMatch(of: #/set listen-addr (\S+) in (\S+) line ([0-9]+)/#) { return ["sed -i '\(wrong.3)s/.*/listen-addr = \(wrong.1)/' \(wrong.2)"] }
+    if let other = reason.firstMatch(of: #/^address: is (\S+), but (\S+) line ([0-9]+) has listen-addr/#) { return ["sed -i '\(other.3)s/.*/listen-addr = \(other.1)/' \(other.2)"] }
+    return nil
+  }
+
+  /// A complaint begins with the name of its parameter. A bad value was given; what is wrong about a file is mended in it.
+  private func parameterOrFile(_ reason: String, _ edited: [String]) -> [String] {
+    let name = reason.firstMatch(of: #/^([a-z][a-z0-9_]*): /#).map { String($0.1) }
+    let given = name.flatMap(parameter)
+    if reason.hasSuffix(" is missing"), name == "config", given == nil, let config, agent != "strongswan" || config.hasPrefix("/etc/swanctl/") {
+      return ["cp /usr/share/doc/vpnha/examples/\(agent == "strongswan" ? "strongswan" : agent)/\(config.split(separator: "/").last ?? "") \(config)"]
+    }
+    if !edited.isEmpty, !reason.hasSuffix(" is missing") { return edited }
+    return name.flatMap { name in given.map { _ in ["pcs resource update \(id) \(name)=…"] } } ?? edited
+  }
+}
