@@ -86,6 +86,8 @@ struct Report: Equatable {
   var carries: UInt32?
   /// Sessions of the receiver's that its sender could take over at once: carry on, or tell their clients that they are over.
   var ready: UInt32
+  /// The IPsec SAs that it could use for that; none where it is not ready.
+  var associations: AssociationFilter
 
   var bytes: [UInt8] {
     var writer = ByteWriter()
@@ -94,15 +96,16 @@ struct Report: Equatable {
     writer.put(UInt8((isFull ? 1 : 0) | (carries != nil ? 2 : 0)))
     writer.put(carries ?? 0)
     writer.put(ready)
-    return writer.bytes
+    return writer.bytes + associations.bytes
   }
 
-  init(stream: UInt64, sequence: UInt64, isFull: Bool, carries: UInt32?, ready: UInt32 = 0) {
+  init(stream: UInt64, sequence: UInt64, isFull: Bool, carries: UInt32?, ready: UInt32 = 0, associations: AssociationFilter = AssociationFilter()) {
     self.stream = stream
     self.sequence = sequence
     self.isFull = isFull
     self.carries = carries
     self.ready = ready
+    self.associations = associations
   }
 
   init(decoding bytes: [UInt8]) throws(LedgerError) {
@@ -112,7 +115,8 @@ struct Report: Equatable {
     let flags = try reader.uint8()
     let count = try reader.uint32()
     ready = try reader.uint32()
-    guard flags <= 3, reader.isAtEnd else { throw ByteReader.malformed("no report") }
+    guard flags <= 3, let filter = AssociationFilter(bytes: Array(reader.remaining)) else { throw ByteReader.malformed("no report") }
+    associations = filter
     isFull = flags & 1 != 0
     carries = flags & 2 != 0 ? count : nil
   }

@@ -53,6 +53,9 @@ public final class Replica {
   private var peerCarries: Int?
   private var peerReady = 0
   private var ready = 0
+  private var associations = AssociationFilter()
+  /// The IPsec SAs that the peer could carry this node's sessions on with.
+  public private(set) var peerAssociations = AssociationFilter()
   private var peerIsFull = false
   private var otherVersion: (UInt8, at: Instant)?
   private var otherKey: Instant?
@@ -121,9 +124,11 @@ public final class Replica {
   }
 
   /// How many of them this node could take over at once; the peer is told when it changes.
-  public func isReady(for count: Int) {
-    guard count != ready else { return }
-    ready = count
+  ///
+  /// - Parameter associations: the IPsec SAs that it has for that.
+  public func isReady(for count: Int, over associations: AssociationFilter = AssociationFilter()) {
+    guard count != ready || associations != self.associations else { return }
+    (ready, self.associations) = (count, associations)
     owesReport = peer != nil
   }
 
@@ -152,7 +157,7 @@ public final class Replica {
       if owesReport || nextHeartbeat.map({ now >= $0 }) ?? true {
         let report = Report(
           stream: incoming.stream, sequence: incoming.sequence, isFull: incoming.isFull, carries: isDeclared ? UInt32(own.count) : nil,
-          ready: UInt32(ready))
+          ready: UInt32(ready), associations: associations)
         messages.append(message(.report, report.bytes, to: peer.name, peer.outgoingKey))
         owesReport = false
         nextHeartbeat = now + Self.heartbeat
@@ -201,6 +206,7 @@ public final class Replica {
         peerIsFull = report.isFull
         peerCarries = report.carries.map(Int.init)
         peerReady = Int(report.ready)
+        peerAssociations = report.associations
       }
       heard(envelope, at: now)
     } catch { refuse() }
@@ -244,6 +250,7 @@ public final class Replica {
     incoming.expectNewPeer()
     peerCarries = nil
     peerReady = 0
+    peerAssociations = AssociationFilter()
     peerIsFull = false
     nextHeartbeat = nil
     // An acquaintance is answered at once, however lately somebody else was.

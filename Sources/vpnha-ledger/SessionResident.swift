@@ -118,7 +118,8 @@ final class SessionResident {
     guard let adoption else { return }
     adoption.follow(held)
     if let problem = adoption.problem { risk("staging", problem) } else { risks["staging"] = nil }
-    replica.isReady(for: held.isEmpty ? 0 : adoption.ready(for: reachable()))
+    let associations = held.isEmpty ? [] : outbound()
+    replica.isReady(for: held.isEmpty ? 0 : adoption.ready(for: Set(associations.compactMap(\.destination))), over: AssociationFilter(associations.map(\.spi)))
     followEpoch(!held.isEmpty)
   }
 
@@ -141,9 +142,9 @@ final class SessionResident {
     Epoch.latest(of: try host.cluster.nodeAttribute(Epoch.name(for: options.strongswan)))
   }
 
-  /// Clients that IPsec SAs lead to from here.
-  private func reachable() -> Set<IPAddress> {
-    do throws(SystemError) { return Set(try host.network.outboundAssociations(from: options.address).compactMap(\.destination)) } catch {
+  /// The IPsec SAs that lead to clients from here.
+  private func outbound() -> [OutboundAssociation] {
+    do throws(SystemError) { return try host.network.outboundAssociations(from: options.address) } catch {
       risk("staging", "\(error)")
       return []
     }
@@ -233,7 +234,24 @@ final class SessionResident {
     if standing.link != .connected { return "nothing is heard from the peer" }
     if !replica.isInStep { return "the peer does not know all sessions" }
     if standing.peerReady < declared.count { return "the peer is ready for \(standing.peerReady) of \(declared.count) sessions" }
+    let clients = Set((Array(learning.records.values) + (adoption.map { Array($0.carried.values) } ?? [])).map(\.peer))
+    do throws(SystemError) {
+      let strangers = Self.unsynchronised(try host.network.outboundAssociations(from: options.address), of: clients, on: replica.peerAssociations)
+      if strangers > 0 { return "the peer lacks the IPsec SAs of \(strangers) clients" }
+    } catch { return "\(error)" }
     return risks["sweep"] ?? risks["full"]
+  }
+
+  /// How many clients have a youngest SA that the peer does not have: strongSwan's sync has failed. Sessions that went there would go
+  /// silent, and nobody would have been told. One that has just been negotiated may still be on its way.
+  static func unsynchronised(_ associations: [OutboundAssociation], of clients: Set<IPAddress>, on peer: AssociationFilter) -> Int {
+    var youngest: [IPAddress: [OutboundAssociation]] = [:]
+    for association in associations where association.age >= 2 {
+      guard let client = association.destination, clients.contains(client) else { continue }
+      let age = youngest[client]?.first?.age ?? .max
+      if association.age < age { youngest[client] = [association] } else if association.age == age { youngest[client]?.append(association) }
+    }
+    return youngest.values.count { !$0.allSatisfy { peer.mayContain($0.spi) } }
   }
 
   private func sweep(at now: Instant) {

@@ -90,6 +90,32 @@ import Testing
     }
   }
 
+  /// Of each client the youngest SA counts: its older ones came over when the sync still worked.
+  @Test func clientsWhoseAssociationsThePeerLacksAreCounted() throws {
+    let alice = try #require(IPAddress("192.0.2.1")), bob = try #require(IPAddress("192.0.2.2"))
+    func association(_ spi: UInt32, _ age: UInt64, _ client: IPAddress) -> OutboundAssociation { .init(spi: spi, age: age, sequence: 0, destination: client) }
+    let here = [association(1, 90, alice), association(2, 40, alice), association(3, 90, bob), association(4, 90, bob)]
+    func missing(_ spis: [UInt32], _ associations: [OutboundAssociation]) -> Int {
+      SessionResident.unsynchronised(associations, of: [alice, bob], on: AssociationFilter(spis))
+    }
+    #expect(missing([2, 3, 4], here) == 0 && missing([1, 3, 4], here) == 1 && missing([2, 3], here) == 1 && missing([], here) == 2)
+    // One of a moment ago is on its way; somebody else's is nobody's session.
+    #expect(missing([2, 3, 4], here + [association(5, 1, alice), association(6, 60, try #require(IPAddress("192.0.2.3")))]) == 0)
+    #expect(missing([2, 3, 4], here + [association(5, 2, alice)]) == 1)
+  }
+
+  @Test func aFilterKnowsItsAssociationsAndFewOthers() throws {
+    let held = (0..<900).map { UInt32($0) &* 2_654_435_761 }
+    let filter = AssociationFilter(held)
+    #expect(held.allSatisfy(filter.mayContain) && (1..<10_000).count { filter.mayContain(0xc000_0000 + UInt32($0)) } < 500)
+    #expect(!AssociationFilter().mayContain(7) && AssociationFilter(bytes: [1, 2]) == nil)
+    for filter in [filter, AssociationFilter()] {
+      let report = Report(stream: 1, sequence: 2, isFull: false, carries: nil, ready: 3, associations: filter)
+      #expect(try Report(decoding: report.bytes) == report)
+      #expect(throws: LedgerError.self) { try Report(decoding: Array(report.bytes.dropLast())) }
+    }
+  }
+
   /// As pppd calls it (pppd(8)); how long a session lasted is known at its end.
   @Test func scriptsOfALinkAreCalledAsPPPDDoes() throws {
     let machine = InMemoryMachine()
