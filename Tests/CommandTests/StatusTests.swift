@@ -68,6 +68,34 @@ import Testing
     Case(name: "fencing off", changes: [(#"name="stonith-enabled" value="true""#, #"name="stonith-enabled" value="false""#)], would: true, id: .FENCE1, fix: "pcs property set stonith-enabled=true"),
   ]
 
+  /// Nothing runs on the standby of a plain group: what a start would come to is known there, and nowhere else.
+  @Test func thePeerOfAPlainGroupIsAskedWhatAStartWouldComeTo() throws {
+    let members = ["vip", "strongswan", "xl2tpd"]
+    let primitives = members.map { "<primitive id='\($0)' class='ocf' provider='vpnha' type='\($0)'/>" }.joined()
+    let off = "<crm_config><cluster_property_set id='p'><nvpair id='s' name='stonith-enabled' value='false'/></cluster_property_set></crm_config>"
+    let configuration = try ClusterConfiguration(Array("<cib><configuration>\(off)<resources><group id='vpn'>\(primitives)</group></resources></configuration></cib>".utf8))
+    func monitor(serving node: String) throws -> ClusterMonitor {
+      let resources = members.map { "<resource id='\($0)' role='Started' resource_agent='ocf:vpnha:\($0)'><node name='\(node)'/></resource>" }.joined()
+      return try ClusterMonitor(Array("<status><nodes><node name='moon' online='true'/><node name='sun' online='true'/></nodes><resources>\(resources)</resources></status>".utf8))
+    }
+    func judged(on here: String, _ foreseen: [String: ResourceState]) throws -> ClusterStatus {
+      var looks = Looks()
+      (looks.here, looks.foreseen) = (here, foreseen)
+      return ClusterStatus(configuration, try monitor(serving: "moon"), losingServing: try monitor(serving: "sun"), votes: nil, looks: looks, at: Self.moment)
+    }
+    let good: [String: ResourceState] = ["vip": .running, "strongswan": .running, "xl2tpd": .running]
+    let there = try judged(on: "moon", [:])
+    #expect(there.wouldSucceed == nil && there.reasons.map(\.id) == [.LOOK1, .LOOK1, .LOOK1] && there.reasons.first?.fix == ["ssh sun vpnha status"])
+    #expect(try judged(on: "sun", good).wouldSucceed == true && judged(on: "sun", good).reasons == [])
+    let risky = try judged(on: "sun", good.merging(["xl2tpd": .atRisk("the pools overlap")]) { $1 })
+    #expect(risky.wouldSucceed == true && risky.reasons.map(\.severity) == [.risk])
+    for (state, why) in [(ResourceState.failed("config: /etc/swanctl/swanctl.conf is missing"), "strongswan would not start on sun"), (.atRisk("connections: l2tp has no pre-shared key", unfit: true), "strongswan on sun could not serve")] {
+      let bad = try judged(on: "sun", good.merging(["strongswan": state]) { $1 })
+      #expect(bad.wouldSucceed == false && bad.reasons.map(\.id) == [.UNFIT1] && bad.reasons.first?.summary.hasPrefix(why) == true, "\(bad.reasons)")
+      #expect(bad.reasons.first?.fix.last == "vpnha check --resource strongswan")
+    }
+  }
+
   @Test(arguments: cases) func whatStandsInTheWay(_ one: Case) throws {
     let status = try Self.status(one.changes)
     #expect(status.serving == "moon")
