@@ -172,7 +172,7 @@ struct ResourceCheck {
         let values = Self.named(in: reason).filter { name in description.parameters.contains { $0.name == name } }.map { "\($0)=…" }
         return Finding(
           goesOn ? .START3 : .START1, goesOn ? .risk : .bad, reason,
-          fix: values.isEmpty ? [] : ["pcs resource update \(id) \(values.joined(separator: " "))"], at: id)
+          fix: Self.edit(of: reason).map { [$0] } ?? (values.isEmpty ? [] : ["pcs resource update \(id) \(values.joined(separator: " "))"]), at: id)
       }
       self.init(id: id, wouldStart: goesOn && unknown.isEmpty, problems: unknown + findings)
     case .signalled(let signal):
@@ -180,6 +180,16 @@ struct ResourceCheck {
     case .timedOut:
       self.init(id: id, wouldStart: nil, problems: unknown + [Finding(.START2, .bad, "validate-all took longer than \(Self.patience.milliseconds / 1000) s", at: id)])
     }
+  }
+
+  /// What opens the line that a reason names at its end, as `(FILE:LINE)`, or at its beginning, as `PARAMETER: FILE:LINE: …`; nil: it names none.
+  static func edit(of reason: String) -> String? {
+    for word in reason.split(separator: " ") where word.hasPrefix("/") || word.hasPrefix("(/") {
+      let parts = word.drop { $0 == "(" }.split(separator: ":").map(String.init)
+      guard parts.count == 2, let line = Int(parts[1].prefix { $0.isNumber }), line > 0 else { continue }
+      return "editor +\(line) \(parts[0])"
+    }
+    return nil
   }
 
   /// The parameters that a reason names: each complaint begins with its parameter, and they are joined by "; ".

@@ -44,6 +44,28 @@ struct ConfigurationTests {
       """)
   }
 
+  /// With the real charon: 0, 1 and 2 are good, at risk and no start.
+  @Test(
+    "check says of charon's file what a start comes to", .needsNamespaces, .needs("/usr/sbin/charon-systemd", "/usr/sbin/swanctl"),
+    arguments: [
+      ("", 0, 0), ("s/proposals = aes256-sha256-modp2048/proposals = default/", 0, 0), ("s/aes256-sha256-modp2048/aes256-sha257-modp2048/", 2, 1), ("s/aes256-sha256-modp2048/aes256-sha256/", 2, 1),
+      ("s/aes128-sha1$/aes128-sha9/", 2, 1), ("s|dynamic.udp/1701.|192.0.2.300/24|", 2, 1), ("s|dynamic.udp/1701.|192.0.2.1-192.0.2.9|", 0, 0), ("s|dynamic.udp/1701.|dynamic[17/1701]|", 0, 0),
+      ("s|dynamic.udp/1701.|dynamic[tcp/1701]|", 1, 0), ("s/mode = transport/mode = tunnel/", 1, 0), ("0,/auth = psk/s//certs = absent.pem/", 2, 1), ("s/secret = /sekret = /", 1, 0),
+    ] as [(String, Int, Int)])
+  func foreseen(edit: String, check: Int, start: Int) throws {
+    try gateway(
+      """
+      parameters='connections=l2tp address=203.0.113.50 launcher=direct drain_timeout=0'
+      sed -i '\(edit)' /etc/swanctl/swanctl.conf
+      status=0; '\(Built.folder)/vpnha' check --agents \(Agent.folder) strongswan $parameters >/run/said || status=$?
+      cat /run/said
+      [ $status = \(check) ]
+      status=0; run strongswan start $parameters || status=$?
+      [ $status = \(start) ]
+      run strongswan stop $parameters
+      """)
+  }
+
   @Test("xl2tpd takes the examples, and pppd its options", .needsNamespaces, .needs("/usr/sbin/xl2tpd", "/usr/sbin/pppd"))
   func xl2tpd() throws {
     try gateway(

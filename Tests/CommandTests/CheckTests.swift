@@ -42,6 +42,10 @@ import Testing
   @Test func theMendingCommandNamesTheParameter() {
     #expect(Self.check(.exited(6), "arp_count: expected; ip: expected").problems.first?.fix == ["pcs resource update net arp_count=… ip=…"])
     #expect(Self.check(.exited(5), "/usr/sbin/xl2tpd is missing").problems.first?.fix == [])
+    // What stands in a file is mended there.
+    #expect(Self.check(.exited(1), "ip: x was refused: no (/etc/a.conf:4)").problems.first?.fix == ["editor +4 /etc/a.conf"])
+    #expect(Self.check(.exited(1), "ip: /etc/a.conf:12: version is followed by 1").problems.first?.fix == ["editor +12 /etc/a.conf"])
+    #expect(Self.check(.exited(1), "ip: 192.0.2.1/24 is here").problems.first?.fix == ["pcs resource update net ip=…"])
   }
 
   @Test func aNameThatTheAgentDoesNotKnowIsNoStart() {
