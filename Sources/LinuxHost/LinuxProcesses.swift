@@ -9,8 +9,9 @@ public final class LinuxProcesses: Processes {
 
   /// - Parameter launches: a file that every launch on this node has locked until its program runs. It stays, and is empty.
   ///   Nil where nobody waits for launches.
-  public init(launches: String? = nil) {
-    proc = "/proc"
+  /// - Parameter proc: where proc(5) is mounted.
+  public init(launches: String? = nil, proc: String = "/proc") {
+    self.proc = proc
     self.launches = launches
   }
 
@@ -37,9 +38,12 @@ public final class LinuxProcesses: Processes {
     let all = try Descriptor(opening: proc, O_RDONLY | O_DIRECTORY, operation: "listing processes")
     var found: [Process] = []
     var failure: SystemError?
+    var isWhole = false
+    let own = getpid()
     let name = executable.split(separator: "/").last.map(String.init) ?? executable
     try eachName(in: all, "listing processes") { entry in
       guard let pid = Int32(String(cString: entry)), pid > 0 else { return true }
+      if pid == own { isWhole = true }
       do throws(SystemError) {
         let path: String?
         do throws(SystemError) {
@@ -63,6 +67,8 @@ public final class LinuxProcesses: Processes {
       return true
     }
     if let failure { throw failure }
+    // Where not even we are, nobody can be seen not to run.
+    guard isWhole else { throw SystemError("listing processes", .notSupported, detail: "\(proc) shows none: mount -t proc proc \(proc)") }
     return found.sorted { $0.pid < $1.pid }
   }
 

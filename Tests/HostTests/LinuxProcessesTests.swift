@@ -31,6 +31,14 @@ import Testing
     #expect(try processes.running(me.executable).contains { $0.pid == me.pid })
   }
 
+  /// Who cannot look does not know: a daemon would be said not to run, and a stop to have stopped it.
+  @Test func withoutProcNobodyIsSeenNotToRun() throws {
+    let blind = LinuxProcesses(proc: scratch.path)
+    #expect(throws: SystemError("listing processes", .notSupported, detail: "\(scratch.path) shows none: mount -t proc proc \(scratch.path)")) {
+      try blind.running("/no/such/program")
+    }
+  }
+
   @Test func absentProcesses() throws {
     #expect(try processes.process(0) == nil)
     #expect(try processes.process(-1) == nil)
