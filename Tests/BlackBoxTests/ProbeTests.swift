@@ -159,10 +159,14 @@ struct ProbeTests {
   func charon() throws {
     try play(
       """
-      charon() { OCF_RESOURCE_INSTANCE=ike OCF_RESKEY_connections=l2tp OCF_RESKEY_drain_timeout=0 \(Agent.folder)/strongswan $1; }
+      charon() { OCF_RESOURCE_INSTANCE=ike OCF_RESKEY_connections=l2tp OCF_RESKEY_drain_timeout=0 ip netns exec sun \(Agent.folder)/strongswan $1; }
+      ip netns add sun
+      ip link add up0 type veth peer name up1 netns sun
+      ip link set up0 up; ip -n sun link set up1 up; ip -n sun link set lo up
+      ip address add 203.0.113.11/24 dev up0; ip -n sun address add 203.0.113.12/24 dev up1
       charon start
       for version in 1 2; do
-        export OCF_RESKEY_ike=192.0.2.1 OCF_RESKEY_ike_version=$version
+        export OCF_RESKEY_ike=203.0.113.12 OCF_RESKEY_ike_version=$version
         agent start
         await last vpnha-path '-B 1 -d 2s'
         monitor 0
@@ -173,7 +177,7 @@ struct ProbeTests {
       agent start
       await last vpnha-path '-B 1 -d 2s'
       charon stop
-      await grep -q 'trouble 192.0.2.1 has refused IKE on port 500 since' /run/resource-agents/*.report
+      await grep -q 'trouble 203.0.113.12 has refused IKE on port 500 since' /run/resource-agents/*.report
       monitor 0
       last vpnha-path '-B 1 -d 2s'
       agent stop
