@@ -39,7 +39,7 @@ public protocol Files: AnyObject {
   func replace(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError)
   /// Makes a file whole or not at all, and never in another's place: `EEXIST` when there is anything of that name, a link included.
   func create(_ path: String, with bytes: [UInt8], mode: UInt32) throws(SystemError)
-  /// Nothing happens when it is absent. An empty directory goes as well: it can only stand in a file's place.
+  /// Nothing happens when it is absent. An empty directory goes as well: it can only stand in a file's place. A device never does: `EPERM`.
   func remove(_ path: String) throws(SystemError)
   /// Of the path itself (`lstat`), nil when it is absent.
   func status(_ path: String) throws(SystemError) -> FileStatus?

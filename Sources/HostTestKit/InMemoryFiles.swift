@@ -71,6 +71,7 @@ public final class InMemoryFiles: Files {
   }
   public func remove(_ path: String) throws(SystemError) {
     try calls.changes("files.remove(\(path))")
+    if nodes[path]?.status.kind == .other { throw SystemError("removing \(path)", .notPermitted, detail: "it is a device") }
     if nodes.keys.contains(where: { $0.hasPrefix(path + "/") }) { throw SystemError("removing \(path)", Errno(rawValue: 39)) }  // ENOTEMPTY
     nodes[path] = nil
   }

@@ -58,6 +58,8 @@ public final class LinuxFiles: Files {
 
   public func remove(_ path: String) throws(SystemError) {
     let operation = "removing \(path)"
+    // Nobody keeps one for himself: a wrong parameter names it.
+    if try status(path)?.kind == .other { throw SystemError(operation, .notPermitted, detail: "it is a device") }
     do throws(SystemError) { try check(operation) { unlink(path) } } catch  where error.isAbsence {
     } catch  where error.errno == .readOnly {
       // The kernel says so before it looks whether there is anything.

@@ -107,6 +107,11 @@ import Testing
     try files.remove(scratch["absent/a"])
     try scratch.put("x", at: "file")
     try files.remove(scratch["file/a"])
+    // A wrong parameter names it: `control=/dev/null`.
+    if mknod(scratch["device"], S_IFCHR | 0o600, 0x103) == 0 {
+      #expect(failure { try files.remove(scratch["device"]) }?.errno == .notPermitted)
+      unlink(scratch["device"])
+    }
     try files.makeDirectory(scratch["d/full"], mode: 0o755)
     #expect(failure { try files.remove(scratch["d"]) } != nil)
     #expect(try files.entries(of: scratch["d"]) == ["full"])
