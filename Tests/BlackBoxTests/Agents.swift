@@ -20,7 +20,7 @@ enum Agent: String, CaseIterable, CustomTestStringConvertible {
     case .strongswan: ["connections": "l2tp", "drain_timeout": "0"]
     case .xl2tpd: ["address": "192.0.2.1", "drain_timeout": "0"]
     case .conntrackd: [:]
-    case .probe: ["ping": "192.0.2.1"]
+    case .probe: ["ping": "192.0.2.2"]
     case .sessions: ["address": "192.0.2.10", "key_file": "/etc/corosync/sessions.key"]
     case .announce: ["prefixes": "192.0.2.9", "control": "/etc/bird/bird.ctl", "include": "/etc/bird/vpnha.conf", "withdraw_wait": "0"]
     case .firewall: ["address": "192.0.2.10", "outside": "v0"]
@@ -28,7 +28,15 @@ enum Agent: String, CaseIterable, CustomTestStringConvertible {
   }
 
   /// Actions that may be killed at any instant.
-  var disturbed: [String] { self == .firewall ? ["start", "reload-agent"] : self == .probe ? ["start"] : ["start", "promote"] }
+  var disturbed: [String] {
+    switch self {
+    case .firewall: ["start", "reload-agent", "stop"]
+    case .probe: ["start", "stop"]
+    // BIRD's neighbours have to be there before a promotion.
+    case .announce: ["start", "promote", "stop"]
+    case .vip, .strongswan, .xl2tpd, .conntrackd, .sessions: ["start", "promote", "demote", "stop"]
+    }
+  }
 
   /// Asks for `action` directly on this machine: for what touches nothing.
   func answer(_ arguments: [String], _ environment: [String: String] = [:]) throws -> Answer {
