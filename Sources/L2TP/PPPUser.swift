@@ -5,11 +5,11 @@ public struct PPPUser: Hashable, Sendable {
   public var server: String
   public var line: Int
 
-  /// Those of a file; a line with fewer than three words lets nobody in.
+  /// Those of a file; a line with fewer than three words lets nobody in, nor does one with an empty secret, or without an address (`-`).
   public static func all(in bytes: [UInt8]) -> [PPPUser] {
     bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated().compactMap { number, line in
       let words = words(line)
-      return words.count < 3 ? nil : PPPUser(name: words[0], server: words[1], line: number + 1)
+      return words.count < 3 || words[2].isEmpty || words.dropFirst(3).first == "-" ? nil : PPPUser(name: words[0], server: words[1], line: number + 1)
     }
   }
 

@@ -230,6 +230,9 @@ private struct Loop<Agent: ResourceAgent> {
       case .running, .atRisk(_, promoted: false): true
       // A daemon that hangs cannot step back. It was ended, as the stop that follows a failure would have done.
       case .stopped: wasBroken || !call.isPromotable
+      // Nothing of it is promoted any more, and what fails still is not the demote's to mend: a parameter that was changed to a value
+      // which cannot be used here. Pacemaker gives a demote the new value, and the stop that follows the old one.
+      case .failed(_, promoted: false): wasBroken
       case .promoted, .atRisk(_, promoted: true), .failed: false
       }
     }

@@ -178,7 +178,7 @@ private struct Judge {
   func complaints(serving: String?) -> [Finding] {
     var found: [Finding] = []
     if members.isEmpty {
-      found.append(Finding(.SERV0, .bad, "no VPN is configured: there is no resource of the agents vip, strongswan and xl2tpd", fix: ["man ocf_vpnha_vip"]))
+      found.append(Finding(.SERV0, .bad, "no VPN is configured: there is no resource of the agents vip, strongswan and xl2tpd", fix: ["vpnha recipe promotable --help"]))
       return found
     }
     if !now.hasQuorum, (configuration.property("no-quorum-policy") ?? "stop") != "ignore" {
@@ -327,7 +327,9 @@ private struct Judge {
   }
 
   private func mending(_ resource: ClusterConfiguration.Primitive, _ node: String) -> Mending {
-    Mending(of: resource, on: node, standby: now.nodes.first { $0.isOnline && $0.name != home }?.name)
+    var mending = Mending(of: resource, on: node, standby: now.nodes.first { $0.isOnline && $0.name != home }?.name)
+    mending.addresses = configuration.own("vip").compactMap { $0.parameter("ip") }
+    return mending
   }
 
   /// What mends it, or how to look.

@@ -129,7 +129,7 @@ struct Checkup {
 
   /// What the agents say of what runs here, but for what a check has said of the same file or value.
   private static func said(by host: Host, _ configuration: ClusterConfiguration, _ running: Set<String>, on here: String?, besides found: [Finding]) -> [Finding] {
-    func things(_ commands: [String]) -> Set<Substring> { Set(commands.flatMap { $0.split(separator: " ") }.filter { $0.hasPrefix("/") || $0.contains("=") }) }
+    func things(_ commands: [String]) -> Set<Substring> { Set(commands.map { $0[...] } + commands.flatMap { $0.split(separator: " ") }.filter { $0.hasPrefix("/") || $0.contains("=") }) }
     let known = things(found.filter { $0.severity != .note }.flatMap { $0.fix + [String($0.place?.prefix { $0 != ":" } ?? "")] })
     let look = LocalLook(host: host, node: here)
     return configuration.primitives.filter { running.contains($0.id) }.flatMap { resource -> [Finding] in

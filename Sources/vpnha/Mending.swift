@@ -10,6 +10,8 @@ struct Mending {
   /// Where it says so, and a node that does not serve; nil where that is not known.
   var node: String?
   var standby: String?
+  /// Addresses of vip resources, where they are known: what moves is right, and what differs from it is the slip.
+  var addresses: [String] = []
 
   init(_ id: String, agent: String, parameter: @escaping (String) -> String?) { (self.id, self.agent, self.parameter) = (id, agent, parameter) }
 
@@ -34,6 +36,7 @@ struct Mending {
     if let owner = reason.firstMatch(of: #/ is taken by (\S+) \(pid ([0-9]+)\)/#) {
       return ["systemctl stop \(agent)    # where a unit has started it; systemctl disable, for the next boot", "kill \(owner.2)    # where no unit has"]
     }
+    if let stray = reason.firstMatch(of: #/another xl2tpd: pid ([0-9 ]+)\)/#) { return ["kill \(stray.1)"] }
     if reason.hasPrefix("key_file: "), reason.contains("it is missing") { return ["vpnha key    # or copy the other node's"] }
     if reason.contains(" gives out "), let config {
       return ["editor \(config)    # ip range"] + (standby.map(restart) ?? [])
@@ -81,7 +84,10 @@ struct Mending {
   private func listenAddress(_ reason: String) -> [String]? {
     if let lacking = reason.firstMatch(of: #/add "listen-addr = (\S+)" to \[global\] of ([^\s:]+)/#) { return ["sed -i '/^\\[global\\]/a listen-addr = \(lacking.1)' \(lacking.2)"] }
     if let wrong = reason.firstMatch(of: #/set listen-addr (\S+) in (\S+) line ([0-9]+)/#) { return ["sed -i '\(wrong.3)s/.*/listen-addr = \(wrong.1)/' \(wrong.2)"] }
-    if let other = reason.firstMatch(of: #/^address: is (\S+), but (\S+) line ([0-9]+) has listen-addr/#) { return ["sed -i '\(other.3)s/.*/listen-addr = \(other.1)/' \(other.2)"] }
+    if let other = reason.firstMatch(of: #/^address: is (\S+), but (\S+) line ([0-9]+) has listen-addr (\S+)$/#) {
+      if addresses.contains(String(other.4)), !addresses.contains(String(other.1)) { return ["pcs resource update \(id) address=\(other.4)"] }
+      return ["sed -i '\(other.3)s/.*/listen-addr = \(other.1)/' \(other.2)"]
+    }
     return nil
   }
 

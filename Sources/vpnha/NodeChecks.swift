@@ -222,6 +222,7 @@ struct NodeChecks {
     let options = file.pppOptionFiles
     var found: [Finding] = []
     var asksPeers = false
+    var byCHAP = false
     var hasPlugin = false
     var hasNoCompression = false
     var hasMTU = false
@@ -248,6 +249,7 @@ struct NodeChecks {
           }
         }
         if word == "name", words.count > 1 { servers.insert(words[1]) }
+        if word == "refuse-pap" || (word.hasPrefix("require-") && word != "require-pap") { byCHAP = true }
         if word == "noccp" { hasNoCompression = true }
         if word == "plugin" { hasPlugin = true }
       }
@@ -263,7 +265,7 @@ struct NodeChecks {
     }
     if asksPeers, !hasPlugin {
       found += try strangers(servers)
-      if try !hasLine(in: ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"], where: { !$0.trimmed.isEmpty }) { found.append(Finding(.USER1, .bad, "no user is in /etc/ppp/chap-secrets", fix: ["editor /etc/ppp/chap-secrets"], at: "/etc/ppp/chap-secrets")) }
+      if try !hasLine(in: ["/etc/ppp/chap-secrets"] + (byCHAP ? [] : ["/etc/ppp/pap-secrets"]), where: { !$0.trimmed.isEmpty }) { found.append(Finding(.USER1, .bad, "no user is in /etc/ppp/chap-secrets", fix: ["editor /etc/ppp/chap-secrets"], at: "/etc/ppp/chap-secrets")) }
     }
     return found
   }

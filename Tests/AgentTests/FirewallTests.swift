@@ -383,7 +383,7 @@ private enum Last {
   @Test("Level 10 tries again what was refused for a reason that may have gone")
   func triedAgain() {
     let node = FilteringNode().started()
-    let changed: [String: String?] = ["inside": "lan0"]
+    let changed: [String: String?] = ["inside": "lan*"]
     node.refusal = CommandResult(.exited(1), error: Array("/dev/stdin:9:1-5: Error: Could not process rule: Operation not supported\n".utf8))
     node.perform("reload-agent", changed)
     node.refusal = nil
@@ -647,7 +647,17 @@ private enum Last {
   func misspeltInterface() {
     let node = FilteringNode()
     #expect(node.perform("start", ["outside": "ethO", "inside": "lan*"]) == Outcome(.success))
-    #expect(node.warnings == ["ethO is not an interface of this node"])
+    let risk = "outside: ethO is not an interface of this node, so the rules for it match nothing"
+    #expect(node.perform("monitor", ["outside": "ethO", "inside": "lan*"], level: 10) == Outcome(.success, risk))
+    #expect(node.perform("validate-all", ["outside": "ethO", "inside": "lan*"], level: 10) == Outcome(.success, risk))
+    #expect(node.warnings.prefix(1) == ["outside: ethO is not an interface of this node, so the rules for it match nothing"])
+  }
+
+  @Test("The clients' network is not one in which the gateway has its address")
+  func poolOfTheGateway() {
+    let node = FilteringNode()
+    #expect(node.perform("start", ["pool": "203.0.113.0/24"]) == Outcome(.success))
+    #expect(node.perform("monitor", ["pool": "203.0.113.0/24"], level: 10) == Outcome(.success, "pool: 203.0.113.0/24 holds the gateway's own 203.0.113.50: give clients a network of their own"))
   }
 
   @Test("The digest: told when it changes, missed when the cluster forgets it, compared with the peers'")

@@ -115,6 +115,16 @@ import Testing
     #expect(node.machine.processes.launched.last?.arguments.contains(Self.record) == false)
   }
 
+  /// Pacemaker gives a demote the new value of a parameter for which it restarts the resource, and nobody serves until it has ended.
+  @Test func aDemoteWithAnotherAddressEndsAtOnce() {
+    let node = L2TPGateway()
+    for action in ["start", "promote"] { #expect(node.perform(action, ["address": "203.0.113.50"], clone: true) == Outcome(.success)) }
+    let began = node.machine.clock.now
+    #expect(node.perform("demote", ["address": "203.0.113.99"], clone: true) == Outcome(.success))
+    #expect(node.machine.clock.now - began < .seconds(5))
+    #expect(node.machine.processes.launched.last?.arguments.contains(Self.record) == true)
+  }
+
   /// The record is a hint: without it the file tells.
   @Test func nothingFailsForTheRecord() {
     for isDirectory in [true, false] {

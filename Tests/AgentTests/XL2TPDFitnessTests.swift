@@ -89,6 +89,24 @@ import Testing
     #expect(node.perform("monitor", level: 10) == Outcome(.success, isFit ? nil : reason))
   }
 
+  /// Debian's own file, whose entries let nobody in by CHAP, and by PAP only who has a password of the system's.
+  @Test(arguments: [("auth\nrequire-mschap-v2", false), ("auth\nrefuse-pap", false), ("auth", false), ("auth\nrequire-pap", false), ("auth\nlogin", true)])
+  func theEntriesThatDebiansPPPBringsAreNoUsers(options: String, isFit: Bool) {
+    let node = Self.node(options)
+    node.machine.files.put("", at: "/etc/ppp/chap-secrets", mode: 0o600)
+    node.machine.files.put("*\thostname\t\"\"\t*\nguest\thostname\t\"*\"\t-\n", at: "/etc/ppp/pap-secrets", mode: 0o600)
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10).reason?.hasPrefix("no user can log in") ?? false == !isFit)
+  }
+
+  @Test func aStandbyWithoutTheKernelsPPPCouldNotServe() throws {
+    let node = Self.node()
+    #expect(node.perform("start", clone: true) == Outcome(.success))
+    node.machine.files.nodes["/dev/ppp"] = nil
+    let call = Call(host: node.machine.host, request: node.request("monitor", clone: true, level: 10), deadline: node.machine.clock.now + .seconds(20))
+    #expect(try XL2TPD().observe(call) == .atRisk("/dev/ppp is missing: modprobe ppp_generic (the kernel has no PPP)", unfit: true))
+  }
+
   /// What the daemon's own file asks for counts as well, and /etc/ppp/options is read with every file.
   @Test func itCountsWhereverAUserIsAskedFor() {
     for (file, line) in [("/etc/xl2tpd/xl2tpd.conf", L2TPGateway.configuration + "\nrequire chap = yes\n"), ("/etc/ppp/options", "auth\n")] {

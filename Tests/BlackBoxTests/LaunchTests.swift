@@ -21,7 +21,10 @@ struct LaunchTests {
   @Test("a daemon that refuses its file is quoted") func lastWords() throws {
     #expect(
       try refusal(.conntrackd, "sed -i s/HashSize/HashSise/ /etc/conntrackd/conntrackd.conf", "conntrackd")
-        .hasPrefix("starting conntrackd: parsing config file in line (12), symbol 'HashSise': syntax error"))
+        .hasPrefix("config: /etc/conntrackd/conntrackd.conf line 12: syntax error at 'HashSise'"))
+    // What only a daemon that starts finds out.
+    let interface = try refusal(.conntrackd, "sed -i 's/Interface .*/Interface eth7/' /etc/conntrackd/conntrackd.conf", "conntrackd")
+    #expect(interface.hasPrefix("starting conntrackd: ") && interface.contains("eth7"), "\(interface)")
     // It tells syslog only.
     #expect(
       try refusal(.xl2tpd, "sed -i '/ip range/i local ip range = nowhere' /etc/xl2tpd/xl2tpd.conf", "xl2tpd")

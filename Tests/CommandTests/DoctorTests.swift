@@ -323,6 +323,11 @@ import Testing
     Slip(.PPP3, "/etc/ppp/options.xl2tpd:4", fix: "sed -i '4d' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "require-mschap-v2\n", "crtscts\n") },
     Slip(.PPP3, "/etc/ppp/options.xl2tpd:4", fix: "sed -i '4d' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "require-mschap-v2\n", "lock\n") },
     Slip(.PPP4, "/etc/ppp/options.xl2tpd:3", fix: "sed -i '3s/noauth/auth/' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "\nauth\n", "\nnoauth\n") },
+    Slip(.USER1, "/etc/ppp/chap-secrets", fix: "editor /etc/ppp/chap-secrets") {
+      $0.put("# nobody yet\n", at: "/etc/ppp/chap-secrets", mode: 0o600)
+      // As Debian's ppp has it.
+      $0.put("*\thostname\t\"\"\t*\nguest\thostname\t\"*\"\t-\n", at: "/etc/ppp/pap-secrets", mode: 0o600)
+    },
     Slip(.USER1, "/etc/ppp/chap-secrets", fix: "editor /etc/ppp/chap-secrets") { $0.put("# nobody yet\n", at: "/etc/ppp/chap-secrets", mode: 0o600) },
     Slip(.FORWARD2, "/etc/sysctl.d", fix: "cp /usr/share/doc/vpnha/examples/sysctl.d/vpnha.conf /etc/sysctl.d/vpnha.conf") { try $0.remove("/etc/sysctl.d/vpnha.conf") },
     Slip(.FORWARD2, "/etc/sysctl.d", fix: "cp /usr/share/doc/vpnha/examples/sysctl.d/vpnha.conf /etc/sysctl.d/vpnha.conf") { edited($0, "/etc/sysctl.d/vpnha.conf", "net.ipv4.ip_forward", "# net.ipv4.ip_forward") },

@@ -26,11 +26,14 @@ import Testing
     Case("xl2tpd", "config: /etc/xl2tpd/xl2tpd.conf line 6: xl2tpd does not know 'requrie pap', did you mean 'require pap'?", [:], "editor +6 /etc/xl2tpd/xl2tpd.conf"),
     Case("xl2tpd", "config: add \"listen-addr = 203.0.113.50\" to [global] of /etc/xl2tpd/xl2tpd.conf: bound to every address, xl2tpd answers from the wrong one", [:], "sed -i '/^\\[global\\]/a listen-addr = 203.0.113.50' /etc/xl2tpd/xl2tpd.conf"),
     Case("xl2tpd", "address: is 203.0.113.50, but /etc/xl2tpd/xl2tpd.conf line 2 has listen-addr 203.0.113.51", ["address": "203.0.113.50"], "sed -i '2s/.*/listen-addr = 203.0.113.50/' /etc/xl2tpd/xl2tpd.conf"),
+    Case("xl2tpd", "address: is 203.0.113.99, but /etc/xl2tpd/xl2tpd.conf line 2 has listen-addr 203.0.113.50", ["address": "203.0.113.99"], "pcs resource update r address=203.0.113.50"),
     Case("xl2tpd", "pppd: In file /etc/ppp/options.xl2tpd: unrecognized option 'crtscs'", [:], "editor /etc/ppp/options.xl2tpd"),
     Case("xl2tpd", "no user can log in: /etc/ppp/chap-secrets has no entry, and no plugin of pppd is configured", [:], "editor /etc/ppp/chap-secrets"),
     Case("xl2tpd", "set net.ipv4.ip_forward=1: this node forwards nothing for clients", [:], "sysctl -w net.ipv4.ip_forward=1"),
     Case("xl2tpd", "/dev/ppp is missing: modprobe ppp_generic (the kernel has no PPP)", [:], "modprobe ppp_generic"),
     Case("xl2tpd", "moon gives out 10.9.0.10-10.9.0.127, too: make the ip ranges of the nodes disjoint", [:], "editor /etc/xl2tpd/xl2tpd.conf    # ip range", "pcs node standby sun", "pcs node unstandby sun"),
+    Case("xl2tpd", "2 programs are bound to 203.0.113.50 port 1701 (another xl2tpd: pid 2795)", [:], "kill 2795"),
+    Case("firewall", "outside: eht0 is not an interface of this node, so the rules for it match nothing", ["outside": "eht0"], "pcs resource update r outside=…"),
     Case("conntrackd", "config: /nope is missing", ["config": "/nope"], "pcs resource update r config=…"),
     Case("conntrackd", "config: /etc/conntrackd/conntrackd.conf is missing", [:], "cp /usr/share/doc/vpnha/examples/conntrackd/conntrackd.conf /etc/conntrackd/conntrackd.conf"),
     Case("conntrackd", "config: /etc/conntrackd/conntrackd.conf line 13: syntax error at 'HashSise'", [:], "editor +13 /etc/conntrackd/conntrackd.conf"),
@@ -46,7 +49,7 @@ import Testing
     Case("vip", "eth0 has no carrier", [:]), Case("xl2tpd", "promoting: xl2tpd does not run", [:]), Case("probe", "path down: 203.0.113.1 does not answer ping since 09:03:17Z", ["ping": "203.0.113.1"]),
   ]) func itIsNamed(_ one: Case) {
     var mending = Mending("r", agent: one.agent) { one.given[$0] }
-    (mending.node, mending.standby) = ("moon", "sun")
+    (mending.node, mending.standby, mending.addresses) = ("moon", "sun", ["203.0.113.50"])
     #expect(mending.commands(one.says) == one.typed)
   }
 }

@@ -60,7 +60,10 @@ import Testing
     Row(action: .demote, before: .promoted, after: .stopped, status: .genericError, acts: ["demote"]),
     Row(action: .demote, before: .failed("hung", promoted: true), after: .running, status: .success, acts: ["demote"]),
     Row(action: .demote, before: .failed("hung", promoted: true), after: .stopped, status: .success, acts: ["demote"]),
-    Row(action: .demote, before: .failed("hung"), after: .failed("hung"), status: .genericError, acts: ["demote"]),
+    Row(action: .demote, before: .failed("on eth0, expected on eht0", promoted: true), after: .failed("eht0 is not on this node"), status: .success, acts: ["demote"]),
+    Row(action: .demote, before: .failed("hung", promoted: true), after: .failed("hung", promoted: true), status: .genericError, acts: ["demote"]),
+    Row(action: .demote, before: .failed("hung"), after: .failed("hung"), status: .success, acts: ["demote"]),
+    Row(action: .demote, before: .promoted, after: .failed("hung"), status: .genericError, acts: ["demote"]),
     Row(action: .demote, before: .running, after: .stopped, promotable: false, status: .success, acts: ["demote"]),
   ]
 

@@ -18,8 +18,9 @@ extension Conntrackd {
         return true
       } catch {
         switch error.kind {
-        case .absent, .unread, .unanswered: return false
-        case .malformed, .refused, .system: throw .failed("starting conntrackd: \(error.reason)")
+        // One that ends while it is asked says better why.
+        case .absent, .unread, .unanswered, .system: return false
+        case .malformed, .refused: throw .failed("starting conntrackd: \(error.reason)")
         }
       }
     }

@@ -103,18 +103,14 @@ package struct Firewall: ResourceAgent, ReloadableAgent {
     guard !call.request.pretendsNothingInstalled, call.host.files.isExecutable(binary.description) else {
       throw .missing(binary.description, package: "nftables")
     }
-    for name in outside + inside where !name.isWildcard {
-      let link = try attempt("looking for \(name.text)", try call.host.network.link(named: name.text))
-      // Rules wait for an interface that comes later, and match nothing if its name was misspelt.
-      if link == nil { call.log.warning("\(name.text) is not an interface of this node") }
-    }
+    for problem in try misnamed(call) { call.log.warning(problem) }
   }
 
   package func foreseen(_ call: Call) throws(OCFError) -> [Risk] {
     do throws(OCFError) {
       if let problem = problems(call) { throw .failed(problem) }
       try run(try definition(call), ["--check"], call)
-      return blockades(call).map { Risk($0) }
+      return (try blockades(call) + misnamed(call) + ownAddressesInPool()).map { Risk($0) }
     } catch {
       // A start has the last good rules to fall back on.
       if let found = try ourTable(call), try difference(found, call) == nil { return [Risk("\(error.reason), and the last good rules stay")] }

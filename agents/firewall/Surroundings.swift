@@ -7,7 +7,28 @@ extension Firewall {
   /// Tells the log of other programs' rules as well.
   func risks(_ found: FilterTable, _ call: Call) throws(OCFError) -> [Risk] {
     warnOfConflicts(call, always: false)
-    return (blockades(call) + (try forwardingThatIsOff(call)) + peersThatDiffer(Mark.digest(in: found.comment), call)).map { Risk($0) }
+    return (try blockades(call) + forwardingThatIsOff(call) + misnamed(call) + ownAddressesInPool() + peersThatDiffer(Mark.digest(in: found.comment), call)).map { Risk($0) }
+  }
+
+  // MARK: What the parameters name
+
+  /// Rules wait for an interface that comes later, and match nothing when its name was misspelt.
+  func misnamed(_ call: Call) throws(OCFError) -> [String] {
+    var found: [String] = []
+    for (parameter, names) in [("outside", outside), ("inside", inside)] {
+      for name in names where !name.isWildcard {
+        let link = try attempt("looking for \(name.text)", try call.host.network.link(named: name.text))
+        if link == nil { found.append("\(parameter): \(name.text) is not an interface of this node, so the rules for it match nothing") }
+      }
+    }
+    return found
+  }
+
+  /// A network in which the gateway itself has an address is no network of the clients.
+  func ownAddressesInPool() -> [String] {
+    address.flatMap { own in
+      pool.filter { own.isIPv6 == $0.network.isIPv6 && own.isIn($0.network, prefixLength: $0.length) }.map { "pool: \($0) holds the gateway's own \(own): give clients a network of their own" }
+    }
   }
 
   // MARK: Forwarding

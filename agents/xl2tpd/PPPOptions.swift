@@ -7,9 +7,12 @@ import Sessions
 
 /// What clients need besides a daemon: a pppd that takes its options, users, and a node that forwards.
 extension XL2TPD {
+  static let noPPP = "/dev/ppp is missing: modprobe ppp_generic (the kernel has no PPP)"
+
   /// Why clients would get no session, or nothing through it. Where only what arrives on one interface is lost, others may do.
   func unfitness(_ configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> [Risk] {
-    let lacks = [try refusal(of: configuration, call), try missingUsers(configuration, call)].compactMap { $0.map { Risk($0, unfit: true) } }
+    let device = try attempt("looking for /dev/ppp", try call.host.files.status("/dev/ppp"))
+    let lacks = [try refusal(of: configuration, call), try missingUsers(configuration, call), device == nil ? Self.noPPP : nil].compactMap { $0.map { Risk($0, unfit: true) } }
     return lacks
       + (try attempt("looking whether packets are forwarded", try call.host.files.forwardingThatIsOff())).map { off in
         Risk("set \(off.parameter)=1: \(off.interface.map { "what arrives on \($0) reaches no client" } ?? "this node forwards nothing for clients")", unfit: off.interface == nil)
@@ -107,7 +110,9 @@ extension XL2TPD {
       guard demands || words.contains("auth") || words.contains(where: { $0.hasPrefix("require-") }) else { continue }
       let names = configuration.serverNames.union(options.compactMap { $0.count > 1 && $0[0] == "name" ? $0[1] : nil })
       var others = false
-      for secrets in Self.secrets {
+      // Debian's pap-secrets comes with entries: who is asked by CHAP is looked for in the other file only.
+      let asksByCHAP = words.contains("refuse-pap") || words.contains { $0.hasPrefix("require-") && $0 != "require-pap" }
+      for secrets in asksByCHAP && !words.contains("require-pap") ? Array(Self.secrets.prefix(1)) : Self.secrets {
         let users = PPPUser.all(in: try optionFile(secrets, call))
         // Without a name pppd takes the host's.
         if users.contains(where: { names.isEmpty || $0.server == "*" || names.contains($0.server) }) { return nil }

@@ -17,7 +17,7 @@ extension XL2TPD {
     // A running daemon's sessions are looked at by its own configuration.
     if call.request.action != .monitor, let refusal = try refusal(of: configuration, call) { throw .failed(refusal) }
     let device = try attempt("looking for /dev/ppp", try call.host.files.status("/dev/ppp"))
-    guard device != nil else { throw .notInstalled("/dev/ppp is missing: modprobe ppp_generic (the kernel has no PPP)") }
+    guard device != nil else { throw .notInstalled(Self.noPPP) }
   }
 
   /// What a start goes on with, and a monitor tells.

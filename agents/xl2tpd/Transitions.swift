@@ -61,7 +61,8 @@ extension XL2TPD {
   private func launch(
     _ daemon: Daemon, _ bytes: [UInt8], _ configuration: XL2TPDConfiguration, _ call: Call
   ) throws(OCFError) -> TunnelInventory {
-    guard let port = configuration.port, let address = served(configuration) else {
+    // Where it will be bound: with the configuration that it had before, a new value of `address` counts from the next start.
+    guard let port = configuration.port, let address = configuration.listenAddress.flatMap({ IPAddress($0.value) }) ?? served(configuration) else {
       throw .failed("address: is not set, and \(config) has no listen-addr")
     }
     try prepare(address, port, call)

@@ -256,7 +256,12 @@ package struct XL2TPD: ResourceAgent {
 
   /// Words that name other xl2tpds, empty when there are none.
   func strangers(_ call: Call) throws(OCFError) -> String {
-    let others = try attempt("looking for other xl2tpds", try call.host.processes.running(binary.description).filter { !isOurs($0) })
+    var others = try attempt("looking for other xl2tpds", try call.host.processes.running(binary.description).filter { !isOurs($0) })
+    // One that somebody started with our file, beside the one that was started here.
+    if others.isEmpty, let record = StartRecord.read(call) {
+      let all = try attempt("looking for other xl2tpds", try daemon.all(call))
+      if all.contains(where: record.isAbout) { others = all.filter { !record.isAbout($0) } }
+    }
     return others.isEmpty ? "" : " (another xl2tpd: pid \(others.map { String($0.pid) }.joined(separator: " ")))"
   }
 
