@@ -8,7 +8,7 @@ struct LabTests {
   @Test("Warm standby, with RADIUS: a planned switch, dead daemons, the plug pulled", .timeLimit(.minutes(15)))
   func promotable() throws {
     try LabDriver.run(
-      "play", "accounted", "switchover", "drilled", "dead-xl2tpd", "dead-charon", "power-cut", "accounts", "--layout", "promotable")
+      "play", "accounted", "switchover", "dead-xl2tpd", "dead-charon", "power-cut", "accounts", "--layout", "promotable")
   }
 
   @Test("IPsec SAs outlive their gateway, and what a dead charon leaves is cleaned up", .timeLimit(.minutes(10)))

@@ -52,11 +52,14 @@ def drilled(lab, result):
         copy = f"{here.share}/drill.log"
         if not os.path.exists(copy):
             os.link(log, copy)
-        time.sleep(2)
+        target = there.name if what == "switchover" else ""
+        # Who has just become a standby is looked at closely within a minute.
+        until("the standby could serve", 90, lambda: json.loads(here.run(f"vpnha drill {what} {target} --json", check=False).output)["verdict"] == "good", every=2)
         began = time.monotonic()
         lab.say(f"vpnha drill {what} on {here.name}")
-        target = there.name if what == "switchover" else ""
         said = json.loads(here.run(f"vpnha drill {what} {target} --go --client /lab/drill.log --max-outage 60 --json", timeout=200, check=False).output)
+        if "outage" not in said:
+            raise Failure(f"drill {what}: {said}")
         heard = max(0.0, lab.silence(began) - 0.2)  # it asks every 0.2 s
         lab.say(f"it says {said['outage']} s, and {said['client_outage']} s as its client; the lab's client heard nothing for {heard:.2f} s")
         result[f"drill {what}"] = {"said": said["outage"], "client": said["client_outage"], "lab": heard}

@@ -359,25 +359,25 @@ private struct Judge {
   /// Members of which nobody knows how they are on a node.
   func unseen(_ node: String) -> [Finding] {
     guard let looks else { return [] }
-    return members.compactMap { member in
-      switch looks.state(of: member.id, on: node) {
-      // Whether it would be back in time is not known.
-      case .failed(let why, _): return Finding(.LOOK2, .risk, "\(member.id) on \(node) has to be restarted before it could serve: \(why)", fix: mend(why, of: member, on: node), at: node)
-      case .stopped: return Finding(.LOOK2, .risk, "\(member.id) on \(node) does not run, and Pacemaker has not noticed yet", fix: look(at: member), at: node)
-      case .running, .promoted, .atRisk: return nil
-      case nil: break
+    // Plain ones are started there when they are needed; what that would come to shows on that node only.
+    let unasked = members.filter { !$0.isPromotable && now.role($0.id, on: node) == .stopped && (looks.here != node || looks.foreseen[$0.id] == nil) }.map(\.id)
+    let starts = unasked.isEmpty ? [] : [Finding(.LOOK1, .risk, "\(unasked.joined(separator: ", ")) would be started on \(node): whether that works is known there", fix: ["ssh \(node) vpnha status"], at: node)]
+    return starts
+      + members.compactMap { member in
+        switch looks.state(of: member.id, on: node) {
+        // Whether it would be back in time is not known.
+        case .failed(let why, _): return Finding(.LOOK2, .risk, "\(member.id) on \(node) has to be restarted before it could serve: \(why)", fix: mend(why, of: member, on: node), at: node)
+        case .stopped: return Finding(.LOOK2, .risk, "\(member.id) on \(node) does not run, and Pacemaker has not noticed yet", fix: look(at: member), at: node)
+        case .running, .promoted, .atRisk: return nil
+        case nil: break
+        }
+        if !member.isPromotable, now.role(member.id, on: node) == .stopped { return nil }
+        let last = looks.look(at: member.id, on: node)?.at
+        guard last.map({ time.seconds - $0.seconds > Looks.limit }) ?? true else { return nil }
+        return Finding(
+          .LOOK1, .risk, "\(member.id) on \(node) \(last == nil ? "has not been looked at closely yet" : "was looked at closely too long ago")", fix: ["vpnha status    # on \(node)", "vpnha doctor --only MON3"],
+          at: node, since: last)
       }
-      // A plain one is started there when it is needed; what it would come to shows on that node only.
-      if !member.isPromotable {
-        return looks.here == node && looks.foreseen[member.id] != nil
-          ? nil : Finding(.LOOK1, .risk, "\(member.id) would be started on \(node): whether that works is known there", fix: ["ssh \(node) vpnha status"], at: node)
-      }
-      let last = looks.look(at: member.id, on: node)?.at
-      guard last.map({ time.seconds - $0.seconds > Looks.limit }) ?? true else { return nil }
-      return Finding(
-        .LOOK1, .risk, "\(member.id) on \(node) \(last == nil ? "has not been looked at closely yet" : "was looked at closely too long ago")", fix: ["vpnha status    # on \(node)", "vpnha doctor --only MON3"],
-        at: node, since: last)
-    }
   }
 
   private func isUnfit(_ resource: ClusterConfiguration.Primitive, on node: String) -> Bool {
