@@ -17,6 +17,8 @@ private let obstacle = Sandbox.obstacle("/usr/sbin/xl2tpd", "/usr/sbin/pppd", "/
     arrive() { ip address add 203.0.113.50/24 dev near; }
     leave() { ip address del 203.0.113.50/24 dev near; }
     touch /run/t/options
+    echo 'alice * secret *' >/run/t/chap-secrets
+    mount --bind /run/t/chap-secrets /etc/ppp/chap-secrets
     cat >/run/t/xl2tpd.conf <<END
     [global]
     listen-addr = 203.0.113.50

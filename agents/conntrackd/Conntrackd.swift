@@ -72,6 +72,7 @@ package struct Conntrackd: ResourceAgent {
       let link = try attempt("looking for \(name)", try call.host.network.link(named: name))
       guard link != nil else { throw .failed("config: \(config) has a link over \(name), which is no interface of this node") }
     }
+    try daemon(call).checkNobodyElses(call, "each needs its own config")
     if let other = try attempt("looking for another conntrackd", try holder(of: configuration, call)) {
       throw .failed("\(configuration.lockPath): another conntrackd (pid \(other.pid)) has it, or the socket \(configuration.socketPath)")
     }

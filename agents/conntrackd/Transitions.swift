@@ -7,7 +7,6 @@ extension Conntrackd {
   package func start(_ call: Call) throws(OCFError) {
     let configuration = try presentConfiguration(call)
     let daemon = daemon(call)
-    try daemon.checkNobodyElses(call, "each needs its own config")
     // What is there cannot be used, or it would not be started.
     if try found(call) != nil { try daemon.stop(call.within(.seconds(5)), grace: .seconds(1)) }
     try removeLeftovers(of: configuration, call)
