@@ -260,7 +260,7 @@ import Testing
     Slip(.UNIT1, "\(wants)/xl2tpd.service", fix: "systemctl disable xl2tpd.service") { $0.put("", at: "\(wants)/xl2tpd.service") },
     Slip(.UNIT1, "/etc/rc3.d/S01xl2tpd", fix: "systemctl disable xl2tpd.service") { $0.put("", at: "/etc/rc3.d/S01xl2tpd") },
     Slip(.UNIT1, "\(wants)/conntrackd.service", fix: "systemctl disable conntrackd.service") { $0.put("", at: "\(wants)/conntrackd.service") },
-    Slip(.ROTA1, "/etc/logrotate.d/conntrackd:3", fix: "sed -i '/conntrackd.*restart/s/^/#/' /etc/logrotate.d/conntrackd") {
+    Slip(.ROTA1, "/etc/logrotate.d/conntrackd:3", fix: "sed -i '3s/^/#/' /etc/logrotate.d/conntrackd") {
       $0.put("/var/log/conntrackd-stats.log {\n  postrotate\n    invoke-rc.d conntrackd restart >/dev/null\n  endscript\n}\n", at: "/etc/logrotate.d/conntrackd")
       $0.put("x", at: "/var/log/conntrackd-stats.log")
     },
