@@ -311,23 +311,23 @@ extension Daemon {
     case wasGone = "did not run"
     case ended = "ended when it was asked to"
     /// It had done its work, and did not end by itself.
-    case spent = "was killed after its work was done"
+    case finished = "was killed after its work was done"
     case killed = "did not end in time and was killed"
   }
 
-  /// How long a daemon may be spent before it is killed.
-  static let lastBreath = Duration.milliseconds(300)
+  /// How long a daemon that has finished its work may take to end before it is killed.
+  static let killDelay = Duration.milliseconds(300)
 
   /// Ends every process of ours: by its unit where a unit runs it, else with `signal`; what is left after `grace` is
   /// killed. Then removes the drop-in and the role record. Nothing happens when nothing is there.
   ///
   /// - Parameters:
   ///   - grace: at most two thirds of the time that is left are granted.
-  ///   - isSpent: whether a daemon that got the signal has nothing more to do and only does not end. It is killed soon
+  ///   - isFinished: whether a daemon that got the signal has nothing more to do and only does not end. It is killed soon
   ///     after, without a warning. A daemon with this gets the signal from us even where a unit runs it.
   @discardableResult
   public func stop(
-    _ call: Call, signal: Signal = .terminate, grace: Duration = .seconds(10), isSpent: (() -> Bool)? = nil
+    _ call: Call, signal: Signal = .terminate, grace: Duration = .seconds(10), isFinished: (() -> Bool)? = nil
   ) throws(OCFError) -> Ending {
     let host = call.host
     let underWay = call.launchesUnderWay(.seconds(10))
@@ -336,12 +336,12 @@ extension Daemon {
       return try all(call)
     }
     let left = call.deadline - host.clock.now
-    let politely = host.clock.now + min(grace, max(left, .zero) * 2 / 3)
+    let termDeadline = host.clock.now + min(grace, max(left, .zero) * 2 / 3)
     let unit = host.units.isAvailable ? unit : nil
-    if let unit, isSpent == nil { stop(unit, of: ours, call, before: politely) }
-    if let unit, isSpent != nil, !ours.isEmpty { keepFromRestarting(unit, call) }
-    let ending = try end(ours, signal, call, politely, isSpent)
-    if let unit, isSpent != nil { stop(unit, of: ours, call, before: call.deadline) }
+    if let unit, isFinished == nil { stop(unit, of: ours, call, before: termDeadline) }
+    if let unit, isFinished != nil, !ours.isEmpty { keepFromRestarting(unit, call) }
+    let ending = try end(ours, signal, call, termDeadline, isFinished)
+    if let unit, isFinished != nil { stop(unit, of: ours, call, before: call.deadline) }
     forget(call)
     if let underWay { throw .failed("waiting for an earlier start of \(name): \(underWay)") }
     if !ours.isEmpty { call.log.info("stopped \(name)", ("VPNHA_PID", ours.map { String($0.pid) }.joined(separator: " "))) }
@@ -392,7 +392,7 @@ extension Daemon {
   }
 
   private func end(
-    _ ours: [Process], _ signal: Signal, _ call: Call, _ politely: Instant, _ isSpent: (() -> Bool)?
+    _ ours: [Process], _ signal: Signal, _ call: Call, _ termDeadline: Instant, _ isFinished: (() -> Bool)?
   ) throws(OCFError) -> Ending {
     let processes = call.host.processes
     func areGone(before deadline: Instant) throws(OCFError) -> Bool {
@@ -412,17 +412,17 @@ extension Daemon {
       // A stopped process takes no signal but KILL before it goes on.
       if process.isStopped { try send(.continue, process) }
     }
-    var spentSince: Instant?
-    while let isSpent, call.host.clock.now < politely {
-      if try areGone(before: min(politely, call.host.clock.now + .milliseconds(100))) { return .ended }
-      guard isSpent() else { continue }
-      let since = spentSince ?? call.host.clock.now
-      spentSince = since
-      if call.host.clock.now - since >= Self.lastBreath { break }
+    var finishedSince: Instant?
+    while let isFinished, call.host.clock.now < termDeadline {
+      if try areGone(before: min(termDeadline, call.host.clock.now + .milliseconds(100))) { return .ended }
+      guard isFinished() else { continue }
+      let since = finishedSince ?? call.host.clock.now
+      finishedSince = since
+      if call.host.clock.now - since >= Self.killDelay { break }
     }
-    if spentSince == nil, try areGone(before: politely) { return .ended }
+    if finishedSince == nil, try areGone(before: termDeadline) { return .ended }
     for process in ours {
-      if spentSince == nil {
+      if finishedSince == nil {
         call.log.warning("\(name) did not end in time and is killed", ("VPNHA_PID", String(process.pid)))
       } else {
         call.log.info("\(name) has done its work and does not end: killed", ("VPNHA_PID", String(process.pid)))
@@ -432,6 +432,6 @@ extension Daemon {
     guard try areGone(before: call.deadline) else {
       throw .failed("stopping \(name): pid \(ours.map { String($0.pid) }.joined(separator: " ")) is still there after KILL")
     }
-    return spentSince == nil ? .killed : .spent
+    return finishedSince == nil ? .killed : .finished
   }
 }

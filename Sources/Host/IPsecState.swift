@@ -35,9 +35,9 @@ public protocol IPsecState: AnyObject {
   ///
   /// Equivalent to: `ip rule add from ADDRESS unreachable`, marked as ours. A socket that names no source and is given
   /// `address` by a route's preferred source is not held back.
-  func hush(_ address: IPAddress) throws(SystemError)
-  /// Ends `hush`; nothing happens where it was not.
-  func unhush(_ address: IPAddress) throws(SystemError)
-  /// Every address that `hush` holds back.
-  func hushed() throws(SystemError) -> [IPAddress]
+  func blockEgress(from address: IPAddress) throws(SystemError)
+  /// Ends `blockEgress`; nothing happens where it was not.
+  func unblockEgress(from address: IPAddress) throws(SystemError)
+  /// Every address that `blockEgress` holds back.
+  func blockedEgress() throws(SystemError) -> [IPAddress]
 }

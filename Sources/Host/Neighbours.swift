@@ -31,7 +31,7 @@ public protocol Neighbours: AnyObject {
   /// Asks the neighbours on `link` whether one of them uses `address`, without claiming it (ARP probe, RFC 5227 §2.1;
   /// neighbour solicitation from the unspecified address, RFC 4862 §5.4), and returns the hardware address of the first
   /// that does; nil when nobody has answered by `deadline`.
-  func rival(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]?
+  func conflictingHost(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]?
   /// Ends a burst for `address` that an earlier call left running.
-  func silence(_ address: IPAddress) throws(SystemError)
+  func stopAnnouncing(_ address: IPAddress) throws(SystemError)
 }

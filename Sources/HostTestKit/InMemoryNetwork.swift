@@ -174,14 +174,14 @@ public final class InMemoryNetwork: Network {
     try calls.changes("network.announce(\(announcement.address) on \(announcement.link) ×\(announcement.count))")
     announced.append(announcement)
   }
-  public func rival(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
-    try calls.sees("network.rival(for: \(address) on \(link.name))")
+  public func conflictingHost(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
+    try calls.sees("network.conflictingHost(for: \(address) on \(link.name))")
     if let neighbour = neighbours[address] { return neighbour }
     clock.sleep(until: deadline)
     return nil
   }
-  public func silence(_ address: IPAddress) throws(SystemError) {
-    try calls.changes("network.silence(\(address))")
+  public func stopAnnouncing(_ address: IPAddress) throws(SystemError) {
+    try calls.changes("network.stopAnnouncing(\(address))")
     silenced.append(address)
   }
 
@@ -206,16 +206,16 @@ public final class InMemoryNetwork: Network {
     }
     return raised
   }
-  public func hush(_ address: IPAddress) throws(SystemError) {
-    try calls.changes("network.hush(\(address))")
+  public func blockEgress(from address: IPAddress) throws(SystemError) {
+    try calls.changes("network.blockEgress(\(address))")
     if !quiet.contains(address) { quiet.append(address) }
   }
-  public func unhush(_ address: IPAddress) throws(SystemError) {
-    try calls.changes("network.unhush(\(address))")
+  public func unblockEgress(from address: IPAddress) throws(SystemError) {
+    try calls.changes("network.unblockEgress(\(address))")
     quiet.removeAll { $0 == address }
   }
-  public func hushed() throws(SystemError) -> [IPAddress] {
-    try calls.sees("network.hushed()")
+  public func blockedEgress() throws(SystemError) -> [IPAddress] {
+    try calls.sees("network.blockEgressed()")
     return quiet
   }
 

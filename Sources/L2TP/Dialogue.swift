@@ -395,7 +395,7 @@ final class Dialogue {
   func close(before end: Instant) {
     do throws(L2TPError) {
       if client.theirSession != 0, !isTold.call {
-        try endLink(before: min(end, clock.now + Self.courtesy))
+        try endLink(before: min(end, clock.now + Self.lcpGrace))
         try client.send(
           .callDisconnect, toSession: true,
           [.number(.resultCode, 3 as UInt16), .number(.assignedSession, client.session)])
@@ -419,7 +419,7 @@ final class Dialogue {
   }
 
   /// How long the server's end of the link is given. Without a word to it a pppd lingers for six seconds.
-  private static let courtesy = Duration.milliseconds(300)
+  private static let lcpGrace = Duration.milliseconds(300)
 
   private func endLink(before end: Instant) throws(L2TPError) {
     func say(_ packet: PPPPacket) throws(L2TPError) { try client.send(PPPFrame(PPPProtocol.lcp, packet.bytes)) }

@@ -51,7 +51,7 @@ extension LinuxNetwork {
       .filter { $0.source == address && $0.protocolNumber == 50 }
   }
 
-  public func hush(_ address: IPAddress) throws(SystemError) {
+  public func blockEgress(from address: IPAddress) throws(SystemError) {
     do throws(SystemError) {
       try routes().perform(.silencingRule(true, for: address), "holding back what leaves from \(address)")
     } catch  where error.errno == .exists {
@@ -59,7 +59,7 @@ extension LinuxNetwork {
     }
   }
 
-  public func unhush(_ address: IPAddress) throws(SystemError) {
+  public func unblockEgress(from address: IPAddress) throws(SystemError) {
     do throws(SystemError) {
       try routes().perform(.silencingRule(false, for: address), "no longer holding back what leaves from \(address)")
     } catch  where error.errno == .noSuchFile {
@@ -67,7 +67,7 @@ extension LinuxNetwork {
     }
   }
 
-  public func hushed() throws(SystemError) -> [IPAddress] {
+  public func blockedEgress() throws(SystemError) -> [IPAddress] {
     var found: [IPAddress] = []
     for isIPv6 in [false, true] {
       do throws(SystemError) {

@@ -70,7 +70,7 @@ extension LinuxNetwork {
     return try mayHold(announcement.address)
   }
 
-  public func silence(_ address: IPAddress) throws(SystemError) {
+  public func stopAnnouncing(_ address: IPAddress) throws(SystemError) {
     let number = try NetworkNamespace.number(of: namespace)
     for process in try processes.running(program) where Announcer.isBurst(process, of: address, inNamespace: number) {
       try processes.signal(.kill, to: process)
@@ -83,7 +83,7 @@ extension LinuxNetwork {
     }
   }
 
-  public func rival(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
+  public func conflictingHost(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
     guard link.hasNeighbours else { return nil }
     let operation = "asking for \(address) on \(link.name)"
     let type = UInt16(address.isIPv6 ? ETH_P_IPV6 : ETH_P_ARP)
@@ -103,7 +103,7 @@ extension LinuxNetwork {
         let claimant =
           address.isIPv6
           ? NeighbourDiscovery.claim(in: frame.bytes, to: address).map { $0.isEmpty ? frame.sender : $0 }
-          : ARP(frame.bytes)?.rival(for: address, own: link.hardwareAddress)
+          : ARP(frame.bytes)?.conflictingHost(for: address, own: link.hardwareAddress)
         if let claimant, claimant != link.hardwareAddress { return claimant }
       }
     }

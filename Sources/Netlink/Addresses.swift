@@ -41,7 +41,7 @@ extension Message {
     return message
   }
 
-  /// Names the address by its prefix too, so that a twin with another prefix stays.
+  /// Names the address by its prefix too, so that a duplicate with another prefix stays.
   public static func removeAddress(_ address: InterfaceAddress) -> Message {
     var message = Message.address(
       RTM_DELADDR, family: address.address.family, prefixLength: address.prefixLength, link: address.link)

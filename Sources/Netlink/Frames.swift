@@ -72,7 +72,7 @@ public struct ARP: Equatable, Sendable {
   }
 
   /// The hardware address of a host other than `own` that uses or claims `address` by this frame (RFC 5227 §2.1.1).
-  public func rival(for address: IPAddress, own: [UInt8]) -> [UInt8]? {
+  public func conflictingHost(for address: IPAddress, own: [UInt8]) -> [UInt8]? {
     guard senderHardware != own else { return nil }
     let claims = sender == address
     let probes = operation == .request && sender.isUnspecified && target == address

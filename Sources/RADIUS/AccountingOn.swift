@@ -40,8 +40,8 @@ public struct AccountingOn: Sendable, CustomStringConvertible, CustomReflectable
 
   private var parts: (head: [UInt8], authenticator: [UInt8], attributes: [UInt8]) {
     var attributes = Self.attribute(Kind.statusType, [0, 0, 0, 7])
-    attributes += Self.attribute(gateway.isIPv6 ? Kind.gatewayIPv6 : Kind.gateway, gateway.bytes)
-    if let name, !name.isEmpty { attributes += Self.attribute(Kind.gatewayName, Array(name.utf8.prefix(253))) }
+    attributes += Self.attribute(gateway.isIPv6 ? Kind.nasIPv6Address : Kind.nasIPAddress, gateway.bytes)
+    if let name, !name.isEmpty { attributes += Self.attribute(Kind.nasIdentifier, Array(name.utf8.prefix(253))) }
     let text = String(session, radix: 16, uppercase: true)
     attributes += Self.attribute(Kind.session, Array(String(repeating: "0", count: 16 - text.count).utf8) + Array(text.utf8))
     attributes += Self.attribute(Kind.delay, [0, 0, 0, 0])
@@ -55,7 +55,7 @@ public struct AccountingOn: Sendable, CustomStringConvertible, CustomReflectable
 
   private enum Code { static let request: UInt8 = 4, response: UInt8 = 5 }
   private enum Kind {
-    static let gateway: UInt8 = 4, gatewayName: UInt8 = 32, statusType: UInt8 = 40, delay: UInt8 = 41, session: UInt8 = 44
-    static let gatewayIPv6: UInt8 = 95
+    static let nasIPAddress: UInt8 = 4, nasIdentifier: UInt8 = 32, statusType: UInt8 = 40, delay: UInt8 = 41, session: UInt8 = 44
+    static let nasIPv6Address: UInt8 = 95
   }
 }

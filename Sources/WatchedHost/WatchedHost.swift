@@ -95,11 +95,11 @@ package final class WatchedHost: Network, PacketFilter, Processes, Units, Files,
   package func announce(_ announcement: Announcement) throws(SystemError) {
     try done("announce \(announcement.address) on link \(announcement.link), \(announcement.count) times", try host.network.announce(announcement))
   }
-  package func rival(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
-    try done("ask for a rival of \(address) on link \(link.index)", { $0 == nil ? "none" : "there is one" }, try host.network.rival(for: address, on: link, before: deadline))
+  package func conflictingHost(for address: IPAddress, on link: Link, before deadline: Instant) throws(SystemError) -> [UInt8]? {
+    try done("ask for a conflict of \(address) on link \(link.index)", { $0 == nil ? "none" : "there is one" }, try host.network.conflictingHost(for: address, on: link, before: deadline))
   }
-  package func silence(_ address: IPAddress) throws(SystemError) {
-    try done("silence \(address)", try host.network.silence(address))
+  package func stopAnnouncing(_ address: IPAddress) throws(SystemError) {
+    try done("stop announcing \(address)", try host.network.stopAnnouncing(address))
   }
   package func removeIPsecState(endpoint address: IPAddress) throws(SystemError) -> Int {
     try done("remove IPsec state of \(address)", { "\($0)" }, try host.network.removeIPsecState(endpoint: address))
@@ -112,14 +112,14 @@ package final class WatchedHost: Network, PacketFilter, Processes, Units, Files,
   ) throws(SystemError) -> Int {
     try done("raise sequence numbers from \(address)", { "\($0)" }, try host.network.raiseSequences(from: address, to: first))
   }
-  package func hush(_ address: IPAddress) throws(SystemError) {
-    try done("hush \(address)", try host.network.hush(address))
+  package func blockEgress(from address: IPAddress) throws(SystemError) {
+    try done("block egress from \(address)", try host.network.blockEgress(from: address))
   }
-  package func unhush(_ address: IPAddress) throws(SystemError) {
-    try done("unhush \(address)", try host.network.unhush(address))
+  package func unblockEgress(from address: IPAddress) throws(SystemError) {
+    try done("unblock egress from \(address)", try host.network.unblockEgress(from: address))
   }
-  package func hushed() throws(SystemError) -> [IPAddress] {
-    try seen("hushed addresses", { list($0) { "\($0)" } }, try host.network.hushed())
+  package func blockedEgress() throws(SystemError) -> [IPAddress] {
+    try seen("addresses that nothing leaves from", { list($0) { "\($0)" } }, try host.network.blockedEgress())
   }
 
   // MARK: Packet filter

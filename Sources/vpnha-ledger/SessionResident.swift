@@ -196,13 +196,13 @@ final class SessionResident {
   /// sent. Its promotion comes after the address, so what it would do then is done now: it finds it done, and begins the same epoch.
   private func openTheWay() {
     do throws(SystemError) {
-      guard try host.network.hushed().contains(options.address) else { return }
+      guard try host.network.blockedEgress().contains(options.address) else { return }
       if let oldest = try host.network.outboundAssociations(from: options.address).map(\.age).max() {
         let latest = if let epoch { epoch } else { try latestEpoch() }
         let next = latest.next(atAge: oldest)
         _ = try host.network.raiseSequences(from: options.address) { next.firstSequence(atAge: $0.age) }
       }
-      try host.network.unhush(options.address)
+      try host.network.unblockEgress(from: options.address)
     } catch { say("data wait for strongswan: \(error)") }
   }
 
@@ -210,7 +210,7 @@ final class SessionResident {
   private func leave() {
     isServing = false
     if isToSilence {
-      do throws(SystemError) { try host.network.hush(options.address) } catch { say("\(error)") }
+      do throws(SystemError) { try host.network.blockEgress(from: options.address) } catch { say("\(error)") }
     }
     (leavesUntil, isToSilence) = (nil, false)
     telling.stop()

@@ -1391,7 +1391,7 @@ import VICI
     #expect(network.quiet.isEmpty)
     let changes = world.machine.calls.changes
     let raised = try #require(changes.firstIndex { $0.hasPrefix("network.raiseSequences") })
-    let spoken = try #require(changes.firstIndex { $0.hasPrefix("network.unhush") })
+    let spoken = try #require(changes.firstIndex { $0.hasPrefix("network.unblockEgress") })
     #expect(raised < spoken)
     #expect(world.perform("monitor", promotable: true) == Outcome(.runningPromoted))
     network.quiet = [address]
@@ -1422,7 +1422,7 @@ import VICI
 
     let failing = World(ha: true)
     failing.machine.calls.fail("cluster.", with: .io)
-    failing.machine.calls.fail("network.hush(", with: .notSupported)
+    failing.machine.calls.fail("network.blockEgress(", with: .notSupported)
     #expect(failing.perform("start", promotable: true).reason?.hasPrefix("holding back what a standby sends: ") == true)
     #expect(!failing.runs)
     #expect(failing.machine.network.quiet.isEmpty)

@@ -694,10 +694,10 @@ struct VirtualIPTests {
     let node = AddressNode()
     node.hold("192.0.2.50", 24, on: 2)
     node.perform("stop")
-    let position = try #require(node.machine.calls.all.filter(\.canFail).firstIndex { $0.description.hasPrefix("network.silence") })
+    let position = try #require(node.machine.calls.all.filter(\.canFail).firstIndex { $0.description.hasPrefix("network.stopAnnouncing") })
     node.hold("192.0.2.50", 24, on: 2)
     node.machine.calls.reset()
-    if ends { node.machine.calls.fail(at: position, with: .timedOut) } else { node.machine.calls.fail("network.silence", with: .timedOut) }
+    if ends { node.machine.calls.fail(at: position, with: .timedOut) } else { node.machine.calls.fail("network.stopAnnouncing", with: .timedOut) }
     #expect(node.perform("stop").status == (ends ? .success : .genericError))
     #expect(node.places == [])
   }

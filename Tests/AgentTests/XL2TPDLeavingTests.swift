@@ -321,12 +321,12 @@ import Testing
     #expect(node.perform("demote", clone: true) == Outcome(.success))
     #expect(ledger.asked == ["yield 203.0.113.50", "yield 203.0.113.50", "carry 203.0.113.50"])
     let kinds: [String] = node.machine.calls.changes.compactMap { change in
-      ["sockets.setFilter(some", "network.hush", "network.unhush", "processes.signal(terminate", "processes.signal(interrupt", "processes.signal(kill", "processes.launch"]
+      ["sockets.setFilter(some", "network.blockEgress", "network.unblockEgress", "processes.signal(terminate", "processes.signal(interrupt", "processes.signal(kill", "processes.launch"]
         .first { change.hasPrefix($0) }
     }
     #expect(
-      kinds == ["sockets.setFilter(some", "network.hush"] + [String](repeating: "processes.signal(kill", count: 4)
-        + ["network.unhush", "processes.launch", "sockets.setFilter(some"])
+      kinds == ["sockets.setFilter(some", "network.blockEgress"] + [String](repeating: "processes.signal(kill", count: 4)
+        + ["network.unblockEgress", "processes.launch", "sockets.setFilter(some"])
     #expect(node.farewells == 0 && node.isShut)
   }
 

@@ -381,10 +381,10 @@ import Testing
     let machine = world(systemd: systemd)
     let ours = try daemon().start(call(machine)) { _ in true }
     machine.processes.makeStubborn(ours)
-    var isSpent = false
-    machine.clock.after(.seconds(1)) { isSpent = true }
+    var isFinished = false
+    machine.clock.after(.seconds(1)) { isFinished = true }
     let begin = machine.clock.now
-    try daemon().stop(call(machine), grace: .seconds(10)) { isSpent }
+    try daemon().stop(call(machine), grace: .seconds(10)) { isFinished }
     #expect(machine.clock.now - begin < .seconds(2))
     #expect(machine.processes.table.isEmpty)
     #expect(machine.processes.signals.map(\.signal) == [.terminate, .kill])
@@ -392,7 +392,7 @@ import Testing
     #expect(machine.units.overrides.isEmpty)
     #expect(machine.units.known["watch.service"]?.activeState != "active")
 
-    // One that is not spent gets all of its time.
+    // One that has not finished gets all of its time.
     let other = try daemon().start(call(machine)) { _ in true }
     machine.processes.makeStubborn(other)
     let again = machine.clock.now

@@ -52,8 +52,8 @@ struct FrameTests {
     #expect(NeighbourDiscovery.claim(in: advertisement, to: vip6) == hardware)
   }
 
-  @Test("A rival is who uses the address or probes for it, never ourselves")
-  func rivals() {
+  @Test("A conflict is who uses the address or probes for it, never ourselves")
+  func conflicts() {
     let other: [UInt8] = [2, 0, 0, 0, 0, 9]
     let cases: [(ARP, [UInt8]?)] = [
       (.announcement(of: vip, from: other, asReply: false), other),
@@ -63,10 +63,10 @@ struct FrameTests {
       (.question(to: vip, of: address("192.0.2.9"), from: other), nil),
       (.announcement(of: address("192.0.2.9"), from: other, asReply: true), nil),
     ]
-    for (frame, rival) in cases {
+    for (frame, conflict) in cases {
       let read = ARP(frame.bytes)
       #expect(read == frame)
-      #expect(read?.rival(for: vip, own: own) == rival)
+      #expect(read?.conflictingHost(for: vip, own: own) == conflict)
     }
   }
 

@@ -51,7 +51,7 @@ struct LinuxNetworkTests {
       let elsewhere = try it.link("lo")
       #expect(try it.network.copy(of: vip, on: elsewhere, label: nil) == nil)
       #expect(refusal { () throws(SystemError) in try it.network.add(wanted) } == "adding 192.0.2.50/24 to near (EEXIST)")
-      // A twin with another prefix, and a copy on another link, are all told.
+      // A duplicate with another prefix, and a copy on another link, are all told.
       try it.ip("address add 192.0.2.50/32 dev near")
       try it.ip("address add 192.0.2.50/32 dev lo")
       #expect(try it.network.holders(of: vip).map(\.prefixLength).sorted() == [24, 32, 32])
@@ -134,7 +134,7 @@ struct LinuxNetworkTests {
   }
 
   @Test("Nothing leaves from an address that is held back, but what goes to the node itself")
-  func hush() throws {
+  func blockEgress() throws {
     try PrivateNetwork.run { it in
       for (own, prefix, other, neighbour) in [
         ("192.0.2.50", "24", "192.0.2.51", "192.0.2.9"), ("2001:db8::50", "64", "2001:db8::51", "2001:db8::9"),
@@ -154,9 +154,9 @@ struct LinuxNetworkTests {
         let clock = LinuxClock()
         let limit = clock.now + .seconds(5)
         while !leaves(from: own, to: own), clock.now < limit { clock.sleep(until: clock.now + .milliseconds(5)) }
-        try it.network.hush(vip)
-        try it.network.hush(vip)
-        #expect(try it.network.hushed() == [vip])
+        try it.network.blockEgress(from: vip)
+        try it.network.blockEgress(from: vip)
+        #expect(try it.network.blockedEgress() == [vip])
         #expect(!leaves(from: own, to: neighbour))
         #expect(leaves(from: own, to: own) && leaves(from: other, to: neighbour))
         // What comes is heard, but for IPv4 with a reverse path filter, which looks for the way of an answer.
@@ -169,10 +169,10 @@ struct LinuxNetworkTests {
           }
           #expect(arrives() == (filter == 0 || own.contains(":")), "rp_filter \(filter), \(own)")
         }
-        try it.network.unhush(vip)
+        try it.network.unblockEgress(from: vip)
         #expect(arrives())
-        try it.network.unhush(vip)
-        #expect(try it.network.hushed() == [])
+        try it.network.unblockEgress(from: vip)
+        #expect(try it.network.blockedEgress() == [])
         #expect(leaves(from: own, to: neighbour))
         #expect(try it.ip("\(family)rule show") == before)
       }
@@ -321,7 +321,7 @@ struct LinuxNetworkTests {
   }
 
   @Test("Who uses an address on the wire is named")
-  func rival() throws {
+  func conflict() throws {
     try PrivateNetwork.run { it in
       // The other host is a namespace of its own; it lives as long as the process that holds it.
       let holder = try it.processes.launch(Command("/usr/bin/unshare", ["-n", "sleep", "60"]))
@@ -343,8 +343,8 @@ struct LinuxNetworkTests {
       let near = try it.link("near")
       for (text, isUsed) in [("192.0.2.50", true), ("192.0.2.51", false), ("2001:db8::50", true), ("2001:db8::51", false)] {
         let address = try #require(IPAddress(text))
-        let rival = try it.network.rival(for: address, on: near, before: clock.now + .milliseconds(600))
-        #expect(rival == (isUsed ? [2, 0, 0, 0, 0, 0x99] : nil), "\(text)")
+        let conflict = try it.network.conflictingHost(for: address, on: near, before: clock.now + .milliseconds(600))
+        #expect(conflict == (isUsed ? [2, 0, 0, 0, 0, 0x99] : nil), "\(text)")
       }
     }
   }

@@ -143,7 +143,7 @@ extension StrongSwan: PromotableAgent {
   /// left it so, or the peer gave its segment up.
   func hasTheSegment(_ call: Call) throws(VICIError) -> Bool {
     if let address {
-      do throws(SystemError) { if try !call.host.network.hushed().contains(address), !isSilencedLater(call) { return true } } catch {
+      do throws(SystemError) { if try !call.host.network.blockedEgress().contains(address), !isSilencedLater(call) { return true } } catch {
         throw VICIError(.unreachable, "looking at routing rules", "\(error.errno)", errno: error.errno)
       }
     }

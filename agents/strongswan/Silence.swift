@@ -16,8 +16,8 @@ extension StrongSwan {
   func keepSilent(_ isSilent: Bool, _ call: Call) throws(OCFError) {
     let wanted = isSilent ? address : nil
     try attempt("holding back what a standby sends") { () throws(SystemError) in
-      for other in try call.host.network.hushed() where other != wanted { try call.host.network.unhush(other) }
-      if let wanted { try call.host.network.hush(wanted) }
+      for other in try call.host.network.blockedEgress() where other != wanted { try call.host.network.unblockEgress(from: other) }
+      if let wanted { try call.host.network.blockEgress(from: wanted) }
     }
   }
 
@@ -42,11 +42,11 @@ extension StrongSwan {
     let action = call.request.action
     guard hasHA, call.isPromotable, let address, action == .monitor || action == .start else { return nil }
     do throws(SystemError) {
-      guard try call.host.network.hushed().contains(address) == isPromoted else { return nil }
+      guard try call.host.network.blockedEgress().contains(address) == isPromoted else { return nil }
       if isPromoted { return "address: a routing rule of this resource holds back what \(address) sends" }
       if action == .start { return "address: nothing holds back what a standby sends from \(address)" }
       guard !call.request.isProbe, !isSilencedLater(call) else { return nil }
-      try call.host.network.hush(address)
+      try call.host.network.blockEgress(from: address)
       call.log.warning("the routing rule that keeps a standby silent was gone; it is back")
       return nil
     } catch { throw VICIError(.unreachable, "looking at routing rules", "\(error.errno)", errno: error.errno) }

@@ -61,8 +61,8 @@ extension VirtualIP {
   private func checkWire(_ link: Link, _ call: Call) throws(OCFError) {
     guard runArping, !ip.isIPv6 else { return }
     let limit = call.within(.milliseconds(1500)).deadline
-    let rival = try explained(try call.host.network.rival(for: ip, on: link, before: limit))
-    if let rival { throw .failed("\(ip) is used by \(hardware(rival)) on \(link.name)") }
+    let conflict = try explained(try call.host.network.conflictingHost(for: ip, on: link, before: limit))
+    if let conflict { throw .failed("\(ip) is used by \(hardware(conflict)) on \(link.name)") }
   }
 
   /// Another host that has the address beside us. A wire without one is silent, so this takes a fifth of a second: only for
@@ -71,10 +71,10 @@ extension VirtualIP {
     guard call.depth >= .service, call.request.action == .monitor else { return nil }
     do throws(SystemError) {
       let limit = call.within(.milliseconds(200)).deadline
-      guard let rival = try call.host.network.rival(for: ip, on: link, before: limit) else { return nil }
+      guard let conflict = try call.host.network.conflictingHost(for: ip, on: link, before: limit) else { return nil }
       // Another interface of this node on the same wire answers as well.
-      if try call.host.network.links().contains(where: { $0.hardwareAddress == rival }) { return nil }
-      return "\(ip) is used by \(hardware(rival)) on \(link.name) as well"
+      if try call.host.network.links().contains(where: { $0.hardwareAddress == conflict }) { return nil }
+      return "\(ip) is used by \(hardware(conflict)) on \(link.name) as well"
     } catch {
       call.log.debug("asking who has \(ip): \(error)")
       return nil
@@ -93,13 +93,13 @@ extension VirtualIP {
     }
     guard ended else { throw .failed("\(ip) on \(place.link.name) is still tentative") }
     guard flags.contains(.dadFailed) else { return }
-    throw .failed("\(ip) is used by \(rivalName(on: place.link, call)) on \(place.link.name)")
+    throw .failed("\(ip) is used by \(conflictingHostName(on: place.link, call)) on \(place.link.name)")
   }
 
-  private func rivalName(on link: Link, _ call: Call) -> String {
+  private func conflictingHostName(on link: Link, _ call: Call) -> String {
     do throws(SystemError) {
       let limit = call.within(.milliseconds(500)).deadline
-      if let rival = try call.host.network.rival(for: ip, on: link, before: limit) { return hardware(rival) }
+      if let conflict = try call.host.network.conflictingHost(for: ip, on: link, before: limit) { return hardware(conflict) }
     } catch {
       call.log.debug("asking who has \(ip): \(error)")
     }
@@ -141,7 +141,7 @@ extension VirtualIP {
   func release(_ call: Call) throws(OCFError) {
     var problem: OCFError?
     do throws(OCFError) {
-      try explained(try call.host.network.silence(ip))
+      try explained(try call.host.network.stopAnnouncing(ip))
     } catch {
       // The address goes all the same; a burst looks for it before each frame.
       problem = error
@@ -162,7 +162,7 @@ extension VirtualIP {
     // On a node that is short of everything a killed process may take its time; that is no reason to fence it.
     _ = call.within(.seconds(5)).until {
       do throws(OCFError) {
-        try explained(try call.host.network.silence(ip))
+        try explained(try call.host.network.stopAnnouncing(ip))
         problem = nil
       } catch {
         problem = error

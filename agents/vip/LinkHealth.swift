@@ -56,10 +56,10 @@ extension VirtualIP {
 
   /// Another copy of the address beside a good one, with another prefix length or on another interface. Only for a deep look,
   /// since it lists all addresses.
-  func twin(of copy: InterfaceAddress, _ call: Call) throws(OCFError) -> String? {
+  func duplicate(of copy: InterfaceAddress, _ call: Call) throws(OCFError) -> String? {
     guard call.depth >= .service else { return nil }
-    let twin = try copies(call).first { $0.copy.link != copy.link || $0.copy.prefixLength != copy.prefixLength }
-    return twin.map { "\($0.copy) is on \($0.link.name) as well" }
+    let duplicate = try copies(call).first { $0.copy.link != copy.link || $0.copy.prefixLength != copy.prefixLength }
+    return duplicate.map { "\($0.copy) is on \($0.link.name) as well" }
   }
 
   private static func works(_ link: Link) -> Bool {

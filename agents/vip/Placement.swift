@@ -176,7 +176,7 @@ extension VirtualIP {
         var isOurs = held == place(of: copy)
         if !isOurs, isWanted, !isMadeOtherwise(copy) {
           isOurs = try !isNodesOwn(copy, call)
-          // Where a member was started the node had no such address of its own; a twin of full length beside ours is none either.
+          // Where a member was started the node had no such address of its own; a duplicate of full length beside ours is none either.
           if !isOurs, held != nil { isOurs = copy.prefixLength == ip.bits }
           if !isOurs { isOurs = try readRecord(.standby, call) != nil }
         }

@@ -14,7 +14,7 @@ extension VirtualIP {
         return ("\(ip) is missing in the routing table local: no packet to it is taken in", true)
       }
       // The rule that keeps a standby's charon silent is strongswan's to tell of.
-      if try network.hushed().contains(ip) { return nil }
+      if try network.blockedEgress().contains(ip) { return nil }
       let neighbour = try neighbour(on: link, call)
       var open: [IPAddress] = []
       for target in [neighbour, Self.farAway(isIPv6: ip.isIPv6)].compactMap(\.self)

@@ -255,8 +255,8 @@ package struct VirtualIP: ResourceAgent {
     let barrier = try barrier(on: link, call)
     if let barrier, barrier.isTotal { return .failed(barrier.text, promoted: isPromoted) }
     refresh(on: link, call)
-    let twin = try twin(of: copy, call)
-    return .working(promoted: isPromoted, [barrier?.text, intruder(on: link, call), twin, weakness?.text].compactMap { $0.map { Risk($0) } })
+    let duplicate = try duplicate(of: copy, call)
+    return .working(promoted: isPromoted, [barrier?.text, intruder(on: link, call), duplicate, weakness?.text].compactMap { $0.map { Risk($0) } })
   }
 
   /// An unpromoted member: ready without the address.

@@ -16,7 +16,7 @@ extension XL2TPD {
     do throws(SystemError) {
       return try call.host.sockets.filter(of: listener, in: process) != nil
     } catch  where error.errno == .noSuchFile {
-      throw .failed("\(listener.address) is bound by another program than xl2tpd (pid \(process.pid))\(try strangers(call))")
+      throw .failed("\(listener.address) is bound by another program than xl2tpd (pid \(process.pid))\(try otherInstances(call))")
     } catch {
       call.log.debug("looking whether new tunnels are refused: \(error)")
       return nil

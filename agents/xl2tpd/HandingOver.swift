@@ -20,7 +20,7 @@ extension XL2TPD {
     guard let ledger = try willing(ledgers, address, call) else { return false }
     let ours = try attempt("looking for xl2tpd", try daemon.all(call))
     // What pppd and xl2tpd say when they see each other go, and what the kernel answers for sockets that are gone.
-    try attempt("keeping silent", try call.host.network.hush(address))
+    try attempt("keeping silent", try call.host.network.blockEgress(from: address))
     do throws(OCFError) {
       try attempt("ending xl2tpd") { () throws(SystemError) in
         for process in ours { try call.host.processes.signal(.kill, to: process) }
@@ -31,9 +31,9 @@ extension XL2TPD {
       }
       let sessions = try sessions(call)
       let orphans = try sessions.orphans(call)
-      guard try sessions.kill(orphans, call) else { throw Self.undead }
+      guard try sessions.kill(orphans, call) else { throw Self.unkillable }
       call.log.info("handed \(orphans.count) sessions over without a word to clients", ("VPNHA_SESSIONS", "\(orphans.count)"))
-      do throws(SystemError) { _ = try ledger.ask("carry \(address)", on: call.host, before: call.within(Self.impatience).deadline) } catch {
+      do throws(SystemError) { _ = try ledger.ask("carry \(address)", on: call.host, before: call.within(Self.actionPatience).deadline) } catch {
         call.log.warning("this node's ledger does not carry the sessions on, and the other node takes them: \(error)")
       }
     } catch {
@@ -46,7 +46,7 @@ extension XL2TPD {
   }
 
   private func speak(from address: IPAddress, _ call: Call) {
-    do throws(SystemError) { try call.host.network.unhush(address) } catch { call.log.warning("\(error)") }
+    do throws(SystemError) { try call.host.network.unblockEgress(from: address) } catch { call.log.warning("\(error)") }
   }
 
   /// How long the other node is waited for to be ready for a session that has just begun.

@@ -32,7 +32,7 @@ extension XL2TPD {
     if farewell { step { () throws(OCFError) in try sayGoodbye(to: &sessions, before: deadline, answers, &account, call) } }
     let silence = call.host.clock.now + Self.silence
     step { () throws(OCFError) in
-      let ending = try daemon.stop(call, grace: farewell ? .milliseconds(200) : Self.impatience)
+      let ending = try daemon.stop(call, grace: farewell ? .milliseconds(200) : Self.actionPatience)
       if account.isSaid || ending != .wasGone {
         call.log.info("stopped: xl2tpd \((account.isSaid ? .ended : ending).rawValue)")
       }
@@ -51,8 +51,8 @@ extension XL2TPD {
       let end = try self.sessions(call).end(sessions, patience: patience, call.within(max(.zero, left - reserve - spent)))
       account.killed = end.killed
       if end.areGone { return }
-      guard reserve > .zero else { throw Self.undead }
-      call.log.warning(Self.undead.reason)
+      guard reserve > .zero else { throw Self.unkillable }
+      call.log.warning(Self.unkillable.reason)
     }
     if let answers, account.isSaid {
       _ = call.host.until(before: min(silence, half)) {
@@ -111,11 +111,11 @@ extension XL2TPD {
       let terms = terms(of: process, call)
       if let address = terms.address, let port = terms.port { shutGate(of: process, on: address, port, call) }
     }
-    var patience = Self.impatience
+    var patience = Self.actionPatience
     // A suspended daemon takes its signal when it goes on, and could not take part in anything else.
     if let process = ours.first, !process.isStopped {
       do throws(OCFError) {
-        let inventory = try inventory(call.within(Self.impatience))
+        let inventory = try inventory(call.within(Self.actionPatience))
         account.tunnels = Set(inventory.tunnels.map(\.ours))
         let now = call.host.clock.now
         try endInBatches(&sessions, inventory, before: now + max(.zero, deadline - now) / 2, answers, &account, call)
@@ -173,7 +173,7 @@ extension XL2TPD {
       let expected = max(0, calls - gone.count)
       _ = try turn.until { () throws(OCFError) in
         account.hear(answers, call)
-        let now = try self.inventory(call.within(Self.impatience))
+        let now = try self.inventory(call.within(Self.actionPatience))
         calls = now.calls
         // A call is gone from the daemon's list when the client has acknowledged its end.
         account.heard.formUnion(busy.subtracting(now.tunnels.filter { $0.calls > 0 }.map(\.ours)))
@@ -185,9 +185,9 @@ extension XL2TPD {
 
   func endOrphans(_ call: Call) throws(OCFError) {
     let sessions = try sessions(call)
-    guard try sessions.end(sessions.orphans(call), patience: .seconds(2), call).areGone else { throw Self.undead }
+    guard try sessions.end(sessions.orphans(call), patience: .seconds(2), call).areGone else { throw Self.unkillable }
   }
-  static let undead = OCFError.failed("ending sessions: pppd is still there after KILL")
+  static let unkillable = OCFError.failed("ending sessions: pppd is still there after KILL")
 }
 
 extension Account {

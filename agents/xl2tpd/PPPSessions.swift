@@ -37,11 +37,11 @@ struct PPPSessions {
     try send(.terminate, sessions, call)
     let interfaces = try interfaces(of: sessions, call)
     let clock = call.host.clock
-    let courtesy = clock.now + Self.courtesy
+    let lcpGrace = clock.now + Self.lcpGrace
     var left = sessions
     let isQuiet = try call.within(patience).until { () throws(OCFError) in
       if try areGone(&left, call) { return true }
-      return clock.now < courtesy ? false : try areDown(left.compactMap { interfaces[$0.pid] }, call)
+      return clock.now < lcpGrace ? false : try areDown(left.compactMap { interfaces[$0.pid] }, call)
     }
     left = try alive(left, call)
     if left.isEmpty { return (0, true) }
@@ -62,7 +62,7 @@ struct PPPSessions {
   }
 
   /// How long a pppd without an interface is given before it is taken for a finished one.
-  static let courtesy = Duration.milliseconds(300)
+  static let lcpGrace = Duration.milliseconds(300)
 
   private static func pidFile(of interface: String) -> String { "/run/\(interface).pid" }
 

@@ -75,7 +75,7 @@ extension XL2TPD {
     try prepareBinding(address, call)
     if let holder = try call.holder(ofUDP: port, where: { $0.address == address || $0.address.isUnspecified }) {
       guard let owner = holder.owner else {
-        throw .failed("\(address) port \(port) is taken by another program\(try strangers(call))")
+        throw .failed("\(address) port \(port) is taken by another program\(try otherInstances(call))")
       }
       throw .failed("\(address) port \(port) is taken by \(owner.executable) (pid \(owner.pid))")
     }

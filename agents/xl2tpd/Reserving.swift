@@ -19,7 +19,7 @@ extension XL2TPD {
         let taken = carried.subtracting(reserved).filter(server.pool.contains).map(\.description).sorted()
         let given = reserved.subtracting(carried).filter(server.pool.contains).map(\.description).sorted()
         for request in Self.requests(to: server.name, taken.map { "no ip range=\($0);" } + given.map { "ip range=\($0);" }) {
-          _ = try pipe.ask(request, on: call.host, before: call.within(Self.impatience).deadline)
+          _ = try pipe.ask(request, on: call.host, before: call.within(Self.actionPatience).deadline)
         }
       }
       let lines = ["\(process.pid) \(process.startTime)"] + carried.map(\.description).sorted()
@@ -40,7 +40,7 @@ extension XL2TPD {
   private func carriedAddresses(_ call: Call) throws(SystemError) -> Set<IPAddress> {
     var found: Set<IPAddress> = []
     for ledger in try LedgerControl.all(call.host.files) {
-      for line in try ledger.ask("list", on: call.host, limit: 4 << 20, before: call.within(Self.impatience).deadline) {
+      for line in try ledger.ask("list", on: call.host, limit: 4 << 20, before: call.within(Self.actionPatience).deadline) {
         // session TUNNEL SESSION PEER PORT LOCAL REMOTE USER SINCE HOPS STANDING
         let words = line.split(separator: " ")
         if words.count == 11, words[0] == "session", words[10] == "adopted", let address = IPAddress(String(words[6])) { found.insert(address) }

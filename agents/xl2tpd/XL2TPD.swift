@@ -190,7 +190,7 @@ package struct XL2TPD: ResourceAgent {
     let suspended = OCFError.failed("xl2tpd (pid \(process.pid)) is suspended (SIGSTOP)")
     let isMonitor = call.request.action == .monitor
     if process.isStopped, !isMonitor { throw suspended }
-    do throws(OCFError) { try ping(call.within(isMonitor ? Self.patience : Self.impatience)) } catch {
+    do throws(OCFError) { try ping(call.within(isMonitor ? Self.patience : Self.actionPatience)) } catch {
       let now = try attempt("looking at xl2tpd", try call.host.processes.process(process.pid))
       throw now?.isStopped == true ? suspended : error
     }
@@ -198,7 +198,7 @@ package struct XL2TPD: ResourceAgent {
 
   /// How long a monitor waits for the daemon's one loop, and how long an action that must go on does.
   static let patience = Duration.seconds(4)
-  static let impatience = Duration.seconds(2)
+  static let actionPatience = Duration.seconds(2)
 
   func inventory(_ call: Call) throws(OCFError) -> TunnelInventory {
     do { return try pipe.inventory(on: call.host, before: call.deadline) } catch { throw explain(error) }
@@ -244,7 +244,7 @@ package struct XL2TPD: ResourceAgent {
     }
     guard let first = bound.first else { throw .failed("xl2tpd is not bound to \(address) port \(port)") }
     if bound.count > 1 {
-      throw .failed("\(bound.count) programs are bound to \(first.address) port \(port)\(try strangers(call))")
+      throw .failed("\(bound.count) programs are bound to \(first.address) port \(port)\(try otherInstances(call))")
     }
     return first
   }
@@ -255,7 +255,7 @@ package struct XL2TPD: ResourceAgent {
   }
 
   /// Words that name other xl2tpds, empty when there are none.
-  func strangers(_ call: Call) throws(OCFError) -> String {
+  func otherInstances(_ call: Call) throws(OCFError) -> String {
     var others = try attempt("looking for other xl2tpds", try call.host.processes.running(binary.description).filter { !isOurs($0) })
     // One that somebody started with our file, beside the one that was started here.
     if others.isEmpty, let record = StartRecord.read(call) {
