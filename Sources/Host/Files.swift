@@ -1,5 +1,5 @@
 public struct FileStatus: Hashable, Sendable {
-  public enum Kind: Hashable, Sendable { case regular, directory, symbolicLink, fifo, socket, other }
+  public enum Kind: String, Sendable { case regular, directory, symbolicLink, fifo, socket, other }
   public var kind: Kind
   /// Permission bits.
   public var mode: UInt32

@@ -222,7 +222,7 @@ package final class WatchedHost: Network, PacketFilter, Processes, Units, Files,
     try done("remove \(path)", try host.files.remove(path))
   }
   package func status(_ path: String) throws(SystemError) -> FileStatus? {
-    try seen("status of \(path)", { $0.map { "\($0.kind)" } ?? "absent" }, try host.files.status(path))
+    try seen("status of \(path)", { $0.map { $0.kind.rawValue } ?? "absent" }, try host.files.status(path))
   }
   package func isExecutable(_ path: String) -> Bool {
     let what = "\(path) is executable"
