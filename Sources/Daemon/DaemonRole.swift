@@ -38,19 +38,13 @@ public struct DaemonRole: Equatable, Sendable {
 
   /// The other resource of this agent whose record names `process`; nil when it is nobody else's, or that cannot be told.
   static func owner(of process: Process, _ call: Call) -> String? {
-    let own = path(for: call.request)
-    let prefix = "vpnha-\(call.request.type)-"
-    let suffix = ".role"
-    func names(_ path: String) throws(SystemError) -> Bool {
-      let words = String(decoding: try call.host.files.read(path, limit: 256) ?? [], as: UTF8.self).split(whereSeparator: \.isWhitespace)
+    func names(_ record: [UInt8]) -> Bool {
+      let words = String(decoding: record, as: UTF8.self).split(whereSeparator: \.isWhitespace)
       return words.count == 3 && Int32(words[1]) == process.pid && UInt64(words[2]) == process.startTime
     }
     do throws(SystemError) {
-      if try names(own) { return nil }
-      for name in try call.host.files.entries(of: directory) ?? [] where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
-        let path = "\(directory)/\(name)"
-        if path != own, try names(path) { return String(name.dropFirst(prefix.count).dropLast(suffix.count)) }
-      }
+      if let own = try call.host.files.read(path(for: call.request), limit: 256), names(own) { return nil }
+      return try call.host.files.records(of: call.request.type, as: "role", limit: 256).first { names($0.bytes) }?.instance
     } catch { call.log.debug("looking for whose \(process.executable) (pid \(process.pid)) is: \(error)") }
     return nil
   }

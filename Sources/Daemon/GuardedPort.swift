@@ -20,16 +20,10 @@ public struct GuardedPort: Equatable, Sendable {
 
   /// What every firewall of this node guards.
   public static func all(_ call: Call) -> [GuardedPort] {
-    let prefix = "vpnha-firewall-"
-    let suffix = ".\(kind)"
     do throws(SystemError) {
-      var found: [GuardedPort] = []
-      for name in try call.host.files.entries(of: Request.recordDirectory) ?? [] where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
-        let bytes = try call.host.files.read("\(Request.recordDirectory)/\(name)", limit: 16) ?? []
-        guard let port = UInt16(String(decoding: bytes, as: UTF8.self).prefix { $0 != "\n" }) else { continue }
-        found.append(GuardedPort(port: port, resource: String(name.dropFirst(prefix.count).dropLast(suffix.count))))
+      return try call.host.files.records(of: "firewall", as: kind, limit: 16).compactMap { record in
+        UInt16(String(decoding: record.bytes, as: UTF8.self).prefix { $0 != "\n" }).map { GuardedPort(port: $0, resource: record.instance) }
       }
-      return found
     } catch {
       call.log.debug("looking for what is guarded: \(error)")
       return []

@@ -28,26 +28,10 @@ private final class LinuxWatch: Watch {
       do throws(SystemError) { return try check("watching process \(process.pid)") { clinux_pidfd_open(process.pid) } } catch
         where error.errno == .noSuchProcess
       { return -1 }
-    case .links: return try netlink(0, groups: 1 /* RTMGRP_LINK */)
-    case .addresses: return try netlink(0, groups: 0x10 | 0x100 /* RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR */)
-    case .packetFilter: return try netlink(12, groups: 1 << 6 /* NFNLGRP_NFTABLES is 7 */)
+    case .links: return try listeningNetlink(0, groups: 1 /* RTMGRP_LINK */)
+    case .addresses: return try listeningNetlink(0, groups: 0x10 | 0x100 /* RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR */)
+    case .packetFilter: return try listeningNetlink(12, groups: 1 << 6 /* NFNLGRP_NFTABLES is 7 */)
     }
-  }
-
-  private static func netlink(_ family: Int32, groups: UInt32) throws(SystemError) -> Int32 {
-    let operation = "watching the kernel"
-    let type = Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
-    let number = try check(operation) { socket(AF_NETLINK, type, family) }
-    var address = sockaddr_nl()
-    address.nl_family = sa_family_t(AF_NETLINK)
-    address.nl_groups = groups
-    do throws(SystemError) {
-      try check(operation) { clinux_bind(number, &address, socklen_t(MemoryLayout<sockaddr_nl>.size)) }
-    } catch {
-      _ = close(number)
-      throw error
-    }
-    return number
   }
 
   func next(before deadline: Instant) throws(SystemError) -> EventSource? {
@@ -83,4 +67,23 @@ private final class LinuxWatch: Watch {
       if count < 0, errno == EAGAIN { return }
     }
   }
+}
+
+/// A netlink socket that hears multicast groups, and never waits.
+///
+/// - Parameter family: `NETLINK_*` (`linux/netlink.h`).
+package func listeningNetlink(_ family: Int32, groups: UInt32) throws(SystemError) -> Int32 {
+  let operation = "watching the kernel"
+  let type = Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+  let number = try check(operation) { socket(AF_NETLINK, type, family) }
+  var address = sockaddr_nl()
+  address.nl_family = sa_family_t(AF_NETLINK)
+  address.nl_groups = groups
+  do throws(SystemError) {
+    try check(operation) { clinux_bind(number, &address, socklen_t(MemoryLayout<sockaddr_nl>.size)) }
+  } catch {
+    _ = close(number)
+    throw error
+  }
+  return number
 }

@@ -94,7 +94,7 @@ public struct Request {
   /// In bytes. A file's name has 255 at most, and what is written beside it before it takes the name is some thirty longer.
   private static let longestName = 200
   /// Where resource agents keep what does not survive a reboot.
-  public static let recordDirectory = "/run/resource-agents"
+  public static let recordDirectory = Records.directory
   /// `/run/resource-agents/vpnha-TYPE-INSTANCE.KIND`
   public func recordPath(_ kind: String) -> String { "\(Self.recordDirectory)/vpnha-\(recordName).\(kind)" }
 

@@ -9,20 +9,8 @@ final class AddressWatch: Readable {
   private let mark: [UInt8]
 
   init(of address: IPAddress) throws(SystemError) {
-    let operation = "watching \(address)"
     mark = [8, 0, UInt8(IFA_LOCAL), 0] + address.bytes
-    let type = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    let number = socket(AF_NETLINK, type, 0)
-    guard number >= 0 else { throw SystemError(operation, Errno(rawValue: errno)) }
-    var group = sockaddr_nl()
-    group.nl_family = sa_family_t(AF_NETLINK)
-    group.nl_groups = 0x10  // RTMGRP_IPV4_IFADDR
-    guard clinux_bind(number, &group, socklen_t(MemoryLayout<sockaddr_nl>.size)) == 0 else {
-      let reason = errno
-      _ = close(number)
-      throw SystemError(operation, Errno(rawValue: reason))
-    }
-    descriptor = number
+    descriptor = try listeningNetlink(0, groups: 0x10 /* RTMGRP_IPV4_IFADDR */)
   }
 
   deinit { _ = close(descriptor) }

@@ -168,13 +168,12 @@ final class SessionResident {
   /// Whether the cluster's vip has taken the address here, as it notes before it does (`agents/vip/Records.swift`). One that somebody
   /// added to a standby by hand is no reason to speak: a single packet from here ends what the other node carries.
   var isTaken: Bool {
-    let folder = "/run/resource-agents"
     do throws(SystemError) {
-      for name in try host.files.entries(of: folder) ?? [] where name.hasPrefix("vpnha-vip-") && name.hasSuffix(".held") {
-        if try host.files.read("\(folder)/\(name)", limit: 256)?.starts(with: "\(options.address) ".utf8) == true { return true }
-      }
-    } catch { risk("address", "\(error)") }
-    return false
+      return try host.files.records(of: "vip", as: "held", limit: 256).contains { $0.bytes.starts(with: "\(options.address) ".utf8) }
+    } catch {
+      risk("address", "\(error)")
+      return false
+    }
   }
 
   private func serve(at now: Instant) {

@@ -41,15 +41,13 @@ struct Record: Equatable {
 
   /// The other resource whose record names a table of this name, where none of ours does.
   static func owner(of table: String, _ call: Call) -> String? {
-    let prefix = "vpnha-\(call.request.type)-"
     do throws(SystemError) {
       guard try call.host.files.status(path(call)) == nil else { return nil }
-      for name in try call.host.files.entries(of: Request.recordDirectory) ?? [] where name.hasPrefix(prefix) && name.hasSuffix(".\(kind)") {
-        let bytes = try call.host.files.read("\(Request.recordDirectory)/\(name)", limit: 4 << 20)
-        if bytes.flatMap({ Record($0) })?.table == table { return String(name.dropFirst(prefix.count).dropLast(kind.count + 1)) }
-      }
-    } catch { call.log.debug("looking for whose table inet \(table) is: \(error)") }
-    return nil
+      return try call.host.files.records(of: call.request.type, as: kind, limit: 4 << 20).first { Record($0.bytes)?.table == table }?.instance
+    } catch {
+      call.log.debug("looking for whose table inet \(table) is: \(error)")
+      return nil
+    }
   }
 
   func write(_ call: Call) throws(OCFError) {
