@@ -179,7 +179,38 @@ def conntrackd_hangs_then_crash(bed):
     until("conntrackd runs again", 40, lambda: here.name in bed.view().where("conntrackd", "Unpromoted"))
 
 
+@event("any", 12, fresh=True, names={f"move-to-a-{_daemon}-that-hangs": (_daemon,) for _daemon in DAEMONS})
+@event("any", 12, fresh=True, recipes=CARRIED, names={"move-to-a-ledger-that-hangs": ("ledger",), "move-to-a-carrier-that-hangs": ("charon",)})
+def move_to_what_hangs(bed, daemon):
+    """Nobody has noticed it yet: the address waits for no daemon long, and what hangs is started anew."""
+    here, there = yield bed.places()
+    hung = there.freeze(daemon)
+    there.run(f"crm_resource --resource vpn-clone --promoted --move --node {there.name}")
+    try:
+        until(f"what hung of {daemon} is gone", 40, lambda: not set(hung) & set(there.processes(daemon)))
+    finally:
+        there.thaw()
+        there.run("crm_resource --resource vpn-clone --promoted --clear")
+    yield
+
+
 # What routers are told
+
+@event("same", 20, fresh=True, recipes=TOLD)
+def move_to_a_bird_that_hangs(bed):
+    """Where no router can be told, the VPN does not stay."""
+    here, there = yield bed.places()
+    there.freeze("bird")
+    try:
+        there.run(f"crm_resource --resource vpn-clone --promoted --move --node {there.name}")
+        until(f"{there.name} has the address", 20, lambda: there.name in bed.view().where("vip", "Promoted"))
+        there.run("crm_resource --resource vpn-clone --promoted --clear")
+        until(f"the router sends to {here.name}, which has the address", 40,
+              lambda: bed.announced_by() == here.name and bed.view().where("vip", "Promoted") == [here.name])
+    finally:
+        there.thaw()
+    yield
+
 
 @event("peer", 25, recipes=TOLD)
 def kill_bird_serving(bed):

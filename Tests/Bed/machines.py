@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from xml.etree import ElementTree
@@ -196,6 +197,28 @@ class Node:
         if daemon == "prober":
             return self.run("pgrep -xf '/usr/lib/ocf/resource.d/vpnha/probe watch .*'", check=False).split()
         return self.run(f"for pid in $(pgrep -x {PROCESS[daemon]}); do [[ $(readlink /proc/$pid/exe) == */ocf/* ]] || echo $pid; done", check=False).split()
+
+    def freeze(self, daemon):
+        """It hangs from now on, and nothing that /proc says shows it, unlike after SIGSTOP. Its pids."""
+        groups = next(words[1] for words in map(str.split, open("/proc/mounts")) if words[2] == "cgroup2")
+        for left in pathlib.Path(groups).glob("vpnha-bed-*"):
+            try:
+                left.rmdir()
+            except OSError:
+                pass  # another bed's
+        self.freezer = pathlib.Path(tempfile.mkdtemp(prefix="vpnha-bed-", dir=groups))
+        pids = self.processes(daemon)
+        for pid in pids:
+            subprocess.run(["nsenter", "-t", str(self.init), "-p", "--", "sh", "-c", f"echo {pid} >{self.freezer}/cgroup.procs"], check=True)
+        (self.freezer / "cgroup.freeze").write_text("1")
+        return pids
+
+    def thaw(self):
+        (self.freezer / "cgroup.freeze").write_text("0")
+        for pid in (self.freezer / "cgroup.procs").read_text().split():
+            (self.freezer.parent / "cgroup.procs").write_text(pid)
+        until("nothing is in the freezer", 10, lambda: not (self.freezer / "cgroup.procs").read_text())
+        self.freezer.rmdir()
 
     def unplug(self, nic):
         ip("link", "set", f"{self.name}-{nic}", "nomaster")

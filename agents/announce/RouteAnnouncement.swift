@@ -170,7 +170,14 @@ extension RouteAnnouncement {
   /// - Parameter patience: nil leaves it to the action.
   func connect(_ call: Call, patience: Duration? = nil) throws(OCFError) -> BIRDControl {
     // A BIRD with many routes answers late; what follows a failed demote is a stop, and what follows a failed stop is fencing.
-    let limit = patience ?? (call.request.action == .demote ? Self.haste : call.request.action == .stop ? Self.patience * 2 : Self.patience)
+    let usual =
+      switch call.request.action {
+      case .demote: Self.haste
+      case .promote: Self.patience / 2
+      case .stop: Self.patience * 2
+      default: Self.patience
+      }
+    let limit = patience ?? usual
     do throws(BIRDError) { return try BIRDControl(control.description, on: call.host, before: call.within(limit).deadline) } catch {
       if error.kind == .absent, !call.host.files.isExecutable(Self.program) { throw .missing(Self.program, package: "bird2") }
       throw explain(error)

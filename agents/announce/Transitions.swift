@@ -29,6 +29,8 @@ extension RouteAnnouncement {
     try checkHeld(call)
     // The last second and a half belong to taking it back.
     let soon = call.within(max(.zero, call.deadline - call.host.clock.now - .milliseconds(1500)))
+    // One that hangs is not waited for, its neighbours are.
+    try connect(call).close()
     let bird = try connect(call, patience: .seconds(3600))
     defer { bird.close() }
     try apply(.announcing, bird, call)
@@ -73,8 +75,10 @@ extension RouteAnnouncement {
     }
     if standing == .stopped, known == nil || known?.standing == .stopped { return }
     try close(to: standing, call)
+    // Where no neighbour has been told anything, a BIRD that hangs need not be waited for.
+    let mayBeTold = known.map { $0.standing == .announcing || $0.standing == .withdrawing || standby == .prepend } ?? true
     do throws(OCFError) {
-      let bird = try connect(call)
+      let bird = try connect(call, patience: mayBeTold ? nil : Self.haste)
       defer { bird.close() }
       let wasTold = try isAnybodyTold(bird)
       if let refusal = try refusal(bird) { return call.log.error("\(refusal); what is announced ends with the address") }

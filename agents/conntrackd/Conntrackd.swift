@@ -91,7 +91,12 @@ package struct Conntrackd: ResourceAgent {
       let settings = try settings(of: process, call)
       let configuration = settings.configuration
       let socket = ConntrackSocket(configuration.socketPath)
-      let patience = call.request.action == .demote ? Self.haste : Self.patience
+      let patience =
+        switch call.request.action {
+        case .demote: Self.haste
+        case .promote: Self.takeOver
+        default: Self.patience
+        }
       let statistics = try answer(call.within(patience), process) { call throws(ConntrackError) in
         try socket.statistics(on: call.host, before: call.deadline)
       }
@@ -112,6 +117,10 @@ package struct Conntrackd: ResourceAgent {
   static let patience = Duration.seconds(4)
   /// The same where a take-over waits for it: twice in a demote, which a stop follows.
   static let haste = Duration.seconds(1)
+  /// The same in a promote, which the address waits for: the flows of a daemon that is given up are lost.
+  static let takeOver = Duration.seconds(2)
+  /// How long a promote may take in all.
+  static let commit = Duration.seconds(5)
 
   /// A daemon that answers on our socket and is not ours must not be taken for none.
   private func checkNobodyAnswers(_ call: Call) throws(OCFError) {

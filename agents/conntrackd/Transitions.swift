@@ -101,7 +101,7 @@ extension Conntrackd {
 extension Conntrackd: PromotableAgent {
   package func promote(_ call: Call) throws(OCFError) {
     let (process, settings) = try running(call)
-    try TakeOver(settings.configuration, call).commit()
+    try TakeOver(settings.configuration, call.within(Self.commit)).commit()
     try record(.promoted, of: process, call)
   }
 

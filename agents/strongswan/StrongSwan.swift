@@ -122,7 +122,8 @@ package struct StrongSwan: ResourceAgent {
       return .failed("\(daemon(call).name) (pid \(process.pid)) is suspended (SIGSTOP)", promoted: isPromoted)
     }
     do throws(VICIError) {
-      let charon = try connect(call, within: patience(for: call))
+      // A demote goes on after this look, and asks again: of a daemon that hangs it needs no more.
+      let charon = try connect(call, within: call.request.action == .demote ? .seconds(1) : patience(for: call))
       let statistics = try charon.statistics()
       if isPromoted, let address, try !holdsAddress(address, call) {
         return .failed("address: \(address) is not on this node", promoted: true)
@@ -234,18 +235,20 @@ package struct StrongSwan: ResourceAgent {
   package func stop(_ call: Call) throws(OCFError) {
     let process = try attempt("looking for \(daemon(call).name)", try daemon(call).find(call))
     let farewell = process.map { leave($0, call) } ?? .nobody
-    let (ending, removed) = try end(call, atOnce: farewell == .withheld)
+    let (ending, removed) = try end(call, atOnce: farewell == .withheld, grace: call.isPromotable ? Self.haste : Self.grace)
     guard process != nil || removed > 0 else { return }
     call.log.info("stopped: \(farewell); \(daemon(call).name) \(ending); \(removed) kernel states and policies were removed")
   }
 
   /// Ends the daemon and removes what it left behind, its kernel states among it: their number is returned.
-  /// - Parameter atOnce: whether it must not hear of it. charon says goodbye to clients on every other signal.
+  /// - Parameters:
+  ///   - atOnce: whether it must not hear of it. charon says goodbye to clients on every other signal.
+  ///   - grace: how long it may take for that.
   @discardableResult
-  func end(_ call: Call, atOnce: Bool = false) throws(OCFError) -> (ending: String, removed: Int) {
+  func end(_ call: Call, atOnce: Bool = false, grace: Duration = haste) throws(OCFError) -> (ending: String, removed: Int) {
     // With the ha plugin and its secret charon 5.9.8 never comes to its end: it has said its goodbyes and closed its
     // sockets, and waits for a lock that nobody gives back (trap_manager.c, uninstall after flush).
-    let ending = try daemon(call).stop(call, signal: atOnce ? .kill : .terminate, grace: .seconds(15)) { !atOnce && hasClosed(call) }
+    let ending = try daemon(call).stop(call, signal: atOnce ? .kill : .terminate, grace: grace) { !atOnce && hasClosed(call) }
     // What the kernel holds and what lies under /run may be that one's.
     if try attempt("looking for \(binary)", try daemon(call).foreign(call)) != nil { return (ending.rawValue, 0) }
     let removed = try removeKernelState(call)
@@ -319,10 +322,16 @@ package struct StrongSwan: ResourceAgent {
 // MARK: - Asking charon
 
 extension StrongSwan {
-  /// How long charon may take to answer. What steps back must not wait for a daemon that hangs.
+  /// How long a charon that hangs is waited for where a take-over waits as well: the peer is promoted when a failed member has been
+  /// stopped and started again, not before.
+  static let haste = Duration.seconds(2)
+  /// How long one without a peer may take to tell its clients goodbye when it is ended.
+  static let grace = Duration.seconds(5)
+
+  /// How long charon may take to answer.
   func patience(for call: Call) -> Duration {
     switch call.request.action {
-    case .stop, .demote, .promote: .seconds(2)
+    case .stop, .demote, .promote: Self.haste
     default: max(.seconds(2), min(.seconds(10), (call.deadline - call.host.clock.now) / 2))
     }
   }

@@ -190,7 +190,9 @@ package struct XL2TPD: ResourceAgent {
     let suspended = OCFError.failed("xl2tpd (pid \(process.pid)) is suspended (SIGSTOP)")
     let isMonitor = call.request.action == .monitor
     if process.isStopped, !isMonitor { throw suspended }
-    do throws(OCFError) { try ping(call.within(isMonitor ? Self.patience : Self.actionPatience)) } catch {
+    // A demote goes on after this look, and asks again: of a daemon that hangs it needs no more.
+    let patience = isMonitor ? Self.patience : call.request.action == .demote ? .seconds(1) : Self.actionPatience
+    do throws(OCFError) { try ping(call.within(patience)) } catch {
       let now = try attempt("looking at xl2tpd", try call.host.processes.process(process.pid))
       throw now?.isStopped == true ? suspended : error
     }
