@@ -90,6 +90,27 @@ private struct Loop<Agent: ResourceAgent> {
   // MARK: Actions
 
   func start() -> Outcome {
+    guard let peer = whoWaits() else { return begin() }
+    let outcome = Loop(agent: agent, call: call.within(Standing.restart), problems: problems).begin()
+    guard outcome.status != .success else { return outcome }
+    return Outcome(outcome.status, "\(outcome.reason ?? "") (given \(Standing.restart.components.seconds) s, because \(peer) waits to take over; the next start has all its time)")
+  }
+
+  /// Another node whose member could be promoted, once this one, which failed a moment ago, has been started again or has not:
+  /// Pacemaker promotes no member of a clone before all that it starts in the same transition have been started. Asked for the
+  /// first start after a failure.
+  private func whoWaits() -> String? {
+    guard call.request.isFromCluster, isCandidate, LastFailure.isNew(call) else { return nil }
+    do throws(SystemError) {
+      let scores = try call.host.cluster.nodeAttribute("master-\(call.request.instance)")
+      return scores.filter { $0.key != call.request.nodeName && Int($0.value) ?? 0 > 0 }.keys.min()
+    } catch {
+      call.log.debug("\(error)")
+      return nil
+    }
+  }
+
+  private func begin() -> Outcome {
     do throws(OCFError) {
       let state = try observe()
       if state.role != nil {

@@ -69,6 +69,9 @@ extension Standing {
   /// How long a member that failed has to be well before it is as good a candidate as another.
   static let probation: Int64 = 60
 
+  /// How long a member that failed may take to start again while its peer waits for that.
+  static let restart = Duration.seconds(5)
+
   /// How good a candidate for promotion a working member is. One that serves stays where it is.
   func score(_ role: Role, failedLately: Bool) -> Int {
     if role == .promoted { return Self.healthy }
@@ -196,7 +199,8 @@ struct FileMark: Equatable {
 
 // MARK: - Failures
 
-/// When a member failed last. It outlives the stop and the start that follow, so it is not kept under `/run`.
+/// When a member failed last, and whether it has been started since. It outlives the stop and the start that follow, so it is not
+/// kept under `/run`.
 enum LastFailure {
   private static let directory = "/var/lib/vpnha/failures"
   private static func path(_ call: Call) -> String { "\(directory)/\(call.request.recordName)" }
@@ -211,16 +215,34 @@ enum LastFailure {
   }
 
   /// Whether the last failure is less than `Standing.probation` seconds ago. Forgets an older one.
-  static func isRecent(_ call: Call) -> Bool {
+  static func isRecent(_ call: Call) -> Bool { recent(call) != nil }
+
+  /// Whether this is the first start after a recent failure. It is not asked twice.
+  static func isNew(_ call: Call) -> Bool {
+    guard let text = recent(call), !text.hasSuffix(started) else { return false }
     do throws(SystemError) {
-      guard let bytes = try call.host.files.read(path(call), limit: 32) else { return false }
-      let age = Int64(String(decoding: bytes, as: UTF8.self).prefix { $0 != "\n" }).map { call.host.clock.timestamp.seconds &- $0 }
+      try call.host.files.replace(path(call), with: Array((text + started).utf8), mode: 0o600)
+      return true
+    } catch {
+      call.log.debug("keeping that it is started again: \(error)")
+      return false
+    }
+  }
+
+  private static let started = " started\n"
+
+  /// The record of a failure that was a short while ago, without its end of line.
+  private static func recent(_ call: Call) -> String? {
+    do throws(SystemError) {
+      guard let bytes = try call.host.files.read(path(call), limit: 48) else { return nil }
+      let text = String(decoding: bytes, as: UTF8.self)
+      let age = Int64(text.prefix { $0.isNumber }).map { call.host.clock.timestamp.seconds &- $0 }
       // A clock that was set back makes no failure last longer.
-      if let age, (0..<Standing.probation).contains(age) { return true }
+      if let age, (0..<Standing.probation).contains(age) { return text.hasSuffix(started) ? text : String(text.prefix { $0 != "\n" }) }
       try call.host.files.remove(path(call))
     } catch {
       call.log.debug("reading the time of the last failure: \(error)")
     }
-    return false
+    return nil
   }
 }

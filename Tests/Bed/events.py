@@ -179,8 +179,20 @@ def conntrackd_hangs_then_crash(bed):
     until("conntrackd runs again", 40, lambda: here.name in bed.view().where("conntrackd", "Unpromoted"))
 
 
-@event("any", 12, fresh=True, names={f"move-to-a-{_daemon}-that-hangs": (_daemon,) for _daemon in DAEMONS})
-@event("any", 12, fresh=True, recipes=CARRIED, names={"move-to-a-ledger-that-hangs": ("ledger",), "move-to-a-carrier-that-hangs": ("charon",)})
+@event("peer", 20, fresh=True)
+def restart_hangs(bed):
+    """What died starts again and is never ready: the peer does not wait for all that a start may take."""
+    here, there = yield bed.places()
+    # charon waits for somebody who reads.
+    here.run("mkfifo /root/log; echo 'charon-systemd { filelog { stuck { path = /root/log } } }' >/etc/strongswan.d/stuck.conf")
+    here.signal("charon", "KILL")
+    yield
+    here.run("rm /etc/strongswan.d/stuck.conf")
+
+
+@event("any", 12, fresh=True, names={"move-to-a-charon-that-hangs": ("charon",)})
+@event("any", 12, fresh=True, recipes=(), long=WARM, names={f"move-to-a-{_daemon}-that-hangs": (_daemon,) for _daemon in ("xl2tpd", "conntrackd")})
+@event("any", 12, fresh=True, recipes=(), long=CARRIED, names={"move-to-a-ledger-that-hangs": ("ledger",), "move-to-a-carrier-that-hangs": ("charon",)})
 def move_to_what_hangs(bed, daemon):
     """Nobody has noticed it yet: the address waits for no daemon long, and what hangs is started anew."""
     here, there = yield bed.places()

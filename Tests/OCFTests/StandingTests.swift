@@ -13,6 +13,8 @@ import Testing
     var looksAgainWhileUnfit = false
     var judgedFiles: [String] = []
     private(set) var depths: [CheckLevel] = []
+    /// What the last start was given.
+    private(set) var patience: Duration?
     var parameters: [String: String] = [:]
 
     @discardableResult
@@ -31,7 +33,7 @@ import Testing
       script.error = error
       script.looksAgainWhileUnfit = looksAgainWhileUnfit
       script.judgedFiles = judgedFiles
-      defer { depths = script.depths }
+      defer { (depths, patience) = (script.depths, script.patience) }
       let request = Request(arguments: ["agent", action.rawValue], environment: environment)
       return ScriptedAgent.$script.withValue(script) {
         perform(ScriptedAgent.self, request, on: machine.host, from: machine.clock.now)
@@ -85,6 +87,37 @@ import Testing
     #expect(member.risk?.hasSuffix("no key") == true && member.score == 5)
     member.monitor(.running, level: 10)
     #expect(member.risk == nil && member.score == 100)
+  }
+
+  /// Pacemaker promotes the peer when the member that failed has been started again, or has not.
+  @Test func aRestartIsShortWhileThePeerWaitsForIt() {
+    let member = Member()
+    func restart(_ peer: Int?) -> Duration? {
+      member.machine.cluster.peers["master-x"] = peer.map { ["sun": "\($0)"] }
+      member.monitor(.stopped)
+      member.does(.stop, .stopped)
+      member.does(.start, .stopped, .running)
+      return member.patience
+    }
+    member.does(.start, .stopped, .running)
+    let whole = member.patience ?? .zero
+    #expect(whole > .seconds(5) && restart(nil) == whole && restart(0) == whole, "nobody waits")
+    #expect(restart(100) == .seconds(5))
+    // One that needs longer has it the next time, when the peer serves.
+    member.monitor(.stopped)
+    member.does(.stop, .stopped)
+    let refused = member.does(.start, .stopped, error: .failed("not ready in time"))
+    #expect(refused.status == .genericError && refused.reason?.contains("sun waits to take over") == true)
+    member.does(.stop, .stopped)
+    member.does(.start, .stopped, .running)
+    #expect(member.patience == whole)
+    // Nor is anybody in a hurry long after.
+    member.machine.cluster.peers["master-x"] = ["sun": "100"]
+    member.monitor(.stopped)
+    member.does(.stop, .stopped)
+    member.pass(61)
+    member.does(.start, .stopped, .running)
+    #expect(member.patience == whole)
   }
 
   @Test func aFailureLowersTheScoreBeforeItIsReported() {

@@ -180,6 +180,7 @@ final class Script: @unchecked Sendable {
   var looksAgainWhileUnfit = false
   var judgedFiles: [String] = []
   var depths: [CheckLevel] = []
+  var patience: Duration?
   init(before: ResourceState, after: ResourceState) {
     self.before = before
     self.after = after
@@ -207,7 +208,10 @@ struct ScriptedAgent: PromotableAgent, ReloadableAgent {
     if let error = Self.script.observationError { throw error }
     return Self.script.acts.isEmpty ? Self.script.before : Self.script.after
   }
-  func start(_ call: Call) throws(OCFError) { try Self.script.act("start") }
+  func start(_ call: Call) throws(OCFError) {
+    Self.script.patience = call.deadline - call.host.clock.now
+    try Self.script.act("start")
+  }
   func stop(_ call: Call) throws(OCFError) { try Self.script.act("stop") }
   func promote(_ call: Call) throws(OCFError) { try Self.script.act("promote") }
   func demote(_ call: Call) throws(OCFError) { try Self.script.act("demote") }
