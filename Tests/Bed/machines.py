@@ -1,13 +1,12 @@
 """Two nodes, moon and sun, as namespaces of this kernel: a tree of their own over the machine's, real daemons, a plug to pull.
 
-A node is the processes of a PID namespace. Its disk is an overlay over this machine's root and outlives a power cut; its
-/run does not. The bed's own network is the outside world: next hops, a remote IKE daemon, and whoever asks the gateway.
+A node is the processes of a PID namespace. Its disk is an overlay over this machine's root, or over that of another Debian
+release (Tests/Bed/release), and outlives a power cut; its /run does not. The bed's own network is the outside world: next hops, a remote IKE daemon, and whoever asks the gateway.
 """
 
 import os
 import pathlib
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -32,11 +31,11 @@ PROCESS = {"charon": "charon-systemd", "xl2tpd": "xl2tpd", "conntrackd": "conntr
 
 BOOT = r"""
 set -e
-name=$1 first=$2 place=$3
+name=$1 first=$2 place=$3 below=$4
 hostname $name
 mount --make-rprivate /
 root=$place/root
-mount -t overlay overlay -o lowerdir=/,upperdir=$place/disk,workdir=$place/work $root
+mount -t overlay overlay -o lowerdir=$below,upperdir=$place/disk,workdir=$place/work $root
 cd $root
 mkdir -p bed old
 mount -t proc proc proc
@@ -73,6 +72,7 @@ if [ $first = yes ]; then
     rm -f /var/lib/man-db/auto-update
     dpkg --force-unsafe-io --install /bed/vpnha.deb >/var/log/vpnha-install.log 2>&1
   fi
+  [ ! -e /etc/corosync/device ] || sh -e /etc/corosync/device
 fi
 if [ -e /etc/bird/gateway ]; then
   # As systemd-tmpfiles and bird.service do at boot.
@@ -116,9 +116,8 @@ class Node:
         self.write("/usr/sbin/fence_bed", (HERE / "fence_bed").read_text(), 0o755)
         if bed.quorum:
             # As docs/operations.md has it, but for the certificates, which need pcsd on all three.
-            words = re.search(r"^ +pcs (quorum device add .*)$", OPERATIONS.read_text(), re.MULTILINE)[1]
-            conf = f"{self.place}/disk/etc/corosync/corosync.conf"
-            subprocess.run(["pcs", "--force", "--corosync_conf", conf, *shlex.split(words.replace("host=witness", f"host={WITNESS} tls=off"))], check=True)
+            words = re.search(r"^ +pcs (quorum device add .*)$", OPERATIONS.read_text(), re.MULTILINE)[1].replace("host=witness", f"host={WITNESS} tls=off")
+            self.write("/etc/corosync/device", f"pcs --force --corosync_conf /etc/corosync/corosync.conf {words}\n")
         if bed.routed:
             self.write("/etc/bird/gateway", "")
             text = (HERE.parent.parent / "Packaging/examples/bird/bird.conf").read_text()
@@ -151,7 +150,7 @@ class Node:
         self.booted += 1
         log = open(f"{self.place}/console", "ab")
         self.process = subprocess.Popen(
-            ["unshare", "-n", "-m", "-p", "-f", "-u", "-i", "--kill-child", "bash", "-c", BOOT, "boot", self.name, first, self.place],
+            ["unshare", "-n", "-m", "-p", "-f", "-u", "-i", "--kill-child", "bash", "-c", BOOT, "boot", self.name, first, self.place, self.bed.root],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         self.init = int(until(f"{self.name} has a first process", 10, lambda: open(children).read().split(), every=0.01)[0])
@@ -265,8 +264,8 @@ class Power(threading.Thread):
 class Bed:
     """Both nodes, what is around them, and whoever watches."""
 
-    def __init__(self, package, build, log, quorum=False, routed=False):
-        self.package, self.log, self.quorum, self.routed, self.warm, self.died = package, log, quorum, routed, True, {}
+    def __init__(self, package, build, log, quorum=False, routed=False, root="/"):
+        self.package, self.log, self.quorum, self.routed, self.root, self.warm, self.died = package, log, quorum, routed, root, True, {}
         self.began = time.monotonic()
         os.makedirs(SHARE)
         os.chmod(SHARE, 0o777)
