@@ -100,13 +100,14 @@ struct ClusterChecks {
       // A set says more than can be judged here; what is in one counts as bound.
       let inSets = constraint.all(named: "resource_ref").compactMap { $0["id"] }
       bound.formUnion(followers.filter { !$0.names.filter(inSets.contains).isEmpty }.map(\.id))
+      found += drowned(constraint)
       guard Self.isPromoted(constraint["rsc-role"]), Self.isPromoted(constraint["with-rsc-role"]) else { continue }
       let (one, other) = (constraint["rsc"] ?? "", constraint["with-rsc"] ?? "")
       let itsFollowers = resources(of: one).filter { Self.follow.contains($0.own ?? "") }
       bound.formUnion(resources(of: one).filter { Self.bound.contains($0.own ?? "") }.map(\.id))
       guard !(resources(of: one) + resources(of: other)).filter({ $0.own != nil }).isEmpty, let score = score(constraint["score"]), score > 0 else { continue }
       let id = constraint["id"] ?? ""
-      let fix = ["pcs constraint delete \(id)", "pcs constraint colocation add Promoted \(one) with Promoted \(other) INFINITY influence=false"]
+      let fix = ["pcs constraint delete \(id)", "pcs constraint colocation add Promoted \(one) with Promoted \(other) score=INFINITY influence=false"]
       if score < 1_000_000 {
         found.append(Finding(.COLO1, .bad, "\(one) follows \(other) with score \(score), which is worth next to nothing", fix: fix, at: id))
       } else if !itsFollowers.isEmpty, !isFalse(constraint["influence"]), !isFalse(resources(of: one).first.flatMap { configuration.meta("critical", of: $0) }) {
@@ -118,9 +119,24 @@ struct ClusterChecks {
       found.append(
         Finding(
           .COLO3, .risk, "nothing has \(one.top) promoted where \(vpn.top) is",
-          fix: ["pcs constraint colocation add Promoted \(one.top) with Promoted \(vpn.top) INFINITY\(Self.follow.contains(one.own ?? "") ? " influence=false" : "")"], at: one.top))
+          fix: ["pcs constraint colocation add Promoted \(one.top) with Promoted \(vpn.top) score=INFINITY\(Self.follow.contains(one.own ?? "") ? " influence=false" : "")"], at: one.top))
     }
     return found
+  }
+
+  /// The promoted role of a group, bound for ever to a resource that has no such role: earlier recipes bound the VPN to the firewall so.
+  private func drowned(_ constraint: XMLElement) -> [Finding] {
+    guard Self.isPromoted(constraint["rsc-role"]), !Self.isPromoted(constraint["with-rsc-role"]), let vpn = members.first, vpn.isPromotable,
+      vpn.around.contains(where: { $0.name == "group" }), let one = constraint["rsc"], vpn.names.contains(one), let other = constraint["with-rsc"], (score(constraint["score"]) ?? 0) >= 1_000_000
+    else { return [] }
+    let isPacemaker3 = (configuration.property("dc-version")?.prefix { $0 != "." }).flatMap { Int($0) }.map { $0 >= 3 } ?? false
+    let id = constraint["id"] ?? ""
+    return [
+      Finding(
+        .COLO4, isPacemaker3 ? .bad : .note,
+        isPacemaker3 ? "\(id) drowns the promotion scores of \(one)" : "\(id) will drown the promotion scores of \(one) from Pacemaker 3 on",
+        fix: ["pcs constraint delete \(id)", "pcs constraint colocation add \(one) with \(other) score=INFINITY"], at: id)
+    ]
   }
 
   private var leftovers: [Finding] {
@@ -223,7 +239,7 @@ struct ClusterChecks {
 
   private static func bonds(of vpn: Primitive, to firewall: String) -> (place: String, order: String) {
     (
-      "pcs constraint colocation add \(vpn.isPromotable ? "Promoted " : "")\(vpn.top) with \(firewall) INFINITY",
+      "pcs constraint colocation add \(vpn.top) with \(firewall) score=INFINITY",
       "pcs constraint order start \(firewall) then \(vpn.isPromotable ? "promote" : "start") \(vpn.top) kind=Optional"
     )
   }

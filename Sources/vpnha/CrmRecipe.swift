@@ -95,7 +95,7 @@ extension Recipe {
       clone firewall-clone firewall meta interleave=true failure-timeout=30s
       order conntrackd-first Optional: conntrackd-clone:promote vpn-clone:promote\(isSeamless ? " symmetrical=false\norder sessions-first Optional: sessions-clone:start vpn-clone:promote" : "")
       order firewall-first Optional: firewall-clone:start vpn-clone:promote
-      colocation vpn-with-firewall inf: vpn-clone:Promoted firewall-clone
+      colocation vpn-with-firewall inf: vpn-clone firewall-clone
       \((isSeamless ? ["conntrackd", "sessions"] : ["conntrackd"]).map(Self.follows).joined(separator: "\n"))
       """
   }

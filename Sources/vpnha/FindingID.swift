@@ -6,7 +6,7 @@ enum FindingID: String, CaseIterable {
   // Status and doctor
   case FENCE1, FENCE2, FENCE3, FENCE4, QUOR2
   // Doctor: the cluster
-  case CIB1, COLO1, COLO2, COLO3, BAR1, BAR2, BAR3, MON1, MON2, MON3, MON4, RACE1, DELAY1, DELAY2, QUOR3, RING1, CLEAR1, CLONE1, CLONE2, NOTIFY1, PASS1
+  case CIB1, COLO1, COLO2, COLO3, COLO4, BAR1, BAR2, BAR3, MON1, MON2, MON3, MON4, RACE1, DELAY1, DELAY2, QUOR3, RING1, CLEAR1, CLONE1, CLONE2, NOTIFY1, PASS1
   case ALERT1, MOVED1, ADDR1, PROBE1
   // Doctor: the node
   case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, HA3, KEY1, KEY2, CERT1
@@ -146,6 +146,11 @@ enum FindingID: String, CaseIterable {
       ("With INFINITY alone a follower that fails takes the VPN with it to the other node.", "Add influence=false.")
     case .COLO3:
       ("It is promoted anywhere, and makes use of what the peer has told only where it is promoted.", "Bind its promoted role to the VPN's.")
+    case .COLO4:
+      (
+        "Pacemaker 3 adds a mandatory colocation of a group's promoted role to its promotion score. Beside INFINITY nothing counts any more: no planned move, no lost path, no failure.",
+        "Bind the resource without a role, as the recipe does. The two commands do not interrupt the service."
+      )
     case .BAR1:
       ("One failure bars a node until somebody cleans up, and the second one leaves nobody to serve.", "Set failure-timeout to 30s.")
     case .BAR2:

@@ -157,7 +157,7 @@ struct Recipe: Equatable {
     ["resource", "create", name, "ocf:vpnha:\(name)"] + parameters + ["meta", "failure-timeout=30s", "migration-threshold=3", "promotable"] + Self.pair
   }
   private func follows(_ name: String) -> [String] {
-    ["constraint", "colocation", "add", "Promoted", "\(name)-clone", "with", "Promoted", "vpn-clone", "INFINITY", "influence=false"]
+    ["constraint", "colocation", "add", "Promoted", "\(name)-clone", "with", "Promoted", "vpn-clone", "score=INFINITY", "influence=false"]
   }
   private static let conntrackdFirst = ["constraint", "order", "promote", "conntrackd-clone", "then", "promote", "vpn-clone", "kind=Optional"]
 
@@ -176,7 +176,8 @@ struct Recipe: Equatable {
   private func order(of service: String, role: String) -> [[String]] {
     [
       ["constraint", "order", "start", "firewall-clone", "then", role, service, "kind=Optional"],
-      ["constraint", "colocation", "add"] + (role == "promote" ? ["Promoted"] : []) + [service, "with", "firewall-clone"],
+      // Of no role: Pacemaker 3 would add a mandatory one of the promoted role to the promotion score, where nothing else counts beside it.
+      ["constraint", "colocation", "add", service, "with", "firewall-clone"],
     ]
   }
 
@@ -198,7 +199,7 @@ struct Recipe: Equatable {
     [
       ["resource", "update", "vip", "cidr_netmask=\(values.address.contains(":") ? 128 : 32)"], follower("announce", ["prefixes=\(values.address)"]),
       ["constraint", "order", "promote", "vpn-clone", "then", "promote", "announce-clone"],
-      ["constraint", "colocation", "add", "Promoted", "announce-clone", "with", "Promoted", "vpn-clone", "INFINITY"],
+      ["constraint", "colocation", "add", "Promoted", "announce-clone", "with", "Promoted", "vpn-clone", "score=INFINITY"],
     ]
   }
 

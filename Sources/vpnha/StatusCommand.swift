@@ -141,25 +141,41 @@ struct PacemakerTools {
   ///
   /// - Parameter arguments: of crm_simulate; nil: as it is, nothing is done.
   func simulated(_ arguments: [String]?, in cib: [UInt8]) throws(SystemError) -> ClusterMonitor {
-    let said = try simulate((arguments.map { ["--simulate"] + $0 } ?? []) + ["--output-as=xml"], cib)
-    return try ClusterMonitor(said, section: arguments == nil ? "cluster_status" : "revised_cluster_status")
+    guard let arguments else { return try ClusterMonitor(simulate(["--output-as=xml"], cib), section: "cluster_status") }
+    let (rest, state) = try injected(arguments, into: cib)
+    return try ClusterMonitor(simulate(["--simulate", "--output-as=xml"] + rest, state), section: "revised_cluster_status")
   }
 
   /// The same, and the CIB after the scheduler has done all that it wants to.
   func saved(_ arguments: [String], from cib: [UInt8]) throws(SystemError) -> (now: ClusterMonitor, cib: [UInt8]) {
+    let (rest, state) = try injected(arguments, into: cib)
+    let (said, saved) = try simulate(["--simulate", "--output-as=xml"] + rest, state, saving: "--save-output")
+    return (try ClusterMonitor(said, section: "revised_cluster_status"), saved)
+  }
+
+  /// Pacemaker 3.0's crm_simulate works out what follows an injection, and its XML leaves that out. There it only injects, and is then
+  /// asked what follows in the state that it saved.
+  ///
+  /// - Returns: the arguments that are left, and the CIB that they are about.
+  private func injected(_ arguments: [String], into cib: [UInt8]) throws(SystemError) -> (arguments: [String], cib: [UInt8]) {
+    guard !arguments.isEmpty, Self.isFromPacemaker3(cib) else { return (arguments, cib) }
+    return ([], try simulate(arguments, cib, saving: "--save-input").saved)
+  }
+
+  private func simulate(_ arguments: [String], _ cib: [UInt8], saving option: String) throws(SystemError) -> (said: [UInt8], saved: [UInt8]) {
     // crm_simulate works in the file that it is to save, and puts another one in its place.
     let file = try files.makeReplyFile(in: geteuid() == 0 ? "/run" : "/tmp")
     let path = file.path
     defer { file.discard() }
-    let said = try simulate(["--simulate", "--save-output=\(path)", "--output-as=xml"] + arguments, cib)
+    let said = try simulate(arguments + ["\(option)=\(path)"], cib)
     let saved: [UInt8]?
     do throws(SystemError) { saved = try files.read(path, limit: Self.limit) } catch {
       try files.remove(path)
       throw error
     }
     try files.remove(path)
-    guard let saved else { throw SystemError("asking crm_simulate", .noSuchFile, detail: "it saved nothing") }
-    return (try ClusterMonitor(said, section: "revised_cluster_status"), saved)
+    guard let saved, !saved.isEmpty else { throw SystemError("asking crm_simulate", .noSuchFile, detail: "it saved nothing") }
+    return (said, saved)
   }
 
   private func simulate(_ arguments: [String], _ cib: [UInt8]) throws(SystemError) -> [UInt8] {
@@ -170,11 +186,18 @@ struct PacemakerTools {
   }
 
   /// The CIB, marked as one that needs no validation, which takes a third of crm_simulate's time: the cluster has validated it. One of
-  /// an older schema is left as it is, since crm_simulate has to transform it.
+  /// an older schema is left as it is, since crm_simulate has to transform it; so is every one of Pacemaker 3, for which schema 3 is older.
   static func trusted(_ cib: [UInt8]) -> [UInt8] {
     let mark = Array(#" validate-with="pacemaker-3."#.utf8)
-    guard let end = cib.firstIndex(of: UInt8(ascii: ">")), let place = cib[..<end].firstRange(of: mark), let close = cib[place.upperBound..<end].firstIndex(of: UInt8(ascii: "\"")) else { return cib }
+    guard !isFromPacemaker3(cib), let end = cib.firstIndex(of: UInt8(ascii: ">")), let place = cib[..<end].firstRange(of: mark), let close = cib[place.upperBound..<end].firstIndex(of: UInt8(ascii: "\"")) else { return cib }
     return cib[..<place.lowerBound] + Array(#" validate-with="none"#.utf8) + cib[close...]
+  }
+
+  /// Whether the cluster's oldest node is one of Pacemaker 3: by the feature set, 3.20 and later.
+  static func isFromPacemaker3(_ cib: [UInt8]) -> Bool {
+    let mark = Array(#" crm_feature_set="3."#.utf8)
+    guard let end = cib.firstIndex(of: UInt8(ascii: ">")), let place = cib[..<end].firstRange(of: mark) else { return false }
+    return Int(String(decoding: cib[place.upperBound..<end].prefix { $0 != UInt8(ascii: ".") }, as: UTF8.self)).map { $0 >= 20 } ?? false
   }
 
   func votes() -> CorosyncConfiguration? {

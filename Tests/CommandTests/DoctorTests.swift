@@ -34,10 +34,10 @@ import Testing
   static let timeout = #"<nvpair id="vpn-clone-meta_attributes-failure-timeout" name="failure-timeout" value="30s"/>"#
 
   static let clusterMistakes = [
-    Mistake(.COLO1, (colocation, #"score="1000" rsc-role="Promoted" with-rsc-role="Promoted""#), fix: "pcs constraint colocation add Promoted conntrackd-clone with Promoted vpn-clone INFINITY influence=false"),
+    Mistake(.COLO1, (colocation, #"score="1000" rsc-role="Promoted" with-rsc-role="Promoted""#), fix: "pcs constraint colocation add Promoted conntrackd-clone with Promoted vpn-clone score=INFINITY influence=false"),
     Mistake(.COLO1, (colocation, #"score="500000" rsc-role="Master" with-rsc-role="Master" influence="false""#), fix: "pcs constraint delete colocation-conntrackd-clone-vpn-clone-INFINITY"),
     Mistake(.COLO2, (colocation, #"score="INFINITY" rsc-role="Promoted" with-rsc-role="Promoted""#), fix: "pcs constraint delete colocation-conntrackd-clone-vpn-clone-INFINITY"),
-    Mistake(.COLO3, (colocation, #"score="INFINITY""#), fix: "pcs constraint colocation add Promoted conntrackd-clone with Promoted vpn-clone INFINITY influence=false"),
+    Mistake(.COLO3, (colocation, #"score="INFINITY""#), fix: "pcs constraint colocation add Promoted conntrackd-clone with Promoted vpn-clone score=INFINITY influence=false"),
     Mistake(.BAR1, without(timeout), fix: "pcs resource meta vpn-clone failure-timeout=30s"),
     Mistake(.BAR1, (timeout, #"<nvpair id="t" name="failure-timeout" value="0"/>"#), fix: "pcs resource meta vpn-clone failure-timeout=30s"),
     Mistake(.BAR2, (timeout, #"<nvpair id="t" name="failure-timeout" value="5min"/><nvpair id="m" name="migration-threshold" value="1"/>"#), fix: "pcs resource meta vpn-clone failure-timeout=30s"),
@@ -78,7 +78,9 @@ import Testing
     Mistake(.BAN1, Pair.constraint(#"<rsc_location id="location-vpn-clone-sun" rsc="vpn-clone" node="sun" score="-INFINITY"/>"#), fix: "pcs constraint delete location-vpn-clone-sun"),
     Mistake(.PREFER1, Pair.constraint(#"<rsc_location id="location-vpn-clone-moon-50" rsc="vpn-clone" node="moon" score="50"/>"#), fix: "pcs constraint delete location-vpn-clone-moon-50"),
     Mistake(.CLONE4, (#"<nvpair id="vpn-clone-meta_attributes-clone-max" name="clone-max" value="2"/>"#, #"<nvpair id="vpn-clone-meta_attributes-clone-max" name="clone-max" value="1"/>"#), fix: "pcs resource meta vpn-clone clone-max="),
-    Mistake(.WALL2, without(#"<rsc_colocation rsc="vpn-clone" with-rsc="firewall-clone" score="INFINITY" rsc-role="Promoted" with-rsc-role="Started" id="colocation-vpn-clone-firewall-clone-INFINITY"/>"#), fix: "pcs constraint colocation add Promoted vpn-clone with firewall-clone INFINITY"),
+    Mistake(.WALL2, without(#"<rsc_colocation rsc="vpn-clone" with-rsc="firewall-clone" score="INFINITY" id="colocation-vpn-clone-firewall-clone-INFINITY"/>"#), fix: "pcs constraint colocation add vpn-clone with firewall-clone score=INFINITY"),
+    Mistake(.COLO4, (#"with-rsc="firewall-clone" score="INFINITY""#, #"with-rsc="firewall-clone" score="INFINITY" rsc-role="Promoted" with-rsc-role="Started""#), (#"name="dc-version" value="2.1.5"#, #"name="dc-version" value="3.0.0"#), fix: "pcs constraint colocation add vpn-clone with firewall-clone score=INFINITY"),
+    Mistake(.COLO4, (#"with-rsc="firewall-clone" score="INFINITY""#, #"with-rsc="firewall-clone" score="INFINITY" rsc-role="Promoted""#), fix: "pcs constraint delete colocation-vpn-clone-firewall-clone-INFINITY"),
     Mistake(.WALL2, without(#"<rsc_order first="firewall-clone" then="vpn-clone" kind="Optional" first-action="start" then-action="promote" id="order-firewall-clone-vpn-clone-Optional"/>"#), fix: "pcs constraint order start firewall-clone then promote vpn-clone kind=Optional"),
     Mistake(.STOP1, (#"<op name="stop" interval="0s" timeout="40s" id="xl2tpd-stop-interval-0s"/>"#, #"<op name="stop" interval="0s" timeout="40s" on-fail="ignore" id="xl2tpd-stop-interval-0s"/>"#), fix: "pcs resource op add xl2tpd stop interval=0s timeout=40s"),
     Mistake(.TIME1, (#"<op name="stop" interval="0s" timeout="60s" id="strongswan-stop-interval-0s"/>"#, #"<op name="stop" interval="0s" timeout="15s" id="strongswan-stop-interval-0s"/>"#), fix: "pcs resource update strongswan op stop interval=0s timeout=60s"),
@@ -160,9 +162,9 @@ import Testing
 
   @Test(
     arguments: [
-      ("", "", nil, ""), ("score=\"INFINITY\"", "score=\"1000\"", FindingID.COLO1, "pcs constraint colocation add Promoted sessions-clone with Promoted vpn-clone INFINITY influence=false"),
+      ("", "", nil, ""), ("score=\"INFINITY\"", "score=\"1000\"", FindingID.COLO1, "pcs constraint colocation add Promoted sessions-clone with Promoted vpn-clone score=INFINITY influence=false"),
       ("influence=\"false\"", "", .COLO2, "pcs constraint delete colocation-sessions-clone-vpn-clone-INFINITY"),
-      ("rsc-role=\"Promoted\" ", "", .COLO3, "pcs constraint colocation add Promoted sessions-clone with Promoted vpn-clone INFINITY influence=false"),
+      ("rsc-role=\"Promoted\" ", "", .COLO3, "pcs constraint colocation add Promoted sessions-clone with Promoted vpn-clone score=INFINITY influence=false"),
       ("name=\"promotable\" value=\"true\"", "name=\"promotable\" value=\"false\"", .CLONE3, "pcs resource meta sessions-clone promotable=true"),
       ("203.0.113.50", "203.0.113.5", .ADDR1, "pcs resource update sessions address=203.0.113.50"),
     ] as [(String, String, FindingID?, String)]) func aMistakeAboutTheLedger(old: String, new: String, id: FindingID?, fix: String) throws
@@ -180,7 +182,7 @@ import Testing
     }
     #expect(try found("influence=\"false\"", "").isEmpty)
     let unbound = try found("rsc-role=\"Promoted\" ", "")
-    #expect(unbound.map(\.id) == [.COLO3] && unbound.first?.fix == ["pcs constraint colocation add Promoted announce-clone with Promoted vpn-clone INFINITY"], "\(unbound)")
+    #expect(unbound.map(\.id) == [.COLO3] && unbound.first?.fix == ["pcs constraint colocation add Promoted announce-clone with Promoted vpn-clone score=INFINITY"], "\(unbound)")
   }
 
   static func nodeWithLedger(_ change: (InMemoryFiles) throws -> Void) throws -> [FindingID] {
