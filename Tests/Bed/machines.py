@@ -150,7 +150,7 @@ class Node:
         self.booted += 1
         log = open(f"{self.place}/console", "ab")
         self.process = subprocess.Popen(
-            ["unshare", "-n", "-m", "-p", "-f", "-u", "-i", "--kill-child", "bash", "-c", BOOT, "boot", self.name, first, self.place, self.bed.root],
+            ["unshare", "-n", "-m", "-p", "-f", "-u", "-i", "--kill-child", "bash", "-c", BOOT, "boot", self.name, first, self.place, self.bed.roots[self.name]],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         self.init = int(until(f"{self.name} has a first process", 10, lambda: open(children).read().split(), every=0.01)[0])
@@ -264,8 +264,9 @@ class Power(threading.Thread):
 class Bed:
     """Both nodes, what is around them, and whoever watches."""
 
-    def __init__(self, package, build, log, quorum=False, routed=False, root="/"):
-        self.package, self.log, self.quorum, self.routed, self.root, self.warm, self.died = package, log, quorum, routed, root, True, {}
+    def __init__(self, package, build, log, quorum=False, routed=False, roots=("/", "/")):
+        self.package, self.log, self.quorum, self.routed, self.warm, self.died = package, log, quorum, routed, True, {}
+        self.roots = dict(zip(NODES, roots))
         self.began = time.monotonic()
         os.makedirs(SHARE)
         os.chmod(SHARE, 0o777)
