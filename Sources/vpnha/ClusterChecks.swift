@@ -131,11 +131,13 @@ struct ClusterChecks {
     else { return [] }
     let isPacemaker3 = (configuration.property("dc-version")?.prefix { $0 != "." }).flatMap { Int($0) }.map { $0 >= 3 } ?? false
     let id = constraint["id"] ?? ""
+    // pcs would refuse a second one.
+    let isBound = configuration.constraints("rsc_colocation").contains { $0["rsc"] == one && $0["with-rsc"] == other && $0["rsc-role"] == nil }
     return [
       Finding(
         .COLO4, isPacemaker3 ? .bad : .note,
         isPacemaker3 ? "\(id) drowns the promotion scores of \(one)" : "\(id) will drown the promotion scores of \(one) from Pacemaker 3 on",
-        fix: ["pcs constraint delete \(id)", "pcs constraint colocation add \(one) with \(other) score=INFINITY"], at: id)
+        fix: ["pcs constraint delete \(id)"] + (isBound ? [] : ["pcs constraint colocation add \(one) with \(other) score=INFINITY"]), at: id)
     ]
   }
 
