@@ -53,7 +53,7 @@ final class XMLWriter {
     bufferFree(buffer)
   }
 
-  func documentType(_ root: String, _ subset: String) { check(writeDTD(writer, root, nil, nil, subset)) }
+  func documentType(_ root: String, in file: String) { check(writeDTD(writer, root, nil, file, nil)) }
 
   /// Attributes without a value are left out.
   func element(_ name: String, _ attributes: KeyValuePairs<String, String> = [:], _ content: () -> Void = {}) {

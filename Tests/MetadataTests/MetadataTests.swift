@@ -49,9 +49,13 @@ import Testing
     #expect(spelled == mirrored.compactMap { $0.0?.lowercased() })
   }
 
-  /// By its own document type, which says no less than the official schema of OCF 1.1, and by the schema of pcs.
+  /// By its own document type, which is in a file of the package and says no less than the official schema of OCF 1.1, and by the schema of
+  /// pcs. Declarations in the document itself fill Pacemaker 3.0's log with errors.
   @Test(arguments: subjects) func itIsValid(_ subject: Subject) throws {
-    #expect(try Schema.isValidByItsOwnDocumentType(subject.xml))
+    let xml = try subject.xml
+    #expect(!xml.contains("<!ELEMENT"))
+    #expect(try Schema.isValidByItsOwnDocumentType(xml))
+    #expect(try !Schema.isValidByItsOwnDocumentType(xml.replacing("<shortdesc", with: "<short").replacing("</shortdesc", with: "</short")))
     if let pcs = try LinuxFiles().read("/usr/share/pcs/data/ocf-1.1.rng", limit: 1 << 20) {
       #expect(try Schema.isValid(subject.xml, againstRelaxNG: pcs) == true)
     }

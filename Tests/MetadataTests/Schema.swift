@@ -4,13 +4,14 @@ import Host
 
 /// libxml2 as a judge of documents.
 enum Schema {
-  /// Whether `xml` is valid against the document type it carries.
+  /// Whether `xml` is valid against the document type that it names, which is this checkout's and not that of a package.
   static func isValidByItsOwnDocumentType(_ xml: String) throws -> Bool {
     let library = try DynamicLibrary("libxml2.so.2", package: "libxml2")
     let newContext: clibxml2_NewValidCtxt = try library.function("xmlNewValidCtxt")
     let freeContext: clibxml2_FreeValidCtxt = try library.function("xmlFreeValidCtxt")
     let validate: clibxml2_ValidateDocument = try library.function("xmlValidateDocument")
-    return try withDocument(xml) { document in
+    let checkout = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    return try withDocument(xml.replacing("SYSTEM \"/usr/share/vpnha/", with: "SYSTEM \"/\(checkout)/Packaging/")) { document in
       let context = newContext()
       defer { freeContext(context) }
       return validate(context, document) == 1
