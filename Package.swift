@@ -56,7 +56,7 @@ let package = Package(
     .target(name: "Host"),
     .target(name: "WatchedHost", dependencies: ["Host"]),
     .target(name: "Resident", dependencies: ["CLinux", "Host"]),
-    .target(name: "OCF", dependencies: ["Host"]),
+    .target(name: "OCF", dependencies: ["Digests", "Host"]),
     .target(name: "Daemon", dependencies: ["Host", "OCF"]),
     .target(name: "DynamicLibrary", dependencies: ["Host", "CLinux"]),
     .target(name: "OCFMetadata", dependencies: ["OCF", "DynamicLibrary", "CLibXML2"]),
@@ -87,7 +87,7 @@ let package = Package(
     .executableTarget(
       name: "vpnha",
       dependencies: [
-        "OCFMetadata", "LinuxHost", "ConntrackSync", "Digests", "IKEProbe", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "SessionsAgent", "AnnounceAgent",
+        "OCFMetadata", "LinuxHost", "ConntrackSync", "IKEProbe", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "SessionsAgent", "AnnounceAgent",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 

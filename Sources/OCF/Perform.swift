@@ -161,14 +161,16 @@ private struct Loop<Agent: ResourceAgent> {
     // Before they are read: what changes meanwhile is looked at again.
     let marks = Agent.judgesFiles && call.depth >= .service && call.request.isFromCluster && !call.request.isProbe ? FileMark.all(agent.judgedFiles(call), call) : nil
     do throws(OCFError) {
-      let state = try observe()
+      var state = try observe()
       if let surprise = unexpectedRole(state) {
         report(.failed(surprise.reason ?? ""))
         return (surprise, false)
       }
       retryReload()
+      let comparison = compared(state)
+      if let role = state.role, !comparison.risks.isEmpty { state = .working(promoted: role == .promoted, state.risks + comparison.risks) }
       report(state, marks)
-      tellLook(state)
+      tellLook(state, comparison)
       let risk = shown(state)
       switch state {
       case .stopped: return (Outcome(.notRunning, call.request.isProbe ? nil : agent.obituary(call)), false)
@@ -439,13 +441,22 @@ private struct Loop<Agent: ResourceAgent> {
     }
   }
 
+  /// With what the peers have, when they were last looked at closely.
+  private func compared(_ state: ResourceState) -> Comparison {
+    guard call.depth >= .service, state.role != nil, !call.request.isProbe || !call.request.isFromCluster else { return Comparison([], call) }
+    do throws(OCFError) { return Comparison(try agent.commonThings(call), call) } catch {
+      call.log.debug("looking for what the nodes should have alike: \(error.reason)")
+      return Comparison([], call)
+    }
+  }
+
   /// That this member was looked at closely and works, for those who ask on another node.
-  private func tellLook(_ state: ResourceState) {
+  private func tellLook(_ state: ResourceState, _ comparison: Comparison) {
     guard call.request.isFromCluster, !call.request.isProbe, call.depth >= .service, state.role != nil else { return }
     var counts: [String: UInt64] = [:]
     do throws(OCFError) { counts = try agent.counts(call) } catch { call.log.debug("counting: \(error.reason)") }
     do throws(SystemError) {
-      let look = Look(at: call.host.clock.timestamp, counts: counts)
+      let look = Look(at: call.host.clock.timestamp, counts: counts, digests: comparison.digests)
       try call.host.cluster.share(look.text, as: call.request.lookAttribute, on: nil)
     } catch { call.log.debug("\(error)") }
   }

@@ -76,6 +76,8 @@ public protocol ResourceAgent {
   /// What a member that works holds at this moment, by name (`sas`, `sessions`, `flows`). Asked once a minute, after a deep
   /// monitor; what cannot be had is left out.
   func counts(_ call: Call) throws(OCFError) -> [String: UInt64]
+  /// What this member has that its peers should have alike. Asked with a deep look; what cannot be read is left out.
+  func commonThings(_ call: Call) throws(OCFError) -> [CommonThing]
 }
 
 extension ResourceAgent {
@@ -83,6 +85,7 @@ extension ResourceAgent {
   public static var startsWithDefaults: Bool { true }
   public func obituary(_ call: Call) -> String? { nil }
   public func counts(_ call: Call) throws(OCFError) -> [String: UInt64] { [:] }
+  public func commonThings(_ call: Call) throws(OCFError) -> [CommonThing] { [] }
   public var watch: WatchTime { 0 }
   public func eventSources(_ call: Call) throws(OCFError) -> [EventSource] { [] }
   public static var isPromotable: Bool { false }

@@ -1,4 +1,5 @@
 import Host
+import OCF
 
 /// Nodes that should have the same, and what they have of it.
 struct Drift {

@@ -1,4 +1,3 @@
-import Digests
 import Host
 
 /// What a node has of the things that should be the same on every node. Files and what is loaded are there as keyed digests, from which
@@ -112,40 +111,6 @@ struct Fingerprint: Equatable {
       guard let name = Name(name), let value = value.string else { return nil }
       entries[name] = value
     }
-  }
-}
-
-/// A secret that the nodes share, from which the key of the digests is made.
-struct FingerprintKey: Equatable {
-  /// The first of them that is there: both nodes have the same one, and root alone may read it.
-  static let files = ["/etc/corosync/authkey", KeyCommand.standardPath]
-
-  private var key: [UInt8]
-
-  init(secret: [UInt8]) { key = hmacSHA256(Array("vpnha fingerprint".utf8), key: secret) }
-
-  /// - Throws: `ENOENT` when there is none, `EACCES` when others may read it.
-  init(_ files: any Files) throws(SystemError) {
-    for path in Self.files {
-      guard let status = try files.status(path) else { continue }
-      guard status.kind == .regular, status.owner == 0, status.mode & 0o077 == 0 else {
-        throw SystemError("reading \(path)", .accessDenied, detail: "it must be a file of root's with mode 0600 or less")
-      }
-      guard let secret = try files.read(path, limit: 65_536), secret.count >= 16 else {
-        throw SystemError("reading \(path)", .invalidArgument, detail: "it is no key")
-      }
-      self.init(secret: secret)
-      return
-    }
-    throw SystemError("looking for a key that the nodes share", .noSuchFile, detail: "there is no \(Self.files[0])")
-  }
-
-  /// Which key it is.
-  var name: String { digest(of: [], as: "key") }
-
-  /// Of `bytes` that are called `name`: the same bytes elsewhere have another digest.
-  func digest(of bytes: [UInt8], as name: String) -> String {
-    hmacSHA256(Array(name.utf8) + [0] + bytes, key: key).prefix(8).map { "\($0 < 16 ? "0" : "")\(String($0, radix: 16))" }.joined()
   }
 }
 

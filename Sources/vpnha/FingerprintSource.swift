@@ -1,5 +1,6 @@
 import Host
 import L2TP
+import OCF
 import VICI
 
 /// Takes a node's fingerprint. Changes nothing.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Host
 import Ledger
 import LinuxHost
+import OCF
 
 /// The secret by which the nodes of a pair know each other.
 struct KeyCommand: ParsableCommand {
@@ -15,7 +16,7 @@ struct KeyCommand: ParsableCommand {
       Exits with 0 when the file was written, 2 when it was not.
       """)
 
-  static let standardPath = "/etc/vpnha/sessions.key"
+  static let standardPath = FingerprintKey.files[1]
 
   @Argument(help: ArgumentHelp("The new file, with an absolute path.", valueName: "file"))
   var file = Self.standardPath

@@ -14,8 +14,7 @@ struct Looks {
   /// What each node has of what should be the same; this one's is of now.
   var prints: [String: Fingerprint] = [:]
 
-  /// Seconds after which a look is too old to say anything: two of them, and time for both, did not come.
-  static let limit: Int64 = 150
+  static let limit = Look.lifetime
 
   func look(at resource: String, on node: String) -> Look? { told[resource]?[node] }
   func state(of resource: String, on node: String) -> ResourceState? { node == here ? seen[resource] : nil }

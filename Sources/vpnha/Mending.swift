@@ -41,6 +41,10 @@ struct Mending {
     if reason.contains(" gives out "), let config {
       return ["editor \(config)    # ip range"] + (standby.map(restart) ?? [])
     }
+    if let other = reason.firstMatch(of: #/^the \S+ (?:in (\S+)|of pppd)(?: and \S+)? are not those of (\S+): /#) {
+      let files = other.1.map { ["scp -p \(other.2):\($0) \($0)    # on \(node ?? "this node"), if \(other.2) has the right one"] }
+      return (files ?? ["vpnha fingerprint --diff \(other.2)"]) + (agent == "strongswan" ? ["swanctl --load-creds --clear"] : [])
+    }
     if reason.contains(" has changed since "), let node { return (node == standby ? [] : ["vpnha switchover --yes"]) + restart(node) }
     let edited = file(in: reason).map { edit($0.path, line: $0.line) } ?? []
     switch agent {

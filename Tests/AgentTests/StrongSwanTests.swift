@@ -274,6 +274,40 @@ import VICI
     #expect(world.perform("monitor", level: 10) == Outcome(.success))
   }
 
+  /// Both nodes have a usable key for every connection, and one of them is another.
+  @Test func aSecretThatTheOtherNodeHasNotIsARisk() {
+    let base = "secrets { ike-1 { secret = correct horse\n id-a = 203.0.113.50\n id-b = gw\n }\n private-x { secret = mine\n } }"
+    let table: [(secrets: String, isSame: Bool)] = [
+      (base, true),
+      // A name, an order, a remark, and a passphrase of one's own mean nothing.
+      ("secrets {\n # of both\n private-x { secret = other\n }\n ike-gw { id-a = gw\n id-b = 203.0.113.50\n secret = \"correct horse\"\n } }", true),
+      ("same { secret = correct horse\n id-a = 203.0.113.50\n id-b = gw\n }\nsecrets { ike-1 : same { } }", true),
+      ("secrets { ike-1 { secret = correct hors\n id-a = 203.0.113.50\n id-b = gw\n } }", false),
+      ("secrets { ike-1 { secret = correct horse\n id-a = 203.0.113.51\n id-b = gw\n } }", false),
+      ("secrets { eap-1 { secret = correct horse\n id-a = 203.0.113.50\n id-b = gw\n } }", false),
+      (base + "\nsecrets { eap-carol { id = carol\n secret = x\n } }", false), ("", false),
+      // A file that cannot be read is a fault of its own.
+      ("secrets {", true),
+    ]
+    func world(_ secrets: String) -> World {
+      let world = World(running: true)
+      world.machine.files.put("connections { l2tp { version = 1 } }\n\(secrets)", at: "/etc/swanctl/swanctl.conf")
+      world.machine.files.put("0123456789abcdef", at: "/etc/corosync/authkey", mode: 0o400)
+      return world
+    }
+    let sun = world(base)
+    #expect(sun.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.success))
+    let told = sun.machine.cluster.shared["vpnha-look-ipsec"]?["moon"] ?? ""
+    #expect(told.contains(" secrets:"))
+    for row in table {
+      let moon = world(row.secrets)
+      moon.machine.cluster.peers["vpnha-look-ipsec"] = ["sun": told]
+      let risk = row.isSame ? nil : "the secrets in /etc/swanctl/swanctl.conf are not those of sun: make them the same"
+      #expect(moon.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.success, risk), "\(row.secrets)")
+      #expect(moon.perform("monitor", promotable: true, Self.told) == Outcome(.success), "a basic monitor does not look")
+    }
+  }
+
   @Test func connectionWithoutChildrenIsARisk() {
     let world = World(running: true)
     world.charon.connection = ScriptedCharon.Connection(mode: "")

@@ -117,6 +117,31 @@ import Testing
     }
   }
 
+  /// Who is let in here is let in there.
+  @Test(arguments: [
+    ("/etc/ppp/chap-secrets", "alice  *\tsecret * \n# of both\n\n", nil), ("/etc/ppp/chap-secrets", "alice * Secret *\n", "the users in /etc/ppp/chap-secrets and /etc/ppp/pap-secrets"),
+    ("/etc/ppp/chap-secrets", "", "the users in /etc/ppp/chap-secrets and /etc/ppp/pap-secrets"), ("/etc/ppp/pap-secrets", "bob * x *\n", "the users in /etc/ppp/chap-secrets and /etc/ppp/pap-secrets"),
+    (options, "noauth\nmtu 1400\n", "the options of pppd"), (options, "  noauth\r\n#mtu 1400\n", nil), ("/etc/ppp/options", "mtu 1400\n", "the options of pppd"),
+    ("/etc/xl2tpd/l2tp-secrets", "* * hush\n", "the secrets in /etc/xl2tpd/l2tp-secrets"),
+  ]) func whatTheOtherNodeHasNotIsARisk(file: String, text: String, what: String?) {
+    func node() -> L2TPGateway {
+      let node = Self.node("noauth\n")
+      node.machine.files.put("alice * secret *\n", at: "/etc/ppp/chap-secrets")
+      node.machine.files.put("0123456789abcdef", at: "/etc/corosync/authkey", mode: 0o400)
+      #expect(node.perform("start") == Outcome(.success))
+      return node
+    }
+    let cluster = ["OCF_RESKEY_CRM_meta_on_node": "moon"]
+    let (sun, moon) = (node(), node())
+    #expect(sun.perform("monitor", level: 10, environment: cluster) == Outcome(.success))
+    let told = sun.machine.cluster.shared["vpnha-look-l2tp"]?["moon"] ?? ""
+    #expect(told.contains(" users:") && told.utf8.count < 250)
+    moon.machine.cluster.peers["vpnha-look-l2tp"] = ["sun": told]
+    #expect(moon.perform("monitor", level: 10, environment: cluster) == Outcome(.success))
+    moon.machine.files.put(text, at: file)
+    #expect(moon.perform("monitor", level: 10, environment: cluster) == Outcome(.success, what.map { "\($0) are not those of sun: make them the same" }))
+  }
+
   @Test func aNodeThatForwardsNothingIsNoGateway() throws {
     let node = Self.node()
     node.machine.files.kernelParameters["net.ipv4.ip_forward"] = "0"

@@ -976,6 +976,34 @@ def drift(bed):
     yield
 
 
+@event("same", 1)
+def key_differs(bed):
+    """Both nodes have a usable pre-shared key, and not the same one: each says so within a minute, without a timer of systemd's, and so do
+    users of PPP. Nobody moves for it: who is right is not known."""
+    here, there = yield bed.places()
+    for node in (here, there):
+        node.run("[ -e /etc/corosync/authkey ] || (umask 077; head -c 256 /dev/zero | tr '\\0' x >/etc/corosync/authkey)")
+
+    def said(node, resource):
+        return (bed.view().attributes.get((f"vpnha-risk-{resource}", node.name)) or "").partition(" ")[2]
+    there.run("cp -p /etc/swanctl/swanctl.conf /root/good.conf; cp -p /etc/ppp/chap-secrets /root/good.users; sed -i 's/correct horse/wrong horse/' /etc/swanctl/swanctl.conf; "
+              "swanctl --load-creds --clear --noprompt; echo 'mallory vpnha \"a secret of hers\" *' >>/etc/ppp/chap-secrets")
+    start = time.monotonic()
+    for node in (there, here):
+        for resource in ("strongswan", "xl2tpd"):
+            until(f"{node.name} says of {resource} that the nodes differ", 150, lambda: f" are not those of {bed.peer(node).name}" in said(node, resource))
+            bed.say(f"    after {time.monotonic() - start:.0f} s {node.name}: {said(node, resource)}")
+    if any(word in bed.nodes[node].run("crm_mon -1A; attrd_updater -QA -n vpnha-look-strongswan; cibadmin -Q") for node in bed.nodes for word in ("wrong horse", "secret of hers")):
+        raise Failure("a secret is told to the cluster")
+    for node in (here, there):
+        shown = node.run("vpnha status; true")
+        if "swanctl.conf are not those of" not in " ".join(shown.split()):
+            raise Failure(f"{node.name}: {shown}")
+    yield
+    there.run("mv /root/good.conf /etc/swanctl/swanctl.conf; mv /root/good.users /etc/ppp/chap-secrets; swanctl --load-creds --clear --noprompt")
+    until("nobody says so any more", 150, lambda: not any(" are not those of " in said(node, resource) for node in (here, there) for resource in ("strongswan", "xl2tpd")))
+
+
 @event("same", 1, fenced=["there"], listed=False)
 def drill_node(bed):
     """The cluster fences the standby because a rehearsal asks for it; who serves goes on serving."""

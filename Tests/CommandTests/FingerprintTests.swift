@@ -1,6 +1,7 @@
 import Digests
 import Host
 import HostTestKit
+import OCF
 import Testing
 
 @testable import vpnha

@@ -45,6 +45,9 @@ import Testing
     Case("vip", "203.0.113.50/32 is on peer0 as well", [:], "ip address del 203.0.113.50/32 dev peer0"),
     Case("strongswan", "/usr/sbin/swanctl is missing (package strongswan-swanctl)", [:], "apt-get install strongswan-swanctl"),
     Case("xl2tpd", "firewall guards UDP port 1701, xl2tpd serves 1703: L2TP in clear text is let in; set port=1703 of firewall", [:], "pcs resource update firewall port=1703"),
+    Case("strongswan", "the secrets in \(swanctl) are not those of sun: make them the same", [:], "scp -p sun:\(swanctl) \(swanctl)    # on moon, if sun has the right one", "swanctl --load-creds --clear"),
+    Case("xl2tpd", "the users in /etc/ppp/chap-secrets and /etc/ppp/pap-secrets are not those of sun: make them the same", [:], "scp -p sun:/etc/ppp/chap-secrets /etc/ppp/chap-secrets    # on moon, if sun has the right one"),
+    Case("xl2tpd", "the options of pppd are not those of sun: make them the same", [:], "vpnha fingerprint --diff sun"),
     // Nothing that one command mends.
     Case("vip", "eth0 has no carrier", [:]), Case("xl2tpd", "promoting: xl2tpd does not run", [:]), Case("probe", "path down: 203.0.113.1 does not answer ping since 09:03:17Z", ["ping": "203.0.113.1"]),
   ]) func itIsNamed(_ one: Case) {

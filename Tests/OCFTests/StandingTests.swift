@@ -12,6 +12,7 @@ import Testing
     var isPromotable = true
     var looksAgainWhileUnfit = false
     var judgedFiles: [String] = []
+    var commonThings: [CommonThing] = []
     private(set) var depths: [CheckLevel] = []
     /// What the last start was given.
     private(set) var patience: Duration?
@@ -33,6 +34,7 @@ import Testing
       script.error = error
       script.looksAgainWhileUnfit = looksAgainWhileUnfit
       script.judgedFiles = judgedFiles
+      script.commonThings = commonThings
       defer { (depths, patience) = (script.depths, script.patience) }
       let request = Request(arguments: ["agent", action.rawValue], environment: environment)
       return ScriptedAgent.$script.withValue(script) {
@@ -448,10 +450,51 @@ import Testing
     #expect(alone.machine.cluster.shared == [:])
   }
 
+  /// Two nodes that could each serve, and would not let in the same people.
+  @Test func whatIsNotTheOtherNodesIsARisk() throws {
+    let (moon, sun) = (Member(), Member())
+    sun.machine.cluster.nodes = ["sun", "moon"]
+    sun.node = "sun"
+    func exchange() {
+      let told = (moon.machine.cluster.shared["vpnha-look-x"] ?? [:]).merging(sun.machine.cluster.shared["vpnha-look-x"] ?? [:]) { $1 }
+      (moon.machine.cluster.peers["vpnha-look-x"], sun.machine.cluster.peers["vpnha-look-x"]) = (told, told)
+    }
+    for member in [moon, sun] {
+      member.commonThings = [CommonThing("secrets", "the secrets in /etc/x", Array("correct horse".utf8))]
+      member.machine.files.put("0123456789abcdef", at: "/etc/corosync/authkey", mode: 0o400)
+      member.does(.start, .stopped, .running)
+      member.monitor(.running, level: 10)
+      exchange()
+    }
+    let text = try #require(moon.machine.cluster.shared["vpnha-look-x"]?["moon"])
+    #expect(Look(text)?.digests["secrets"]?.count == 33 && !text.contains("horse"))
+    moon.monitor(.running, level: 10)
+    #expect(moon.risk == nil && moon.score == 100)
+    sun.commonThings[0].bytes = Array("battery staple".utf8)
+    sun.monitor(.running, level: 10)
+    #expect(sun.risk?.hasSuffix(" the secrets in /etc/x are not those of moon: make them the same") == true)
+    exchange()
+    moon.monitor(.running, level: 10)
+    #expect(moon.risk?.hasSuffix(" the secrets in /etc/x are not those of sun: make them the same") == true)
+    // A look that is too old says nothing; with another key, or without one, nothing can be compared.
+    moon.pass(Look.lifetime + 1)
+    moon.monitor(.running, level: 10)
+    #expect(moon.risk == nil)
+    sun.pass(Look.lifetime + 1)
+    sun.machine.files.put("fedcba9876543210", at: "/etc/corosync/authkey", mode: 0o400)
+    sun.monitor(.running, level: 10)
+    #expect(sun.risk == nil)
+    sun.machine.files.put("fedcba9876543210", at: "/etc/corosync/authkey", mode: 0o444)
+    sun.monitor(.running, level: 10)
+    #expect(sun.risk == nil && sun.machine.cluster.shared["vpnha-look-x"]?["sun"].flatMap { Look($0) }?.digests == [:])
+  }
+
   @Test func aLookIsReadAsItIsWritten() {
     let look = Look(at: Timestamp(seconds: 1_795_867_513), version: "0.2.0", counts: ["sas": 214, "flows": 3])
     #expect(look.text == "1795867513 0.2.0 flows=3 sas=214" && Look(look.text) == look)
     #expect(Look("1795867513 0.2.0 sas=-1 x flows=3")?.counts == ["flows": 3])
+    let digests = Look(at: look.at, counts: [:], digests: ["users": "0a.1b"])
+    #expect(Look(digests.text) == digests && digests.text.hasSuffix(" users:0a.1b"))
     for text in ["", "1795867513", "soon 0.2.0", String(repeating: "9", count: 600) + " x"] { #expect(Look(text) == nil) }
   }
 }

@@ -179,6 +179,7 @@ final class Script: @unchecked Sendable {
   var acts: [String] = []
   var looksAgainWhileUnfit = false
   var judgedFiles: [String] = []
+  var commonThings: [CommonThing] = []
   var depths: [CheckLevel] = []
   var patience: Duration?
   init(before: ResourceState, after: ResourceState) {
@@ -196,6 +197,7 @@ struct ScriptedAgent: PromotableAgent, ReloadableAgent {
   static var looksAgainWhileUnfit: Bool { script.looksAgainWhileUnfit }
   static var judgesFiles: Bool { !script.judgedFiles.isEmpty }
   func judgedFiles(_ call: Call) -> [String] { Self.script.judgedFiles }
+  func commonThings(_ call: Call) throws(OCFError) -> [CommonThing] { Self.script.commonThings }
   @TaskLocal static var script = Script(before: .stopped, after: .stopped)
   static let about = About("a", "b")
   static let operations: [Operation] = []

@@ -50,8 +50,30 @@ extension XL2TPD {
   package func judgedFiles(_ call: Call) -> [String] {
     var options: [String] = []
     do throws(OCFError) { options = try readConfiguration(call).pppOptionFiles } catch { call.log.debug(error.reason) }
-    return [config.description, Self.commonOptions] + options + Self.secrets
+    return [config.description, Self.commonOptions] + options + Self.secrets + [Self.tunnelSecrets]
   }
+
+  /// Who is let in, and how.
+  package func commonThings(_ call: Call) throws(OCFError) -> [CommonThing] {
+    func text(_ files: [String]) throws(OCFError) -> [UInt8] {
+      var all: [UInt8] = []
+      for file in files {
+        // Blanks and remarks mean nothing; a remark may follow on a line, and a `#` may be in a password.
+        for line in try optionFile(file, call).split(separator: UInt8(ascii: "\n")) {
+          let words = line.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: "\r") }
+          if let first = words.first?.first, first != UInt8(ascii: "#") { all += Array(words.joined(separator: [UInt8(ascii: " ")])) + [UInt8(ascii: "\n")] }
+        }
+        all.append(0)
+      }
+      return all
+    }
+    return [
+      CommonThing("users", "the users in \(Self.secrets.joined(separator: " and "))", try text(Self.secrets)),
+      CommonThing("options", "the options of pppd", try text([Self.commonOptions] + readConfiguration(call).pppOptionFiles.sorted())),
+      CommonThing("tunnels", "the secrets in \(Self.tunnelSecrets)", try text([Self.tunnelSecrets])),
+    ]
+  }
+  private static let tunnelSecrets = "/etc/xl2tpd/l2tp-secrets"
 
   private func optionFile(_ file: String, _ call: Call) throws(OCFError) -> [UInt8] {
     try attempt("reading \(file)", try call.host.files.read(file, limit: 1 << 20) ?? [])
