@@ -81,6 +81,9 @@ public struct ResultCode: Hashable, Sendable, CustomStringConvertible {
     message = String(decoding: value.dropFirst(4).prefix { $0 != 0 }, as: UTF8.self)
   }
 
+  /// "Insufficient resources to handle this operation now": a server that has as many clients as it can, or no address left.
+  var isForLackOfRoom: Bool { result == 2 && error == 4 }
+
   public var description: String { described(as: numbers) }
 
   private var numbers: String { error.map { "result \(result), error \($0)" } ?? "result \(result)" }

@@ -72,10 +72,12 @@ final class Dialogue {
   private func unable(_ reason: String) -> SessionProbe.Failure {
     SessionProbe.Failure(phase: phase, reason: reason, isInability: true)
   }
-  /// What the server does after it asked for what we do not speak, or was told who we are and has not agreed, it does to us.
+  /// What the server does after it asked for what we do not speak, or was told who we are and has not agreed, or has no address for
+  /// us, it does to us.
   private func ended(_ reason: String) -> SessionProbe.Failure {
-    isDeclined || (phase == .authentication && responded) ? unable(reason) : failed(reason)
+    isDeclined || (phase == .authentication && responded) || (phase == .address && hasNoAddress) ? unable(reason) : failed(reason)
   }
+  private var hasNoAddress: Bool { address == [0, 0, 0, 0] }
 
   private func unnumbered(_ what: String) -> SessionProbe.Failure {
     lacksNumber = true
@@ -141,10 +143,12 @@ final class Dialogue {
       let words = "the server ends the tunnel: \(message.result?.words(isTunnel: true) ?? "without a reason")"
       // Result 4 is the RFC's, the text xl2tpd's (`access control`), which calls it a vendor's error.
       let isRefusal = message.result.map { $0.result == 4 || $0.message == "No Authorization" } ?? false
-      throw phase == .tunnel && isRefusal ? unable(words) : ended(words)
+      throw (phase == .tunnel && isRefusal) || message.result?.isForLackOfRoom == true ? unable(words) : ended(words)
     case .callDisconnect:
       isTold.call = true
-      throw ended("the server ends the call: \(message.result?.words(isTunnel: false) ?? "without a reason")")
+      let words = "the server ends the call: \(message.result?.words(isTunnel: false) ?? "without a reason")"
+      let isFull = message.result.map { $0.isForLackOfRoom || $0.result == 4 || $0.result == 5 } ?? false
+      throw isFull ? unable(words) : ended(words)
     default: return event
     }
   }
@@ -163,9 +167,9 @@ final class Dialogue {
     try request(
       PPPProtocol.ipcp, { [PPPOption(type: 3, value: address)] }, isAsked: { ipcpIsOpen.theirs },
       until: { ipcpIsOpen.ours && ipcpIsOpen.theirs },
-      address == [0, 0, 0, 0]
+      hasNoAddress
         ? "the server gives no address in time: is the pool exhausted?" : "the server does not agree on addresses in time")
-    guard let given = IPAddress(bytes: address), !given.isUnspecified else { throw failed("the server gives the address 0.0.0.0") }
+    guard let given = IPAddress(bytes: address), !given.isUnspecified else { throw unable("the server gives the address 0.0.0.0") }
     phase = .echo
     try echo()
     return SessionProbe.Session(
@@ -367,10 +371,13 @@ final class Dialogue {
     case Code.configureAck where packet.identifier == awaited: ipcpIsOpen.ours = true
     case Code.configureNak where packet.identifier == awaited:
       let given = PPPOption.list(in: packet.data)?.first { $0.type == 3 && $0.value.count == 4 }
-      guard let given else { throw failed("the server gives no address") }
+      guard let given else { throw unable("the server gives no address") }
       address = given.value
-    case Code.configureReject where packet.identifier == awaited: throw failed("the server gives no address")
-    case Code.terminateRequest: throw failed("the server ends IPv4\(packet.text.isEmpty ? "" : ": \(packet.text)")")
+    case Code.configureReject where packet.identifier == awaited: throw unable("the server gives no address")
+    case Code.terminateRequest:
+      let words = "the server ends IPv4\(packet.text.isEmpty ? "" : ": \(packet.text)")"
+      // pppd's, of an account that may not use the address it was given (`ipcp.c`).
+      throw packet.text.hasPrefix("Unauthorized remote IP address") ? unable(words) : ended(words)
     default: break
     }
   }

@@ -12,7 +12,8 @@ public struct SessionProbe {
   public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
     public var phase: Phase
     public var reason: String
-    /// Whether it is the account or the test itself that the server does not take, which says nothing about other clients.
+    /// Whether it is the account or the test itself that the server does not take, or one client more than there is room for. It says
+    /// nothing about the clients that are connected.
     public var isInability = false
     public var description: String { "\(phase): \(reason)" }
   }

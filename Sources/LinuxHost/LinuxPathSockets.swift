@@ -44,7 +44,7 @@ extension LinuxSockets {
   ) throws(SystemError) -> any DatagramSocket {
     guard link.hasNeighbours else { throw SystemError("asking for \(address) on \(link.name)", .notSupported) }
     let wire = try PacketSocket(on: link, hears: UInt16(address.isIPv6 ? ETH_P_IPV6 : ETH_P_ARP))
-    if address.isIPv6 { try wire.hearOnly(icmpv6: 136) }
+    if address.isIPv6 { try wire.hearOnly(icmpv6: [136]) }
     return LinuxNeighbour(wire, address, source)
   }
 }

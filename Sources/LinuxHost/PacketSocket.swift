@@ -31,16 +31,18 @@ final class PacketSocket {
     socket = Descriptor(owning: 0)
   }
 
-  /// Drops everything but ICMPv6 messages of `type` before they reach us: on a gateway the rest is traffic.
-  func hearOnly(icmpv6 type: UInt8) throws(SystemError) {
+  /// Drops everything but ICMPv6 messages of these types before they reach us: on a gateway the rest is traffic.
+  func hearOnly(icmpv6 types: [UInt8]) throws(SystemError) {
     func filter(_ code: Int32, _ number: UInt32, _ ifTrue: UInt8 = 0, _ ifFalse: UInt8 = 0) -> sock_filter {
       sock_filter(code: UInt16(code), jt: ifTrue, jf: ifFalse, k: number)
     }
+    let number = UInt8(types.count)
     var program = [
-      filter(BPF_LD | BPF_B | BPF_ABS, 6), filter(BPF_JMP | BPF_JEQ | BPF_K, 58, 0, 3),
-      filter(BPF_LD | BPF_B | BPF_ABS, 40), filter(BPF_JMP | BPF_JEQ | BPF_K, UInt32(type), 0, 1),
-      filter(BPF_RET | BPF_K, 0xffff), filter(BPF_RET | BPF_K, 0),
+      filter(BPF_LD | BPF_B | BPF_ABS, 6), filter(BPF_JMP | BPF_JEQ | BPF_K, 58, 0, number + 1), filter(BPF_LD | BPF_B | BPF_ABS, 40),
     ]
+    // Over the others, and over the end that drops.
+    for (index, type) in types.enumerated() { program.append(filter(BPF_JMP | BPF_JEQ | BPF_K, UInt32(type), number - UInt8(index), 0)) }
+    program += [filter(BPF_RET | BPF_K, 0), filter(BPF_RET | BPF_K, 0xffff)]
     let count = UInt16(program.count)
     try check("filtering packets on \(link.name)") {
       program.withUnsafeMutableBufferPointer { program in

@@ -32,6 +32,7 @@ struct Mending {
     if reason.hasPrefix("/dev/ppp is missing") { return ["modprobe ppp_generic"] }
     if reason.hasPrefix("BIRD does not run") { return ["systemctl start bird"] }
     if let more = reason.firstMatch(of: #/^(\S+) is on (\S+) as well/#) { return ["ip address del \(more.1) dev \(more.2)"] }
+    if reason.hasPrefix("add a firewall resource: ") { return ["vpnha doctor --only CLEAR1 --fixes"] }
     if let port = reason.firstMatch(of: #/set port=([0-9]+) of (\S+)$/#) { return ["pcs resource update \(port.2) port=\(port.1)"] }
     if let owner = reason.firstMatch(of: #/ is taken by (\S+) \(pid ([0-9]+)\)/#) {
       return ["systemctl stop \(agent)    # where a unit has started it; systemctl disable, for the next boot", "kill \(owner.2)    # where no unit has"]

@@ -187,6 +187,33 @@ import Testing
     #expect(node.perform("monitor", level: 10) == Outcome(.success))
   }
 
+  /// Nobody said that the gateway is an open L2TP server.
+  @Test func aNodeWithoutAnyPacketFilterIsOpen() {
+    typealias Chain = BaseChain
+    let risk = "add a firewall resource: nothing keeps L2TP to IPsec, UDP port 1701 is answered in clear text"
+    let table: [(chains: [Chain], isOpen: Bool)] = [
+      ([], true), ([Chain(family: "inet", table: "filter", name: "input", hook: .input, dropsByDefault: false)], false),
+      ([Chain(family: "ip", table: "raw", name: "PREROUTING", hook: .prerouting, dropsByDefault: false)], false),
+      // What translates, forwards or sees IPv6 only drops none of it.
+      ([Chain(family: "ip", table: "nat", name: "PREROUTING", hook: .prerouting, dropsByDefault: false, translates: true)], true),
+      ([Chain(family: "ip", table: "filter", name: "FORWARD", hook: .forward, dropsByDefault: true)], true),
+      ([Chain(family: "ip6", table: "filter", name: "INPUT", hook: .input, dropsByDefault: true)], true),
+    ]
+    for row in table {
+      let node = Self.node()
+      node.machine.packetFilter.chains = row.chains
+      #expect(node.perform("validate-all", level: 10) == Outcome(.success), "the firewall is started before it")
+      #expect(node.perform("start") == Outcome(.success))
+      #expect(node.perform("monitor") == Outcome(.success))
+      #expect(node.perform("monitor", level: 10) == Outcome(.success, row.isOpen ? risk : nil), "\(row.chains)")
+      node.machine.files.put("filter\n", at: "/proc/net/ip_tables_names")
+      #expect(node.perform("monitor", level: 10) == Outcome(.success))
+      node.machine.files.nodes["/proc/net/ip_tables_names"] = nil
+      node.machine.files.put("1701\n", at: "/run/resource-agents/vpnha-firewall-wall.guards")
+      #expect(node.perform("monitor", level: 10) == Outcome(.success))
+    }
+  }
+
   // MARK: ip_nonlocal_bind
 
   private func nonlocal(_ node: L2TPGateway) -> String? { node.machine.files.kernelParameters["net.ipv4.ip_nonlocal_bind"] }

@@ -50,6 +50,7 @@ final class L2TPGateway {
     files.put("", at: "/etc/ppp/options.xl2tpd")
     files.nodes["/dev/ppp"] = InMemoryFiles.Node([], .other)
     files.kernelParameters["net.ipv4.ip_nonlocal_bind"] = "0"
+    machine.packetFilter.chains = [BaseChain(family: "inet", table: "filter", name: "input", hook: .input, dropsByDefault: true)]
     if hasAddress { machine.network.hold(InterfaceAddress(Self.vip, prefixLength: 24, link: 2)) }
     machine.processes.launches[Self.program] = { [unowned self] command in launched(command) }
     machine.sockets.udp = { [unowned self] _, _, source in socket(from: source) }

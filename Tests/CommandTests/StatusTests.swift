@@ -94,6 +94,20 @@ import Testing
     Case(name: "fencing off", changes: [(#"name="stonith-enabled" value="true""#, #"name="stonith-enabled" value="false""#)], would: true, id: .FENCE1, fix: "pcs property set stonith-enabled=true"),
   ]
 
+  /// A group runs up to the member that fails: an address that answers is no VPN.
+  @Test(arguments: [["xl2tpd"], ["strongswan", "xl2tpd"]]) func anAddressWithoutAVPNBehindItIsBad(missing: [String]) throws {
+    let members = ["vip", "strongswan", "xl2tpd"]
+    let primitives = members.map { "<primitive id='\($0)' class='ocf' provider='vpnha' type='\($0)'/>" }.joined()
+    let configuration = try ClusterConfiguration(Array("<cib><configuration><resources><group id='vpn'>\(primitives)</group></resources></configuration></cib>".utf8))
+    let resources = members.map { "<resource id='\($0)' role='\(missing.contains($0) ? "Stopped" : "Started")' resource_agent='ocf:vpnha:\($0)'>\(missing.contains($0) ? "" : "<node name='moon'/>")</resource>" }.joined()
+    let monitor = try ClusterMonitor(Array("<status><nodes><node name='moon' online='true'/><node name='sun' online='true'/></nodes><resources>\(resources)</resources></status>".utf8))
+    let status = ClusterStatus(configuration, monitor, losingServing: nil, votes: nil, looks: Looks(), at: Self.moment)
+    #expect(status.verdict == .bad && status.serving == nil)
+    let found = try #require(status.findings.first { $0.id == .HALF1 })
+    #expect(found.summary == "the address is on moon, and \(missing.joined(separator: ", ")) \(missing.count == 1 ? "does" : "do") not serve there")
+    #expect(found.fix == missing.map { "pcs resource cleanup \($0)" })
+  }
+
   /// Nothing runs on the standby of a plain group: what a start would come to is known there, and nowhere else.
   @Test func thePeerOfAPlainGroupIsAskedWhatAStartWouldComeTo() throws {
     let members = ["vip", "strongswan", "xl2tpd"]

@@ -9,7 +9,7 @@ private final class Server {
   enum Fault {
     case none, refusesTunnel, refusesCall, silentTunnel, silentLink, wrongPassword, silentRADIUS, unknownOption, eap
     case noPool, rejectsAddress, endsLink, silentEcho, wantsCompression, liesAboutPassword, rejectsMagic, naksMagic
-    case accessControl, shutsDown, tunnelSecret, onlyEAP, deafEAP, endsUnauthorized, refusedOptions
+    case accessControl, shutsDown, tunnelSecret, onlyEAP, deafEAP, endsUnauthorized, refusedOptions, unauthorizedAddress, noInterface
   }
   var fault = Fault.none
   var method: [UInt8]? = [0xc2, 0x23, 0x81]
@@ -175,6 +175,8 @@ private final class Server {
       if fault == .noPool { return [] }
       let wanted = PPPOption(type: 3, value: [10, 9, 0, 10])
       guard packet.data == wanted.bytes else { return [frame(PPPPacket(3, packet.identifier, wanted.bytes))] }
+      if fault == .unauthorizedAddress { return [frame(PPPPacket(5, 9, Array("Unauthorized remote IP address".utf8)))] }
+      if fault == .noInterface { return [frame(PPPPacket(5, 9, Array("Interface configuration failed".utf8)))] }
       return [frame(PPPPacket(2, packet.identifier, packet.data))]
     default: return []
     }
@@ -252,6 +254,7 @@ private final class Server {
     (.onlyEAP, "link: the server ends the link: peer refused to authenticate"),
     (.deafEAP, "link: the server does not agree on the link in time"),
     (.endsUnauthorized, "authentication: the server ends the call: the session lost its carrier (result 1)"),
+    (.unauthorizedAddress, "address: the server ends IPv4: Unauthorized remote IP address"), (.noInterface, "address: the server ends IPv4: Interface configuration failed"),
     (.refusedOptions, "link: the server ends the call: the session lost its carrier (result 1)"),
   ]) fileprivate func everyPhaseFailsWithItsReason(fault: Server.Fault, reason: String) {
     let server = Server()
@@ -263,8 +266,10 @@ private final class Server {
       return
     }
     #expect("\(failure)" == reason)
-    // Whether other clients would meet the same.
-    let inabilities: [Server.Fault] = [.refusesTunnel, .accessControl, .tunnelSecret, .onlyEAP, .deafEAP, .wrongPassword, .silentRADIUS, .liesAboutPassword, .endsUnauthorized]
+    // Whether clients that are connected are the worse for it.
+    let inabilities: [Server.Fault] = [
+      .refusesCall, .endsLink, .noPool, .rejectsAddress, .unauthorizedAddress, .refusesTunnel, .accessControl, .tunnelSecret, .onlyEAP, .deafEAP, .wrongPassword, .silentRADIUS, .liesAboutPassword, .endsUnauthorized,
+    ]
     #expect(failure.isInability == inabilities.contains(fault))
     #expect(clock.now - before <= .seconds(20))
     #expect(server.tunnels == 0)

@@ -19,11 +19,29 @@ extension XL2TPD {
       }
   }
 
-  /// Why L2TP is let in that did not come through IPsec, with a firewall of ours that guards another port.
+  /// Why L2TP is let in that did not come through IPsec: a firewall of ours guards another port, or there is no packet filter at all.
+  /// Of rules that are not ours nothing is said.
   func unguarded(_ configuration: XL2TPDConfiguration, _ call: Call) -> Risk? {
     let guards = GuardedPort.all(call)
-    guard let port = configuration.port, let first = guards.first, !guards.contains(where: { $0.port == port }) else { return nil }
+    guard let port = configuration.port, !guards.contains(where: { $0.port == port }) else { return nil }
+    guard let first = guards.first else {
+      // Before it is started, the firewall is not there either.
+      guard call.request.action == .monitor, !mayFilter(call) else { return nil }
+      return Risk("add a firewall resource: nothing keeps L2TP to IPsec, UDP port \(port) is answered in clear text")
+    }
     return Risk("\(first.resource) guards UDP port \(first.port), xl2tpd serves \(port): L2TP in clear text is let in; set port=\(port) of \(first.resource)")
+  }
+
+  /// Whether something may drop what comes in, or it cannot be found out.
+  private func mayFilter(_ call: Call) -> Bool {
+    do throws(SystemError) {
+      if try call.host.packetFilter.baseChains().contains(where: { ($0.hook == .input || $0.hook == .prerouting) && $0.family != "ip6" && !$0.translates }) { return true }
+      // The older iptables' rules are in no table of nftables.
+      return try call.host.files.read("/proc/net/ip_tables_names", limit: 4096)?.isEmpty == false
+    } catch {
+      call.log.debug("looking for a packet filter: \(error)")
+      return true
+    }
   }
 
   /// What pppd says against the options it will be given; nil when it takes them, and when it cannot be asked.

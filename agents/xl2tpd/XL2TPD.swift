@@ -65,8 +65,9 @@ package struct XL2TPD: ResourceAgent {
     "User of the test account",
     """
     A monitor with check level 20 dials in as this user. The account wants a fixed address and no accounting. Where the server \
-    does not answer, or gives no session though it took the account, the monitor fails. A refused account, tunnel secrets, access \
-    lists, EAP and a silent RADIUS server say nothing about other clients and are reported as a risk. To add such a monitor: pcs \
+    does not answer, or gives no session though it took the account, the monitor fails. A refused account, one that gets no \
+    address, a full pool, tunnel secrets, access lists, EAP and a silent RADIUS server say nothing about the clients that are \
+    connected and are reported as a risk. To add such a monitor: pcs \
     resource op add xl2tpd monitor interval=5min role=Promoted timeout=40s OCF_CHECK_LEVEL=20
     """,
     reloadable: true)
@@ -159,7 +160,6 @@ package struct XL2TPD: ResourceAgent {
       if isPromoted, call.request.action == .monitor, !call.request.isForAPerson { reserveCarried(from: process, configuration, call) }
       risks += try unfitness(configuration, call)
       risks += sharedPools(configuration, call).map { Risk($0) }
-      if let risk = unguarded(configuration, call) { risks.append(risk) }
     }
     let orphans = try sessions(call).orphans(call)
     if !orphans.isEmpty { risks.append(Risk("\(orphans.count) pppd of an earlier xl2tpd are left")) }
@@ -177,6 +177,7 @@ package struct XL2TPD: ResourceAgent {
     // Of what a start would refuse nothing matters to a daemon that runs. The next one would not.
     do throws(OCFError) { try checkNode(call) } catch { risks.append(Risk(error.reason)) }
     if let inability { risks.append(Risk(inability)) }
+    if let configuration = terms.configuration, let risk = unguarded(configuration, call) { risks.append(risk) }
     return .working(promoted: isPromoted, risks)
   }
 
