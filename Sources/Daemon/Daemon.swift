@@ -198,6 +198,20 @@ extension Daemon {
 
     """
 
+  /// Where the drop-in of a unit lies.
+  static func dropInPath(of unit: String) -> String { "/run/systemd/system/\(unit).d/50-vpnha.conf" }
+
+  /// Takes the unit of a daemon over that ran before the cluster came, for which it is never asked to start it: systemd would restart it
+  /// behind the cluster's back, and at a shutdown end it beside Pacemaker, while it still serves. Called with a deep look.
+  public func adopt(_ process: Process, _ call: Call) {
+    guard let unit, launcher != .direct, call.request.action == .monitor, call.request.isFromCluster, !call.request.isProbe, call.host.units.isAvailable else { return }
+    do throws(SystemError) {
+      guard try call.host.files.status(Self.dropInPath(of: unit)) == nil, try call.host.units.unit(unit).mainPID == process.pid else { return }
+      try call.host.units.override(unit, with: Self.dropIn)
+      call.log.info("\(unit) was started before the cluster came: systemd does not restart it any more")
+    } catch { call.log.warning("taking \(unit) over: \(error)") }
+  }
+
   private func start(_ unit: String, _ call: Call) throws(OCFError) -> Process {
     let units = call.host.units
     let result = try attempt("starting \(unit)") { () throws(SystemError) in

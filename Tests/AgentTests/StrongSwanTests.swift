@@ -308,6 +308,28 @@ import VICI
     }
   }
 
+  /// Pacemaker's probe finds it, and so never asks for a start.
+  @Test func aUnitThatWasStartedBeforeTheClusterCameIsTakenOver() throws {
+    let world = World(systemd: true)
+    let units = world.machine.units
+    _ = try units.start("strongswan.service", before: world.machine.clock.now + .seconds(1))
+    world.charon.loaded = ["l2tp"]
+    #expect(world.perform("monitor", level: 10, promotable: true, probe: true, Self.told) == Outcome(.success))
+    #expect(world.perform("monitor", promotable: true, Self.told) == Outcome(.success))
+    #expect(world.perform("monitor", level: 10, promotable: true) == Outcome(.success), "by hand")
+    #expect(units.overrides.isEmpty)
+    #expect(world.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.success))
+    #expect(units.overrides["strongswan.service"] == Daemon.dropIn)
+    #expect(world.perform("stop", promotable: true, Self.told) == Outcome(.success))
+    #expect(units.overrides.isEmpty)
+    // One that no unit has started is none of systemd's.
+    let other = World(systemd: true)
+    other.appear()
+    other.charon.loaded = ["l2tp"]
+    #expect(other.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.success))
+    #expect(other.machine.units.overrides.isEmpty)
+  }
+
   @Test func connectionWithoutChildrenIsARisk() {
     let world = World(running: true)
     world.charon.connection = ScriptedCharon.Connection(mode: "")

@@ -149,6 +149,7 @@ package struct StrongSwan: ResourceAgent {
           risks.append(Risk("connections: \(missing) is not in \(config)", unfit: !isPromoted))
         }
       }
+      if call.depth >= .service { daemon(call).adopt(process, call) }
       if call.depth >= .service, call.request.action == .monitor, !call.request.isForAPerson, isPromoted, statistics.hasPlugin("ha") { resyncPeer(call) }
       if call.request.action == .monitor {
         if call.depth >= .client { tellNumbers(of: process, call) } else if call.depth >= .service { call.log.debug("\(statistics)") }

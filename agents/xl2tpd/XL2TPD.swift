@@ -147,6 +147,7 @@ package struct XL2TPD: ResourceAgent {
     }
     guard call.depth >= .service else { return .working(promoted: isPromoted, []) }
     try checkBound(to: address, port, call)
+    daemon.adopt(process, call)
     var risks: [Risk] = []
     if isHere, isShut == false, !isPromoted, call.isPromotable {
       risks.append(Risk("unpromoted but accepting tunnels on \(address); something outside the cluster started it"))
