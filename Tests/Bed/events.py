@@ -190,6 +190,19 @@ def restart_hangs(bed):
     here.run("rm /etc/strongswan.d/stuck.conf")
 
 
+@event("peer", 25, fresh=True, names={"charon-hangs-serving": ("charon",)})
+@event("peer", 25, fresh=True, recipes=(), long=WARM, names={"xl2tpd-hangs-serving": ("xl2tpd",)})
+def hangs_serving(bed, daemon):
+    """As one that waits for what never comes, and is not suspended, which /proc would show at once."""
+    here, there = yield bed.places()
+    hung = here.freeze(daemon)
+    try:
+        until(f"what hung of {daemon} is gone", 60, lambda: not set(hung) & set(here.processes(daemon)))
+    finally:
+        here.thaw()
+    yield
+
+
 @event("any", 12, fresh=True, names={"move-to-a-charon-that-hangs": ("charon",)})
 @event("any", 12, fresh=True, recipes=(), long=WARM, names={f"move-to-a-{_daemon}-that-hangs": (_daemon,) for _daemon in ("xl2tpd", "conntrackd")})
 @event("any", 12, fresh=True, recipes=(), long=CARRIED, names={"move-to-a-ledger-that-hangs": ("ledger",), "move-to-a-carrier-that-hangs": ("charon",)})

@@ -202,7 +202,8 @@ class Node:
         groups = next(words[1] for words in map(str.split, open("/proc/mounts")) if words[2] == "cgroup2")
         for left in pathlib.Path(groups).glob("vpnha-bed-*"):
             try:
-                left.rmdir()
+                if time.time() - left.stat().st_mtime > 3600:
+                    left.rmdir()
             except OSError:
                 pass  # another bed's
         self.freezer = pathlib.Path(tempfile.mkdtemp(prefix="vpnha-bed-", dir=groups))

@@ -28,10 +28,17 @@ extension StrongSwan: PromotableAgent {
     if call.isPromotable { initiate(call) }
   }
 
-  /// Steps back to warm standby. A daemon that hangs is given up after about two seconds.
+  /// Steps back to warm standby. A daemon that hangs cannot, and is ended: the stop that would do it waits for it once more, and the
+  /// peer for both.
   package func demote(_ call: Call) throws(OCFError) {
     let process = try promotable(call)
-    let hasHA = try hasHA(call)
+    let hasHA: Bool
+    do throws(VICIError) { hasHA = try connect(call, within: Self.haste).statistics().hasPlugin("ha") } catch {
+      guard call.isPromotable, error.kind == .timedOut else { throw explain(error) }
+      call.log.warning("\(daemon(call).name) (pid \(process.pid)) hangs and is killed: \(error)")
+      try end(call, atOnce: true)
+      return
+    }
     if call.isPromotable { withdraw(call) }
     // The peer of a member that is not promoted may serve: from it nothing is taken.
     let isPromoted = isPromoted(process, call)

@@ -333,6 +333,8 @@ extension StrongSwan {
   func patience(for call: Call) -> Duration {
     switch call.request.action {
     case .stop, .demote, .promote: Self.haste
+    // What asks over VICI goes before everything that clients ask for: this waits for one idle worker.
+    case .monitor: .seconds(5)
     default: max(.seconds(2), min(.seconds(10), (call.deadline - call.host.clock.now) / 2))
     }
   }
