@@ -1,11 +1,11 @@
 """What an administrator would have written on the gateways and on the client: addresses, daemons, cluster membership."""
 
 import os
-import pwd
 import subprocess
 from xml.etree import ElementTree
 
 from nodes import HERE, Link
+from sandbox import ROOT
 
 VIP = "203.0.113.50"
 INNER = "10.9.0.1"  # the gateways' end of every PPP link: what the client pings through its session
@@ -297,8 +297,9 @@ def first_cib():
 def give_cluster_files(share):
     """Files that belong to the cluster's own user."""
     cib = f"{share}/files/var/lib/pacemaker/cib"
-    owner = pwd.getpwnam("hacluster")
+    # As the nodes' tree has it.
+    owner = next(line.split(":") for line in open(f"{ROOT}/etc/passwd") if line.startswith("hacluster:"))
     for path in (cib, f"{cib}/cib.xml"):
-        os.chown(path, owner.pw_uid, owner.pw_gid)
+        os.chown(path, int(owner[2]), int(owner[3]))
     os.chmod(cib, 0o750)
     os.chmod(f"{cib}/cib.xml", 0o600)

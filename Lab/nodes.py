@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from sandbox import WORK
+from sandbox import ROOT, WORK
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -89,7 +89,7 @@ class Node:
         wires = [f"vec{n}:transport=tap,ifname={self._tap(nic)},depth=128,gro=0" for n, nic in enumerate(self.cables)]
         with open(f"{self.share}/console", "ab") as console:
             self.process = subprocess.Popen(
-                ["linux.uml", f"mem={self.memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
+                ["linux.uml", f"mem={self.memory}", "root=/dev/root", "rootfstype=hostfs", f"rootflags={ROOT}", "ro",
                  f"init={WORK}/init.sh", f"umid={self.name}", f"uml_dir={WORK}/uml", "con=null", "con0=null,fd:1",
                  f"ssl0=fd:{theirs.fileno()},fd:{theirs.fileno()}", "quiet", f"systemd.unit={target}",
                  f"LAB_NODE={self.name}", f"LAB_SHARE={self.share}", f"LAB_SYSTEMD={'yes' if self.systemd else 'no'}",

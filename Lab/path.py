@@ -134,7 +134,7 @@ def dead_uplink(lab, result):
             if asked := re.search(r"Requesting local execution of (\w+) operation for (\S+) on", text):
                 actions.append((moment, node.name, f"{asked[1]} {asked[2]}"))
             elif done := re.search(r"Result of (\w+) operation for (\S+) on \S+: (\w+)", text):
-                actions.append((moment, node.name, f"{done[1]} {done[2]}: {done[3]}"))
+                actions.append((moment, node.name, f"{done[1]} {done[2]}: {done[3].lower()}"))
         node.follow("/var/log/pacemaker/pacemaker.log", log)
         node.run("true")  # one round trip: the file is being followed
 

@@ -12,6 +12,10 @@ import subprocess
 import sys
 
 WORK = "/var/tmp"  # exists everywhere; inside the sandbox a tmpfs of our own lies over it
+# What the nodes have below their own files: this machine's tree, or that of another Debian release (VPNHA_ROOT=build/trixie, which
+# Tests/Bed/release makes); the kernel stays the same.
+RELEASE = os.environ.get("VPNHA_ROOT")
+ROOT = f"{WORK}/tree" if RELEASE else "/"
 
 _CLONE_NEWNS, _CLONE_NEWPID, _CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
 _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
@@ -48,6 +52,12 @@ def _enter():
     mount(None, "/", flags=_MS_REC | _MS_PRIVATE)
     mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV)
     mount("lab", WORK, "tmpfs", _MS_NODEV, "mode=755,size=2g")
+    if RELEASE:
+        for folder in (ROOT, f"{WORK}/disk/usr/lib/uml", f"{WORK}/overlay"):
+            os.makedirs(folder)
+        mount("overlay", ROOT, "overlay", 0, f"lowerdir={os.path.realpath(RELEASE)},upperdir={WORK}/disk,workdir={WORK}/overlay")
+        bind(WORK, f"{ROOT}/var/tmp")
+        bind("/usr/lib/uml", f"{ROOT}/usr/lib/uml")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 

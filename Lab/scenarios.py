@@ -118,7 +118,7 @@ def _lose(lab, result, story, what, strike):
                 if action[:2] == [done[1], done[2]] and action[3] is None:
                     action[3] = moment
                     break
-            if done[1] in ("start", "promote") and done[3] == "ok":
+            if done[1] in ("start", "promote") and done[3].lower() == "ok":
                 seen["up"] = moment
 
     lab.fenced.pop(victim.name, None)

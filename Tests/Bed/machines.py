@@ -240,7 +240,7 @@ class Node:
             log.seek(offset)
             lines = log.read().decode(errors="replace").splitlines()
         return [f"{line[7:15]} {self.name}: {line[line.index(mark):].strip()}" for line in lines for mark in ("Actions: ", "Result of ")
-                if mark in line and ": ok" not in line and "Actions: Leave" not in line]
+                if mark in line and ": ok" not in line.lower() and "Actions: Leave" not in line]
 
 
 class Power(threading.Thread):
