@@ -51,6 +51,15 @@ class Unit:
 
         if self._shown("Restart") == "no":
             raise Failure(f"{UNIT} restarts nothing by itself: the test shows nothing")
+        moon.run(f"systemctl start {UNIT}", timeout=60)
+        before = self._pid()
+        self._agent("monitor", 0, OCF_CHECK_LEVEL="10", OCF_RESKEY_CRM_meta_on_node="moon")
+        if self._shown("Restart") != "no" or (self._pid(), self._shown("MainPID")) != (before, before):
+            raise Failure(f"{UNIT} was started before the cluster came: Restart={self._shown('Restart')}, charon {self._pid()} and not {before}")
+        self._agent("stop", 0)
+        if self._shown("Restart") == "no":
+            raise Failure("stop left the drop-in")
+        self.say("charon that systemd had started before the cluster came: the first deep monitor takes the unit over")
         self._agent("start", 0)
         if self._shown("Restart") != "no" or self._shown("MainPID") != self._pid():
             raise Failure(f"{UNIT}: Restart={self._shown('Restart')}, MainPID={self._shown('MainPID')}, charon is {self._pid()}")
@@ -62,7 +71,7 @@ class Unit:
         self._agent("reload-agent", 0)
         self._expect("after a reload", before, ["l2tp", "more"])
         moon.run("printf 'connections {\\n  more {\\n    version 2\\n  }\\n}\\n' >/etc/swanctl/conf.d/more.conf")
-        reason = self._agent("reload-agent", 2).output
+        reason = self._agent("reload-agent", 0).output
         if "/etc/swanctl/conf.d/more.conf:3: " not in reason:
             raise Failure(f"the reload of a broken file says: {reason}")
         self._expect("after the reload of a broken file", before, ["l2tp", "more"])

@@ -74,4 +74,14 @@ import Testing
     let environment = fields.map { ("OCF_RESKEY_CRM_meta_notify_\($0)", $1) }
     #expect(Notification(environment: Dictionary(uniqueKeysWithValues: environment)) == nil)
   }
+
+  /// Two resources never share a record, whatever their names are, and each name is a file's.
+  @Test func everyResourceHasRecordsOfItsOwn() {
+    let long = String(repeating: "x", count: 300)
+    let ids = ["a_b", "a/b", "a b", "a.b", "zürich", "zörich", "z_rich", "東京", "京東", long + "a", long + "b", String(long.prefix(199)), String(long.prefix(201)), "", ".", "..", "vip:0x", "\u{e9}", "e\u{301}"]
+    let names = ids.map { Request(arguments: ["vip"], environment: ["OCF_RESOURCE_TYPE": "vip", "OCF_RESOURCE_INSTANCE": $0]).recordName }
+    // By bytes: what Unicode holds to be equal are two resources.
+    #expect(Set(names.map { Array($0.utf8) }).count == ids.count, "\(names)")
+    for name in names { #expect(name.utf8.count <= 200 && name.hasPrefix("vip-") && name.utf8.allSatisfy { $0 > 32 && $0 < 127 && $0 != UInt8(ascii: "/") }, "\(name)") }
+  }
 }
