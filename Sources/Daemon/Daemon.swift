@@ -389,13 +389,23 @@ extension Daemon {
     do throws(SystemError) {
       let found = try units.unit(unit)
       guard found.isLoaded, found.activeState != "inactive", found.activeState != "failed" else { return }
-      guard found.mainPID == 0 || ours.contains(where: { $0.pid == found.mainPID }) else { return }
+      if found.mainPID != 0, !ours.contains(where: { $0.pid == found.mainPID }) {
+        guard try isLoopOfOurs(found, call) else { return }
+      }
       try units.override(unit, with: Self.dropIn)
       let result = try units.stop(unit, before: deadline)
       if !result.isDone { call.log.warning("stopping \(unit): the job ended as \(result.result)") }
     } catch {
       call.log.warning("stopping \(unit): \(error)")
     }
+  }
+
+  /// Whether a unit is ours though its process is not seen to be: it is only being born, or it is another program, and systemd brings
+  /// it up again and again (see `revival`). One that runs our program has another resource's, and so has one that a record names.
+  private func isLoopOfOurs(_ unit: Unit, _ call: Call) throws(SystemError) -> Bool {
+    if unit.restarts == 0, try call.host.files.status(Self.dropInPath(of: unit.name)) == nil { return false }
+    guard let process = try call.host.processes.process(unit.mainPID) else { return true }
+    return process.executable != binary && DaemonRole.owner(of: process, call) == nil
   }
 
   private func keepFromRestarting(_ unit: String, _ call: Call) {

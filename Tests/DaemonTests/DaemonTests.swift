@@ -431,6 +431,22 @@ import Testing
     #expect(machine.units.overrides.isEmpty)
   }
 
+  /// What it runs is not seen to be ours, for it is only being born, or it is another program. A stop that left it alone would end
+  /// before the next one comes up.
+  @Test(arguments: ["restarted", "taken", ""]) func aUnitThatBringsSomethingUpAgainAndAgainIsStopped(_ mark: String) throws {
+    for (owner, program) in [(nil, "/bin/false"), (nil, "/lib/systemd/systemd"), (nil, Self.binary), ("other", "/bin/false")] as [(String?, String)] {
+      let machine = world(systemd: true)
+      let stranger = machine.processes.appear(program, ["-c", "/etc/other.conf"])
+      machine.units.known["watch.service"]?.activeState = "active"
+      machine.units.known["watch.service"]?.mainPID = stranger.pid
+      if mark == "restarted" { machine.units.known["watch.service"]?.restarts = 2 }
+      if mark == "taken" { machine.files.put(Daemon.dropIn, at: "/run/systemd/system/watch.service.d/50-vpnha.conf") }
+      if let owner { machine.files.put("Unpromoted \(stranger.pid) \(stranger.startTime)\n", at: "/run/resource-agents/vpnha-watch-\(owner).role") }
+      try daemon().stop(call(machine))
+      #expect(machine.processes.table.isEmpty == (mark != "" && owner == nil && program != Self.binary), "\(program) \(owner ?? "")")
+    }
+  }
+
   @Test func unitOfAnotherInstanceIsLeftAlone() throws {
     let machine = world(systemd: true)
     let other = machine.processes.appear(Self.binary, ["-c", "/etc/other.conf"])
