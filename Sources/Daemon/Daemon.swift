@@ -222,11 +222,17 @@ extension Daemon {
     guard result.isDone else { throw .failed("starting \(unit): the job ended as \(result.result); see journalctl -u \(unit)") }
     let found = try attempt("looking at \(unit)") { () throws(SystemError) -> Process? in
       let main = try units.unit(unit).mainPID
+      if main > 0 { _ = try call.within(.seconds(1)).until { () throws(SystemError) in try !isBeingBorn(main, call) } }
       if main > 0, let process = try call.host.processes.process(main), isOurs(process) { return process }
       return try all(call).first
     }
     guard let found else { throw .failed("starting \(unit): it does not run \(binary)") }
     return found
+  }
+
+  /// The job of a simple unit is done while the process is still systemd's own, or its executor's.
+  private func isBeingBorn(_ pid: Int32, _ call: Call) throws(SystemError) -> Bool {
+    try call.host.processes.process(pid)?.executable.contains("/systemd/systemd") ?? false
   }
 
   /// A process that does not run `binary` would not be found by the next action.

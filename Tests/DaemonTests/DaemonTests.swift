@@ -292,6 +292,23 @@ import Testing
     #expect(machine.processes.launched.isEmpty)
   }
 
+  /// The job of a simple unit is done before its process has become the daemon.
+  @Test(arguments: ["/usr/lib/systemd/systemd", "/usr/lib/systemd/systemd-executor"]) func aProcessThatIsOnlyBeingBornIsWaitedFor(executable: String) throws {
+    let machine = world(systemd: true)
+    machine.units.started = { [unowned machine] name in
+      machine.units.known[name]?.mainPID = machine.processes.appear(executable, ["--deserialize"]).pid
+      machine.clock.after(.milliseconds(50)) {
+        machine.processes.table[0].executable = Self.binary
+        machine.processes.table[0].arguments = [Self.binary, "-c", "/etc/watch.conf"]
+      }
+    }
+    #expect(try daemon().start(call(machine)) { _ in true }.executable == Self.binary)
+    // Another program that stays one.
+    let other = world(systemd: true)
+    other.units.started = { [unowned other] name in other.units.known[name]?.mainPID = other.processes.appear(executable).pid }
+    #expect(reason { () throws(OCFError) in try daemon().start(call(other)) { _ in true } } == "starting watch.service: it does not run /usr/sbin/watchd")
+  }
+
   @Test func autoDoesNotUseAnInitScript() throws {
     let machine = world(systemd: true)
     machine.units.put("watch.service", fragment: "/run/systemd/generator.late/watch.service")
