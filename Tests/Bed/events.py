@@ -991,7 +991,7 @@ def drift(bed):
 
 @event("same", 1)
 def key_differs(bed):
-    """Both nodes have a usable pre-shared key, and not the same one: each says so within a minute, without a timer of systemd's, and so do
+    """Both nodes have a usable pre-shared key, and not the same one: each says so within two minutes, without a timer of systemd's, and so do
     users of PPP. Nobody moves for it: who is right is not known."""
     here, there = yield bed.places()
     for node in (here, there):
