@@ -12,7 +12,7 @@ public struct Request {
   /// The node attribute that says what puts the resource at risk.
   public var riskAttribute: String { "vpnha-risk-\(resource)" }
   /// The attribute, in the memory of the attribute daemons alone, that says when a member was last looked at closely.
-  var lookAttribute: String { "\(Look.prefix)\(resource)" }
+  public var lookAttribute: String { "\(Look.prefix)\(resource)" }
   /// Nil when it is missing or not one of `Action`.
   public let action: Action?
   /// The word that was given.

@@ -541,6 +541,34 @@ struct VirtualIPTests {
     }
   }
 
+  /// Pacemaker promotes a second member when the node of the first is put into maintenance.
+  @Test("What another node of the cluster still answers for is not taken; what another host answers keeps nobody from serving")
+  func heldByAPeer() {
+    let node = AddressNode()
+    let told = ["CRM_meta_on_node": "moon"]
+    #expect(node.perform("start", told, clone: true) == Outcome(.success))
+    node.machine.cluster.peers["vpnha-look-address"] = ["sun": "0 0.2.0 hardware=\(0x0200_0000_0099)"]
+    node.machine.network.neighbours = [AddressNode.vip: AddressNode.mac]
+    let refused = node.perform("promote", told, clone: true)
+    #expect(refused.status == .genericError && refused.reason?.hasPrefix("sun still has 192.0.2.50") == true)
+    #expect(node.places == [])
+    // It lets go a moment later: that was waited for.
+    node.machine.clock.after(.seconds(2)) { node.machine.network.neighbours = [:] }
+    #expect(node.perform("promote", told, clone: true) == Outcome(.success))
+    #expect(node.perform("demote", told, clone: true) == Outcome(.success))
+    node.machine.network.neighbours = [AddressNode.vip: [2, 0, 0, 0, 0, 0x77]]
+    #expect(node.perform("promote", told, clone: true) == Outcome(.success))
+  }
+
+  /// By which the other node knows whose answer it hears.
+  @Test func theLinksHardwareAddressIsTold() {
+    let node = AddressNode()
+    let told = ["CRM_meta_on_node": "moon"]
+    #expect(node.perform("start", told, clone: true) == Outcome(.success))
+    #expect(node.perform("monitor", told, clone: true, level: 10) == Outcome(.success))
+    #expect(node.machine.cluster.shared["vpnha-look-address"]?.values.first?.contains(" hardware=\(0x0200_0000_0002)") == true)
+  }
+
   @Test("The loopback address is the node's own, whatever the parameters say", arguments: ["127.0.0.1", "::1"])
   func loopbackAddress(ip: String) throws {
     let node = AddressNode()

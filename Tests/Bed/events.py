@@ -144,6 +144,22 @@ def maintenance(bed):
     yield
 
 
+@event("same", 1)
+def node_maintenance(bed):
+    """Pacemaker counts no member that it does not manage, and promotes the peer's: which does not take what is still held."""
+    here, there = yield bed.places()
+    until("each node knows the other's interface", 70, lambda: all("hardware=" in there.run(f"attrd_updater -Q -n vpnha-look-vip -N {node}", check=False) for node in bed.nodes))
+    size = there.log_file.stat().st_size
+    there.run(f"pcs node maintenance {here.name}")
+    time.sleep(12)
+    there.run(f"pcs node unmaintenance {here.name}")
+    tries = [deed for deed in there.deeds(size) if "Result of promote operation for vip" in deed]
+    bed.say(f"    {there.name} was asked {len(tries)} times")
+    if not tries:
+        raise Failure(f"{there.name} was not asked to take the address: this shows nothing")
+    yield
+
+
 # Daemons
 
 DAEMONS = ("charon", "xl2tpd", "conntrackd")

@@ -246,6 +246,8 @@ struct ContractTests {
     let answer = try Sandbox.script(
       agent,
       """
+      # Without any packet filter xl2tpd is at risk.
+      nft 'add table inet site; add chain inet site in { type filter hook input priority 0; }'
       agent start
       agent start
       OCF_RESKEY_CRM_meta_interval=10000 agent monitor

@@ -13,6 +13,7 @@ extension VirtualIP {
       try remove(own.copy, from: own.link, call)
     }
     try checkWire(place.link, call)
+    try checkPeers(place.link, call)
     do throws(OCFError) {
       try setLoopbackAside(call)
       labelPolicy(call)
@@ -64,6 +65,38 @@ extension VirtualIP {
     let conflict = try explained(try call.host.network.conflictingHost(for: ip, on: link, before: limit))
     if let conflict { throw .failed("\(ip) is used by \(hardware(conflict)) on \(link.name)") }
   }
+
+  /// Whether another node of the cluster still answers for an IPv4 address that this one is to take.
+  ///
+  /// Pacemaker promotes a second member when the node of the first is put into maintenance (2.1.5, a clone of a group), and takes no
+  /// account of one that it does not manage. A node that is there answers within a millisecond; what other hosts answer, a router with
+  /// proxy ARP say, keeps nobody from serving.
+  private func checkPeers(_ link: Link, _ call: Call) throws(OCFError) {
+    guard call.request.action == .promote, call.request.isFromCluster, !ip.isIPv6 else { return }
+    var node: String?
+    // Each refusal has the cluster plan anew, so it takes its time.
+    let within = call.within(.seconds(5))
+    repeat {
+      if node != nil { call.host.clock.sleep(until: within.within(.milliseconds(250)).deadline) }
+      node = nil
+      do throws(SystemError) {
+        guard let holder = try call.host.network.conflictingHost(for: ip, on: link, before: call.within(.milliseconds(12)).deadline) else { return }
+        let looks = try call.host.cluster.nodeAttribute(call.request.lookAttribute)
+        node = looks.first { $0.key != call.request.home && Look($0.value)?.counts[Self.hardware] == number(holder) }?.key
+      } catch { call.log.debug("asking who has \(ip): \(error)") }
+    } while node != nil && call.host.clock.now < within.deadline
+    if let node { throw .failed("\(node) still has \(ip), and answers for it: is it in maintenance? pcs node unmaintenance \(node)") }
+  }
+
+  static let hardware = "hardware"
+
+  /// The link's hardware address, by which another node knows whose answer it hears.
+  package func counts(_ call: Call) throws(OCFError) -> [String: UInt64] {
+    let link = try place(call).link
+    return link.hardwareAddress.count == 6 ? [Self.hardware: number(link.hardwareAddress)] : [:]
+  }
+
+  private func number(_ address: [UInt8]) -> UInt64 { address.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
 
   /// Another host that has the address beside us. A wire without one is silent, so this takes a fifth of a second: only for
   /// the deep monitor of the node that holds it, once a minute.
