@@ -229,6 +229,13 @@ private enum Last {
     let node = FilteringNode()
     #expect(node.perform("reload-agent") == Outcome(.genericError, "reloading: table inet vpnha is not loaded"))
     #expect(node.scripts.isEmpty)
+    // What was flushed since the last look is another matter.
+    node.perform("start")
+    node.machine.packetFilter.tables = []
+    #expect(node.perform("reload-agent") == Outcome(.success))
+    #expect(node.perform("monitor") == Outcome(.success))
+    node.perform("stop")
+    #expect(node.perform("reload-agent").status == .genericError)
   }
 
   @Test("The file of more rules: included, seen to change, seen to vanish")
