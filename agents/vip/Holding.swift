@@ -72,7 +72,7 @@ extension VirtualIP {
   /// account of one that it does not manage. A node that is there answers within a millisecond; what other hosts answer, a router with
   /// proxy ARP say, keeps nobody from serving.
   private func checkPeers(_ link: Link, _ call: Call) throws(OCFError) {
-    guard call.request.action == .promote, call.request.isFromCluster, !ip.isIPv6 else { return }
+    guard call.request.action == .promote, !ip.isIPv6 else { return }
     var node: String?
     // Each refusal has the cluster plan anew, so it takes its time.
     let within = call.within(.seconds(5))
