@@ -6,6 +6,7 @@
 import socket
 import struct
 import sys
+import threading
 
 
 def value(key, text):
@@ -53,14 +54,18 @@ def main():
     listener.bind(sys.argv[1])
     listener.listen(64)
     while True:
-        connection, _ = listener.accept()
-        with connection, connection.makefile("rb") as stream:
-            while len(length := stream.read(4)) == 4:
-                request = stream.read(struct.unpack("!I", length)[0])
-                try:
-                    connection.sendall(answer(request, int(sys.argv[2])))
-                except OSError:
-                    break  # the agent has heard enough
+        # charon serves all that connect at the same time.
+        threading.Thread(target=serve, args=(listener.accept()[0], int(sys.argv[2])), daemon=True).start()
+
+
+def serve(connection, count):
+    with connection, connection.makefile("rb") as stream:
+        while len(length := stream.read(4)) == 4:
+            request = stream.read(struct.unpack("!I", length)[0])
+            try:
+                connection.sendall(answer(request, count))
+            except OSError:
+                break  # the agent has heard enough
 
 
 main()
