@@ -198,15 +198,12 @@ extension Daemon {
 
     """
 
-  /// Where the drop-in of a unit lies.
-  static func dropInPath(of unit: String) -> String { "/run/systemd/system/\(unit).d/50-vpnha.conf" }
-
   /// Takes the unit of a daemon over that ran before the cluster came, for which it is never asked to start it: systemd would restart it
   /// behind the cluster's back, and at a shutdown end it beside Pacemaker, while it still serves. Called with a deep look.
   public func adopt(_ process: Process, _ call: Call) {
     guard let unit, launcher != .direct, call.request.action == .monitor, call.request.isFromCluster, !call.request.isProbe, call.host.units.isAvailable else { return }
     do throws(SystemError) {
-      guard try call.host.files.status(Self.dropInPath(of: unit)) == nil, try call.host.units.unit(unit).mainPID == process.pid else { return }
+      guard try call.host.files.status(Unit.dropInPath(of: unit)) == nil, try call.host.units.unit(unit).mainPID == process.pid else { return }
       try call.host.units.override(unit, with: Self.dropIn)
       call.log.info("\(unit) was started before the cluster came: systemd does not restart it any more")
     } catch { call.log.warning("taking \(unit) over: \(error)") }
@@ -409,7 +406,7 @@ extension Daemon {
   /// Whether a unit is ours though its process is not seen to be: it is only being born, or it is another program, and systemd brings
   /// it up again and again (see `revival`). One that runs our program has another resource's, and so has one that a record names.
   private func isLoopOfOurs(_ unit: Unit, _ call: Call) throws(SystemError) -> Bool {
-    if unit.restarts == 0, try call.host.files.status(Self.dropInPath(of: unit.name)) == nil { return false }
+    if unit.restarts == 0, try call.host.files.status(Unit.dropInPath(of: unit.name)) == nil { return false }
     guard let process = try call.host.processes.process(unit.mainPID) else { return true }
     return process.executable != binary && DaemonRole.owner(of: process, call) == nil
   }

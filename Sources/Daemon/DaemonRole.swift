@@ -28,23 +28,14 @@ public struct DaemonRole: Equatable, Sendable {
 
   /// The record, nil when there is none or it is not one of ours.
   public static func read(_ call: Call) throws(SystemError) -> DaemonRole? {
-    guard let bytes = try call.host.files.read(path(for: call.request), limit: 256) else { return nil }
-    let words = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
-    guard words.count == 3, let role = Role(rawValue: String(words[0])), let pid = Int32(words[1]),
-      let startTime = UInt64(words[2])
-    else { return nil }
-    return DaemonRole(role: role, pid: pid, startTime: startTime)
+    try call.host.files.read(path(for: call.request), limit: 256).flatMap { DaemonRole($0) }
   }
 
   /// The other resource of this agent whose record names `process`; nil when it is nobody else's, or that cannot be told.
   static func owner(of process: Process, _ call: Call) -> String? {
-    func names(_ record: [UInt8]) -> Bool {
-      let words = String(decoding: record, as: UTF8.self).split(whereSeparator: \.isWhitespace)
-      return words.count == 3 && Int32(words[1]) == process.pid && UInt64(words[2]) == process.startTime
-    }
     do throws(SystemError) {
-      if let own = try call.host.files.read(path(for: call.request), limit: 256), names(own) { return nil }
-      return try call.host.files.records(of: call.request.type, as: "role", limit: 256).first { names($0.bytes) }?.instance
+      if let own = try read(call), own.isAbout(process) { return nil }
+      return try call.host.files.records(of: call.request.type, as: "role", limit: 256).first { DaemonRole($0.bytes)?.isAbout(process) == true }?.instance
     } catch { call.log.debug("looking for whose \(process.executable) (pid \(process.pid)) is: \(error)") }
     return nil
   }
@@ -56,10 +47,11 @@ public struct DaemonRole: Equatable, Sendable {
 
   public static func remove(_ call: Call) throws(SystemError) { try call.host.files.remove(path(for: call.request)) }
 
-  private init(role: Role, pid: Int32, startTime: UInt64) {
-    self.role = role
-    self.pid = pid
-    self.startTime = startTime
+  /// `ROLE PID STARTTIME`; nil for anything else.
+  private init?(_ bytes: [UInt8]) {
+    let words = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+    guard words.count == 3, let role = Role(rawValue: String(words[0])), let pid = Int32(words[1]), let startTime = UInt64(words[2]) else { return nil }
+    (self.role, self.pid, self.startTime) = (role, pid, startTime)
   }
 }
 

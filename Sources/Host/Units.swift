@@ -22,6 +22,9 @@ public struct Unit: Hashable, Sendable {
     self.fragmentPath = fragmentPath
   }
 
+  /// Where the runtime drop-in of a unit lies (`Units.override`).
+  public static func dropInPath(of name: String, below root: String = "/run/systemd/system") -> String { "\(root)/\(name).d/50-vpnha.conf" }
+
   public var isLoaded: Bool { loadState == "loaded" }
   /// A native unit, not one that systemd made of an init script.
   public var isNative: Bool { isLoaded && !fragmentPath.hasPrefix("/run/systemd/generator") }

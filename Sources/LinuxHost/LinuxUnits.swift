@@ -95,6 +95,6 @@ public final class LinuxUnits: Units {
     guard !name.isEmpty, !name.contains("/"), !name.hasPrefix(".") else {
       throw SystemError("overriding unit \(name)", .invalidArgument, detail: "not a unit's name")
     }
-    return ("\(root)/\(name).d", "\(root)/\(name).d/50-vpnha.conf")
+    return ("\(root)/\(name).d", Unit.dropInPath(of: name, below: root))
   }
 }

@@ -205,40 +205,37 @@ enum LastFailure {
   private static let directory = "/var/lib/vpnha/failures"
   private static func path(_ call: Call) -> String { "\(directory)/\(call.request.recordName)" }
 
-  static func keep(_ call: Call) {
-    do throws(SystemError) {
-      try call.host.files.makeDirectory(directory, mode: 0o700)
-      try call.host.files.replace(path(call), with: Array("\(call.host.clock.timestamp.seconds)\n".utf8), mode: 0o600)
-    } catch {
-      call.log.debug("keeping the time of a failure: \(error)")
-    }
-  }
+  static func keep(_ call: Call) { write("\(call.host.clock.timestamp.seconds)", call) }
 
   /// Whether the last failure is less than `Standing.probation` seconds ago. Forgets an older one.
   static func isRecent(_ call: Call) -> Bool { recent(call) != nil }
 
   /// Whether this is the first start after a recent failure. It is not asked twice.
   static func isNew(_ call: Call) -> Bool {
-    guard let text = recent(call), !text.hasSuffix(started) else { return false }
+    guard let words = recent(call), words.count == 1 else { return false }
+    return write("\(words[0]) started", call)
+  }
+
+  @discardableResult
+  private static func write(_ line: String, _ call: Call) -> Bool {
     do throws(SystemError) {
-      try call.host.files.replace(path(call), with: Array((text + started).utf8), mode: 0o600)
+      try call.host.files.makeDirectory(directory, mode: 0o700)
+      try call.host.files.replace(path(call), with: Array("\(line)\n".utf8), mode: 0o600)
       return true
     } catch {
-      call.log.debug("keeping that it is started again: \(error)")
+      call.log.debug("keeping the time of a failure: \(error)")
       return false
     }
   }
 
-  private static let started = " started\n"
-
-  /// The record of a failure that was a short while ago, without its end of line.
-  private static func recent(_ call: Call) -> String? {
+  /// `SECONDS` and perhaps `started`, of a failure that was a short while ago.
+  private static func recent(_ call: Call) -> [Substring]? {
     do throws(SystemError) {
       guard let bytes = try call.host.files.read(path(call), limit: 48) else { return nil }
-      let text = String(decoding: bytes, as: UTF8.self)
-      let age = Int64(text.prefix { $0.isNumber }).map { call.host.clock.timestamp.seconds &- $0 }
+      let words = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+      let age = words.first.flatMap { Int64($0) }.map { call.host.clock.timestamp.seconds &- $0 }
       // A clock that was set back makes no failure last longer.
-      if let age, (0..<Standing.probation).contains(age) { return text.hasSuffix(started) ? text : String(text.prefix { $0 != "\n" }) }
+      if let age, (0..<Standing.probation).contains(age) { return words }
       try call.host.files.remove(path(call))
     } catch {
       call.log.debug("reading the time of the last failure: \(error)")

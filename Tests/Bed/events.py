@@ -211,11 +211,8 @@ def restart_hangs(bed):
 def hangs_serving(bed, daemon):
     """As one that waits for what never comes, and is not suspended, which /proc would show at once."""
     here, there = yield bed.places()
-    hung = here.freeze(daemon)
-    try:
-        until(f"what hung of {daemon} is gone", 60, lambda: not set(hung) & set(here.processes(daemon)))
-    finally:
-        here.thaw()
+    with here.frozen(daemon) as hung:
+        here.await_end(daemon, hung, 60)
     yield
 
 
@@ -225,12 +222,11 @@ def hangs_serving(bed, daemon):
 def move_to_what_hangs(bed, daemon):
     """Nobody has noticed it yet: the address waits for no daemon long, and what hangs is started anew."""
     here, there = yield bed.places()
-    hung = there.freeze(daemon)
-    there.run(f"crm_resource --resource vpn-clone --promoted --move --node {there.name}")
     try:
-        until(f"what hung of {daemon} is gone", 40, lambda: not set(hung) & set(there.processes(daemon)))
+        with there.frozen(daemon) as hung:
+            there.run(f"crm_resource --resource vpn-clone --promoted --move --node {there.name}")
+            there.await_end(daemon, hung, 40)
     finally:
-        there.thaw()
         there.run("crm_resource --resource vpn-clone --promoted --clear")
     yield
 
@@ -241,15 +237,12 @@ def move_to_what_hangs(bed, daemon):
 def move_to_a_bird_that_hangs(bed):
     """Where no router can be told, the VPN does not stay."""
     here, there = yield bed.places()
-    there.freeze("bird")
-    try:
+    with there.frozen("bird"):
         there.run(f"crm_resource --resource vpn-clone --promoted --move --node {there.name}")
         until(f"{there.name} has the address", 20, lambda: there.name in bed.view().where("vip", "Promoted"))
         there.run("crm_resource --resource vpn-clone --promoted --clear")
         until(f"the router sends to {here.name}, which has the address", 40,
               lambda: bed.announced_by() == here.name and bed.view().where("vip", "Promoted") == [here.name])
-    finally:
-        there.thaw()
     yield
 
 

@@ -4,6 +4,7 @@ A node is the processes of a PID namespace. Its disk is an overlay over this mac
 release (Tests/Bed/release), and outlives a power cut; its /run does not. The bed's own network is the outside world: next hops, a remote IKE daemon, and whoever asks the gateway.
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -197,8 +198,9 @@ class Node:
             return self.run("pgrep -xf '/usr/lib/ocf/resource.d/vpnha/probe watch .*'", check=False).split()
         return self.run(f"for pid in $(pgrep -x {PROCESS[daemon]}); do [[ $(readlink /proc/$pid/exe) == */ocf/* ]] || echo $pid; done", check=False).split()
 
-    def freeze(self, daemon):
-        """It hangs from now on, and nothing that /proc says shows it, unlike after SIGSTOP. Its pids."""
+    @contextlib.contextmanager
+    def frozen(self, daemon):
+        """Meanwhile it hangs, and nothing that /proc says shows it, unlike after SIGSTOP. Its pids."""
         groups = next(words[1] for words in map(str.split, open("/proc/mounts")) if words[2] == "cgroup2")
         for left in pathlib.Path(groups).glob("vpnha-bed-*"):
             try:
@@ -206,19 +208,22 @@ class Node:
                     left.rmdir()
             except OSError:
                 pass  # another bed's
-        self.freezer = pathlib.Path(tempfile.mkdtemp(prefix="vpnha-bed-", dir=groups))
+        freezer = pathlib.Path(tempfile.mkdtemp(prefix="vpnha-bed-", dir=groups))
         pids = self.processes(daemon)
         for pid in pids:
-            subprocess.run(["nsenter", "-t", str(self.init), "-p", "--", "sh", "-c", f"echo {pid} >{self.freezer}/cgroup.procs"], check=True)
-        (self.freezer / "cgroup.freeze").write_text("1")
-        return pids
+            subprocess.run(["nsenter", "-t", str(self.init), "-p", "--", "sh", "-c", f"echo {pid} >{freezer}/cgroup.procs"], check=True)
+        (freezer / "cgroup.freeze").write_text("1")
+        try:
+            yield pids
+        finally:
+            (freezer / "cgroup.freeze").write_text("0")
+            for pid in (freezer / "cgroup.procs").read_text().split():
+                (freezer.parent / "cgroup.procs").write_text(pid)
+            until("nothing is in the freezer", 10, lambda: not (freezer / "cgroup.procs").read_text())
+            freezer.rmdir()
 
-    def thaw(self):
-        (self.freezer / "cgroup.freeze").write_text("0")
-        for pid in (self.freezer / "cgroup.procs").read_text().split():
-            (self.freezer.parent / "cgroup.procs").write_text(pid)
-        until("nothing is in the freezer", 10, lambda: not (self.freezer / "cgroup.procs").read_text())
-        self.freezer.rmdir()
+    def await_end(self, daemon, pids, seconds):
+        until(f"what hung of {daemon} is gone", seconds, lambda: not set(pids) & set(self.processes(daemon)))
 
     def unplug(self, nic):
         ip("link", "set", f"{self.name}-{nic}", "nomaster")

@@ -101,8 +101,10 @@ package struct Conntrackd: ResourceAgent {
         try socket.statistics(on: call.host, before: call.deadline)
       }
       var risks: [Risk] = []
-      if call.depth >= .service { daemon(call).adopt(process, call) }
-      if call.depth >= .service { risks = try troubles(configuration, statistics, process, isPromoted: isPromoted && call.isPromotable, call) }
+      if call.depth >= .service {
+        daemon(call).adopt(process, call)
+        risks = try troubles(configuration, statistics, process, isPromoted: isPromoted && call.isPromotable, call)
+      }
       if let trouble = (call.depth >= .service ? presentRefusal(call) : nil) ?? settings.trouble { risks.append(Risk(trouble)) }
       return .working(promoted: isPromoted, risks)
     } catch {

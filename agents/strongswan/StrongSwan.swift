@@ -122,8 +122,7 @@ package struct StrongSwan: ResourceAgent {
       return .failed("\(daemon(call).name) (pid \(process.pid)) is suspended (SIGSTOP)", promoted: isPromoted)
     }
     do throws(VICIError) {
-      // A demote goes on after this look, and asks again: of a daemon that hangs it needs no more.
-      let charon = try connect(call, within: call.request.action == .demote ? .seconds(1) : patience(for: call))
+      let charon = try connect(call, within: patience(for: call))
       let statistics = try charon.statistics()
       if isPromoted, let address, try !holdsAddress(address, call) {
         return .failed("address: \(address) is not on this node", promoted: true)
@@ -332,7 +331,9 @@ extension StrongSwan {
   /// How long charon may take to answer.
   func patience(for call: Call) -> Duration {
     switch call.request.action {
-    case .stop, .demote, .promote: Self.haste
+    case .stop, .promote: Self.haste
+    // It goes on after its look, and asks again: of a daemon that hangs it needs no more.
+    case .demote: .seconds(1)
     // What asks over VICI goes before everything that clients ask for: this waits for one idle worker.
     case .monitor: .seconds(5)
     default: max(.seconds(2), min(.seconds(10), (call.deadline - call.host.clock.now) / 2))

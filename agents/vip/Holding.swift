@@ -72,20 +72,28 @@ extension VirtualIP {
   /// account of one that it does not manage. A node that is there answers within a millisecond; what other hosts answer, a router with
   /// proxy ARP say, keeps nobody from serving.
   private func checkPeers(_ link: Link, _ call: Call) throws(OCFError) {
-    guard call.request.action == .promote, !ip.isIPv6 else { return }
-    var node: String?
+    // With `run_arping` nobody may have it.
+    guard call.request.action == .promote, !runArping, !ip.isIPv6 else { return }
     // Each refusal has the cluster plan anew, so it takes its time.
     let within = call.within(.seconds(5))
-    repeat {
-      if node != nil { call.host.clock.sleep(until: within.within(.milliseconds(250)).deadline) }
-      node = nil
-      do throws(SystemError) {
-        guard let holder = try call.host.network.conflictingHost(for: ip, on: link, before: call.within(.milliseconds(12)).deadline) else { return }
-        let looks = try call.host.cluster.nodeAttribute(call.request.lookAttribute)
-        node = looks.first { $0.key != call.request.home && Look($0.value)?.counts[Self.hardware] == number(holder) }?.key
-      } catch { call.log.debug("asking who has \(ip): \(error)") }
-    } while node != nil && call.host.clock.now < within.deadline
-    if let node { throw .failed("\(node) still has \(ip), and answers for it: is it in maintenance? pcs node unmaintenance \(node)") }
+    while let node = holdingPeer(on: link, call) {
+      guard call.host.clock.now < within.deadline else {
+        throw .failed("\(node) still has \(ip), and answers for it: is it in maintenance? pcs node unmaintenance \(node)")
+      }
+      call.host.clock.sleep(until: within.within(.milliseconds(250)).deadline)
+    }
+  }
+
+  /// The node whose own interface answers for the address; nil also where that cannot be found out.
+  private func holdingPeer(on link: Link, _ call: Call) -> String? {
+    do throws(SystemError) {
+      guard let holder = try call.host.network.conflictingHost(for: ip, on: link, before: call.within(.milliseconds(12)).deadline) else { return nil }
+      let looks = try call.host.cluster.nodeAttribute(call.request.lookAttribute)
+      return looks.first { $0.key != call.request.home && Look($0.value)?.counts[Self.hardware] == number(holder) }?.key
+    } catch {
+      call.log.debug("asking who has \(ip): \(error)")
+      return nil
+    }
   }
 
   static let hardware = "hardware"
