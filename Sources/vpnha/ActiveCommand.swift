@@ -20,6 +20,10 @@ struct ActiveCommand: ParsableCommand {
     }
     let active = resources.filter { $0.role != .stopped }
     for resource in active { print("\(resource.id) (ocf:vpnha:\(resource.agent)): \(resource.role.rawValue) on \(node)") }
-    if !active.isEmpty { throw ExitCode(1) }
+    let configuration = try ClusterConfiguration(PacemakerTools(host).configuration())
+    // After a refresh crm_mon shows as stopped what runs.
+    let forgotten = resources.filter { $0.role == .stopped && configuration.isForgotten($0.id, on: node) }
+    for resource in forgotten { print("\(resource.id) (ocf:vpnha:\(resource.agent)): Pacemaker does not know whether it runs on \(node), and asks") }
+    if !(active + forgotten).isEmpty { throw ExitCode(1) }
   }
 }

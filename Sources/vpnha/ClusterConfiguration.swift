@@ -169,6 +169,16 @@ struct ClusterConfiguration {
     return withoutInstance(String(name.dropFirst(prefix.count).prefix { $0 != "#" })) == resource
   }
 
+  /// Whether Pacemaker has forgotten what a resource is on a node that is online, and no action since has told it. A refresh does that; what
+  /// runs goes on meanwhile, and crm_mon shows it as stopped.
+  func isForgotten(_ resource: String, on node: String) -> Bool {
+    // Where probes may be left out, nothing is known of what has never been started.
+    guard !isFalse(property("enable-startup-probes")), !constraints("rsc_location").contains(where: { ($0["resource-discovery"] ?? "always") != "always" }) else { return false }
+    return !operations(on: node).contains { $0.resource == resource && $0.status != Self.pending }
+  }
+  /// PCMK_OCF_UNKNOWN in include/crm/common/results.h: no result yet.
+  private static let pending = 193
+
   struct Operation {
     var node: String
     var resource: String

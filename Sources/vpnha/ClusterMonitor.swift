@@ -1,4 +1,5 @@
 import Host
+import OCF
 import OCFMetadata
 
 /// Where everything is at one moment: what `crm_mon --output-as=xml` prints, or the last part of what `crm_simulate` does.
@@ -26,6 +27,8 @@ struct ClusterMonitor: Equatable {
   var instances: [Instance]
   /// Bans in force: constraint, resource, node.
   var bans: [Ban]
+  /// What Pacemaker has forgotten and asks again: resource and node.
+  var forgotten: [Forgotten] = []
   var hasQuorum: Bool
   var dc: String?
 
@@ -34,6 +37,11 @@ struct ClusterMonitor: Equatable {
     var resource: String
     var node: String
     var isPromotedOnly: Bool
+  }
+
+  struct Forgotten: Equatable {
+    var resource: String
+    var node: String
   }
 
   /// - Parameter section: the element with the nodes and the resources; nil: the outermost one.
@@ -71,6 +79,19 @@ struct ClusterMonitor: Equatable {
     self.dc = dc?["name"]
   }
 
+  /// Finds what Pacemaker has forgotten of `members`. What is seen of it on this node stands in its place.
+  mutating func recall(_ members: [ClusterConfiguration.Primitive], of configuration: ClusterConfiguration, _ looks: Looks?) {
+    for node in nodes where node.isOnline && !node.isPending {
+      for member in members where configuration.isForgotten(member.id, on: node.name) {
+        forgotten.append(Forgotten(resource: member.id, node: node.name))
+        guard let role = looks?.state(of: member.id, on: node.name).flatMap({ ClusterResource.Role($0, isPromotable: member.isPromotable) }) else { continue }
+        instances.removeAll { $0.id == member.id && ($0.node == node.name || $0.node == nil) }
+        instances.append(Instance(id: member.id, node: node.name, role: role, isFailed: false, isBlocked: false, isManaged: true))
+      }
+    }
+  }
+
+  func isForgotten(_ resource: String, on node: String) -> Bool { forgotten.contains(Forgotten(resource: resource, node: node)) }
   func node(_ name: String) -> Node? { nodes.first { $0.name == name } }
   func instance(_ resource: String, on node: String) -> Instance? { instances.first { $0.id == resource && $0.node == node } }
   func role(_ resource: String, on node: String) -> ClusterResource.Role { instance(resource, on: node)?.role ?? .stopped }
@@ -79,6 +100,17 @@ struct ClusterMonitor: Equatable {
   func serving(_ members: [ClusterConfiguration.Primitive]) -> String? {
     guard !members.isEmpty else { return nil }
     return nodes.map(\.name).first { node in members.allSatisfy { role($0.id, on: node) == $0.servingRole } }
+  }
+}
+
+extension ClusterResource.Role {
+  /// What is seen of a resource; nil: it works as nothing.
+  init?(_ state: ResourceState, isPromotable: Bool) {
+    switch state {
+    case .promoted, .atRisk(_, promoted: true): self = .promoted
+    case .running, .atRisk(_, promoted: false): self = isPromotable ? .unpromoted : .started
+    case .stopped, .failed: return nil
+    }
   }
 }
 

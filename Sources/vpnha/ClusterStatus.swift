@@ -5,7 +5,7 @@ import OCF
 struct ClusterStatus {
   struct Node: Equatable {
     var name: String
-    /// serves, standby, stopped, offline.
+    /// serves, standby, stopped, offline, unknown.
     var role: String
     var path: String?
     /// The sum of what the members told; nil: nothing.
@@ -35,6 +35,8 @@ struct ClusterStatus {
 
   var serving: String?
   var since: Timestamp?
+  /// Pacemaker asks again what runs where, and does not know it yet.
+  var isForgotten = false
   /// Nil: it could not be found out.
   var wouldSucceed: Bool?
   /// The node that Pacemaker would choose.
@@ -55,7 +57,8 @@ struct ClusterStatus {
 
   var verdict: Verdict {
     // That nobody could take over is no outage yet.
-    guard serving != nil, !complaints.contains(where: { $0.severity == .bad }) else { return .bad }
+    if complaints.contains(where: { $0.severity == .bad }) { return .bad }
+    guard serving != nil else { return isForgotten ? .unknown : .bad }
     return wouldSucceed == true ? Verdict(findings.filter { $0.severity != .bad }) : .risk
   }
 
@@ -76,6 +79,7 @@ struct ClusterStatus {
     successor = simulated?.serving(members)
     let judge = Judge(configuration: configuration, now: now, members: members, home: home, looks: looks, time: time)
     complaints = judge.complaints(serving: serving)
+    isForgotten = now.forgotten.contains { one in members.contains { $0.id == one.resource } }
     nodes = now.nodes.map { node in
       let isHome = node.name == serving
       var risks = judge.risks(of: node.name)
@@ -83,7 +87,7 @@ struct ClusterStatus {
       risks += barred.map { $0.finding }
       return Node(
         name: node.name,
-        role: !node.isOnline ? "offline" : isHome ? "serves" : members.contains { now.role($0.id, on: node.name) != .stopped } ? "standby" : "stopped",
+        role: !node.isOnline ? "offline" : isHome ? "serves" : members.contains { now.role($0.id, on: node.name) != .stopped } ? "standby" : members.contains { now.isForgotten($0.id, on: node.name) } ? "unknown" : "stopped",
         path: judge.path(of: node.name), score: judge.score(of: node.name), sessions: node.isOnline ? looks?.count("sessions", on: node.name) : nil,
         sas: node.isOnline ? looks?.count("sas", on: node.name) : nil, flows: node.isOnline ? looks?.count("flows", on: node.name) : nil, ledger: node.isOnline ? looks?.count("ledger", on: node.name) : nil,
         version: node.isOnline ? looks?.versions(on: node.name).sorted().joined(separator: " ") : nil, looked: judge.looked(at: node.name), risks: risks, barredUntil: barred.compactMap(\.until).max { $0.seconds < $1.seconds })
@@ -97,7 +101,10 @@ struct ClusterStatus {
     let unfit = successor.map { judge.unfit($0) } ?? []
     let explains = others.flatMap { judge.obstacles(on: $0) } + judge.maintenance
     let blocks = (inTheWay + unfit).contains { $0.severity == .bad }
-    if simulated == nil {
+    if !now.forgotten.isEmpty {
+      reasons = explains + inTheWay
+      wouldSucceed = nil
+    } else if simulated == nil {
       reasons = explains + inTheWay + others.flatMap { judge.unfit($0) }
       wouldSucceed = blocks || reasons.contains { $0.severity == .bad } ? false : nil
       reasons.append(
@@ -197,14 +204,23 @@ private struct Judge {
         }
       }
     } else if let home {
-      let missing = members.filter { now.role($0.id, on: home) != $0.servingRole }
-      found.append(
-        Finding(
-          .HALF1, .bad, "the address is on \(home), and \(missing.map(\.id).joined(separator: ", ")) \(missing.count == 1 ? "does" : "do") not serve there",
-          fix: missing.prefix(3).map { "pcs resource cleanup \($0.id)" }, at: home))
-    } else {
+      let missing = members.filter { now.role($0.id, on: home) != $0.servingRole && !now.isForgotten($0.id, on: home) }
+      if !missing.isEmpty {
+        found.append(
+          Finding(
+            .HALF1, .bad, "the address is on \(home), and \(missing.map(\.id).joined(separator: ", ")) \(missing.count == 1 ? "does" : "do") not serve there",
+            fix: missing.prefix(3).map { "pcs resource cleanup \($0.id)" }, at: home))
+      }
+    } else if !members.contains(where: { member in now.forgotten.contains { $0.resource == member.id } }) {
       found.append(
         Finding(.SERV1, .bad, "nobody serves", fix: ["pcs resource cleanup \(members.first?.top ?? "")", "crm_mon -1rf"]))
+    }
+    if let first = now.forgotten.first {
+      let nodes = now.nodes.map(\.name).filter { name in now.forgotten.contains { $0.node == name } }
+      found.append(
+        Finding(
+          .ASKS1, .risk, "Pacemaker asks again what runs on \(nodes.joined(separator: " and ")) (\(first.resource)\(now.forgotten.count > 1 ? ", …" : "")), as after a refresh: until it knows, it recovers nothing",
+          fix: ["crm_resource --wait    # and no other refresh or cleanup meanwhile"], at: nodes.count == 1 ? nodes.first : nil))
     }
     // Why nobody serves is what would keep another node from it as well.
     if serving == nil {
@@ -261,7 +277,7 @@ private struct Judge {
 
   /// What follows the VPN has to be promoted where it is: only a promotion commits the peer's flows, and has clients told.
   private var split: [Finding] {
-    guard let home else { return [] }
+    guard let home, now.forgotten.isEmpty else { return [] }
     let followers = [("conntrackd", "a take-over commits no flows"), ("sessions", "a take-over tells no client"), ("announce", "routers send clients to the wrong node, or nowhere")]
     return followers.flatMap { own, loss in configuration.own(own).filter(\.isPromotable).map { ($0, loss) } }.compactMap { member, loss in
       let place = now.nodes.map(\.name).first { now.role(member.id, on: $0) == .promoted }
@@ -316,7 +332,7 @@ private struct Judge {
     }
     // The services around the VPN that every node should have.
     for resource in ours where !members.contains(where: { $0.id == resource.id }) && resource.clone != nil {
-      guard now.role(resource.id, on: node) == .stopped, isAllowed(node) else { continue }
+      guard now.role(resource.id, on: node) == .stopped, isAllowed(node), !now.isForgotten(resource.id, on: node) else { continue }
       let failure = lastFailure(of: resource.id, on: node)
       found.append(
         Finding(
@@ -440,6 +456,7 @@ private struct Judge {
         guard attribute("master-\(member.id)", of: name) == nil else { return nil }
         return Finding(.SCORE1, .bad, "\(member.id) has no promotion score on \(name)", fix: ["pcs resource refresh \(member.id) node=\(name)"], at: name)
       }
+      if now.isForgotten(member.id, on: name) { return nil }
       let failure = lastFailure(of: member.id, on: name)
       return Finding(
         .MEMB1, .bad, "\(member.id) does not run on \(name)\(failure.map { ": \($0.task) failed\($0.reason.isEmpty ? "" : ", \($0.reason)")" } ?? "")",
@@ -510,7 +527,7 @@ private struct Judge {
     let working = devices.contains { device in
       now.instances.contains { $0.id == device.id && $0.role == .started && !$0.isFailed && $0.node.map { now.node($0)?.isOnline ?? false } ?? false }
     }
-    if working { return [] }
+    if working || devices.contains(where: { device in now.forgotten.contains { $0.resource == device.id } }) { return [] }
     let name = devices.first?.id ?? ""
     let failure = now.nodes.compactMap { lastFailure(of: name, on: $0.name) }.first
     // It stopped with the last node that could run it; that node is the complaint.

@@ -64,7 +64,7 @@ extension Recipe {
       clone sessions-clone sessions meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3
       """
     return """
-      property stonith-enabled=true \(Self.unthrottled.joined(separator: " "))\(v.hasQuorumDevice ? "" : " priority-fencing-delay=5s")
+      property stonith-enabled=true \(Self.pace.joined(separator: " "))\(v.hasQuorumDevice ? "" : " priority-fencing-delay=5s")
       rsc_defaults resource-stickiness=100
       \(fences.joined(separator: "\n"))
       primitive vip ocf:vpnha:vip \\

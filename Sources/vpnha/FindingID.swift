@@ -2,7 +2,7 @@
 enum FindingID: String, CaseIterable {
   // Status
   case PCMK1, SERV0, SERV1, HALF1, DOWN1, MAINT1, NODE1, NODE2, MEMB1, SCORE1, BARRED1, BAN1, UNFIT1, LATELY1, RISK1, PATH1, WALL1, SIDE1
-  case SPLT1, DRIFT1, DRIFT2, DRIFT3, DRIFT4, DRIFT5, SIM1, SIM2, QUOR1, LOOK1, LOOK2, VERS1
+  case SPLT1, DRIFT1, DRIFT2, DRIFT3, DRIFT4, DRIFT5, SIM1, SIM2, QUOR1, LOOK1, LOOK2, ASKS1, VERS1
   // Status and doctor
   case FENCE1, FENCE2, FENCE3, FENCE4, QUOR2
   // Doctor: the cluster
@@ -121,6 +121,11 @@ enum FindingID: String, CaseIterable {
       )
     case .LOOK2:
       ("A daemon that is down on the standby is restarted first, and a take-over waits for that, or fails with it.", "Pacemaker restarts it at its next monitor. If the finding stays, the command says why it does not work.")
+    case .ASKS1:
+      (
+        "A refresh has Pacemaker forget what runs, and ask every node again. A second one on top of it loses answers that are on their way: Pacemaker waits for them up to 80 seconds, or 30 with cluster-delay=10s, and restarts, promotes and fences nothing in that time.",
+        "Wait until it is over. What runs goes on running. Refresh once, and one resource instead of all."
+      )
     case .VERS1:
       ("Two versions that share a cluster are meant for the time of an upgrade only.", "Upgrade the other node, in standby.")
     case .QUOR1:

@@ -127,11 +127,12 @@ struct Recipe: Equatable {
   // MARK: The parts
 
   /// A node that takes over in a storm of clients that come back is busy. Pacemaker would start one action there after the other, the
-  /// deeper monitors of a member in front of the next member's promotion.
-  static let unthrottled = ["load-threshold=1000%", "node-action-limit=16"]
+  /// deeper monitors of a member in front of the next member's promotion. And an action whose result is lost, as a second refresh loses those
+  /// that the first one started, holds up every recovery for its own timeout and `cluster-delay`, 60 s by default.
+  static let pace = ["load-threshold=1000%", "node-action-limit=16", "cluster-delay=10s"]
 
   private var cluster: [[String]] {
-    [["property", "set", "stonith-enabled=true"] + Self.unthrottled + (values.hasQuorumDevice ? [] : ["priority-fencing-delay=5s"]), ["resource", "defaults", "update", "resource-stickiness=100"]]
+    [["property", "set", "stonith-enabled=true"] + Self.pace + (values.hasQuorumDevice ? [] : ["priority-fencing-delay=5s"]), ["resource", "defaults", "update", "resource-stickiness=100"]]
       + values.fence.map { fence in
         let secret = values.fencePasswordScript.map { "password_script=\($0)" } ?? "password=secret"
         return ["stonith", "create", "fence-\(fence.node)", values.fenceAgent, "ip=\(fence.device)", "username=\(values.fenceUser)", secret, "pcmk_host_list=\(fence.node)"]

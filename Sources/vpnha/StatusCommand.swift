@@ -75,10 +75,12 @@ struct PacemakerTools {
   func status(looks known: Looks? = nil, at time: Timestamp? = nil) throws(SystemError) -> ClusterStatus {
     let cib = try configuration()
     let configuration = try ClusterConfiguration(cib)
-    let monitor = try monitor()
-    let serving = monitor.serving(configuration.service)
-    return ClusterStatus(
-      configuration, monitor, losingServing: serving.flatMap { simulated(loss: $0, in: cib) }, votes: votes(), looks: known ?? looks(configuration, monitor), at: time ?? clock.timestamp)
+    var monitor = try monitor()
+    let looks = known ?? looks(configuration, monitor)
+    monitor.recall(configuration.primitives.filter { $0.own != nil || $0.isFence }, of: configuration, looks)
+    // Its scheduler knows no more than Pacemaker does.
+    let serving = monitor.forgotten.isEmpty ? monitor.serving(configuration.service) : nil
+    return ClusterStatus(configuration, monitor, losingServing: serving.flatMap { simulated(loss: $0, in: cib) }, votes: votes(), looks: looks, at: time ?? clock.timestamp)
   }
 
   /// What the nodes say of their last close looks, and one more at those members that run here. Nil where there is no live
@@ -101,7 +103,7 @@ struct PacemakerTools {
     do throws(SystemError) { looks.prints[node] = try FingerprintSource(host: host, configuration: configuration).fingerprint() } catch { looks.prints[node] = nil }
     let local = LocalLook(host: host, node: node)
     for member in members {
-      if monitor.role(member.id, on: node) != .stopped {
+      if monitor.role(member.id, on: node) != .stopped || configuration.isForgotten(member.id, on: node) {
         looks.seen[member.id] = local.state(of: member)
       } else if !member.isPromotable {
         looks.foreseen[member.id] = local.foreseen(of: member)

@@ -17,7 +17,7 @@ struct StatusReport {
   var brief: String {
     var line = padded(status.verdict.shown, 9)
     guard let serving = status.serving else {
-      return line + (findings.first { $0.severity == .bad }?.summary ?? "nobody serves")
+      return line + (findings.first { $0.severity == .bad }?.summary ?? (status.isForgotten ? "who serves is not known here" : "nobody serves"))
     }
     line += "\(serving) serves\(status.since.map { ", for \(spoken(now.seconds - $0.seconds, isRough: true))" } ?? "")"
     let other = status.successor ?? status.nodes.first { $0.name != serving }?.name ?? "another node"

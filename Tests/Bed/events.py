@@ -160,6 +160,21 @@ def node_maintenance(bed):
     yield
 
 
+@event("any", 50, recipes=(), long=("crm",))
+def refreshed_again_and_again(bed):
+    """Pacemaker waits for answers that a second refresh has lost, and recovers nothing: cluster-delay bounds that. Status does not call stopped what runs."""
+    here, there = yield bed.places()
+    for _ in range(4):
+        here.run("crm_resource --refresh", timeout=120)
+        time.sleep(0.7)
+    said = {node: json.loads(node.run("vpnha status --json; true")) for node in (here, there)}
+    if "bad" in (one["verdict"] for one in said.values()) or said[here]["serving"] != here.name:
+        raise Failure(f"status: {said}")
+    bed.say(f"    status: {said[here]['verdict']} where it serves, {said[there]['verdict']} on the other node")
+    here.signal("charon", "KILL")
+    yield
+
+
 # Daemons
 
 DAEMONS = ("charon", "xl2tpd", "conntrackd")

@@ -297,6 +297,38 @@ import Testing
     if isUnfit { #expect(serving.findings.map(\.id) == [.RISK1]) } else { #expect(serving.verdict == .bad && serving.findings.map(\.id) == [.DOWN1]) }
   }
 
+  /// As a live pair of Pacemaker 2.1.5 was seen for 80 s after four refreshes, while it served all the time: nothing of its history is left.
+  @Test(arguments: ["moon", "sun", nil]) func whatPacemakerHasForgottenIsNotStopped(_ here: String?) throws {
+    func refreshed(_ cib: String) -> String {
+      let parts = cib.split(separator: "<lrm_resources>")
+      return parts.enumerated().map { index, part in index == 0 ? part : part[(part.firstRange(of: "</lrm_resources>")?.lowerBound ?? part.startIndex)...] }.joined(separator: "<lrm_resources>")
+    }
+    func status(_ seen: ResourceState) throws -> ClusterStatus {
+      try Self.status(
+        [],
+        looks: Self.looks {
+          $0.here = here
+          for member in ["vip", "strongswan", "xl2tpd"] { $0.seen[member] = here == nil ? nil : seen }
+        }, refreshed)
+    }
+    let standby = try status(.running)
+    #expect(standby.verdict == .unknown && standby.serving == nil && standby.wouldSucceed == nil)
+    #expect(standby.findings.map(\.id) == [.ASKS1] && !standby.findings.flatMap(\.fix).contains { $0.contains("pcs") })
+    #expect(StatusReport(status: standby, now: Self.moment).brief == "UNKNOWN  who serves is not known here")
+    guard let here else { return }
+    let serving = try status(.promoted)
+    #expect(serving.verdict == .risk && serving.serving == here && serving.wouldSucceed == nil && serving.findings.map(\.id) == [.ASKS1])
+    #expect(Set(serving.nodes.map(\.role)) == ["serves", "unknown"])
+    // What is broken is seen all the same.
+    let broken = try Self.status(
+      [],
+      looks: Self.looks {
+        $0.here = here
+        $0.seen = ["vip": .promoted, "strongswan": .failed("charon has ended"), "xl2tpd": .promoted]
+      }, refreshed)
+    #expect(broken.verdict == .bad && broken.findings.map(\.id) == [.DOWN1, .ASKS1])
+  }
+
   @Test func everyRiskIsAFindingOfItsOwn() throws {
     let text = "2026-11-28T09:05:00Z no key; and the pools overlap (since 2026-11-28T09:06:00Z); and no user"
     let unfit = try Self.status([Pair.attribute("sun", "master-xl2tpd", "5"), Pair.attribute("sun", "vpnha-risk-xl2tpd", text)])
