@@ -165,21 +165,33 @@ struct ClusterChecks {
 
   // MARK: What is switched off, twice there, or in the wrong order
 
+  /// Those of `resources` that are not to run, or not to serve.
+  private func off(_ resources: [Primitive]) -> [Finding] {
+    if isTrue(configuration.property("stop-all-resources")) {
+      return [Finding(.OFF1, .bad, "every resource is switched off (stop-all-resources)", fix: ["pcs property set stop-all-resources=false"], at: "property stop-all-resources")]
+    }
+    return resources.reduce(into: []) { found, resource in
+      guard let role = resource.ownMeta("target-role"), ["stopped", "unpromoted", "slave"].contains(role.lowercased()), let holder = resource.metaHolder("target-role"), !found.contains(where: { $0.place == holder })
+      else { return }
+      found.append(Finding(.OFF1, .bad, "\(holder) is switched off (target-role=\(role))", fix: ["pcs resource enable \(holder)"], at: holder))
+    }
+  }
+
+  /// What is configured so that the VPN is not served, twice, or without a standby.
+  var service: [Finding] {
+    let tops = Set(members.map(\.top))
+    return off(members) + shape.filter { [.TWO1, .CLONE4].contains($0.id) && $0.place.map(tops.contains) ?? false }
+  }
+
   private var shape: [Finding] {
-    var found: [Finding] = []
+    var found = off(ours)
     if configuration.property("no-quorum-policy") == "ignore" {
       found.append(Finding(.QUOR4, .bad, "no-quorum-policy=ignore: a part of the cluster without quorum goes on", fix: ["pcs property set no-quorum-policy=stop"], at: "property no-quorum-policy"))
-    }
-    if isTrue(configuration.property("stop-all-resources")) {
-      found.append(Finding(.OFF1, .bad, "every resource is switched off (stop-all-resources)", fix: ["pcs property set stop-all-resources=false"], at: "property stop-all-resources"))
     }
     var seen: Set<String> = []
     for resource in ours where seen.insert(resource.top).inserted {
       if let most = resource.ownMeta("clone-max"), resource.clone != nil, (Int(most) ?? Int.max) < configuration.nodes.count {
         found.append(Finding(.CLONE4, .bad, "\(resource.top) has clone-max=\(most), and there are \(configuration.nodes.count) nodes", fix: ["pcs resource meta \(resource.top) clone-max="], at: resource.top))
-      }
-      if ["stopped", "unpromoted", "slave"].contains(resource.ownMeta("target-role")?.lowercased() ?? "") {
-        found.append(Finding(.OFF1, .bad, "\(resource.top) is switched off (target-role=\(resource.ownMeta("target-role") ?? ""))", fix: ["pcs resource enable \(resource.top)"], at: resource.top))
       }
       if isFalse(resource.ownMeta("is-managed")) || isTrue(resource.ownMeta("maintenance")) {
         found.append(Finding(.MAINT1, .risk, "\(resource.top) is not managed", fix: ["pcs resource manage \(resource.top)"], at: resource.top))

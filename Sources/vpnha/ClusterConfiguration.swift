@@ -65,6 +65,11 @@ struct ClusterConfiguration {
     /// The nearest setting: its own, its group's, its clone's.
     func ownMeta(_ name: String) -> String? { value(name, in: [element, template].compactMap { $0 } + around, "meta_attributes") }
 
+    /// Whose setting that is: a member may be switched off alone.
+    func metaHolder(_ name: String) -> String? {
+      ([element, template].compactMap { $0 } + around).first { value(name, in: [$0], "meta_attributes") != nil }?["id"]
+    }
+
     var monitors: [Monitor] {
       [element, template].compactMap { $0?.first("operations") }.flatMap { $0.children(named: "op") }
         .filter { $0["name"] == "monitor" && !isFalse($0["enabled"]) }.map(Monitor.init)

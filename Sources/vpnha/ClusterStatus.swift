@@ -188,6 +188,10 @@ private struct Judge {
       found.append(Finding(.SERV0, .bad, "no VPN is configured: there is no resource of the agents vip, strongswan and xl2tpd", fix: ["vpnha recipe promotable --help"]))
       return found
     }
+    let configured = ClusterChecks(configuration: configuration, votes: nil).service
+    // A standby less is no outage.
+    found += configured.map { $0.id == .CLONE4 ? Finding(.CLONE4, .risk, $0.summary, fix: $0.fix, at: $0.place) : $0 }
+    let isOff = configured.contains { $0.id == .OFF1 }
     if !now.hasQuorum, (configuration.property("no-quorum-policy") ?? "stop") != "ignore" {
       found.append(Finding(.QUOR1, .bad, "this part of the cluster has no quorum", fix: ["corosync-quorumtool -s"]))
     }
@@ -203,7 +207,7 @@ private struct Judge {
               fix: mend(failure, of: member, on: serving), at: serving, since: failure?.since))
         }
       }
-    } else if let home {
+    } else if let home, !isOff {
       let missing = members.filter { now.role($0.id, on: home) != $0.servingRole && !now.isForgotten($0.id, on: home) }
       if !missing.isEmpty {
         found.append(
@@ -211,7 +215,7 @@ private struct Judge {
             .HALF1, .bad, "the address is on \(home), and \(missing.map(\.id).joined(separator: ", ")) \(missing.count == 1 ? "does" : "do") not serve there",
             fix: missing.prefix(3).map { "pcs resource cleanup \($0.id)" }, at: home))
       }
-    } else if !members.contains(where: { member in now.forgotten.contains { $0.resource == member.id } }) {
+    } else if !isOff, !members.contains(where: { member in now.forgotten.contains { $0.resource == member.id } }) {
       found.append(
         Finding(.SERV1, .bad, "nobody serves", fix: ["pcs resource cleanup \(members.first?.top ?? "")", "crm_mon -1rf"]))
     }
@@ -223,7 +227,7 @@ private struct Judge {
           fix: ["crm_resource --wait    # and no other refresh or cleanup meanwhile"], at: nodes.count == 1 ? nodes.first : nil))
     }
     // Why nobody serves is what would keep another node from it as well.
-    if serving == nil {
+    if serving == nil, !isOff {
       found += now.nodes.flatMap { obstacles(on: $0.name) }
       found += fencing(of: now.nodes.first { $0.isUnclean }?.name)
     }

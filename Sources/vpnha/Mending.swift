@@ -10,6 +10,8 @@ struct Mending {
   /// Where it says so, and a node that does not serve; nil where that is not known.
   var node: String?
   var standby: String?
+  /// The outermost thing it belongs to.
+  var top: String?
   /// Addresses of vip resources, where they are known: what moves is right, and what differs from it is the slip.
   var addresses: [String] = []
 
@@ -19,6 +21,7 @@ struct Mending {
     self.init(resource.id, agent: resource.own ?? "", parameter: resource.parameter)
     self.node = node
     self.standby = standby
+    top = resource.top
   }
 
   /// Empty where there is more than one way, or only a person can find out.
@@ -33,6 +36,7 @@ struct Mending {
     if reason.hasPrefix("BIRD does not run") { return ["systemctl start bird"] }
     if let more = reason.firstMatch(of: #/^(\S+) is on (\S+) as well/#) { return ["ip address del \(more.1) dev \(more.2)"] }
     if reason.hasPrefix("add a firewall resource: ") { return ["vpnha doctor --only CLEAR1 --fixes"] }
+    if reason.contains("promoted-max: "), let top { return ["pcs resource meta \(top) promoted-max=1"] }
     if let port = reason.firstMatch(of: #/set port=([0-9]+) of (\S+)$/#) { return ["pcs resource update \(port.2) port=\(port.1)"] }
     if let owner = reason.firstMatch(of: #/ is taken by (\S+) \(pid ([0-9]+)\)/#) {
       return ["systemctl stop \(agent)    # where a unit has started it; systemctl disable, for the next boot", "kill \(owner.2)    # where no unit has"]

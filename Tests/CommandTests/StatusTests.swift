@@ -228,6 +228,27 @@ import Testing
     #expect(StatusReport(status: status, now: Timestamp(seconds: 0)).brief == "BAD      nobody serves")
   }
 
+  /// What was typed on a live pair, and the command that brings the service back: a cleanup does not.
+  @Test(arguments: [
+    (Pair.meta("vpn-clone", "target-role", "Stopped"), "vpn-clone is switched off (target-role=Stopped)", "pcs resource enable vpn-clone"),
+    (Pair.meta("vpn-clone", "target-role", "Unpromoted"), "vpn-clone is switched off (target-role=Unpromoted)", "pcs resource enable vpn-clone"),
+    (Pair.property("stop-all-resources", "true"), "every resource is switched off (stop-all-resources)", "pcs property set stop-all-resources=false"),
+    ((#"<primitive id="xl2tpd" class="ocf" type="xl2tpd" provider="vpnha">"#, #"<primitive id="xl2tpd" class="ocf" type="xl2tpd" provider="vpnha"><meta_attributes id="x"><nvpair id="x-t" name="target-role" value="Stopped"/></meta_attributes>"#), "xl2tpd is switched off (target-role=Stopped)", "pcs resource enable xl2tpd"),
+  ]) func whatIsSwitchedOffIsSwitchedOn(change: (String, String), summary: String, fix: String) throws {
+    let status = try Self.status([change])
+    let first = try #require(status.findings.first)
+    #expect(status.verdict == .bad && first.id == .OFF1 && first.summary == summary && first.fix == [fix])
+    #expect(!status.findings.contains { [.SERV1, .MEMB1, .HALF1].contains($0.id) })
+  }
+
+  @Test func twoPromotedMembersAreBadAndOneInstanceIsARisk() throws {
+    func meta(_ name: String, _ old: String, _ new: String) -> (String, String) { (#"name="\#(name)" value="\#(old)""#, #"name="\#(name)" value="\#(new)""#) }
+    let two = try Self.status([meta("promoted-max", "1", "2")])
+    #expect(two.verdict == .bad && two.findings.first?.id == .TWO1)
+    let one = try Self.status([(#"<nvpair id="vpn-clone-meta_attributes-clone-max" name="clone-max" value="2"/>"#, #"<nvpair id="vpn-clone-meta_attributes-clone-max" name="clone-max" value="1"/>"#)])
+    #expect(one.findings.contains { $0.id == .CLONE4 && $0.severity == .risk && $0.fix == ["pcs resource meta vpn-clone clone-max="] })
+  }
+
   // MARK: What was seen of the daemons
 
   static let moment = Timestamp(seconds: 1_795_867_600)

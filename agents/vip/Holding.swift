@@ -78,7 +78,7 @@ extension VirtualIP {
     let within = call.within(.seconds(5))
     while let node = holdingPeer(on: link, call) {
       guard call.host.clock.now < within.deadline else {
-        throw .failed("\(node) still has \(ip), and answers for it: is it in maintenance? pcs node unmaintenance \(node)")
+        throw .failed("\(node) still has \(ip), and answers for it: \(rivals(on: link, call) ?? "is it in maintenance? pcs node unmaintenance \(node)")")
       }
       call.host.clock.sleep(until: within.within(.milliseconds(250)).deadline)
     }
@@ -87,7 +87,7 @@ extension VirtualIP {
   /// The node whose own interface answers for the address; nil also where that cannot be found out.
   private func holdingPeer(on link: Link, _ call: Call) -> String? {
     do throws(SystemError) {
-      guard let holder = try call.host.network.conflictingHost(for: ip, on: link, before: call.within(.milliseconds(12)).deadline) else { return nil }
+      guard let holder = try call.host.network.conflictingHost(for: ip, on: link, before: call.within(.milliseconds(rivals(on: link, call) == nil ? 12 : 500)).deadline) else { return nil }
       let looks = try call.host.cluster.nodeAttribute(call.request.lookAttribute)
       return looks.first { $0.key != call.request.home && Look($0.value)?.counts[Self.hardware] == number(holder) }?.key
     } catch {

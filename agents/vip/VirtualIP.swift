@@ -165,16 +165,21 @@ package struct VirtualIP: ResourceAgent {
 
   /// The members of a clone would all hold the address, and the neighbours would see it jump. Where there are no neighbours to
   /// see it, as on the loopback interface, that may be what is wanted.
+  ///
+  /// Refused on this node only: 6 would have Pacemaker take the address away from the member that holds it.
   private func checkHolders(on link: Link, _ call: Call) throws(OCFError) {
-    guard !link.isLoopback, link.answersARP else { return }
-    func meta(_ name: String) -> Int? { call.request.environment["OCF_RESKEY_CRM_meta_\(name)"].flatMap { Int($0) } }
-    if call.isPromotable {
-      guard let count = meta("promoted_max") ?? meta("master_max"), count > 1 else { return }
-      throw .misconfigured("promoted-max: \(count) members would hold \(ip) at once, it must be 1")
-    }
-    guard let count = meta("clone_max"), count > 1 else { return }
-    throw .misconfigured("clone-max: \(count) members would hold \(ip) at once; make the clone promotable")
+    guard isSeen(on: link), !call.isPromotable, let count = meta("clone_max", call), count > 1 else { return }
+    throw .wrongHere("clone-max: \(count) members would hold \(ip) at once; make the clone promotable")
   }
+
+  /// How many members Pacemaker promotes at once, if that is too many. One of them serves: a promotion asks the wire first.
+  func rivals(on link: Link, _ call: Call) -> String? {
+    guard isSeen(on: link), let count = meta("promoted_max", call) ?? meta("master_max", call), count > 1 else { return nil }
+    return "promoted-max: \(count) members would hold \(ip) at once, it must be 1"
+  }
+
+  private func isSeen(on link: Link) -> Bool { !link.isLoopback && link.answersARP }
+  private func meta(_ name: String, _ call: Call) -> Int? { call.request.environment["OCF_RESKEY_CRM_meta_\(name)"].flatMap { Int($0) } }
 
   // MARK: - Observing
 
@@ -256,7 +261,7 @@ package struct VirtualIP: ResourceAgent {
     if let barrier, barrier.isTotal { return .failed(barrier.text, promoted: isPromoted) }
     refresh(on: link, call)
     let duplicate = try duplicate(of: copy, call)
-    return .working(promoted: isPromoted, [barrier?.text, intruder(on: link, call), duplicate, weakness?.text].compactMap { $0.map { Risk($0) } })
+    return .working(promoted: isPromoted, [rivals(on: link, call), barrier?.text, intruder(on: link, call), duplicate, weakness?.text].compactMap { $0.map { Risk($0) } })
   }
 
   /// An unpromoted member: ready without the address.
@@ -264,7 +269,7 @@ package struct VirtualIP: ResourceAgent {
     guard let link = try standbyLink(call) else { return .failed("no connected route leads to \(ip)") }
     let trouble = try trouble(of: link, call).map { Risk($0, unfit: true) }
     let weakness = try weakness(of: link, call).map { Risk($0.text, unfit: $0.isTotal) }
-    return .working(promoted: false, [trouble, weakness].compactMap { $0 })
+    return .working(promoted: false, [trouble, weakness, rivals(on: link, call).map { Risk($0) }].compactMap { $0 })
   }
 
   // MARK: - Starting and stopping
