@@ -1,5 +1,5 @@
 # make demo    the whole thing on this machine: a gateway pair, a client, the plug pulled
-# make test    every test; make deb, make bench, make bench-takeover, make bench-failover, make bed-trixie, make lab-long: see README.md
+# make test    every test; make deb, make bench, make bench-takeover, make bench-failover, make load, make bed-trixie, make lab-long: see README.md
 #
 # Everything is built inside the checkout: .build (debug and tests), .build-release, build (the package).
 
@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: lint deps deps-% swift root build release test deb demo bench bench-takeover bench-failover bed-trixie lab-long clean
+.PHONY: lint deps deps-% swift root build release test deb demo bench bench-takeover bench-failover load bed-trixie lab-long clean
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' Packaging/debian/changelog)
 DEB := build/vpnha_$(VERSION)_amd64.deb
@@ -69,6 +69,11 @@ bench-takeover: root swift deps-test release
 
 bench-failover: root swift deps-build-deb-lab $(DEB)
 	Lab/lab bench-failover --deb $(DEB)
+
+# Scripted clients by the hundred: set-up, a planned move, a power cut. VPNHA_SESSIONS: how many.
+load: root swift deps-build-deb-lab $(DEB)
+	$(RELEASE_BUILD) --product vpnha-load
+	Lab/lab load --sessions $${VPNHA_SESSIONS:-100} --deb $(DEB)
 
 # The bed's table once more, on nodes of Debian 13: its Pacemaker, pcs, crmsh, strongSwan and the rest, this machine's kernel.
 bed-trixie: root swift deps-build-deb-test-release $(DEB)

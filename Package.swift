@@ -91,6 +91,13 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 
+    // Clients by the hundred for the lab: of the test tree, and in no package.
+    .executableTarget(
+      name: "vpnha-load",
+      dependencies: ["CLinux", "DynamicLibrary", "Host", "IKEProbe", "L2TP", "LinuxHost", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "Tests/Load"),
+    .testTarget(name: "LoadTests", dependencies: ["vpnha-load", "Host", "L2TP", "LinuxHost"], exclude: ["against-charon"]),
+
     .testTarget(
       name: "HostTests", dependencies: ["Host", "HostTestKit", "LinuxHost", "DynamicLibrary", "CLinux", "CQB", "Resident"]),
     .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit"]),
@@ -132,7 +139,7 @@ let package = Package(
         "lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "pair.py", "scenarios.py", "probes.py", "node",
         "baseline", "switchover", "path.py", "path-loss", "dead-daemon", "power-cut", "carryover.py", "carry-over", "carried.py", "carried", "accounted.py", "accounted", "radius.py",
         "sessions.py", "sessions", "seamless.py", "seamless",
-        "unit.py", "unit", "seamless_cluster.py",
+        "unit.py", "unit", "seamless_cluster.py", "load.py", "load",
       ]),
   ]
 )

@@ -53,7 +53,7 @@ class Lab:
     """Two gateways, a client, the wires between them and a cluster made from a layout's recipe."""
 
     gateway_files, client_files = staticmethod(config.gateway_files), staticmethod(config.client_files)
-    gateway_modules = config.GATEWAY_MODULES
+    gateway_modules, gateway_memory = config.GATEWAY_MODULES, "512M"
 
     def __init__(self, layout, package):
         self.layout, self.package = layout, package
@@ -66,14 +66,16 @@ class Lab:
         self.gateways = {}
         for name in config.GATEWAYS:
             cables = {"eth0": (outside, f"{config.OUTSIDE[name]}/24"), "eth1": (inside, f"{config.CLUSTER[name]}/24")}
-            node = nodes.Node(name, cables, self.gateway_files(name), self.gateway_modules, systemd=True)
+            node = nodes.Node(name, cables, self.gateway_files(name), self.gateway_modules, systemd=True, memory=self.gateway_memory)
             config.give_cluster_files(node.share)
             node.on_fence = self._fence
             self.gateways[name] = node
-        self.client = nodes.Node("client", {"eth0": (outside, f"{config.OUTSIDE['client']}/24")}, self.client_files(),
-                                 config.CLIENT_MODULES)
+        self.client = self.make_client(outside)
         self.cluster = Cluster(self.gateways)
         self.holders = probes.Holders()
+
+    def make_client(self, outside):
+        return nodes.Node("client", {"eth0": (outside, f"{config.OUTSIDE['client']}/24")}, self.client_files(), config.CLIENT_MODULES)
 
     def say(self, text):
         print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
@@ -99,13 +101,13 @@ class Lab:
             until("both gateways are online in the cluster", 90, self.cluster.online, every=0.5)
             self.say("the cluster is online")
 
-        def client_ready():
-            self.client.run(config.CLIENT_READY)
-
-        together([build_configuration, online, client_ready, *(lambda node=node: self._install(node) for node in self.gateways.values())])
+        together([build_configuration, online, self._make_client_ready, *(lambda node=node: self._install(node) for node in self.gateways.values())])
         self.cluster.push(built["cib"])
         self.say(f"the cluster has the recipe: {', '.join(marker for _, marker in self.layout.recipes)}")
         self.say(f"{self.await_settled()} serves")
+
+    def _make_client_ready(self):
+        self.client.run(config.CLIENT_READY)
 
     def _install(self, node):
         if not self.package:
@@ -174,7 +176,7 @@ class Lab:
 
     def describe(self):
         """Everything a person would ask for first."""
-        for node in [*self.gateways.values(), self.client]:
+        for node in [*self.gateways.values(), *([self.client] if self.client else [])]:
             print(f"\n===== {node.name}: {'on' if node.on else 'off'}")
             if not node.on:
                 continue

@@ -91,7 +91,7 @@ public enum IKEProbe: Hashable, Sendable, CaseIterable {
   ]
 
   /// DOI IPsec, situation identity only, one ISAKMP proposal (RFC 2407 §4.6.1, RFC 2408 §3.4–3.6).
-  private static func proposalV1(_ transforms: [[UInt8]]) -> [UInt8] {
+  package static func proposalV1(_ transforms: [[UInt8]]) -> [UInt8] {
     var body: [UInt8] = []
     for (index, transform) in transforms.enumerated() {
       body += [index + 1 < transforms.count ? 3 : 0, 0] + UInt16(truncatingIfNeeded: transform.count + 4).bigEndianBytes + transform
@@ -101,7 +101,7 @@ public enum IKEProbe: Hashable, Sendable, CaseIterable {
   }
 
   /// KEY_IKE with a pre-shared key and a life of 28800 s.
-  private static func transform(
+  package static func transform(
     _ number: UInt8, encryption: UInt16, keyLength: UInt16? = nil, hash: UInt16, group: UInt16
   ) -> [UInt8] {
     /// An attribute whose value has 16 bits.

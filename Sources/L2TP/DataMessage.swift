@@ -1,25 +1,25 @@
 /// A data message: one PPP frame of a session (RFC 2661 §3.1).
-struct DataMessage: Hashable {
-  var tunnel: UInt16
-  var session: UInt16
-  var frame: [UInt8]
+package struct DataMessage: Hashable {
+  package var tunnel: UInt16
+  package var session: UInt16
+  package var frame: [UInt8]
 
   /// Without length and sequence numbers, which are optional.
-  var bytes: [UInt8] {
+  package var bytes: [UInt8] {
     var bytes: [UInt8] = [0x00, 0x02]
     bytes.append(tunnel)
     bytes.append(session)
     return bytes + frame
   }
 
-  init(tunnel: UInt16, session: UInt16, frame: [UInt8]) {
+  package init(tunnel: UInt16, session: UInt16, frame: [UInt8]) {
     self.tunnel = tunnel
     self.session = session
     self.frame = frame
   }
 
   /// Nil for a control message, another version, or a header that does not fit.
-  init?(_ datagram: [UInt8]) {
+  package init?(_ datagram: [UInt8]) {
     var at = 0
     func number() -> UInt16? {
       guard at + 2 <= datagram.count else { return nil }

@@ -25,6 +25,7 @@ import Testing
     for target in package.matches(of: /\.(?:target|executableTarget|systemLibrary)\(\s*name: "([^"]+)"/) {
       found[String(target.output.1)] = ("Sources/\(target.output.1)", { _ in true })
     }
+    found["vpnha-load"] = nil  // of the test tree
     found["vpnha-alert"]?.folder = "agents/alert"
     for agent in package.matches(of: /\n  \("([a-z0-9]+)", "([A-Za-z0-9]+)", \[/) {
       found[String(agent.output.1)] = ("agents/\(agent.output.1)", { $0 == "Main.swift" })

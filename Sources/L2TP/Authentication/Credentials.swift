@@ -26,7 +26,7 @@ public struct Credentials: Sendable, CustomStringConvertible, CustomReflectable 
 
   /// The answer to an MS-CHAPv2 challenge of 16 bytes (RFC 2759 §4), 49 bytes, and what a server that knows the password says
   /// to it (§5).
-  func msChapResponse(to challenge: [UInt8], peerChallenge: [UInt8]) -> (response: [UInt8], success: String) {
+  package func msChapResponse(to challenge: [UInt8], peerChallenge: [UInt8]) -> (response: [UInt8], success: String) {
     let name = user.utf8.split(separator: UInt8(ascii: "\\")).last.map(Array.init) ?? []
     let hash = Array(sha1(peerChallenge + challenge + name).prefix(8))
     let passwordHash = md4(password.utf16.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] })

@@ -1,0 +1,254 @@
+"""A gateway pair under hundreds of scripted clients; the story is in load/README.md."""
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+
+import carryover
+import config
+import nodes
+from config import OUTSIDE, VIP
+from nodes import Failure, until
+from pair import ROOT, Lab, together
+
+# The clients are in the lab's own network: they need no kernel of their own.
+CLIENTS, FIRST = "10.64.0.0/16", "10.64.0.1"
+POOLS = {"moon": "10.9.16.1-10.9.23.254", "sun": "10.9.24.1-10.9.31.254"}
+PATIENCE = 600  # seconds until all have a session, at most
+
+# What the processes of a gateway have used: CPU seconds of those that live, and memory that they share with nobody else, in KiB.
+USAGE = """
+import glob, json, os
+ticks, found = os.sysconf("SC_CLK_TCK"), {}
+names = ("charon-systemd", "xl2tpd", "pppd", "vpnha-ledger", "probe", "corosync", "pacemaker")
+for path in glob.glob("/proc/[0-9]*"):
+    try:
+        stat = open(path + "/stat").read()
+        name, rest = stat[stat.index("(") + 1:stat.rindex(")")], stat[stat.rindex(")") + 2:].split()
+        name = next((known for known in names if name.startswith(known[:15])), None)
+        if name is None:
+            continue
+        memory = dict(line.split(":") for line in open(path + "/smaps_rollup").read().splitlines()[1:])
+        private = sum(int(memory[kind].split()[0]) for kind in ("Private_Clean", "Private_Dirty"))
+        files = len(os.listdir(path + "/fd"))
+    except (OSError, ValueError, KeyError):
+        continue
+    entry = found.setdefault(name, {"count": 0, "cpu": 0, "kib": 0, "files": 0})
+    entry["count"] += 1
+    entry["cpu"] += (int(rest[11]) + int(rest[12])) / ticks
+    entry["kib"] += private
+    entry["files"] = max(entry["files"], files)
+cpu = [int(word) for word in open("/proc/stat").readline().split()[1:]]
+memory = dict(line.split(":") for line in open("/proc/meminfo").read().splitlines())
+print(json.dumps({"processes": found, "busy": (sum(cpu) - cpu[3] - cpu[4]) / ticks, "all": sum(cpu) / ticks,
+                  "used": int(memory["MemTotal"].split()[0]) - int(memory["MemAvailable"].split()[0])}))
+"""
+
+# The monitors that the cluster runs, called by hand over and over beside its own: what each took, how it ended, what it said.
+MONITORS = f"""
+import json, os, subprocess, time
+told, number = open("/lab/monitors", "a", 1), 0
+parameters = {{"vip": {{"ip": "{VIP}", "cidr_netmask": "24", "nic": "eth0"}}, "strongswan": {{"address": "{VIP}", "connections": "l2tp"}}, "xl2tpd": {{"address": "{VIP}"}}}}
+while True:
+    number += 1
+    depth = 0 if number % 6 else 10
+    for agent, values in parameters.items():
+        environment = {{**os.environ, "VPNHA_RUN": "1", "OCF_ROOT": "/usr/lib/ocf", "OCF_RESOURCE_INSTANCE": agent, "OCF_CHECK_LEVEL": str(depth),
+                       "OCF_RESKEY_CRM_meta_promoted_max": "1", "OCF_RESKEY_CRM_meta_timeout": "20000", "OCF_RESKEY_CRM_meta_interval": "10000",
+                       **{{"OCF_RESKEY_" + name: value for name, value in values.items()}}}}
+        began = time.monotonic()
+        ended = subprocess.run(["/usr/lib/ocf/resource.d/vpnha/" + agent, "monitor"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        took = round(1000 * (time.monotonic() - began))
+        told.write(json.dumps([agent, depth, ended.returncode, took, ended.stdout.decode(errors="replace")[-200:]]) + "\\n")
+    time.sleep(5)
+"""
+
+
+class Load(Lab):
+    def __init__(self, layout, package, asked):
+        self.asked, self.reports, self.progress = asked, [], {"up": 0}
+        if not os.path.exists(asked.load_maker):
+            raise Failure(f"{asked.load_maker} is missing (make load builds it)")
+        # A session is a pppd of about 1 MiB and what the kernel keeps for it.
+        self.gateway_memory = f"{512 + 3 * asked.sessions}M"
+        if layout.name == "seamless":
+            self.gateway_modules = config.GATEWAY_MODULES + carryover.HA_MODULES
+        super().__init__(layout, package)
+        nodes.ip("route", "add", "local", CLIENTS, "dev", "lo")
+        for node in self.gateways.values():
+            with open(f"{node.share}/network", "a") as file:
+                file.write(f"route add {CLIENTS} via {OUTSIDE['lab']}\n")
+
+    def make_client(self, outside):
+        return None
+
+    def _make_client_ready(self):
+        pass
+
+    def gateway_files(self, name):
+        seamless = self.asked.layout == "seamless"
+        files = carryover.gateway_files(name) if seamless else config.gateway_files(name)
+        if seamless:
+            files["/etc/vpnha/sessions.key"] = "what moon and sun alone know of their sessions\n"
+        if not self.asked.bare:
+            with open(f"{ROOT}/Packaging/examples/strongswan/vpnha.conf") as file:
+                files["/etc/strongswan.d/vpnha.conf"] = file.read()
+        for path, old, new in (("/etc/xl2tpd/xl2tpd.conf", config.POOL[name], POOLS[name]),
+                               ("/etc/ppp/options.xl2tpd", "lcp-echo-interval 5\nlcp-echo-failure 4", "lcp-echo-interval 30\nlcp-echo-failure 4")):
+            assert old in files[path]
+            files[path] = files[path].replace(old, new)
+        return {**files, "/usr/lib/usage.py": USAGE, "/usr/lib/monitors.py": MONITORS}
+
+    def play(self):
+        gateways = list(self.gateways.values())
+        together([node.boot for node in gateways])
+        self._make_cluster()
+        self.holders.start()
+        began = os.getloadavg()[0]
+        for node in gateways:
+            node.run("setsid python3 /usr/lib/monitors.py >/dev/null 2>&1 </dev/null &")
+        here = self.serving()
+        self._phase("set-up", here, self._dial)
+        self._phase("steady", here, lambda: time.sleep(30))
+        there = self.other(here)
+        self._phase("planned move", there, lambda: self._move(here, there))
+        self._phase("power cut", here, lambda: self._cut(there, here))
+        self._command("stop")
+        self.maker.wait(30)
+        self.check_one_holder()
+        self._tell(began)
+
+    # What happens
+
+    def _dial(self):
+        for name, text in (("secret", config.PSK), ("password", config.PASSWORD)):
+            with open(f"{nodes.WORK}/{name}", "w") as file:
+                file.write(text + "\n")
+        asked = self.asked
+        self.maker = subprocess.Popen(
+            [asked.load_maker, VIP, "--sessions", str(asked.sessions), "--from", FIRST, "--per-address", str(asked.behind_one), "--rate", str(asked.rate),
+             "--pings", str(asked.pings), "--profile", asked.profile, "--esp", "aes128-sha1", "--seconds", "7200", "--json", "--name", "set-up",
+             "--secret-file", f"{nodes.WORK}/secret", "--password-file", f"{nodes.WORK}/password"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._await_all()
+
+    def _move(self, here, there):
+        self._until_warm(here)
+        self.say(f"moving the service from {here.name} to {there.name}")
+        there.run("crm_resource", "--resource", "vpn-clone", "--promoted", "--move", "--node", there.name)
+        until(f"{there.name} serves", 120, lambda: self.serving() is there, every=0.5)
+        there.run("crm_resource", "--resource", "vpn-clone", "--clear")
+        self.say(f"{there.name} serves")
+        self._await_all()
+        self.await_settled(there)
+
+    def _cut(self, victim, survivor):
+        self._until_warm(victim)
+        self.say(f"pulling the plug on {victim.name}, which serves")
+        victim.pull_plug()
+        until(f"{survivor.name} serves", 120, lambda: self.serving() is survivor, every=0.5)
+        self.say(f"{survivor.name} serves")
+        # With nobody told, a client has its session until it notices that it has not.
+        time.sleep(15)
+        self._await_all()
+
+    def _until_warm(self, serving):
+        """Where sessions are carried, the peer has them first."""
+        if self.layout.name == "seamless":
+            until("the peer could take every session", 300, lambda: f"\npeer-ready {self.asked.sessions}\n" in serving.run("vpnha", "sessions", "--ledger", check=False).output, every=2)
+
+    def _await_all(self):
+        """All have a session, and keep it for three seconds; or as many as there will be."""
+        since, best, moved = None, -1, time.monotonic()
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            up = self.progress["up"]
+            if self.maker.poll() is not None:
+                raise Failure("the load maker has ended")
+            if up > best:
+                best, moved = up, time.monotonic()
+            if up < self.asked.sessions:
+                since = None
+            elif since is None:
+                since = time.monotonic()
+            elif time.monotonic() - since > 3:
+                return
+            if time.monotonic() - moved > 180:
+                self.say(f"no more than {best} of {self.asked.sessions} have a session")
+                return
+            time.sleep(0.25)
+
+    # What is measured
+
+    def _phase(self, name, node, work):
+        """What the clients say of a time, and what the node that serves at its end used meanwhile."""
+        marks = {each.name: self._monitors(each) for each in self.gateways.values() if each.on}
+        before, began = self._usage(node), time.monotonic()
+        if name != "set-up":
+            self._command(f"mark {name}")
+            until(f"the load maker counts {name}", 10, lambda: len(self.reports) >= self.phases, every=0.05)
+        self.phases = getattr(self, "phases", 0) + 1
+        work()
+        after, took = self._usage(node), time.monotonic() - began
+        lines = [line for each in self.gateways.values() if each.on for line in self._monitors(each)[len(marks[each.name]):]]
+        self.measured = getattr(self, "measured", [])
+        self.measured.append({"name": name, "node": node.name, "seconds": took, "before": before, "after": after, "monitors": lines,
+                              "load": os.getloadavg()[0]})
+        self.say(f"{name}: {self.progress['up']} of {self.asked.sessions} have a session after {took:.1f} s")
+
+    @staticmethod
+    def _usage(node):
+        return json.loads(node.run("python3", "/usr/lib/usage.py", timeout=120).output.splitlines()[-1])
+
+    @staticmethod
+    def _monitors(node):
+        try:
+            with open(f"{node.share}/monitors") as file:
+                return [json.loads(line) for line in file if line.endswith("\n")]
+        except FileNotFoundError:
+            return []
+
+    def _listen(self):
+        for line in self.maker.stdout:
+            message = json.loads(line)
+            if "report" in message:
+                self.reports.append(message["report"])
+            else:
+                self.progress = message
+
+    def _command(self, text):
+        self.maker.stdin.write(text + "\n")
+        self.maker.stdin.flush()
+
+    def _tell(self, began):
+        until("the load maker's last report", 10, lambda: len(self.reports) == len(self.measured), every=0.1)
+        asked = self.asked
+        print(f"\n  {asked.sessions} clients ({asked.profile}), {asked.behind_one} behind one address, thresholds {'of charon' if asked.bare else 'as shipped'}, layout {self.layout.name}; "
+              f"load of this machine {began:.1f} to {max(phase['load'] for phase in self.measured):.1f}\n")
+        for phase, report in zip(self.measured, self.reports):
+            def times(what):
+                found = report[what]
+                return f"{what} " + "/".join("-" if found[share] is None else f"{found[share]:.2f}" for share in ("p50", "p90", "p99", "max"))
+
+            print(f"  {phase['name']}: {report['up']} up after {phase['seconds']:.1f} s; dialled {report['dialled']}, came {report['came']} ({report['per_second']:.1f}/s), failed "
+                  f"{report['failed']}, lost {report['lost']}; pings {report['pings']}, answered {report['answered']}")
+            print(f"    p50/p90/p99/max in s: {', '.join(times(what) for what in ('ike', 'l2tp', 'ppp', 'session', 'redial', 'silence'))}")
+            used = {name: (entry, phase["before"]["processes"].get(name, {"cpu": 0})) for name, entry in phase["after"]["processes"].items()}
+            print(f"    {phase['node']}: busy {100 * (phase['after']['busy'] - phase['before']['busy']) / max(0.01, phase['after']['all'] - phase['before']['all']):.0f} %, memory in use "
+                  f"{phase['after']['used'] / 1024:.0f} MiB; " + "; ".join(
+                      f"{name}: {after['count']}, CPU {after['cpu'] - before['cpu']:+.1f} s, {after['kib'] / 1024:.1f} MiB, {after['files']} descriptors" for name, (after, before) in sorted(used.items())))
+            for depth in (0, 10):
+                seen = [line for line in phase["monitors"] if line[1] == depth]
+                if seen:
+                    worst = max(seen, key=lambda line: line[3])
+                    odd = [line for line in seen if line[2] not in (0, 8)]
+                    print(f"    {len(seen)} monitors at level {depth}: the worst {worst[3]} ms ({worst[0]}); {len(odd)} ended badly{': ' + str(odd[0]) if odd else ''}")
+            for reason, count in list(report["reasons"].items())[:5]:
+                print(f"    {count} × {reason}")
+        print(flush=True)
+        if asked.result:
+            json.dump({"phases": self.measured, "reports": self.reports}, asked.result)
