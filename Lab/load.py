@@ -2,7 +2,7 @@
 
 import json
 import os
-import re
+import shutil
 import subprocess
 import threading
 import time
@@ -14,7 +14,7 @@ from config import OUTSIDE, VIP
 from nodes import Failure, until
 from pair import ROOT, Lab, together
 
-# The clients are in the lab's own network: they need no kernel of their own.
+# They need no kernel of their own.
 CLIENTS, FIRST = "10.64.0.0/16", "10.64.0.1"
 POOLS = {"moon": "10.9.16.1-10.9.23.254", "sun": "10.9.24.1-10.9.31.254"}
 PATIENCE = 600  # seconds until all have a session, at most
@@ -49,7 +49,7 @@ print(json.dumps({"processes": found, "busy": (sum(cpu) - cpu[3] - cpu[4]) / tic
 
 # The monitors that the cluster runs, called by hand over and over beside its own: what each took, how it ended, what it said.
 MONITORS = f"""
-import json, os, subprocess, time
+import json, os, subprocess, sys, time
 told, number = open("/lab/monitors", "a", 1), 0
 parameters = {{"vip": {{"ip": "{VIP}", "cidr_netmask": "24", "nic": "eth0"}}, "strongswan": {{"address": "{VIP}", "connections": "l2tp"}}, "xl2tpd": {{"address": "{VIP}"}}}}
 while True:
@@ -57,7 +57,7 @@ while True:
     depth = 0 if number % 6 else 10
     for agent, values in parameters.items():
         environment = {{**os.environ, "VPNHA_RUN": "1", "OCF_ROOT": "/usr/lib/ocf", "OCF_RESOURCE_INSTANCE": agent, "OCF_CHECK_LEVEL": str(depth),
-                       "OCF_RESKEY_CRM_meta_promoted_max": "1", "OCF_RESKEY_CRM_meta_timeout": "20000", "OCF_RESKEY_CRM_meta_interval": "10000",
+                       "OCF_RESKEY_CRM_meta_timeout": "20000", "OCF_RESKEY_CRM_meta_interval": "10000", **({{"OCF_RESKEY_CRM_meta_promoted_max": "1"}} if "clone" in sys.argv else {{}}),
                        **{{"OCF_RESKEY_" + name: value for name, value in values.items()}}}}
         began = time.monotonic()
         ended = subprocess.run(["/usr/lib/ocf/resource.d/vpnha/" + agent, "monitor"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -67,32 +67,25 @@ while True:
 """
 
 
-class Load(Lab):
-    def __init__(self, layout, package, asked):
-        self.asked, self.reports, self.progress = asked, [], {"up": 0}
+class Crowd:
+    """The load maker, and what is measured while it runs. Needs `say`, `asked` and `layout`."""
+
+    def _prepare_crowd(self, asked):
+        self.asked, self.layout, self.reports, self.measured, self.progress = asked, None, [], [], {"answered": 0}
         if not os.path.exists(asked.load_maker):
             raise Failure(f"{asked.load_maker} is missing (make load builds it)")
         # A session is a pppd of about 1 MiB and what the kernel keeps for it.
         self.gateway_memory = f"{512 + 3 * asked.sessions}M"
-        if layout.name == "seamless":
-            self.gateway_modules = config.GATEWAY_MODULES + carryover.HA_MODULES
-        super().__init__(layout, package)
+
+    def _route(self, nodes_of_ours):
+        """The clients are in the lab's own network."""
         nodes.ip("route", "add", "local", CLIENTS, "dev", "lo")
-        for node in self.gateways.values():
+        for node in nodes_of_ours:
             with open(f"{node.share}/network", "a") as file:
                 file.write(f"route add {CLIENTS} via {OUTSIDE['lab']}\n")
 
-    def make_client(self, outside):
-        return None
-
-    def _make_client_ready(self):
-        pass
-
-    def gateway_files(self, name):
-        seamless = self.asked.layout == "seamless"
-        files = carryover.gateway_files(name) if seamless else config.gateway_files(name)
-        if seamless:
-            files["/etc/vpnha/sessions.key"] = "what moon and sun alone know of their sessions\n"
+    def crowd_files(self, files, name):
+        """Room for all, and the thresholds of the example unless charon's own are wanted."""
         if not self.asked.bare:
             with open(f"{ROOT}/Packaging/examples/strongswan/vpnha.conf") as file:
                 files["/etc/strongswan.d/vpnha.conf"] = file.read()
@@ -102,26 +95,13 @@ class Load(Lab):
             files[path] = files[path].replace(old, new)
         return {**files, "/usr/lib/usage.py": USAGE, "/usr/lib/monitors.py": MONITORS}
 
-    def play(self):
-        gateways = list(self.gateways.values())
-        together([node.boot for node in gateways])
-        self._make_cluster()
-        self.holders.start()
-        began = os.getloadavg()[0]
-        for node in gateways:
-            node.run("setsid python3 /usr/lib/monitors.py >/dev/null 2>&1 </dev/null &")
-        here = self.serving()
-        self._phase("set-up", here, self._dial)
-        self._phase("steady", here, lambda: time.sleep(30))
-        there = self.other(here)
-        self._phase("planned move", there, lambda: self._move(here, there))
-        self._phase("power cut", here, lambda: self._cut(there, here))
+    @staticmethod
+    def _watch(node, *words):
+        node.run(f"setsid python3 /usr/lib/monitors.py {' '.join(words)} >/dev/null 2>&1 </dev/null &")
+
+    def _hang_up(self):
         self._command("stop")
         self.maker.wait(30)
-        self.check_one_holder()
-        self._tell(began)
-
-    # What happens
 
     def _dial(self):
         for name, text in (("secret", config.PSK), ("password", config.PASSWORD)):
@@ -136,37 +116,12 @@ class Load(Lab):
         threading.Thread(target=self._listen, daemon=True).start()
         self._await_all()
 
-    def _move(self, here, there):
-        self._until_warm(here)
-        self.say(f"moving the service from {here.name} to {there.name}")
-        there.run("crm_resource", "--resource", "vpn-clone", "--promoted", "--move", "--node", there.name)
-        until(f"{there.name} serves", 120, lambda: self.serving() is there, every=0.5)
-        there.run("crm_resource", "--resource", "vpn-clone", "--clear")
-        self.say(f"{there.name} serves")
-        self._await_all()
-        self.await_settled(there)
-
-    def _cut(self, victim, survivor):
-        self._until_warm(victim)
-        self.say(f"pulling the plug on {victim.name}, which serves")
-        victim.pull_plug()
-        until(f"{survivor.name} serves", 120, lambda: self.serving() is survivor, every=0.5)
-        self.say(f"{survivor.name} serves")
-        # With nobody told, a client has its session until it notices that it has not.
-        time.sleep(15)
-        self._await_all()
-
-    def _until_warm(self, serving):
-        """Where sessions are carried, the peer has them first."""
-        if self.layout.name == "seamless":
-            until("the peer could take every session", 300, lambda: f"\npeer-ready {self.asked.sessions}\n" in serving.run("vpnha", "sessions", "--ledger", check=False).output, every=2)
-
     def _await_all(self):
-        """All have a session, and keep it for three seconds; or as many as there will be."""
-        since, best, moved = None, -1, time.monotonic()
+        """All have a session and are answered through it, for three seconds; or as many as there will be."""
+        since, best, moved, said = None, -1, time.monotonic(), time.monotonic()
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            up = self.progress["up"]
+            up = self.progress["answered"]
             if self.maker.poll() is not None:
                 raise Failure("the load maker has ended")
             if up > best:
@@ -177,7 +132,10 @@ class Load(Lab):
                 since = time.monotonic()
             elif time.monotonic() - since > 3:
                 return
-            if time.monotonic() - moved > 180:
+            if time.monotonic() - said > 20:
+                said = time.monotonic()
+                self.say(", ".join(f"{count} {what}" for what, count in self.progress.items()))
+            if time.monotonic() - moved > 120:
                 self.say(f"no more than {best} of {self.asked.sessions} have a session")
                 return
             time.sleep(0.25)
@@ -190,15 +148,13 @@ class Load(Lab):
         before, began = self._usage(node), time.monotonic()
         if name != "set-up":
             self._command(f"mark {name}")
-            until(f"the load maker counts {name}", 10, lambda: len(self.reports) >= self.phases, every=0.05)
-        self.phases = getattr(self, "phases", 0) + 1
+            until(f"the load maker counts {name}", 10, lambda: len(self.reports) == len(self.measured), every=0.05)
         work()
         after, took = self._usage(node), time.monotonic() - began
         lines = [line for each in self.gateways.values() if each.on for line in self._monitors(each)[len(marks[each.name]):]]
-        self.measured = getattr(self, "measured", [])
         self.measured.append({"name": name, "node": node.name, "seconds": took, "before": before, "after": after, "monitors": lines,
                               "load": os.getloadavg()[0]})
-        self.say(f"{name}: {self.progress['up']} of {self.asked.sessions} have a session after {took:.1f} s")
+        self.say(f"{name}: {self.progress['answered']} of {self.asked.sessions} are answered after {took:.1f} s")
 
     @staticmethod
     def _usage(node):
@@ -224,11 +180,11 @@ class Load(Lab):
         self.maker.stdin.write(text + "\n")
         self.maker.stdin.flush()
 
-    def _tell(self, began):
+    def _tell(self):
         until("the load maker's last report", 10, lambda: len(self.reports) == len(self.measured), every=0.1)
         asked = self.asked
-        print(f"\n  {asked.sessions} clients ({asked.profile}), {asked.behind_one} behind one address, thresholds {'of charon' if asked.bare else 'as shipped'}, layout {self.layout.name}; "
-              f"load of this machine {began:.1f} to {max(phase['load'] for phase in self.measured):.1f}\n")
+        print(f"\n  {asked.sessions} clients ({asked.profile}), {asked.behind_one} behind one address, thresholds {'of charon' if asked.bare else 'as shipped'}, layout {asked.layout}; "
+              f"load of this machine up to {max(phase['load'] for phase in self.measured):.1f}\n")
         for phase, report in zip(self.measured, self.reports):
             def times(what):
                 found = report[what]
@@ -252,3 +208,115 @@ class Load(Lab):
         print(flush=True)
         if asked.result:
             json.dump({"phases": self.measured, "reports": self.reports}, asked.result)
+
+
+class Load(Crowd, Lab):
+    """Under the cluster."""
+
+    def __init__(self, layout, package, asked):
+        self._prepare_crowd(asked)
+        if layout.name == "seamless":
+            self.gateway_modules = config.GATEWAY_MODULES + carryover.HA_MODULES
+        super().__init__(layout, package)
+        self._route(self.gateways.values())
+
+    def make_client(self, outside):
+        return None
+
+    def _make_client_ready(self):
+        pass
+
+    def gateway_files(self, name):
+        if self.asked.layout != "seamless":
+            return self.crowd_files(config.gateway_files(name), name)
+        return {**self.crowd_files(carryover.gateway_files(name), name), "/etc/vpnha/sessions.key": "what moon and sun alone know of their sessions\n"}
+
+    def play(self):
+        gateways = list(self.gateways.values())
+        together([node.boot for node in gateways])
+        self._make_cluster()
+        self.holders.start()
+        for node in gateways:
+            self._watch(node, "clone")
+        here = self.serving()
+        there = self.other(here)
+        self._phase("set-up", here, self._dial)
+        self._phase("steady", here, lambda: time.sleep(30))
+        self._phase("planned move", there, lambda: self._move(here, there))
+        self._phase("power cut", here, lambda: self._cut(there, here))
+        self._hang_up()
+        self.check_one_holder()
+        self._tell()
+
+    def _move(self, here, there):
+        self._until_warm(here)
+        self.say(f"moving the service from {here.name} to {there.name}")
+        there.run("crm_resource", "--resource", "vpn-clone", "--promoted", "--move", "--node", there.name)
+        until(f"{there.name} serves", 120, lambda: self.serving() is there, every=0.5)
+        there.run("crm_resource", "--resource", "vpn-clone", "--clear")
+        self.say(f"{there.name} serves")
+        self._await_all()
+        self.await_settled(there)
+
+    def _cut(self, victim, survivor):
+        self._until_warm(victim)
+        self.say(f"pulling the plug on {victim.name}, which serves")
+        victim.pull_plug()
+        until(f"{survivor.name} serves", 120, lambda: self.serving() is survivor, every=0.5)
+        self.say(f"{survivor.name} serves")
+        time.sleep(5)  # until nobody counts as answered any more
+        self._await_all()
+
+    def _until_warm(self, serving):
+        """Where sessions are carried, the peer has them first."""
+        if self.layout.name == "seamless":
+            until("the peer could take every session", 300, lambda: f"\npeer-ready {self.asked.sessions}\n" in serving.run("vpnha", "sessions", "--ledger", check=False).output, every=2)
+
+
+class Single(Crowd):
+    """One gateway without a cluster: what it carries, and how it serves everybody at once."""
+
+    def __init__(self, package, asked):
+        self._prepare_crowd(asked)
+        self.package, self.began = package, time.monotonic()
+        nodes.prepare()
+        outside = nodes.Bridge("outside", f"{OUTSIDE['lab']}/24")
+        self.node = nodes.Node("moon", {"eth0": (outside, f"{VIP}/24")}, {**self.crowd_files(config.gateway_files("moon"), "moon"), "/run/xl2tpd/": None},
+                               config.GATEWAY_MODULES, memory=self.gateway_memory)
+        self.gateways = {"moon": self.node}
+        self._route([self.node])
+
+    def say(self, text):
+        print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
+
+    def play(self):
+        node = self.node
+        node.boot()
+        shutil.copy(self.package, f"{node.share}/vpnha.deb")
+        node.run("dpkg-deb --fsys-tarfile /lab/vpnha.deb | tar -x -C / ./usr/lib/ocf; sysctl -q net.ipv4.ip_forward=1", timeout=60)
+        self._start()
+        self.say("the gateway serves")
+        self._watch(node)
+        self._phase("set-up", node, self._dial)
+        self._phase("steady", node, lambda: time.sleep(30))
+        self._phase("crash", node, self._crash)
+        self._hang_up()
+        self._tell()
+
+    def _start(self):
+        """As it is after boot."""
+        self.node.run(config.CLIENT_READY)
+        self.node.run("xl2tpd -D >/var/log/xl2tpd.log 2>&1 </dev/null & for wait in 1 2 3 4 5 6 7 8 9; do [ -e /run/xl2tpd/l2tp-control ] && exit; sleep 1; done; cat /var/log/xl2tpd.log; exit 1")
+
+    def _crash(self):
+        """Everything is gone at once and back at once: all that is left is the clients' own timers."""
+        self.node.run("kill -KILL $(pidof charon-systemd) $(pidof xl2tpd) $(pidof pppd); ip xfrm state flush; ip xfrm policy flush; rm -f /run/charon.* /run/xl2tpd.pid /run/xl2tpd/*", timeout=120, check=False)
+        until("the links are gone", 120, lambda: not self.node.run("ip -o link show type ppp", timeout=60).output.strip())
+        self._start()
+        self.say("the gateway serves again")
+        time.sleep(5)  # until nobody counts as answered any more
+        self._await_all()
+
+    def describe(self):
+        for command in ("ip -brief address | tail -n 5", "swanctl --stats", "tail -n 25 /var/log/charon.log", "tail -n 25 /var/log/xl2tpd.log", "free"):
+            print(f"--- moon$ {command}\n{self.node.run(command, timeout=30, check=False).output.rstrip() if self.node.on else 'off'}")

@@ -183,6 +183,9 @@ final class Client {
     dialAt = now + profile.redial
   }
 
+  /// Whether its last pings were answered.
+  func isAnswered(_ now: Double) -> Bool { state == .up && heard.map { now - $0 < max(3, 3 * ping.every) } == true }
+
   /// A new count of silence begins. Returns the old one, with what is still going on.
   func mark(_ now: Double) -> Double? {
     guard let since = heard else { return nil }

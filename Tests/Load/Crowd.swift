@@ -149,7 +149,7 @@ final class Crowd {
   private func progress(_ now: Double) {
     let (dialling, waiting) = (clients.count { $0.state == .ike || $0.state == .l2tp }, clients.count { $0.state == .idle })
     if isJSON {
-      say("{\"up\":\(up),\"dialling\":\(dialling),\"waiting\":\(waiting)}\n")
+      say("{\"up\":\(up),\"answered\":\(clients.count { $0.isAnswered(now) }),\"protected\":\(clients.count { $0.state == .l2tp || $0.state == .up }),\"dialling\":\(dialling),\"waiting\":\(waiting),\"failed\":\(report.failed)}\n")
     } else if isatty(1) == 1 {
       say("\r\(up) up, \(dialling) dialling, \(waiting) waiting   ")
     }

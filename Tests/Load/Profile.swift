@@ -34,7 +34,7 @@ struct Profile: Sendable {
   /// All at once, again and again: the worst that a gateway can meet.
   static let eager = Profile(
     name: "eager", source: "none: a client that notices soon and dials at once, so that the gateway's part of an outage is what is seen",
-    ikeRepeats: [1, 1, 2, 2, 4, 4], l2tpTries: 5, hello: 60, echo: 2, echoFailures: 3, pppRestart: 1, redial: 0)
+    ikeRepeats: [1, 1, 2, 2, 4, 4], l2tpTries: 5, hello: 60, echo: 2, echoFailures: 3, redial: 0)
 
   static let all = [linux, windows, apple, android, eager]
 
