@@ -32,6 +32,7 @@ final class Call {
   private var repeatAt = Double.infinity
   private var tries = 0
   private var heardControl = 0.0
+  private var isTold = false
 
   private var identifier: UInt8 = 0
   private var weAreAcknowledged = false
@@ -123,13 +124,25 @@ final class Call {
       phase = .link
       send(.incomingCallConnected, toSession: true, [.number(.transmitSpeed, 10_000_000 as UInt32), .number(.framingType, 1 as UInt32)], now)
       askAt = now
-    case .stop: end("L2TP: the gateway ends the tunnel: \(message.result?.description ?? "no reason")")
+    case .stop:
+      isTold = true
+      end("L2TP: the gateway ends the tunnel: \(message.result?.description ?? "no reason")")
     case .callDisconnect: end("L2TP: the gateway ends the call: \(message.result?.description ?? "no reason")")
     default: break
     }
   }
 
   private func acknowledge() { outgoing.append(ControlMessage(tunnel: theirTunnel, number: number, expected: expected).bytes) }
+
+  /// The last word about the tunnel, said once: a server that is not told keeps the tunnel's socket, and Linux gives that what belongs to
+  /// the next tunnel between the same ends. Nil when the server has no tunnel, or has ended it itself.
+  func farewell() -> [UInt8]? {
+    guard theirTunnel != 0, !isTold else { return nil }
+    isTold = true
+    return ControlMessage(
+      .stop, tunnel: theirTunnel, number: number, expected: expected, [.number(.assignedTunnel, tunnel), .number(.resultCode, 1 as UInt16)]
+    ).bytes
+  }
 
   // MARK: - The clock
 

@@ -1,3 +1,4 @@
+import Host
 import L2TP
 
 /// One scripted client: it dials, keeps its session alive, sends its data, notices when the session is lost, and dials again.
@@ -140,11 +141,7 @@ final class Client {
   /// The call's words go into ESP; what it has reached or lost is noticed.
   private func flush(_ now: Double, _ report: inout Report) {
     guard let call else { return }
-    for datagram in call.outgoing {
-      do {
-        if let packet = try outbound?.sealed(UDPPacket(source: ends.port, destination: 1701, payload: datagram).bytes, next: 17) { outgoing.append(packet) }
-      } catch { report.strays += 1 }
-    }
+    for datagram in call.outgoing { protect(datagram) }
     call.outgoing = []
     if call.ponged > ponged {
       report.ponged += call.ponged - ponged
@@ -168,6 +165,13 @@ final class Client {
     }
   }
 
+  /// A datagram of L2TP goes into ESP.
+  private func protect(_ datagram: [UInt8]) {
+    do throws(SystemError) {
+      if let packet = try outbound?.sealed(UDPPacket(source: ends.port, destination: 1701, payload: datagram).bytes, next: 17) { outgoing.append(packet) }
+    } catch {}
+  }
+
   private func over(_ reason: String, _ now: Double, _ report: inout Report) {
     if state == .up {
       lost = now
@@ -176,7 +180,8 @@ final class Client {
       report.failed += 1
     }
     report.reasons[reason, default: 0] += 1
-    // What the gateway has ended itself need not be told; where it is silent it costs nothing.
+    // Where nobody hears it, it costs nothing.
+    if let farewell = call?.farewell() { protect(farewell) }
     if let farewell = exchange?.farewell() { outgoing.append(Self.marker + farewell) }
     (exchange, call, inbound, outbound, connected, pingAt) = (nil, nil, [], nil, 0, .infinity)
     state = .idle
@@ -195,6 +200,7 @@ final class Client {
 
   /// Says goodbye for good.
   func hangUp() {
+    if let farewell = call?.farewell() { protect(farewell) }
     if let farewell = exchange?.farewell() { outgoing.append(Self.marker + farewell) }
   }
 }

@@ -33,8 +33,8 @@ struct Profile: Sendable {
     ikeRepeats: [10, 10, 10, 10, 10], l2tpTries: 5, hello: 60, echo: .infinity, echoFailures: 1, redial: 1)
   /// All at once, again and again: the worst that a gateway can meet.
   static let eager = Profile(
-    name: "eager", source: "none: a client that notices soon and dials at once, so that the gateway's part of an outage is what is seen",
-    ikeRepeats: [1, 1, 2, 2, 4, 4], l2tpTries: 5, hello: 60, echo: 2, echoFailures: 3, redial: 0)
+    name: "eager", source: "none: a client that notices soon and dials a second later, so that the gateway's part of an outage is what is seen",
+    ikeRepeats: [1, 1, 2, 2, 4, 4], l2tpTries: 5, hello: 60, echo: 2, echoFailures: 3, redial: 1)
 
   static let all = [linux, windows, apple, android, eager]
 

@@ -148,6 +148,10 @@ private struct Gateway {
       call.turn(now)
       call.outgoing = []
     }
+    // The server is told, once; one that never had a tunnel is not.
+    gateway.isDeaf = false
+    #expect(try gateway.answers(to: try #require(call.farewell())).count == 1 && gateway.heard.last == .stop && call.farewell() == nil)
+    #expect(self.call().farewell() == nil)
     // `eager` asks every two seconds and believes the third silence.
     #expect(now == 9 && call.reason == "PPP: 3 echoes without an answer")
   }
