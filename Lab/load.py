@@ -13,6 +13,7 @@ import nodes
 from config import OUTSIDE, VIP
 from nodes import Failure, until
 from pair import ROOT, Lab, together
+from sandbox import mount
 
 # They need no kernel of their own.
 CLIENTS, FIRST = "10.64.0.0/16", "10.64.0.1"
@@ -103,17 +104,20 @@ class Crowd:
         self._command("stop")
         self.maker.wait(30)
 
-    def _dial(self):
+    def _start_maker(self, *words):
         for name, text in (("secret", config.PSK), ("password", config.PASSWORD)):
             with open(f"{nodes.WORK}/{name}", "w") as file:
                 file.write(text + "\n")
         asked = self.asked
         self.maker = subprocess.Popen(
             [asked.load_maker, VIP, "--sessions", str(asked.sessions), "--from", FIRST, "--per-address", str(asked.behind_one), "--rate", str(asked.rate),
-             "--pings", str(asked.pings), "--profile", asked.profile, "--esp", "aes128-sha1", "--seconds", "7200", "--json", "--name", "set-up",
-             "--secret-file", f"{nodes.WORK}/secret", "--password-file", f"{nodes.WORK}/password"],
+             "--profile", asked.profile, "--esp", "aes128-sha1", "--seconds", "7200", "--json", "--name", "set-up",
+             "--secret-file", f"{nodes.WORK}/secret", "--password-file", f"{nodes.WORK}/password", *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self._listen, daemon=True).start()
+
+    def _dial(self):
+        self._start_maker("--pings", str(self.asked.pings))
         self._await_all()
 
     def _await_all(self):
@@ -320,3 +324,58 @@ class Single(Crowd):
     def describe(self):
         for command in ("ip -brief address | tail -n 5", "swanctl --stats", "tail -n 25 /var/log/charon.log", "tail -n 25 /var/log/xl2tpd.log", "free"):
             print(f"--- moon$ {command}\n{self.node.run(command, timeout=30, check=False).output.rstrip() if self.node.on else 'off'}")
+
+
+class Keys(Crowd):
+    """charon alone, on this machine's own kernel and in the lab's namespaces: how fast everybody has an IPsec SA, at a real processor's speed."""
+
+    def __init__(self, asked):
+        self._prepare_crowd(asked)
+        self.began = time.monotonic()
+
+    say = Single.say
+
+    def play(self):
+        for folder in ("/run", "/etc/swanctl"):
+            mount("lab", folder, "tmpfs", 0, "mode=755")
+        nodes.ip("address", "add", f"{VIP}/32", "dev", "lo")
+        self._route([])
+        nodes.write_tree("/etc/swanctl", {"/swanctl.conf": config.gateway_files("moon")["/etc/swanctl/swanctl.conf"]})
+        example = "" if self.asked.bare else f"include {ROOT}/Packaging/examples/strongswan/vpnha.conf\n"
+        nodes.write_tree(nodes.WORK, {"/strongswan.conf": f"include /etc/strongswan.conf\n{example}"})
+        environment = {**os.environ, "STRONGSWAN_CONF": f"{nodes.WORK}/strongswan.conf"}
+        with open(f"{nodes.WORK}/charon.log", "w") as log:
+            charon = subprocess.Popen(["charon-systemd"], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        until("charon has the connection", 30, lambda: b"l2tp" in subprocess.run(
+            "swanctl --load-all --noprompt >/dev/null 2>&1 && swanctl --list-conns", shell=True, stdout=subprocess.PIPE).stdout)
+        before, began = self._used(charon.pid), time.monotonic()
+        self._start_maker("--pings", "0")
+        until("the clients have begun", 60, lambda: "protected" in self.progress)
+        best, moved, curve = -1, time.monotonic(), []
+        while best < self.asked.sessions and time.monotonic() - moved < 60:
+            if (protected := self.progress["protected"]) > best:
+                best, moved = protected, time.monotonic()
+                curve.append((round(moved - began, 1), best))
+            time.sleep(0.05)
+        took, used = moved - began, self._used(charon.pid) - before
+        stats = subprocess.run(["swanctl", "--stats"], stdout=subprocess.PIPE, text=True).stdout
+        self._hang_up()
+        until("the load maker's report", 10, lambda: self.reports, every=0.1)
+        report, ike = self.reports[0], self.reports[0]["ike"]
+        print(f"\n  {self.asked.sessions} clients ({self.asked.profile}), {self.asked.behind_one} behind one address, thresholds {'of charon' if self.asked.bare else 'as shipped'}; load of this machine "
+              f"{os.getloadavg()[0]:.1f}\n  {best} have an IPsec SA after {took:.1f} s; IKE p50/p90/p99/max {ike['p50']}/{ike['p90']}/{ike['p99']}/{ike['max']} s, {report['repeated']} repetitions, "
+              f"{report['failed']} failed; charon used {used:.1f} s of CPU, {1000 * used / max(1, best):.0f} ms each\n  (seconds, clients): {curve}\n  {stats.splitlines()[-2][:100] if stats else ''}", flush=True)
+        for reason, count in list(report["reasons"].items())[:5]:
+            print(f"    {count} × {reason}")
+        charon.kill()
+        charon.wait()
+
+    @staticmethod
+    def _used(pid):
+        with open(f"/proc/{pid}/stat") as file:
+            words = file.read().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def describe(self):
+        with open(f"{nodes.WORK}/charon.log") as file:
+            print("".join(file.readlines()[-20:]))

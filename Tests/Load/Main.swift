@@ -10,7 +10,8 @@ import LinuxHost
   static let configuration = CommandConfiguration(
     commandName: "vpnha-load", abstract: "Scripted L2TP/IPsec clients by the hundred: who gets a session, how fast, and how it is lost.",
     discussion: "The addresses from --from on must be this machine's, for example by: ip route add local 10.64.0.0/16 dev lo. "
-      + "A line 'mark NAME' on standard input prints what happened since the last one, 'stop' ends it.")
+      + "A line 'mark NAME' on standard input prints what happened since the last one, 'stop' ends it.\n\nWhere the profiles' timers come from:\n"
+      + Profile.all.map { "  \($0.name): \($0.source)" }.joined(separator: "\n"))
 
   @Argument(help: "The gateway's address.") var server: String
   @Option(help: "How many clients.") var sessions = 100
@@ -55,7 +56,7 @@ import LinuxHost
       let (index, place) = (number / perAddress, number % perAddress)
       let address = (UInt32(bytes: first) + UInt32(index)).bytes
       // Behind one address each client has one of its own inside, and a port that the gateway can tell it by.
-      let inside: [UInt8] = perAddress == 1 ? address : [192, 168] + UInt16(place + 1).bytes
+      let inside: [UInt8] = perAddress == 1 ? address : [172, 16] + UInt16(number + 1).bytes
       let ends = KeyExchange.Ends(server: server, client: inside, port: perAddress == 1 ? 1701 : UInt16(20_000 + place))
       let client = Client(
         number: number, profile, settings, ends, credentials, crypto, ping: (pings == 0 ? .infinity : 1 / pings, size),
