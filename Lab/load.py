@@ -195,7 +195,7 @@ class Crowd:
                 return f"{what} " + "/".join("-" if found[share] is None else f"{found[share]:.2f}" for share in ("p50", "p90", "p99", "max"))
 
             print(f"  {phase['name']}: {report['up']} up after {phase['seconds']:.1f} s; dialled {report['dialled']}, came {report['came']} ({report['per_second']:.1f}/s), failed "
-                  f"{report['failed']}, lost {report['lost']}; pings {report['pings']}, answered {report['answered']}")
+                  f"{report['failed']}, lost {report['lost']}, rekeyed {report['rekeyed']}; pings {report['pings']}, answered {report['answered']}")
             print(f"    p50/p90/p99/max in s: {', '.join(times(what) for what in ('ike', 'l2tp', 'ppp', 'session', 'redial', 'silence'))}")
             used = {name: (entry, phase["before"]["processes"].get(name, {"cpu": 0})) for name, entry in phase["after"]["processes"].items()}
             print(f"    {phase['node']}: busy {100 * (phase['after']['busy'] - phase['before']['busy']) / max(0.01, phase['after']['all'] - phase['before']['all']):.0f} %, memory in use "
@@ -303,6 +303,7 @@ class Single(Crowd):
         self._watch(node)
         self._phase("set-up", node, self._dial)
         self._phase("steady", node, lambda: time.sleep(30))
+        self._phase("rekeying", node, self._rekey)
         self._phase("crash", node, self._crash)
         self._hang_up()
         self._tell()
@@ -311,6 +312,12 @@ class Single(Crowd):
         """As it is after boot."""
         self.node.run(config.CLIENT_READY)
         self.node.run("xl2tpd -D >/var/log/xl2tpd.log 2>&1 </dev/null & for wait in 1 2 3 4 5 6 7 8 9; do [ -e /run/xl2tpd/l2tp-control ] && exit; sleep 1; done; cat /var/log/xl2tpd.log; exit 1")
+
+    def _rekey(self):
+        """Every IPsec SA at the same time."""
+        self.node.run("swanctl --rekey --child l2tp >/var/log/rekey.log 2>&1", timeout=120)
+        time.sleep(10)
+        self._await_all()
 
     def _crash(self):
         """Everything is gone at once and back at once: all that is left is the clients' own timers."""

@@ -69,7 +69,6 @@ final class KeyExchange {
   }
   private var quick: [UInt32: Quick] = [:]
   private var ourQuick: UInt32 = 0
-  private var probe: UInt32 = .random(in: 0..<1 << 31)
 
   init(_ settings: Settings, _ ends: Ends, _ crypto: LibCrypto) {
     self.settings = settings
@@ -393,20 +392,9 @@ final class KeyExchange {
     return try sealed(hashed(Exchange.informational, id: id, payloads), iv: &vector)
   }
 
-  /// Asks whether the gateway is there (RFC 3706 §5.3); nil before there is an SA.
-  func askForLife() -> [UInt8]? {
-    guard stage == .established else { return nil }
-    probe &+= 1
-    return sealedInformation([notification(Notification.areYouThere, probe.bytes)])
-  }
-
   /// Takes leave: the SA is to be deleted.
   func farewell() -> [UInt8]? {
     guard stage == .quick || stage == .established else { return nil }
-    return sealedInformation([.init(Payload.delete, [0, 0, 0, 1, 1, 16, 0, 1] + ours.bytes + theirs.bytes)])
-  }
-
-  private func sealedInformation(_ payloads: [IKEMessage.Payload]) -> [UInt8]? {
-    do throws(SystemError) { return try inform(payloads) } catch { return nil }
+    do throws(SystemError) { return try inform([.init(Payload.delete, [0, 0, 0, 1, 1, 16, 0, 1] + ours.bytes + theirs.bytes)]) } catch { return nil }
   }
 }
