@@ -75,7 +75,11 @@ class Lab:
         self.holders = probes.Holders()
 
     def make_client(self, outside):
-        return nodes.Node("client", {"eth0": (outside, f"{config.OUTSIDE['client']}/24")}, self.client_files(), config.CLIENT_MODULES)
+        return nodes.Node("client", {"eth0": self.client_cable(outside)}, self.client_files(), config.CLIENT_MODULES)
+
+    def client_cable(self, outside):
+        """The client's bridge and address."""
+        return outside, f"{config.OUTSIDE['client']}/24"
 
     def say(self, text):
         print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)

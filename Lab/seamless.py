@@ -1,5 +1,6 @@
 """A session that outlives its gateways, there and back; the story is in seamless/README.md."""
 
+import hashlib
 import re
 import shutil
 import socket
@@ -99,24 +100,29 @@ def silence(heard, kind):
 
 
 class Echo(threading.Thread):
-    """The host behind the gateways: says what it hears."""
+    """The host behind the gateways: says what it hears. Of every connection that has ended it knows whose it was, and what it heard."""
 
     def __init__(self, host=HOST):
         super().__init__(daemon=True)
         self.server = socket.create_server((host, PORT))
+        self.ended = []  # (peer's address, bytes, SHA-256)
 
     def run(self):
         while True:
             line, _ = self.server.accept()
             threading.Thread(target=self._echo, args=(line,), daemon=True).start()
 
-    @staticmethod
-    def _echo(line):
+    def _echo(self, line):
+        peer, heard, digest = line.getpeername()[0], 0, hashlib.sha256()
         try:
             while data := line.recv(2048):
+                heard += len(data)
+                digest.update(data)
                 line.sendall(data)
+            line.close()
         except OSError:
             pass
+        self.ended.append((peer, heard, digest.hexdigest()))
 
 
 class Seamless(CarryOver):
