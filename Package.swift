@@ -68,8 +68,8 @@ let package = Package(
     .target(name: "ConntrackSync", dependencies: ["Host"]),
     .target(name: "IKEProbe", dependencies: ["Host"]),
     .target(name: "BIRD", dependencies: ["Host"]),
-    .target(name: "Ledger", dependencies: ["CLinux", "DynamicLibrary", "Host"]),
-    .target(name: "Adoption", dependencies: ["CLinux", "Host", "L2TP", "Ledger", "Netlink"]),
+    .target(name: "Ledger", dependencies: ["CLinux", "DynamicLibrary", "Host", "RADIUS"]),
+    .target(name: "Adoption", dependencies: ["CLinux", "Host", "L2TP", "Ledger", "Netlink", "RADIUS"]),
     .target(name: "Sessions", dependencies: ["Host", "L2TP"]),
     .target(name: "Systemd", dependencies: ["Host", "DynamicLibrary", "CLinux", "CSystemd"]),
     .target(
@@ -83,7 +83,7 @@ let package = Package(
       name: "vpnha-alert", dependencies: ["CStartup", "Host", "LinuxHost", "OCFMetadata", "Systemd"], path: "agents/alert",
       linkerSettings: startQuickly),
     .executableTarget(
-      name: "vpnha-ledger", dependencies: ["Adoption", "CStartup", "CLinux", "Host", "L2TP", "Ledger", "LinuxHost", "Resident", "Sessions"], linkerSettings: startQuickly),
+      name: "vpnha-ledger", dependencies: ["Adoption", "CStartup", "CLinux", "Host", "L2TP", "Ledger", "LinuxHost", "RADIUS", "Resident", "Sessions"], linkerSettings: startQuickly),
     .executableTarget(
       name: "vpnha",
       dependencies: [
@@ -122,8 +122,8 @@ let package = Package(
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha", "Ledger", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml", "type-pcs"]),
-    .testTarget(name: "LedgerTests", dependencies: ["vpnha-ledger", "Adoption", "CLinux", "Ledger", "L2TP", "HostTestKit", "LinuxHost"]),
-    .testTarget(name: "AdoptionTests", dependencies: ["Adoption", "L2TP", "Ledger", "HostTestKit"]),
+    .testTarget(name: "LedgerTests", dependencies: ["vpnha-ledger", "Adoption", "CLinux", "Ledger", "L2TP", "RADIUS", "HostTestKit", "LinuxHost"]),
+    .testTarget(name: "AdoptionTests", dependencies: ["Adoption", "L2TP", "Ledger", "RADIUS", "HostTestKit"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
       name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "vpnha-agents", "vpnha-alert", "vpnha-ledger", "vpnha"],

@@ -10,9 +10,12 @@ import time
 
 import config
 import nodes
+import radius
+from accounted import FIXED, USERS
 from carryover import HA_MODULES, gateway_files
 from nodes import Failure, until
 from pair import Lab
+from sandbox import WORK
 from seamless import PORT, Echo, answers, silence, watch
 
 HOME, NAT = "192.168.77", "203.0.113.201"  # the client's net behind a NAT, and that NAT's address outside
@@ -157,8 +160,8 @@ def crowd_address(index, nat):
 class SeamlessCluster(Lab):
     gateway_modules = config.GATEWAY_MODULES + HA_MODULES + NAT_MODULES
 
-    def __init__(self, layout, package, moves=10, cuts=3, clients=1, nat=False):
-        self.clients, self.nat = clients, nat
+    def __init__(self, layout, package, moves=10, cuts=3, clients=1, nat=False, accounted=False):
+        self.clients, self.nat, self.accounted = clients, nat, accounted
         super().__init__(layout, package)
         self.moves, self.cuts = moves, cuts
 
@@ -185,9 +188,12 @@ class SeamlessCluster(Lab):
         # Sessions go out as the address: an end of theirs is in this node's memory of connections, and not in the other's.
         node.run(f"iptables-legacy -t nat -A POSTROUTING -s 10.9.0.0/24 -d {config.OUTSIDE['lab']} -j SNAT --to-source {config.VIP}")
 
-    @staticmethod
-    def gateway_files(name):
-        return {**gateway_files(name), "/etc/vpnha/sessions.key": "what moon and sun alone know of their sessions\n", "/usr/lib/ask.py": ASK}
+    def gateway_files(self, name):
+        files = {**gateway_files(name), "/etc/vpnha/sessions.key": "what moon and sun alone know of their sessions\n", "/usr/lib/ask.py": ASK}
+        if self.accounted:
+            files.update(radius.client_files(config.OUTSIDE["lab"], config.VIP))
+            files["/etc/ppp/options.xl2tpd"] += "plugin radius.so\n"
+        return files
 
     def client_files(self):
         """Debian's own timers are longer still."""
@@ -198,7 +204,7 @@ class SeamlessCluster(Lab):
                                ("/etc/swanctl/swanctl.conf", "dpd_delay = 2s\n    dpd_timeout = 6s", "dpd_delay = 15s\n    dpd_timeout = 60s")):
             assert old in files[path]
             files[path] = files[path].replace(old, new)
-        files = {**files, **crowd_files(self.clients, self.nat), "/usr/lib/watch.py": watch(config.OUTSIDE["lab"]), "/usr/lib/crowd.py": CROWD_WATCH,
+        files = {**files, **crowd_files(self.clients + 1, self.nat), "/usr/lib/watch.py": watch(config.OUTSIDE["lab"]), "/usr/lib/crowd.py": CROWD_WATCH,
                  "/usr/lib/transfer.py": TRANSFER}
         return {path: text and text.replace(config.OUTSIDE["client"], f"{HOME}.100") for path, text in files.items()} if self.nat else files
 
@@ -208,6 +214,8 @@ class SeamlessCluster(Lab):
         self.start()
         self._talk()
         self._gather()
+        if self.accounted:
+            until("RADIUS gets the first Interim-Update", 100, self._interims, every=1)
         before = self._session()
         moved = [self._move(number) for number in range(1, self.moves + 1)]
         cut = []
@@ -219,10 +227,13 @@ class SeamlessCluster(Lab):
             raise Failure(f"the client had {before} and has {after}; its TCP connection {'broke' if broken else 'lives'}")
         self.check_one_holder()
         self._check_transfer()
+        if self.accounted:
+            self._check_account()
         if self.clients > 1:
             print(f"\n  The longest silence of each of {self.clients} clients: {', '.join(f'{gap:.2f}' for gap in sorted(self._crowd().values()))} s", flush=True)
         print(f"\n  Silence of the client in {self.moves} planned moves: {', '.join(f'{gap:.2f}' for gap in moved)} s\n"
               f"  and in {self.cuts} power cuts: {', '.join(f'{gap:.2f}' for gap in cut)} s; the same pppd, address and TCP connection\n", flush=True)
+        self._dial_during_move()
         self.serving().run("pcs", "resource", "disable", "sessions-clone", "--wait=30", timeout=60)
         self.say("the ledger is switched off")
         alone = self._lose(False)
@@ -231,6 +242,8 @@ class SeamlessCluster(Lab):
     def _connect(self):
         if self.nat:
             self.client.run(f"ip route add default via {HOME}.1")
+        if self.accounted:
+            self._account()
         super()._connect()
 
     def _talk(self):
@@ -244,6 +257,50 @@ class SeamlessCluster(Lab):
         here = until("one node serves", 30, self.serving)
         self.turns = [here.name]
         self.wire.heard.clear()
+
+    def _account(self):
+        """Users, addresses and accounts are RADIUS's from the first session on."""
+        self.radius = radius.Server(f"{WORK}/radius", config.OUTSIDE["lab"], USERS)
+        here = self.serving()
+        for name in ("xl2tpd", "sessions"):
+            here.run("pcs", "resource", "update", name, f"radius={config.OUTSIDE['lab']}", "radius_secret_file=/etc/vpnha/radius.secret", timeout=60)
+        here.run("crm_resource", "--wait", timeout=120)
+        self.await_settled()
+
+    def _interims(self):
+        return [request for request in self.radius.requests() if request["Acct-Status-Type"] == "Interim-Update"]
+
+    def _check_account(self):
+        """To the server it was one session from its Start to its Stop, whoever carried it; then the client hangs up."""
+        before = len(self._interims())
+        until("RADIUS gets two more Interim-Updates from who carries the session", 150, lambda: len(self._interims()) >= before + 2, every=1)
+        rows = self.radius.accounts()
+        if len(rows) != 1 or rows[0]["acctstoptime"] is not None:
+            raise Failure(f"RADIUS has the accounts {rows}")
+        old = self._session()
+        self.client.run("kill -TERM $(pidof pppd)")
+        until("the account is closed", 60, lambda: self.radius.accounts()[0]["acctstoptime"] is not None)
+        until("the client is back", 60, lambda: len(new := self._session()) == len(old) and new[0] != old[0])
+        row = self.radius.accounts()[0]
+        mine = [request for request in self.radius.requests() if request.get("Acct-Session-Id") == row["acctsessionid"]]
+        kinds = [request["Acct-Status-Type"] for request in mine]
+        if kinds[0] != "Start" or kinds[-1] != "Stop" or set(kinds[1:-1]) != {"Interim-Update"}:
+            raise Failure(f"the server heard {kinds}")
+        for name in ("Acct-Session-Time", "Acct-Input-Octets", "Acct-Output-Octets", "Acct-Input-Packets", "Acct-Output-Packets"):
+            values = [int(request[name]) for request in mine[1:]]
+            if values != sorted(values) or values[0] == 0:
+                raise Failure(f"{name} went {values}")
+        for name in ("User-Name", "Framed-IP-Address", "NAS-Port", "NAS-IP-Address", "NAS-Identifier", "Calling-Station-Id", "Acct-Unique-Session-Id"):
+            if len({request.get(name) for request in mine}) != 1:
+                raise Failure(f"{name} was {[request.get(name) for request in mine]}")
+        if (row["framedipaddress"], row["acctterminatecause"]) != (FIXED, "User-Request"):
+            raise Failure(f"the account ended as {row}")
+        since = next(index for index, request in enumerate(self.radius.requests()) if request.get("Acct-Session-Id") == row["acctsessionid"])
+        if "Accounting-On" in [request["Acct-Status-Type"] for request in self.radius.requests()[since:]]:
+            raise Failure("somebody said Accounting-On in the middle of it")
+        self.say(f"to RADIUS it was one session, {row['acctsessionid']}: Start, {len(kinds) - 2} Interim-Updates and Stop ({row['acctterminatecause']}) of {FIXED}, "
+                 f"{row['acctsessiontime']} s, {row['acctinputoctets']} and {row['acctoutputoctets']} octets; session time {[int(r['Acct-Session-Time']) for r in mine[1:]]}, "
+                 f"octets in {[int(r['Acct-Input-Octets']) for r in mine[1:]]}; no Accounting-On")
 
     def _check_transfer(self):
         """What went through the session and the NAT all the while came to the host, and came back."""
@@ -279,6 +336,39 @@ class SeamlessCluster(Lab):
         self.client.run("python3 /usr/lib/crowd.py >/var/log/crowd-watch.log 2>&1 </dev/null &")
         until("all of them hear the gateway", 60, lambda: len(self._crowd()) == self.clients)
         self.say(f"{self.clients} clients have a session")
+
+    def _dial_during_move(self):
+        """One more client has a tunnel and a call, and its pppd has not said a word, when the service is moved. It is told, and dials again."""
+        here = until("one node serves", 30, self.serving)
+        there = self.other(here)
+        until(f"{there.name} could take the sessions", 150, lambda: f"\npeer-ready {self.clients}\n" in self._ask(here, "status"), every=0.5)
+        self._await_copy(there)
+        index, had = self.clients, self._session()
+        daemons = set(here.run("pidof", "pppd", check=False).output.split())
+        self.client.run(f"""old=" $(pidof pppd) "
+( while :; do for pid in $(pidof pppd); do case "$old" in *" $pid "*) ;; *) kill -STOP $pid; echo $pid >/run/half.pid; exit ;; esac; done; done ) >/dev/null 2>&1 </dev/null &
+ip address add {crowd_address(index, self.nat)}/24 dev eth0
+xl2tpd -D -c /etc/xl2tpd/crowd{index}.conf -p /run/crowd{index}.pid -C /run/xl2tpd/crowd{index} >/var/log/half.log 2>&1 </dev/null &""")
+        until("its call has been taken", 60, lambda: set(here.run("pidof", "pppd", check=False).output.split()) - daemons)
+        until("its pppd is stopped", 10, lambda: self.client.run("test -s /run/half.pid", check=False).status == 0)
+        count = sum("/" in word for word in had)
+        began = time.monotonic()
+        there.run("crm_resource", "--resource", "vpn-clone", "--promoted", "--move", "--node", there.name)
+        until("the client is told that its call is over", 120, lambda: self.client.run("grep -q 'onnection.*closed' /var/log/half.log", check=False).status == 0, every=0.2)
+        told = time.monotonic() - began
+        self.client.run("kill -KILL $(cat /run/half.pid)", check=False)
+        until("it has a session", 120, lambda: sum("/" in word for word in self._session()) == count + 1, every=0.2)
+        back = time.monotonic() - began
+        until(f"{there.name} serves", 60, lambda: self.serving() is there)
+        there.run("crm_resource", "--resource", "vpn-clone", "--clear")
+        self.await_settled(there)
+        self._took_over(there)
+        if not set(had) <= set(self._session()):
+            raise Failure(f"the clients had {had} and have {self._session()}")
+        self.say(f"a client whose call was being negotiated when the service was moved to {there.name} heard of its end {told:.1f} s after the command, and had a "
+                 f"session {back:.1f} s after it; the others kept theirs")
+        self.client.run(f"kill $(cat /run/crowd{index}.pid)")
+        until("it is gone", 60, lambda: len(self._session()) == len(had))
 
     def _crowd(self):
         """The links of the client's node: since when each has been heard, and its longest silence."""

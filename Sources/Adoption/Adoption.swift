@@ -1,6 +1,7 @@
 import Host
 import L2TP
 import Ledger
+import RADIUS
 
 /// Sessions of the other node that this one carries on, or is ready to.
 ///
@@ -36,8 +37,10 @@ public final class Adoption: Readable {
   }
 
   private struct Session {
+    /// Its account as the cluster knows it; `base` is that of the moment from which on this node counts.
     var record: SessionRecord
     var sockets: SessionSockets
+    var base: AccountTotals?
     var isOn = false
     var isHeard = false
     /// Signs of life that the client has been given, and questions since it was last heard.
@@ -52,6 +55,12 @@ public final class Adoption: Readable {
     public var record: SessionRecord
     public var interface: String
     public var isUp: Bool
+  }
+
+  /// A session that no node carries any more.
+  public struct End: Equatable, Sendable {
+    public var record: SessionRecord
+    public var cause: SessionAccounting.Cause
   }
 
   private enum Place {
@@ -72,6 +81,7 @@ public final class Adoption: Readable {
   private var told: [SessionRecord] = []
   private var emptied: [SessionRecord] = []
   private var events: [LinkEvent] = []
+  private var ends: [End] = []
   /// Those of this node's own daemons: no other node carried them.
   private var native: Set<SessionKey> = []
   /// Why a session could not be made ready, of the last that could not.
@@ -116,18 +126,26 @@ public final class Adoption: Readable {
     return events
   }
 
+  /// Sessions that are over, and why. Each once.
+  public func takeEnds() -> [End] {
+    defer { ends = [] }
+    return ends
+  }
+
   // MARK: - Role
 
   /// As standby: what the peer carries now.
   public func follow(_ held: [SessionRecord]) {
     guard !isPromoted else { return }
     let wanted = Dictionary(held.map { ($0.key, $0) }) { $1 }
-    for (key, session) in sessions where wanted[key] != session.record { end(key) }
+    for (key, session) in sessions {
+      if let record = wanted[key], record.isSame(as: session.record) { sessions[key]?.record.account = record.account } else { end(key) }
+    }
     for (number, tunnel) in tunnels where tunnel.sessions.isEmpty { close(number, tunnel) }
     let now = clock.now
     let known = Dictionary(waiting.map { ($0.record.key, $0) }) { $1 }
     waiting = wanted.values.filter { sessions[$0.key] == nil }.sorted { $0.key < $1.key }.map { record in
-      if let entry = known[record.key], entry.record == record { return entry }
+      if let entry = known[record.key], entry.record.isSame(as: record) { return (record, entry.since, entry.next) }
       return (record, now, now)
     }
     if waiting.isEmpty { problem = nil }
@@ -164,9 +182,9 @@ public final class Adoption: Readable {
 
   /// All clients are to be told that their sessions are over.
   public func tellAll() {
-    told += waiting.map(\.record)
+    for entry in waiting { give(up: entry.record, .adminReset) }
     waiting = []
-    for number in tunnels.keys.sorted() { end(tunnel: number, telling: true) }
+    for number in tunnels.keys.sorted() { end(tunnel: number, .adminReset, telling: true) }
   }
 
   /// All that was made is gone, and nobody is told.
@@ -181,10 +199,22 @@ public final class Adoption: Readable {
     for (key, session) in sessions where session.record.remote == record.remote {
       let isAgain = session.record.user == record.user
       say("\(name(key)) gives way to one that \(isAgain ? "its client has dialled" : "was given its address")")
-      if isAgain { end(key) } else { end(key, telling: true) }
+      if isAgain { end(key, .lostCarrier) } else { end(key, .nasError, telling: true) }
     }
+    for entry in waiting where entry.record.remote == record.remote { ends.append(End(record: entry.record, cause: .lostCarrier)) }
     waiting.removeAll { $0.record.remote == record.remote }
   }
+
+  // MARK: - Accounts
+
+  /// Brings what the cluster knows of a session's account up to date, and returns it; nil of a session that is not here.
+  @discardableResult public func publish(_ key: SessionKey) -> SessionRecord? {
+    guard let session = sessions[key] else { return nil }
+    if let base = session.base, let link = kernel.totals(of: session.sockets) { sessions[key]?.record.account?.totals = base + link }
+    return sessions[key]?.record
+  }
+
+  public func publishAll() { for key in sessions.keys { publish(key) } }
 
   private func carriedOn(_ record: SessionRecord) -> SessionRecord {
     guard !native.contains(record.key) else { return record }
@@ -221,7 +251,7 @@ public final class Adoption: Readable {
         let text = "\(error)"
         if isPromoted, now - entry.since >= Self.patience || error.errno == .notSupported || error.errno == .familyNotSupported {
           say(text)
-          told.append(record)
+          give(up: record, .lostService)
         } else {
           if problem != text { say(text) }
           problem = text
@@ -232,6 +262,12 @@ public final class Adoption: Readable {
     }
     waiting += later
     if waiting.isEmpty { problem = nil }
+  }
+
+  /// One that nothing was made of: its client is told.
+  private func give(up record: SessionRecord, _ cause: SessionAccounting.Cause) {
+    told.append(record)
+    ends.append(End(record: record, cause: cause))
   }
 
   private func make(_ record: SessionRecord, at now: Instant) throws(SystemError) {
@@ -261,9 +297,10 @@ public final class Adoption: Readable {
     guard var session = sessions[key], !session.isOn else { return }
     do throws(SystemError) { try kernel.switchOn(session.sockets) } catch {
       say("\(error)")
-      return end(key, telling: true)
+      return end(key, .nasError, telling: true)
     }
     session.isOn = true
+    session.base = session.record.account?.totals
     if !native.contains(key) { events.append(LinkEvent(record: session.record, interface: session.sockets.interface, isUp: true)) }
     session.next = clock.now
     sessions[key] = session
@@ -277,10 +314,12 @@ public final class Adoption: Readable {
   }
 
   /// - Parameter telling: the client does not know. One whose tunnel has other sessions is left to find out: it would lose them all.
-  private func end(_ key: SessionKey, telling: Bool = false) {
+  private func end(_ key: SessionKey, _ cause: SessionAccounting.Cause? = nil, telling: Bool = false) {
+    publish(key)
     guard let session = sessions.removeValue(forKey: key) else { return }
-    native.remove(key)
+    defer { native.remove(key) }
     if session.isOn { events.append(LinkEvent(record: session.record, interface: session.sockets.interface, isUp: false)) }
+    if let cause { ends.append(End(record: carriedOn(session.record), cause: cause)) }
     places[session.sockets.channel] = nil
     places[session.sockets.unit] = nil
     kernel.close(session.sockets)
@@ -295,9 +334,9 @@ public final class Adoption: Readable {
     }
   }
 
-  private func end(tunnel number: UInt16, telling: Bool = false) {
+  private func end(tunnel number: UInt16, _ cause: SessionAccounting.Cause, telling: Bool = false) {
     guard let tunnel = tunnels[number] else { return }
-    for session in tunnel.sessions.sorted() { end(SessionKey(tunnel: number, session: session), telling: telling) }
+    for session in tunnel.sessions.sorted() { end(SessionKey(tunnel: number, session: session), cause, telling: telling) }
     if let tunnel = tunnels[number] { close(number, tunnel) }
   }
 
@@ -337,7 +376,7 @@ public final class Adoption: Readable {
     case (.gone, .tunnel): return true
     case (.gone, .channel(let key)), (.gone, .unit(let key)):
       say("\(name(key)): the kernel has ended it")
-      end(key, telling: isPromoted)
+      end(key, .nasError, telling: isPromoted)
       return false
     // Nobody knows of a standby yet; what comes is some other session's, which has had these numbers.
     case (.bytes, _) where !isPromoted: return true
@@ -357,16 +396,16 @@ public final class Adoption: Readable {
       for key in tunnel.sessions.map({ SessionKey(tunnel: number, session: $0) }) {
         guard key.session == session || sessions[key]?.record.peerSession == peerSession else { continue }
         say("\(name(key)): the client has ended the call")
-        end(key)
+        end(key, .userRequest)
       }
       if tunnels[number]?.sessions.isEmpty == true { empty(number) }
     case .tunnelEnds(let answer):
       kernel.send(answer, to: socket)
       say("tunnel \(number) of \(tunnel.record.peer) port \(tunnel.record.peerPort): the client has ended it")
-      end(tunnel: number)
+      end(tunnel: number, .userRequest)
     case .beginsAnew:
       say("tunnel \(number) of \(tunnel.record.peer) port \(tunnel.record.peerPort): the client asks for a new one")
-      end(tunnel: number)
+      end(tunnel: number, .lostCarrier)
     }
   }
 
@@ -386,10 +425,10 @@ public final class Adoption: Readable {
     case .isOver(let answer):
       kernel.send(answer, to: session.sockets.channel)
       say("\(name(key)): the client hangs up")
-      end(key)
+      end(key, .userRequest)
     case .beginsAnew:
       say("\(name(key)): the client negotiates its link once more, which cannot be answered here")
-      end(tunnel: key.tunnel, telling: true)
+      end(tunnel: key.tunnel, .lostService, telling: true)
     }
   }
 
@@ -415,7 +454,7 @@ public final class Adoption: Readable {
     } else {
       guard session.unanswered < Self.questions else {
         say("\(name(key)): the client has not answered for \(Self.asking * Self.questions)")
-        return end(key, telling: true)
+        return end(key, .lostCarrier, telling: true)
       }
       session.unanswered += 1
       session.next = now + Self.asking

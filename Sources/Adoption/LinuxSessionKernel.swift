@@ -2,6 +2,7 @@ import CLinux
 import Host
 import Ledger
 import Netlink
+import RADIUS
 
 /// The kernel of this machine.
 public final class LinuxSessionKernel: SessionKernel {
@@ -116,6 +117,24 @@ public final class LinuxSessionKernel: SessionKernel {
     let index = Int32(if_nametoindex(session.interface))
     guard index > 0 else { throw SystemError("looking for \(session.interface)", Errno(rawValue: errno)) }
     try routes.perform(.bringUp(link: index), "bringing \(session.interface) up")
+  }
+
+  public func totals(of session: SessionSockets) -> AccountTotals? { Self.totals(ofLink: session.interface) }
+
+  /// The counters that pppd reports, too (`ppp_get_stats64` of `drivers/net/ppp/ppp_generic.c`).
+  public static func totals(ofLink name: String) -> AccountTotals? {
+    guard !name.contains("/") else { return nil }
+    func counter(_ counter: String) -> UInt64? {
+      let file = clinux_open("/sys/class/net/\(name)/statistics/\(counter)", O_RDONLY | O_CLOEXEC, 0)
+      guard file >= 0 else { return nil }
+      defer { _ = CLinux.close(file) }
+      var text = [UInt8](repeating: 0, count: 32)
+      let count = text.withUnsafeMutableBytes { read(file, $0.baseAddress, $0.count) }
+      return count > 0 ? UInt64(String(decoding: text[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)) : nil
+    }
+    guard let octetsIn = counter("rx_bytes"), let octetsOut = counter("tx_bytes"), let packetsIn = counter("rx_packets"), let packetsOut = counter("tx_packets")
+    else { return nil }
+    return AccountTotals(octetsIn: octetsIn, octetsOut: octetsOut, packetsIn: packetsIn, packetsOut: packetsOut)
   }
 
   public func close(_ session: SessionSockets) { for descriptor in [session.channel, session.unit, session.call] { _ = CLinux.close(descriptor) } }

@@ -1,5 +1,6 @@
 import Host
 import Ledger
+import RADIUS
 
 /// The two sockets of a tunnel: the one that control messages go over, and the one that stands for the kernel's tunnel.
 public struct TunnelSockets: Equatable, Sendable {
@@ -42,6 +43,8 @@ public protocol SessionKernel: AnyObject {
   func openSession(for record: SessionRecord, in tunnel: TunnelSockets) throws(SystemError) -> SessionSockets
   /// From now on it carries packets.
   func switchOn(_ session: SessionSockets) throws(SystemError)
+  /// What has gone over its link since it was made; nil when the kernel does not say.
+  func totals(of session: SessionSockets) -> AccountTotals?
   func close(_ session: SessionSockets)
   func close(_ tunnel: TunnelSockets)
 

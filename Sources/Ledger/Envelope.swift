@@ -21,7 +21,7 @@ struct Envelope: Equatable {
   }
   typealias Name = [UInt8]
 
-  static let version: UInt8 = 2
+  static let version: UInt8 = 3
   static let mark = Array("VHSL".utf8)
   static let nameLength = 16
   static let size = 4 + 1 + 1 + 2 * nameLength + 8

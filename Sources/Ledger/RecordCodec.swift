@@ -1,4 +1,5 @@
 import Host
+import RADIUS
 
 /// What names a session on the node that carries it: no two have the same pair of ids.
 public struct SessionKey: Hashable, Comparable, Sendable {
@@ -18,8 +19,8 @@ extension SessionRecord {
 
   /// Bytes of a name at most.
   public static let nameLimit = 253
-  /// Bytes of an encoded record at most: 22 of fixed fields, four addresses and two names with a length before each.
-  static let sizeLimit = 22 + 4 * 17 + 2 * (1 + nameLimit)
+  /// Bytes of an encoded record at most: 22 of fixed fields, four addresses and a name with a length before each, and the account.
+  static let sizeLimit = 22 + 4 * 17 + 1 + nameLimit + 2 + HeardAccounting.limit + 44
 
   /// The record in network byte order. A name of more than 253 bytes is cut between two characters.
   ///
@@ -30,7 +31,9 @@ extension SessionRecord {
   /// | 1 | hops |
   /// | 8 | since |
   /// | 1 + 4 or 16 each | gateway, peer, local, remote, with their length |
-  /// | 1 + n each | user, accounting id, with their length |
+  /// | 1 + n | user, with its length |
+  /// | 2 + n | attributes of its account, with their length; 0 without an account |
+  /// | 8, 4, 4 × 8 | with an account: its beginning, its interval, octets in and out, packets in and out |
   public func encoded() -> [UInt8] {
     var writer = ByteWriter()
     for number in [tunnel, session, peerTunnel, peerSession, peerPort, mtu] { writer.put(number) }
@@ -38,7 +41,16 @@ extension SessionRecord {
     writer.put(hops)
     writer.put(since)
     for address in [gateway, peer, local, remote] { writer.put(counted: address.bytes) }
-    for name in [user, accountingID] { writer.put(counted: Self.cut(name)) }
+    writer.put(counted: Self.cut(user))
+    guard let account, account.constant.count <= HeardAccounting.limit else {
+      writer.put(UInt16(0))
+      return writer.bytes
+    }
+    writer.put(UInt16(account.constant.count))
+    writer.bytes += account.constant
+    writer.put(account.began)
+    writer.put(account.interval)
+    for number in [account.totals.octetsIn, account.totals.octetsOut, account.totals.packetsIn, account.totals.packetsOut] { writer.put(number) }
     return writer.bytes
   }
 
@@ -62,7 +74,7 @@ extension ByteReader {
     let (tunnel, session, peerTunnel, peerSession) = (try uint16(), try uint16(), try uint16(), try uint16())
     let (port, mtu, flags, hops, since) = (try uint16(), try uint16(), try uint8(), try uint8(), try uint64())
     let (gateway, peer, local, remote) = (try address(), try address(), try address(), try address())
-    let (user, accountingID) = (try name(), try name())
+    let (user, account) = (try name(), try account())
     guard tunnel != 0, session != 0, peerTunnel != 0, peerSession != 0 else { throw Self.malformed("a session without its ids") }
     guard port != 0, mtu >= 68 else { throw Self.malformed("port \(port), MTU \(mtu)") }
     guard flags <= 3 else { throw Self.malformed("unknown flags") }
@@ -70,12 +82,21 @@ extension ByteReader {
     return SessionRecord(
       tunnel: tunnel, session: session, peerTunnel: peerTunnel, peerSession: peerSession, gateway: gateway, peer: peer, peerPort: port,
       local: local, remote: remote, mtu: mtu, receivesSequences: flags & 1 != 0, sendsSequences: flags & 2 != 0, user: user,
-      accountingID: accountingID, since: since, hops: hops)
+      account: account, since: since, hops: hops)
   }
 
   private mutating func address() throws(LedgerError) -> IPAddress {
     guard let address = IPAddress(bytes: try counted()) else { throw Self.malformed("an address of neither family") }
     return address
+  }
+
+  private mutating func account() throws(LedgerError) -> SessionAccount? {
+    let count = Int(try uint16())
+    guard count > 0 else { return nil }
+    guard count <= HeardAccounting.limit else { throw Self.malformed("an account of more than \(HeardAccounting.limit) bytes") }
+    let (constant, began, interval) = (try take(count), try uint64(), try uint32())
+    let totals = AccountTotals(octetsIn: try uint64(), octetsOut: try uint64(), packetsIn: try uint64(), packetsOut: try uint64())
+    return SessionAccount(constant: constant, began: began, interval: interval, totals: totals)
   }
 
   private mutating func name() throws(LedgerError) -> String {

@@ -1,6 +1,27 @@
 import Host
+import RADIUS
 
-/// What a node must know of one L2TP/PPP session to carry it on: constant from the moment its link comes up until it goes.
+/// The RADIUS account of a session, as the node that carries it goes on with it.
+public struct SessionAccount: Hashable, Sendable {
+  /// The attributes of every request about it (`HeardAccounting.constant`).
+  public var constant: [UInt8]
+  /// Unix time, seconds, of its Start: what Acct-Session-Time counts from.
+  public var began: UInt64
+  /// Seconds between two Interim-Updates; 0: none has been heard.
+  public var interval: UInt32
+  /// When this was last told.
+  public var totals: AccountTotals
+
+  public init(constant: [UInt8], began: UInt64, interval: UInt32 = 0, totals: AccountTotals = AccountTotals()) {
+    self.constant = constant
+    self.began = began
+    self.interval = interval
+    self.totals = totals
+  }
+}
+
+/// What a node must know of one L2TP/PPP session to carry it on: constant, but for the account, from the moment its link comes up until
+/// it goes.
 public struct SessionRecord: Hashable, Sendable {
   /// Tunnel and session ids of this side and of the client (RFC 2661 section 3.1), host order.
   public var tunnel: UInt16
@@ -21,8 +42,8 @@ public struct SessionRecord: Hashable, Sendable {
   public var sendsSequences: Bool
   /// Name that pppd authenticated, at most 253 bytes; empty if unknown.
   public var user: String
-  /// RADIUS Acct-Session-Id, at most 253 bytes; empty if nobody accounts it.
-  public var accountingID: String
+  /// Nil if nobody accounts it, or nobody has heard of that.
+  public var account: SessionAccount?
   /// Unix time, seconds, when the link came up: for people only, never for intervals.
   public var since: UInt64
   /// How many nodes carried it before this one.
@@ -31,7 +52,7 @@ public struct SessionRecord: Hashable, Sendable {
   public init(
     tunnel: UInt16, session: UInt16, peerTunnel: UInt16, peerSession: UInt16, gateway: IPAddress, peer: IPAddress, peerPort: UInt16,
     local: IPAddress, remote: IPAddress, mtu: UInt16, receivesSequences: Bool = false, sendsSequences: Bool = false, user: String = "",
-    accountingID: String = "", since: UInt64 = 0, hops: UInt8 = 0
+    account: SessionAccount? = nil, since: UInt64 = 0, hops: UInt8 = 0
   ) {
     self.tunnel = tunnel
     self.session = session
@@ -46,8 +67,15 @@ public struct SessionRecord: Hashable, Sendable {
     self.receivesSequences = receivesSequences
     self.sendsSequences = sendsSequences
     self.user = user
-    self.accountingID = accountingID
+    self.account = account
     self.since = since
     self.hops = hops
+  }
+
+  /// What the kernel makes a session of is the same.
+  public func isSame(as other: SessionRecord) -> Bool {
+    var (one, two) = (self, other)
+    (one.account, two.account) = (nil, nil)
+    return one == two
   }
 }

@@ -1,4 +1,3 @@
-import Digests
 import Host
 
 /// "Whatever sessions you have from this gateway are over": Accounting-On (RFC 2866 §5.1), which a gateway says when it
@@ -28,34 +27,18 @@ public struct AccountingOn: Sendable, CustomStringConvertible, CustomReflectable
   public var customMirror: Mirror { Mirror(self, children: ["identifier": identifier]) }
 
   /// The packet as it goes into a datagram; the same in every repetition.
-  public var bytes: [UInt8] {
-    let (head, authenticator, attributes) = parts
-    return head + authenticator + attributes
-  }
+  public var bytes: [UInt8] { parts.bytes }
 
   /// Whether `datagram` is the server's Accounting-Response.
-  public func isAnswered(by datagram: [UInt8]) -> Bool {
-    Answer(datagram, to: identifier, parts.authenticator, secret)?.code == Code.response
-  }
+  public func isAnswered(by datagram: [UInt8]) -> Bool { parts.isAnswered(by: datagram, secret) }
 
-  private var parts: (head: [UInt8], authenticator: [UInt8], attributes: [UInt8]) {
-    var attributes = Self.attribute(Kind.statusType, [0, 0, 0, 7])
-    attributes += Self.attribute(gateway.isIPv6 ? Kind.nasIPv6Address : Kind.nasIPAddress, gateway.bytes)
-    if let name, !name.isEmpty { attributes += Self.attribute(Kind.nasIdentifier, Array(name.utf8.prefix(253))) }
+  private var parts: AccountingPacket {
+    var attributes = AccountingPacket.attribute(.statusType, [0, 0, 0, 7])
+    attributes += AccountingPacket.attribute(gateway.isIPv6 ? .nasIPv6Address : .nasIPAddress, gateway.bytes)
+    if let name, !name.isEmpty { attributes += AccountingPacket.attribute(.nasIdentifier, Array(name.utf8.prefix(253))) }
     let text = String(session, radix: 16, uppercase: true)
-    attributes += Self.attribute(Kind.session, Array(String(repeating: "0", count: 16 - text.count).utf8) + Array(text.utf8))
-    attributes += Self.attribute(Kind.delay, [0, 0, 0, 0])
-    let length = 20 + attributes.count
-    let head = [Code.request, identifier, UInt8(length >> 8), UInt8(length & 0xff)]
-    // RFC 2866 §3: as if sixteen zeros stood in its own place.
-    return (head, md5(head + [UInt8](repeating: 0, count: 16) + attributes + secret.bytes), attributes)
-  }
-
-  private static func attribute(_ type: UInt8, _ value: [UInt8]) -> [UInt8] { [type, UInt8(value.count + 2)] + value }
-
-  private enum Code { static let request: UInt8 = 4, response: UInt8 = 5 }
-  private enum Kind {
-    static let nasIPAddress: UInt8 = 4, nasIdentifier: UInt8 = 32, statusType: UInt8 = 40, delay: UInt8 = 41, session: UInt8 = 44
-    static let nasIPv6Address: UInt8 = 95
+    attributes += AccountingPacket.attribute(.session, Array(String(repeating: "0", count: 16 - text.count).utf8) + Array(text.utf8))
+    attributes += AccountingPacket.attribute(.delay, [0, 0, 0, 0])
+    return AccountingPacket(identifier: identifier, attributes: attributes, secret: secret)
   }
 }

@@ -28,7 +28,7 @@ struct Answer {
   static let sizes = 20...4096
 
   /// Type and place of every attribute's value; nil when they do not fill the packet.
-  private static func attributes(of packet: [UInt8]) -> [(type: UInt8, value: Range<Int>)]? {
+  static func attributes(of packet: [UInt8]) -> [(type: UInt8, value: Range<Int>)]? {
     var attributes: [(UInt8, Range<Int>)] = []
     var at = 20
     while at < packet.count {

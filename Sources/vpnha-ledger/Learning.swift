@@ -1,6 +1,8 @@
+import Adoption
 import CLinux
 import Host
 import Ledger
+import RADIUS
 import Sessions
 
 /// What sessions the kernel of this node carries, as records.
@@ -9,6 +11,11 @@ final class Learning {
   private let host: Host
   private let inventory = SessionInventory()
   private(set) var records: [SessionKey: SessionRecord] = [:]
+  /// Calls whose client and daemon have not done negotiating, in tunnels that carry nothing else: enough of each to tell the client.
+  private(set) var unfinished: [SessionRecord] = []
+  private var interfaces: [SessionKey: String] = [:]
+  /// What was heard of the accounts of this node's sessions, by the client's address.
+  private var accounts: [IPAddress: (request: HeardAccounting, account: SessionAccount, heard: Instant)] = [:]
 
   init(gateway: IPAddress, _ host: Host) {
     self.gateway = gateway
@@ -34,11 +41,17 @@ final class Learning {
         unknown[key] = session
       }
     }
+    var begun: [SessionRecord] = []
     if !unknown.isEmpty {
       for session in try inventory.sessions(on: host) {
-        guard let socket = session.kernel, let remote = session.inner, let kernel = unknown[SessionKey(tunnel: socket.tunnel, session: socket.session)],
-          let interface = session.interface, interface == kernel.interface, let link = try Self.link(interface)
-        else { continue }
+        guard let socket = session.kernel, let kernel = unknown[SessionKey(tunnel: socket.tunnel, session: socket.session)] else { continue }
+        guard let remote = session.inner, let interface = session.interface, interface == kernel.interface, let link = try Self.link(interface) else {
+          begun.append(
+            SessionRecord(
+              tunnel: socket.tunnel, session: socket.session, peerTunnel: socket.peerTunnel, peerSession: socket.peerSession, gateway: kernel.gateway,
+              peer: socket.peer, peerPort: socket.port, local: kernel.gateway, remote: kernel.gateway, mtu: 0))
+          continue
+        }
         let record = SessionRecord(
           tunnel: socket.tunnel, session: socket.session, peerTunnel: socket.peerTunnel, peerSession: socket.peerSession, gateway: kernel.gateway,
           peer: socket.peer, peerPort: socket.port, local: link.address, remote: remote, mtu: link.mtu,
@@ -47,12 +60,51 @@ final class Learning {
         known[record.key] = record
       }
     }
-    records = known
+    records = known.mapValues(accounted)
+    let tunnels = Set(known.keys.map(\.tunnel))
+    unfinished = begun.filter { !tunnels.contains($0.tunnel) }
+    interfaces = [:]
+    for session in listed { interfaces[SessionKey(tunnel: session.tunnel, session: session.session)] = session.interface }
+  }
+
+  /// An account that has been heard of: of the session that has this address, if it had begun by then.
+  func accounted(_ record: SessionRecord) -> SessionRecord {
+    var record = record
+    if let (request, account, _) = accounts[record.remote], request.user == record.user || request.user.hasPrefix("\(record.user)@"), account.began + 2 >= record.since {
+      record.account = account
+    }
+    return record
+  }
+
+  /// What a pppd of this node has reported to RADIUS.
+  func hear(_ request: HeardAccounting) {
+    guard request.status != .stop else { return accounts[request.client] = nil }
+    let now = host.clock.now
+    let began = UInt64(clamping: host.clock.timestamp.seconds - Int64(request.time))
+    var account = SessionAccount(constant: request.constant, began: began, totals: request.totals)
+    if let known = accounts[request.client], known.request.id == request.id, known.request.user == request.user {
+      // pppd's order of attributes differs from one kind of request to the next.
+      (account.constant, account.began) = (known.account.constant, known.account.began)
+      account.interval = request.status == .interim ? UInt32(clamping: ((now - known.heard) + .milliseconds(500)).components.seconds) : known.account.interval
+      // What was repeated for want of an answer.
+      if account.interval < Self.shortestInterval { account.interval = known.account.interval }
+    }
+    guard accounts[request.client] != nil || accounts.count < Replica.limit else { return }
+    accounts[request.client] = (request, account, now)
+  }
+  /// pppd reports no more often (RFC 2869 §2.1).
+  private static let shortestInterval = 60
+
+  /// Brings the totals of all accounts up to date: the daemons are about to end.
+  func count() {
+    for (key, record) in records where record.account != nil {
+      if let name = interfaces[key], let totals = LinuxSessionKernel.totals(ofLink: name) { records[key]?.account?.totals = totals }
+    }
   }
 
   /// The daemons that carried these are gone: somebody else does from now on.
   func take() -> [SessionRecord] {
-    defer { records = [:] }
+    defer { (records, unfinished) = ([:], []) }
     return Array(records.values)
   }
 

@@ -7,7 +7,7 @@ final class Memory {
   private let files: any Files
   private var kept: Set<SessionRecord>?
 
-  private static let mark = Array("VHSM".utf8) + [1]
+  private static let mark = Array("VHSM".utf8) + [2]
   private static let limit = 16 << 20
 
   init(of instance: String, _ files: any Files) {

@@ -38,6 +38,11 @@ final class SessionResident {
   private var role = Role.standby
   private var isServing = false
   private let address: AddressWatch?
+  private let accounts: AccountWatch?
+  private let reporting: Reporting?
+  /// When the servers hear of the sessions that are carried on here.
+  private var reportAt: [SessionKey: Instant] = [:]
+  private var hasAccounts = false
   private var link: ReplicaSocket?
   private var openAt = Instant(nanoseconds: .min)
   private var sweepAt = Instant(nanoseconds: .min)
@@ -59,7 +64,7 @@ final class SessionResident {
   /// By what they are about: said when they begin, and in every answer to `status`.
   private var risks: [String: String] = [:]
 
-  init(_ options: Options, _ replica: Replica, _ host: Host, kernel: (any SessionKernel)?, address: AddressWatch? = nil) {
+  init(_ options: Options, _ replica: Replica, _ host: Host, kernel: (any SessionKernel)?, address: AddressWatch? = nil, accounts: AccountWatch? = nil, reporting: Reporting? = nil) {
     self.options = options
     self.replica = replica
     self.host = host
@@ -68,16 +73,18 @@ final class SessionResident {
     adoption = kernel.map { Adoption($0, host.clock, say: say) }
     memory = Memory(of: options.instance, host.files)
     self.address = address
+    self.accounts = accounts
+    self.reporting = reporting
   }
 
   func serve(_ control: ControlSocket, _ loop: Loop) {
     self.loop = loop
     loop.run {
       turn(at: host.clock.now)
-      let moments = [link == nil ? openAt : replica.deadline, sweepAt, telling.deadline, adoption?.deadline, scripts.isIdle ? nil : host.clock.now].compactMap(\.self)
+      let moments = [link == nil ? openAt : replica.deadline, sweepAt, telling.deadline, adoption?.deadline, reporting?.deadline, scripts.isIdle ? nil : host.clock.now].compactMap(\.self)
       // A turn reads all sources but this one.
       let questions = Pause.Source(control) { control.answer { self.answer($0) } }
-      let others: [(any Readable)?] = [link, adoption, address] + telling.sockets
+      let others: [(any Readable)?] = [link, adoption, address, accounts] + telling.sockets + (reporting?.sockets ?? [])
       return Pause(for: [questions] + others.compactMap(\.self).map { Pause.Source($0) }, before: moments.min() ?? host.clock.now)
     }
   }
@@ -99,15 +106,38 @@ final class SessionResident {
       if !told.isEmpty { telling.begin(with: told, at: now) }
       let emptied = adoption.takeEmptied()
       if !emptied.isEmpty { telling.begin(with: emptied, counted: false, at: now) }
-      scripts.add(adoption.takeEvents())
+      let events = adoption.takeEvents()
+      for event in events where event.isUp && event.record.account != nil { reportAt[event.record.key] = now }
+      scripts.add(events)
+      for end in adoption.takeEnds() { reporting?.report(end.record, end.cause) }
     }
+    for request in accounts?.heard() ?? [] { learning.hear(request) }
+    reporting?.turn(at: now)
     if !telling.isIdle { telling.turn(at: now) }
     if now >= sweepAt {
       sweepAt = now + Self.sweeping
       followAddress(at: now)
-      if isServing { sweep(at: now) } else { prepare() }
+      if isServing {
+        sweep(at: now)
+        report(at: now)
+      } else {
+        prepare()
+      }
     }
     if !scripts.isIdle { scripts.runNext(on: host) }
+  }
+
+  /// Interim-Updates of sessions that are carried on: the first at once, then as often as pppd has sent them.
+  private func report(at now: Instant) {
+    guard let adoption, let reporting else { return }
+    for (key, moment) in reportAt where now >= moment {
+      guard let record = adoption.publish(key), let account = record.account else {
+        reportAt[key] = nil
+        continue
+      }
+      reporting.report(record)
+      reportAt[key] = account.interval > 0 ? now + .seconds(Int(account.interval)) : nil
+    }
   }
 
   /// Makes ready what the peer carries.
@@ -180,6 +210,7 @@ final class SessionResident {
     isServing = true
     defer { followEpoch(false) }
     let inherited = inherit()
+    hasAccounts = reporting != nil && inherited.contains { $0.account != nil }
     replica.isReady(for: 0)
     if adoption != nil, !inherited.isEmpty { openTheWay() }
     if let adoption {
@@ -187,6 +218,7 @@ final class SessionResident {
     } else {
       if !inherited.isEmpty { say("telling \(inherited.count) sessions of the peer's that they are over") }
       telling.begin(with: inherited, at: now)
+      for record in inherited { reporting?.report(record, .lostService) }
     }
     sweepAt = now
   }
@@ -208,6 +240,7 @@ final class SessionResident {
   /// What is still carried is remembered until the peer says that it carries it: this node may be the next one again.
   private func leave() {
     isServing = false
+    (hasAccounts, reportAt) = (false, [:])
     if isToSilence {
       do throws(SystemError) { try host.network.blockEgress(from: options.address) } catch { say("\(error)") }
     }
@@ -314,10 +347,14 @@ final class SessionResident {
     case "yield \(options.address)":
       if let hindrance = hindrance(at: now) { return ["error \(hindrance)"] }
       yieldedUntil = now + Self.yielding
+      learning.count()
       return ["ok", "sessions \(declared.count)"]
     case "carry \(options.address)":
       yieldedUntil = nil
       guard isServing, let adoption else { return ["error this node carries no sessions"] }
+      adoption.publishAll()
+      // Nobody carries on what is being negotiated: a client that is told dials again at once, and finds the other node.
+      telling.begin(with: learning.unfinished, counted: false, at: now)
       adoption.take(learning.take())
       (leavesUntil, isToSilence) = (now + Self.leaving, false)
       return ["ok"]
@@ -326,6 +363,9 @@ final class SessionResident {
       guard isServing, let leavesUntil, now < leavesUntil else { return ["error the address is not about to leave"] }
       isToSilence = true
       return ["ok"]
+    case "accounts \(options.address)":
+      followAddress(at: now)
+      return [isServing && hasAccounts ? "ok" : "error no account goes on here"]
     case "farewell \(options.address)":
       yieldedUntil = nil
       if isServing { adoption?.tellAll() }

@@ -2,6 +2,7 @@ import Host
 import HostTestKit
 import L2TP
 import Ledger
+import RADIUS
 import Testing
 
 @testable import Adoption
@@ -127,6 +128,43 @@ import Testing
     adoption.turn()
     adoption.stop()
     #expect(adoption.takeEvents().isEmpty)
+  }
+
+  /// Totals go on from what the last node has told, and only who is gone for good is over.
+  @Test func anAccountGoesOn() {
+    func accounted(_ number: UInt16) -> SessionRecord {
+      var record = record(number)
+      record.account = SessionAccount(constant: [44, 3, 65], began: 1, totals: AccountTotals(octetsIn: 100, octetsOut: 200, packetsIn: 1, packetsOut: 2))
+      return record
+    }
+    var first = accounted(1)
+    adoption.follow([first, accounted(2), accounted(3)])
+    adoption.turn()
+    let made = sockets(first)
+    first.account?.totals.octetsIn = 150
+    adoption.follow([first, accounted(2), accounted(3)])
+    #expect(sockets(first) == made)
+    adoption.promote(with: [first, accounted(2), accounted(3)])
+    adoption.turn()
+    kernel.traffic[kernel.sessions[first.key]!.interface] = AccountTotals(octetsIn: 7, octetsOut: 8, packetsIn: 9, packetsOut: 10)
+    let told = AccountTotals(octetsIn: 157, octetsOut: 208, packetsIn: 10, packetsOut: 12)
+    #expect(adoption.carried[first.key]?.account?.totals.octetsIn == 150)
+    #expect(adoption.publish(first.key)?.account?.totals == told && adoption.publish(first.key)?.account?.totals == told)
+    #expect(adoption.carried[first.key]?.account?.totals == told && adoption.takeEnds().isEmpty)
+    kernel.arrive(.bytes(message(.stop, first)), on: made.control)
+    adoption.turn()
+    #expect(adoption.takeEnds().map(\.cause) == [.userRequest])
+    adoption.giveWay(to: accounted(2))
+    let ends = adoption.takeEnds()
+    #expect(ends.map(\.cause) == [.lostCarrier] && ends[0].record.remote == record(2).remote && adoption.takeEnds().isEmpty)
+    // The other node has it.
+    adoption.stop()
+    #expect(adoption.takeEnds().isEmpty)
+    var refused = accounted(4)
+    refused.sendsSequences = true
+    adoption.promote(with: [refused])
+    adoption.turn()
+    #expect(adoption.takeEnds().map(\.cause) == [.lostService] && adoption.takeTold() == [refused])
   }
 
   @Test func aStandbyIsReadyForThoseThatItCanSpeakTo() {

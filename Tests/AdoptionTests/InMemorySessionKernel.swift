@@ -1,5 +1,6 @@
 import Host
 import Ledger
+import RADIUS
 
 @testable import Adoption
 
@@ -46,6 +47,10 @@ final class InMemorySessionKernel: SessionKernel {
     try fail("on")
     on.insert(session.interface)
   }
+
+  /// By interface.
+  var traffic: [String: AccountTotals] = [:]
+  func totals(of session: SessionSockets) -> AccountTotals? { traffic[session.interface] }
 
   func close(_ session: SessionSockets) {
     for descriptor in [session.call, session.channel, session.unit] where open.remove(descriptor) == nil { fatalError("closed twice") }

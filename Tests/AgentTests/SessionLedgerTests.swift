@@ -96,6 +96,18 @@ final class LedgerNode {
 }
 
 @Suite struct SessionLedgerTests {
+  @Test func theServersOfAccountsAreHandedOnAndTheirSecretIsNot() {
+    let node = LedgerNode()
+    let radius = ["radius": "198.51.100.20 198.51.100.21", "radius_secret_file": "/etc/vpnha/radius.secret"]
+    #expect(node.perform("start", ["radius": "198.51.100.20"]).status == .misconfigured)
+    #expect(node.perform("start", radius).status != .success && node.machine.processes.launched.isEmpty)
+    node.machine.files.put("hunter2\n", at: "/etc/vpnha/radius.secret", mode: 0o600)
+    #expect(node.perform("start", radius) == Outcome(.success))
+    #expect(node.options["--radius"] == "198.51.100.20,198.51.100.21" && node.options["--radius-port"] == "1813")
+    #expect(node.options["--radius-secret-file"] == "/etc/vpnha/radius.secret")
+    #expect(!node.machine.processes.launched.contains { $0.arguments.contains { $0.contains("hunter2") } })
+  }
+
   @Test func aLife() {
     let node = LedgerNode()
     #expect(node.perform("monitor", interval: 0).status == .notRunning)

@@ -70,6 +70,25 @@ import Testing
     #expect(bytes[32..<37] == [32, 5] + "vpn".utf8)
   }
 
+  /// A ledger of sessions that goes on with accounts ends those that are over itself.
+  @Test(arguments: [("ok", 0), ("error no account goes on here", 2), ("error unknown command", 2)]) func accountsThatGoOnAreNotEnded(answer: String, told: Int) {
+    let world = World([.answers, .answers])
+    let path = "/run/vpnha/sessions-sessions.sock"
+    var asked: [String] = []
+    world.node.machine.files.nodes[path] = InMemoryFiles.Node([], .socket)
+    world.node.machine.sockets.whenConnected(toUnix: path) { [machine = world.node.machine] in
+      machine.stream { unread in
+        guard unread.last == UInt8(ascii: "\n") else { return [] }
+        asked.append(String(decoding: unread.dropLast(), as: UTF8.self))
+        unread = []
+        return [.says(Array("\(answer)\n".utf8)), .closes]
+      }
+    }
+    #expect(world.node.perform("start", Self.parameters, clone: true) == Outcome(.success))
+    #expect(world.node.perform("promote", Self.parameters, clone: true) == Outcome(.success))
+    #expect(asked.contains("accounts 203.0.113.50") && world.asked.count == told && !world.node.isShut)
+  }
+
   @Test(arguments: [Server.silent, .lies]) func aServerThatDoesNotConfirmCostsLittleAndIsNamed(behaviour: Server) {
     let world = World([.answers, behaviour])
     #expect(world.node.perform("start", Self.parameters, clone: true) == Outcome(.success))

@@ -1,4 +1,5 @@
 import Host
+import RADIUS
 
 @testable import Ledger
 
@@ -45,7 +46,7 @@ final class Pair {
     return SessionRecord(
       tunnel: UInt16(1 + number), session: UInt16(1 + number / 2), peerTunnel: 77, peerSession: 78, gateway: try address("203.0.113.50"),
       peer: try address("198.51.100.7"), peerPort: 1701, local: try address("10.9.0.1"),
-      remote: try address("10.9.\(number >> 8 & 255).\(number & 255)"), mtu: 1400, user: user, accountingID: "5F\(number)", since: 1_700_000_000,
+      remote: try address("10.9.\(number >> 8 & 255).\(number & 255)"), mtu: 1400, user: user, account: SessionAccount(constant: [44, 4, 0x35, 0x46], began: 0x65, interval: 60, totals: AccountTotals(octetsIn: 1, octetsOut: 2, packetsIn: 3, packetsOut: 4)), since: 1_700_000_000,
       hops: hops)
   }
 }

@@ -1,5 +1,6 @@
 import Host
 import HostTestKit
+import RADIUS
 import Testing
 
 @testable import Ledger
@@ -9,9 +10,14 @@ struct RecordTests {
   func layout() throws {
     var record = try Pair.record(1, user: "bö")
     record.receivesSequences = true
-    #expect(
-      record.encoded() == [0, 2, 0, 1, 0, 77, 0, 78, 0x06, 0xa5, 0x05, 0x78, 1, 0, 0, 0, 0, 0, 0x65, 0x53, 0xf1, 0, 4, 203, 0, 113, 50, 4, 198, 51, 100, 7, 4, 10, 9, 0, 1, 4, 10, 9, 0, 1, 3, 0x62, 0xc3, 0xb6, 3]
-        + Array("5F1".utf8))
+    let fixed: [UInt8] = [
+      0, 2, 0, 1, 0, 77, 0, 78, 0x06, 0xa5, 0x05, 0x78, 1, 0, 0, 0, 0, 0, 0x65, 0x53, 0xf1, 0, 4, 203, 0, 113, 50, 4, 198, 51, 100, 7, 4, 10, 9, 0, 1, 4, 10, 9, 0, 1,
+    ]
+    let user: [UInt8] = [3, 0x62, 0xc3, 0xb6]
+    // Attributes, beginning, interval, and four totals.
+    let account: [UInt8] = [0, 4, 44, 4, 0x35, 0x46, 0, 0, 0, 0, 0, 0, 0, 0x65, 0, 0, 0, 60]
+    let totals: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4]
+    #expect(record.encoded() == fixed + user + account + totals)
     #expect(try SessionRecord(decoding: record.encoded()) == record)
   }
 
@@ -21,7 +27,7 @@ struct RecordTests {
     record.gateway = try #require(IPAddress("2001:db8::50"))
     record.peer = try #require(IPAddress("2001:db8::7"))
     record.user = String(repeating: "ö", count: 126) + "x"
-    record.accountingID = String(repeating: "y", count: 253)
+    record.account?.constant = [UInt8](repeating: 1, count: HeardAccounting.limit)
     record.sendsSequences = true
     #expect(try SessionRecord(decoding: record.encoded()) == record)
     #expect(record.encoded().count <= SessionRecord.sizeLimit)

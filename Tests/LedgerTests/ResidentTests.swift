@@ -1,6 +1,7 @@
 import Host
 import HostTestKit
 import LinuxHost
+import RADIUS
 import Testing
 
 @testable import Adoption
@@ -31,6 +32,18 @@ import Testing
       var wrong = Self.good
       wrong[index] = value
       #expect(Options(wrong) == nil, "\(value)")
+    }
+  }
+
+  @Test func theServersOfAccountsComeTogetherOrNotAtAll() throws {
+    let radius = ["--radius", "198.51.100.20,2001:db8::20", "--radius-port", "1813", "--radius-secret-file", "/etc/vpnha/radius.secret"]
+    let options = try #require(Options(Self.good + radius))
+    #expect(options.radius?.servers.map(\.description) == ["198.51.100.20", "2001:db8::20"] && options.radius?.port == 1813)
+    #expect(Options(Self.good)?.radius == nil && Options(Self.good + radius.prefix(4)) == nil)
+    for (index, value) in [(1, "x"), (1, ""), (1, "198.51.100.20,,x"), (3, "0"), (3, "65536"), (4, "--radius-file")] {
+      var wrong = radius
+      wrong[index] = value
+      #expect(Options(Self.good + wrong) == nil, "\(value)")
     }
   }
 
@@ -75,6 +88,7 @@ import Testing
     machine.network.addresses = []
     #expect(resident.answer("demote") == ["ok"])
     #expect(yields() == "error this node does not serve")
+    #expect(resident.answer("accounts 203.0.113.50") == ["error no account goes on here"])
   }
 
   @Test func anAddressThatNoVipHasTakenIsNoReasonToSpeak() throws {
@@ -160,6 +174,7 @@ private final class NoSessionKernel: SessionKernel {
   func openTunnel(for record: SessionRecord) throws(SystemError) -> TunnelSockets { throw SystemError("making a tunnel", .notSupported) }
   func openSession(for record: SessionRecord, in tunnel: TunnelSockets) throws(SystemError) -> SessionSockets { throw SystemError("making a session", .notSupported) }
   func switchOn(_ session: SessionSockets) throws(SystemError) {}
+  func totals(of session: SessionSockets) -> AccountTotals? { nil }
   func close(_ session: SessionSockets) {}
   func close(_ tunnel: TunnelSockets) {}
   func ready() -> [Int32] { [] }

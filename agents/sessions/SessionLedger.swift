@@ -54,6 +54,18 @@ package struct SessionLedger: ResourceAgent {
   var strongswan = "strongswan"
 
   @Parameter(
+    "RADIUS accounting servers",
+    """
+    Addresses of servers that pppd reports sessions to, as in xl2tpd's parameter. The node that carries a session on goes on with its \
+    account: Interim-Updates, and the Stop. What names the account is heard from pppd's own reports as they leave the node, which want \
+    to come from the address: bindaddr in the file that its radius plugin reads.
+    """)
+  var radius: [IPAddress] = []
+  @Parameter("The accounting servers' UDP port") var radiusPort = UDPPort(1813)
+  @Parameter("File with the secret shared with the accounting servers", "Required with radius. Its first line is the secret; only root may read it.")
+  var radiusSecretFile: AbsolutePath? = nil
+
+  @Parameter(
     "Seconds that a monitor waits for events",
     """
     The recurring monitor of check level 0 waits so long after it has found all well, and returns at once when the resident ends. With an \
@@ -62,10 +74,11 @@ package struct SessionLedger: ResourceAgent {
   package var watch: WatchTime = 0
 
   package static let judgesFiles = true
-  package func judgedFiles(_ call: Call) -> [String] { [keyFile.description] }
+  package func judgedFiles(_ call: Call) -> [String] { [keyFile.description] + (radiusSecretFile.map { [$0.description] } ?? []) }
 
   package func checkParameters() throws(OCFError) {
     if let address, address.isIPv6 { throw .misconfigured("address: expected an IPv4 address, got \(address): L2TP over IPv6 is not known to the ledger") }
+    if !radius.isEmpty, radiusSecretFile == nil { throw .misconfigured("radius_secret_file: is required with radius") }
     guard nodes.isEmpty || nodes.count == 2 else { throw .misconfigured("nodes: expected two, got \(nodes.count)") }
   }
 
@@ -73,6 +86,7 @@ package struct SessionLedger: ResourceAgent {
     try daemon(call).checkInstalled(call)
     _ = try control(call)
     try checkKey(call)
+    if !radius.isEmpty, let radiusSecretFile { _ = try attempt("radius_secret_file", try call.host.files.secretLine(of: radiusSecretFile.description)) }
     _ = try link(call)
   }
 

@@ -15,6 +15,10 @@ extension SessionLedger {
       "--instance", call.request.instance, "--address", "\(address)", "--key-file", keyFile.description, "--peer", "\(link.peer)", "--source", "\(link.source)",
       "--port", "\(port.number)", "--strongswan", strongswan,
     ]
+    if !radius.isEmpty, let radiusSecretFile {
+      let servers = radius.map(\.description).joined(separator: ",")
+      daemon.arguments += ["--radius", servers, "--radius-port", "\(radiusPort.number)", "--radius-secret-file", radiusSecretFile.description]
+    }
     try daemon.start(call) { _ throws(OCFError) in
       do throws(SystemError) {
         _ = try control.ask("status", on: call.host, before: call.within(.seconds(1)).deadline)

@@ -1,5 +1,6 @@
 import Daemon
 import Host
+import Ledger
 import OCF
 import RADIUS
 
@@ -12,7 +13,7 @@ extension XL2TPD {
   ///
   /// To be called while no session can begin: a server ends the accounts of those, too.
   func closeOldAccounts(at gateway: IPAddress, _ call: Call) {
-    guard !radius.isEmpty else { return }
+    guard !radius.isEmpty, !hasAccountsThatGoOn(at: gateway, call) else { return }
     do throws(OCFError) {
       let silent = try announceStart(at: gateway, try accountingSecret(call), call)
       guard !silent.isEmpty else { return }
@@ -23,6 +24,20 @@ extension XL2TPD {
     } catch {
       call.log.warning("old sessions' accounts stay open: \(error.reason)")
     }
+  }
+
+  /// Whether a ledger of sessions goes on with accounts of the node that served before, and ends those of the sessions that it cannot
+  /// carry on, each by a Stop.
+  private func hasAccountsThatGoOn(at gateway: IPAddress, _ call: Call) -> Bool {
+    do throws(SystemError) {
+      for ledger in try LedgerControl.all(call.host.files) {
+        do throws(SystemError) {
+          _ = try ledger.ask("accounts \(gateway)", on: call.host, before: call.within(Self.accountingPatience).deadline)
+          return true
+        } catch { call.log.debug("\(error)") }
+      }
+    } catch { call.log.debug("\(error)") }
+    return false
   }
 
   func accountingSecret(_ call: Call) throws(OCFError) -> SharedSecret {
