@@ -282,23 +282,25 @@ class SeamlessCluster(Lab):
         until("the account is closed", 60, lambda: self.radius.accounts()[0]["acctstoptime"] is not None)
         until("the client is back", 60, lambda: len(new := self._session()) == len(old) and new[0] != old[0])
         row = self.radius.accounts()[0]
-        mine = [request for request in self.radius.requests() if request.get("Acct-Session-Id") == row["acctsessionid"]]
+        everything = self.radius.requests()
+        since = next(index for index, request in enumerate(everything) if request["Acct-Status-Type"] == "Start")
+        # The database has the id with its percent signs escaped.
+        mine = [request for request in everything if request.get("Acct-Unique-Session-Id") == row["acctuniqueid"]]
         kinds = [request["Acct-Status-Type"] for request in mine]
-        if kinds[0] != "Start" or kinds[-1] != "Stop" or set(kinds[1:-1]) != {"Interim-Update"}:
-            raise Failure(f"the server heard {kinds}")
+        if kinds[:1] != ["Start"] or kinds[-1:] != ["Stop"] or set(kinds[1:-1]) != {"Interim-Update"}:
+            raise Failure(f"the server heard {kinds} of {row['acctuniqueid']}, and in all {everything}")
         for name in ("Acct-Session-Time", "Acct-Input-Octets", "Acct-Output-Octets", "Acct-Input-Packets", "Acct-Output-Packets"):
             values = [int(request[name]) for request in mine[1:]]
             if values != sorted(values) or values[0] == 0:
                 raise Failure(f"{name} went {values}")
-        for name in ("User-Name", "Framed-IP-Address", "NAS-Port", "NAS-IP-Address", "NAS-Identifier", "Calling-Station-Id", "Acct-Unique-Session-Id"):
+        for name in ("User-Name", "Framed-IP-Address", "NAS-Port", "NAS-IP-Address", "NAS-Identifier", "Calling-Station-Id", "Acct-Session-Id"):
             if len({request.get(name) for request in mine}) != 1:
                 raise Failure(f"{name} was {[request.get(name) for request in mine]}")
         if (row["framedipaddress"], row["acctterminatecause"]) != (FIXED, "User-Request"):
             raise Failure(f"the account ended as {row}")
-        since = next(index for index, request in enumerate(self.radius.requests()) if request.get("Acct-Session-Id") == row["acctsessionid"])
-        if "Accounting-On" in [request["Acct-Status-Type"] for request in self.radius.requests()[since:]]:
+        if "Accounting-On" in [request["Acct-Status-Type"] for request in everything[since:]]:
             raise Failure("somebody said Accounting-On in the middle of it")
-        self.say(f"to RADIUS it was one session, {row['acctsessionid']}: Start, {len(kinds) - 2} Interim-Updates and Stop ({row['acctterminatecause']}) of {FIXED}, "
+        self.say(f"to RADIUS it was one session, {mine[0]['Acct-Session-Id']}: Start, {len(kinds) - 2} Interim-Updates and Stop ({row['acctterminatecause']}) of {FIXED}, "
                  f"{row['acctsessiontime']} s, {row['acctinputoctets']} and {row['acctoutputoctets']} octets; session time {[int(r['Acct-Session-Time']) for r in mine[1:]]}, "
                  f"octets in {[int(r['Acct-Input-Octets']) for r in mine[1:]]}; no Accounting-On")
 

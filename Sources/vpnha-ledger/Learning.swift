@@ -61,7 +61,7 @@ final class Learning {
       }
     }
     records = known.mapValues(accounted)
-    let tunnels = Set(known.keys.map(\.tunnel))
+    let tunnels = Set(known.keys.map(\.tunnel) + adopted.keys.map(\.tunnel))
     unfinished = begun.filter { !tunnels.contains($0.tunnel) }
     interfaces = [:]
     for session in listed { interfaces[SessionKey(tunnel: session.tunnel, session: session.session)] = session.interface }
