@@ -355,7 +355,10 @@ final class SessionResident {
       adoption.publishAll()
       // Nobody carries on what is being negotiated: a client that is told dials again at once, and finds the other node.
       telling.begin(with: learning.unfinished, counted: false, at: now)
-      adoption.take(learning.take())
+      let taken = learning.take()
+      adoption.take(taken)
+      // Their pppds report no more, should the address stay.
+      for record in taken { if let interval = record.account?.interval, interval > 0 { reportAt[record.key] = now + .seconds(Int(interval)) } }
       (leavesUntil, isToSilence) = (now + Self.leaving, false)
       return ["ok"]
     case "hold \(options.address)":
