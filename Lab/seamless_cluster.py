@@ -138,7 +138,7 @@ while True:
 
 def crowd_files(number, nat):
     """More clients on the client's node, each with an address, an xl2tpd and an SA of its own. Behind a NAT each has a port of its own, too:
-    strongSwan refuses two with the same behind one address."""
+    L2TP knows tunnels by address and port, and two clients with the same would look like one."""
     files = config.client_files()
     swanctl, connections = files["/etc/swanctl/swanctl.conf"], ""
     vpn = swanctl[swanctl.index("  vpn {"):swanctl.index("\n}\nsecrets")]
@@ -334,7 +334,7 @@ class SeamlessCluster(Lab):
         for index in range(1, self.clients):
             self.client.run(f"ip address add {crowd_address(index, self.nat)}/24 dev eth0; xl2tpd -D -c /etc/xl2tpd/crowd{index}.conf -p /run/crowd{index}.pid "
                             f"-C /run/xl2tpd/crowd{index} >>/var/log/crowd.log 2>&1 </dev/null &")
-        until(f"{self.clients} clients have a session", 240, lambda: sum("/" in word for word in self._session()) == self.clients, every=2)
+        until(f"{self.clients} clients have a session", 240, lambda: self._session().count("inet") == self.clients, every=2)
         self.client.run("python3 /usr/lib/crowd.py >/var/log/crowd-watch.log 2>&1 </dev/null &")
         until("all of them hear the gateway", 60, lambda: len(self._crowd()) == self.clients)
         self.say(f"{self.clients} clients have a session")
@@ -353,13 +353,13 @@ ip address add {crowd_address(index, self.nat)}/24 dev eth0
 xl2tpd -D -c /etc/xl2tpd/crowd{index}.conf -p /run/crowd{index}.pid -C /run/xl2tpd/crowd{index} >/var/log/half.log 2>&1 </dev/null &""")
         until("its call has been taken", 60, lambda: set(here.run("pidof", "pppd", check=False).output.split()) - daemons)
         until("its pppd is stopped", 10, lambda: self.client.run("test -s /run/half.pid", check=False).status == 0)
-        count = sum("/" in word for word in had)
+        count = had.count("inet")
         began = time.monotonic()
         there.run("crm_resource", "--resource", "vpn-clone", "--promoted", "--move", "--node", there.name)
         until("the client is told that its call is over", 120, lambda: self.client.run("grep -q 'onnection.*closed' /var/log/half.log", check=False).status == 0, every=0.2)
         told = time.monotonic() - began
         self.client.run("kill -KILL $(cat /run/half.pid)", check=False)
-        until("it has a session", 120, lambda: sum("/" in word for word in self._session()) == count + 1, every=0.2)
+        until("it has a session", 120, lambda: self._session().count("inet") == count + 1, every=0.2)
         back = time.monotonic() - began
         until(f"{there.name} serves", 60, lambda: self.serving() is there)
         there.run("crm_resource", "--resource", "vpn-clone", "--clear")
