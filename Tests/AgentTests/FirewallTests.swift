@@ -137,6 +137,14 @@ private enum Last {
     #expect(lines.filter { $0.contains("policy") }.count == 4)
   }
 
+  @Test("Each network of the pool is translated to an address of its own, which only the node that serves it has")
+  func anAddressForEachNetwork() throws {
+    let node = FilteringNode().started(["address": "203.0.113.50 203.0.113.51", "pool": "10.9.0.0/24 10.9.1.0/24", "nat_address": "203.0.113.50 203.0.113.51"])
+    let script = try #require(node.scripts.first)
+    #expect(script.contains("    ip saddr 10.9.0.0/24 oifname \"eth0\" counter snat ip to 203.0.113.50\n    ip saddr 10.9.1.0/24 oifname \"eth0\" counter snat ip to 203.0.113.51\n"))
+    #expect(!script.contains("saddr @pool oifname \"eth0\" counter snat"))
+  }
+
   @Test("Without pool and nat nothing is said of forwarding; without inside, clients go anywhere and outside does not come in")
   func fewerRules() throws {
     let receiving = FilteringNode().started(["pool": nil, "nat": nil])
@@ -708,7 +716,8 @@ private enum Last {
     arguments: [
       (["address": nil], "address: is required"), (["pool": nil], "nat: needs pool, the clients' networks"),
       (["outside": nil], "nat: needs outside, the interfaces to translate on"),
-      (["nat_address": "203.0.113.1 203.0.113.2"], "nat_address: expected at most one address of each family"),
+      (["nat_address": "203.0.113.1 203.0.113.2"], "nat_address: expected at most one address of each family, or one for each of its networks in pool"),
+      (["nat_address": "203.0.113.1 203.0.113.2 203.0.113.3", "pool": "10.9.0.0/24 10.9.1.0/24"], "nat_address: expected at most one address of each family, or one for each of its networks in pool"),
       (["nat_address": "2001:db8::1"], "nat_address: none of the pool's family"),
       (["address": "2001:db8::50"], "nat_address: none of the pool's family"),
     ] as [([String: String?], String)])

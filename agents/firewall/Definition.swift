@@ -118,7 +118,7 @@ extension Firewall {
     return nil
   }
 
-  /// Sources of what is translated, one for each family.
+  /// Sources of what is translated: one for each family, or one for each of its networks.
   var translations: [IPAddress] {
     if !natAddress.isEmpty { return natAddress }
     return address.first { !$0.isIPv6 }.map { [$0] } ?? []
@@ -191,11 +191,12 @@ extension Firewall {
     chain(
       "postrouting", "type nat hook postrouting priority srcnat; policy accept;",
       ["rt ipsec exists accept"] + jumpToExtra("postrouting")
-        + translations.flatMap { source -> [String] in
-          let family: Family = source.isIPv6 ? .ipv6 : .ipv4
-          guard pooled.contains(family) else { return [] }
-          return outside.map {
-            "\(family.word) saddr @pool\(family.suffix) oifname \"\($0.text)\" counter snat \(family.word) to \(source)"
+        + pooled.flatMap { family -> [String] in
+          let sources = translations.filter(family.has)
+          // Each network has an address of its own, or all have the one.
+          let networks = sources.count > 1 ? pool.filter { family.has($0.network) }.map(\.description) : ["@pool\(family.suffix)"]
+          return zip(networks, sources).flatMap { network, source in
+            outside.map { "\(family.word) saddr \(network) oifname \"\($0.text)\" counter snat \(family.word) to \(source)" }
           }
         })
   }

@@ -52,7 +52,8 @@ package struct Firewall: ResourceAgent, ReloadableAgent {
   @Parameter(
     "The addresses clients are translated to",
     """
-    At most one of each family. By default the first IPv4 address of address, so that connections outlive a take-over; IPv6 \
+    At most one of each family, or one for each of the family's networks in pool, in their order, where the node that serves one \
+    address may not have the other. By default the first IPv4 address of address, so that connections outlive a take-over; IPv6 \
     is translated only to an address given here.
     """, reloadable: true)
   var natAddress: [IPAddress] = []
@@ -90,8 +91,11 @@ package struct Firewall: ResourceAgent, ReloadableAgent {
     if nat {
       guard !pool.isEmpty else { throw .misconfigured("nat: needs pool, the clients' networks") }
       guard !outside.isEmpty else { throw .misconfigured("nat: needs outside, the interfaces to translate on") }
-      guard translations.count == Set(translations.map(\.isIPv6)).count else {
-        throw .misconfigured("nat_address: expected at most one address of each family")
+      for isIPv6 in [false, true] {
+        let count = translations.count { $0.isIPv6 == isIPv6 }
+        guard count <= 1 || count == pool.count(where: { $0.network.isIPv6 == isIPv6 }) else {
+          throw .misconfigured("nat_address: expected at most one address of each family, or one for each of its networks in pool")
+        }
       }
       guard translations.contains(where: { address in pool.contains { $0.network.isIPv6 == address.isIPv6 } }) else {
         throw .misconfigured("nat_address: none of the pool's family")
