@@ -57,6 +57,8 @@ public struct SessionProcesses {
 public struct SessionMarks: Sendable {
   public var optionFiles: Set<String> = []
   public var servers: [XL2TPDConfiguration.Server] = []
+  /// What other xl2tpds of this node give out: a file of options may be theirs as well.
+  public var foreign: [XL2TPDConfiguration.Server] = []
 
   public init(optionFiles: some Sequence<String> = []) { self.optionFiles = Set(optionFiles) }
 
@@ -68,6 +70,7 @@ public struct SessionMarks: Sendable {
   public mutating func formUnion(_ other: SessionMarks) {
     optionFiles.formUnion(other.optionFiles)
     servers += other.servers
+    foreign += other.foreign
   }
 
   /// Whether a pppd whose parent is no xl2tpd was started by one of this configuration.
@@ -76,10 +79,12 @@ public struct SessionMarks: Sendable {
   /// program for its parent.
   func areOn(_ pppd: Process) -> Bool {
     let words = pppd.arguments.dropFirst()
+    let pair = words.lazy.compactMap(Pair.init).first
+    func gives(_ servers: [XL2TPDConfiguration.Server]) -> Bool? { pair.map { pair in servers.contains { $0.gives(local: pair.local, remote: pair.remote) } } }
+    if gives(foreign) == true, gives(servers) == false { return false }
     if zip(words, words.dropFirst()).contains(where: { $0 == "file" && optionFiles.contains($1) }) { return true }
     guard pppd.parent == 1 else { return false }
-    let pair = words.lazy.compactMap(Pair.init).first
-    let isInRange = pair.map { pair in servers.contains { $0.gives(local: pair.local, remote: pair.remote) } }
+    let isInRange = gives(servers)
     if words.contains("pppol2tp_lns_mode") { return isInRange ?? true || servers.isEmpty }
     let isSession = words.contains("pppol2tp") || words.first?.hasPrefix("/dev/pts/") == true
     return isSession && words.contains("passive") && words.contains("nodetach") && pair?.remote != nil && isInRange == true

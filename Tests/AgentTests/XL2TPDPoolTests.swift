@@ -42,6 +42,34 @@ import Testing
     #expect(node.perform("validate-all", Self.inCluster, clone: true, level: 10) == Outcome(.success, reason), "as foreseen")
   }
 
+  /// A second address: another xl2tpd here, whose pool is on both nodes.
+  @Test func thePoolsOfAnotherAddressAreComparedToo() {
+    let node = Self.node(peers: ["moon": "10.9.0.10-10.9.0.20", "sun": "10.9.0.30-10.9.0.40"])
+    node.machine.files.put("; 9 9\n[lns default]\nip range = 10.9.1.10-10.9.1.20\n", at: "/run/resource-agents/vpnha-xl2tpd-xl2tpd-b.conf")
+    node.machine.cluster.peers["xl2tpd-b-pool"] = ["moon": "10.9.1.10-10.9.1.20", "sun": "10.9.0.15-10.9.0.18"]
+    #expect(node.perform("start", Self.inCluster, clone: true) == Outcome(.success))
+    #expect(node.perform("monitor", Self.inCluster, clone: true, level: 10) == Outcome(.success, "xl2tpd-b on sun gives out 10.9.0.15-10.9.0.18, too: make the ip ranges of the nodes disjoint"))
+    node.machine.cluster.peers["xl2tpd-b-pool"] = ["moon": "10.9.1.10-10.9.1.20", "sun": "10.9.1.30"]
+    #expect(node.perform("monitor", Self.inCluster, clone: true, level: 10) == Outcome(.success))
+  }
+
+  /// Both daemons have one file of pppd options, and the other one is gone: its sessions are for its own resource to end.
+  @Test func thePPPDsOfAnotherAddressAreLeftAlone() {
+    let node = Self.node()
+    let others = "; 9 9\n[lns default]\nip range = 10.9.1.10-10.9.1.20\nlocal ip = 10.9.1.1\npppoptfile = /etc/ppp/options.xl2tpd\n"
+    func left() -> Process {
+      node.machine.processes.appear("/usr/sbin/pppd", ["/dev/pts/4", "passive", "nodetach", "10.9.1.1:10.9.1.10", "file", "/etc/ppp/options.xl2tpd"], parent: 1)
+    }
+    let pppd = left()
+    #expect(node.perform("monitor", interval: 0) == Outcome(.genericError, "xl2tpd is gone and 1 pppd of its sessions are left"), "nobody else is known")
+    node.machine.files.put(others, at: "/run/resource-agents/vpnha-xl2tpd-xl2tpd-b.conf")
+    #expect(node.perform("monitor", interval: 0) == Outcome(.notRunning))
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.table == [pppd] && node.machine.processes.signals.allSatisfy { $0.pid != pppd.pid })
+  }
+
   /// Two resources with one configuration: the second takes neither the daemon nor its sessions for its own.
   @Test(arguments: [false, true]) func theDaemonOfAnotherResourceIsLeftAlone(clone: Bool) {
     let node = Self.node()

@@ -31,12 +31,20 @@ extension XL2TPD {
     let pool = configuration.pool
     guard let node = call.request.home, !pool.isEmpty else { return [] }
     do throws(SystemError) {
-      let pools = try call.host.cluster.nodeAttribute(attribute(call))
-      if call.request.isFromCluster, pools[node] != pool.description { publishPool(configuration, call) }
-      return pools.sorted { $0.key < $1.key }.compactMap { peer, text in
-        guard peer != node, let range = AddressPool(text)?.overlap(with: pool) else { return nil }
-        return "\(peer) gives out \(AddressPool.text(range)), too: make the ip ranges of the nodes disjoint"
+      let own = attribute(call)
+      // A second address has a daemon and a pool of its own on each node.
+      let names = [own] + StartRecord.others(call).map { "\($0.resource)-pool" }
+      var shared: [String] = []
+      for name in names {
+        let pools = try call.host.cluster.nodeAttribute(name)
+        if name == own, call.request.isFromCluster, pools[node] != pool.description { publishPool(configuration, call) }
+        shared += pools.sorted { $0.key < $1.key }.compactMap { peer, text in
+          guard name != own || peer != node, let range = AddressPool(text)?.overlap(with: pool) else { return nil }
+          let whose = name == own ? peer : "\(name.dropLast("-pool".count)) on \(peer)"
+          return "\(whose) gives out \(AddressPool.text(range)), too: make the ip ranges of the nodes disjoint"
+        }
       }
+      return shared
     } catch {
       call.log.debug("asking which addresses the other nodes give out: \(error)")
       return []

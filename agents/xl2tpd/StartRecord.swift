@@ -29,6 +29,19 @@ struct StartRecord {
     }
   }
 
+  /// Those of the other resources of this node, by their names.
+  static func others(_ call: Call) -> [(resource: String, record: StartRecord)] {
+    do throws(SystemError) {
+      return try call.host.files.records(of: call.request.type, as: kind, limit: XL2TPD.longestFile + 100).compactMap { found in
+        guard found.instance != call.request.resource, let record = StartRecord(found.bytes) else { return nil }
+        return (found.instance, record)
+      }
+    } catch {
+      call.log.debug("looking for other xl2tpds' configurations: \(error)")
+      return []
+    }
+  }
+
   private init?(_ record: [UInt8]) {
     guard let end = record.firstIndex(of: UInt8(ascii: "\n")) else { return nil }
     let words = String(decoding: record[..<end], as: UTF8.self).split(separator: " ")
@@ -100,6 +113,7 @@ extension XL2TPD {
     do throws(OCFError) { marks.formUnion(SessionMarks(try readConfiguration(call))) } catch {
       call.log.debug("looking for pppd without the configuration: \(error.reason)")
     }
+    marks.foreign = StartRecord.others(call).flatMap(\.record.configuration.servers)
     return marks
   }
 }
