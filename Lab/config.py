@@ -8,6 +8,7 @@ from nodes import HERE, Link
 from sandbox import ROOT
 
 VIP = "203.0.113.50"
+VIP_B = "203.0.113.51"  # of pairs with two addresses
 INNER = "10.9.0.1"  # the gateways' end of every PPP link: what the client pings through its session
 OUTSIDE = {"moon": "203.0.113.11", "sun": "203.0.113.12", "client": "203.0.113.100", "lab": "203.0.113.200"}
 CLUSTER = {"moon": "10.77.0.1", "sun": "10.77.0.2"}
@@ -138,6 +139,18 @@ General {{
   }}
 }}
 """,
+    }
+
+
+def second_address(files):
+    """What a gateway's files are with a second address: a connection and a secret more, and a second xl2tpd with a pool of its own."""
+    head, rest = files["/etc/swanctl/swanctl.conf"].split("  l2tp {\n", 1)
+    connection, tail = rest.split("\n}\nsecrets {\n  ike-l2tp {\n")
+    server = files["/etc/xl2tpd/xl2tpd.conf"]
+    return {
+        "/etc/swanctl/swanctl.conf": f"{head}  l2tp {{\n{connection}\n  l2tp-b {{\n{connection.replace(VIP, VIP_B)}\n}}\n"
+                                     f"secrets {{\n  ike-l2tp-b {{\n{tail.replace(VIP, VIP_B).rsplit('}', 1)[0]}  ike-l2tp {{\n{tail}",
+        "/etc/xl2tpd/xl2tpd-b.conf": server.replace(VIP, VIP_B).replace("10.9.0.", "10.9.1.").replace(INNER, "10.9.1.1"),
     }
 
 

@@ -80,9 +80,13 @@ class Holders(threading.Thread):
 
 
 class _UDP(Probe):
+    def __init__(self, address=VIP):
+        super().__init__()
+        self.address = address
+
     def open(self):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.connect((VIP, self.port))
+        self.socket.connect((self.address, self.port))
 
     def send(self, packet):
         try:

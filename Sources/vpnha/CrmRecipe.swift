@@ -14,6 +14,7 @@ extension Recipe {
   private var crmFile: String? {
     switch name {
     case .promotable, .seamless: crmStandby
+    case .twoAddresses: crmTwoAddresses
     case .probe: crmProbe
     case .announce: crmAnnounce
     case .alert: "alert vpnha /usr/libexec/vpnha/vpnha-alert to { \"\(values.receiver)\" attributes format=\(values.format) }"
@@ -22,7 +23,7 @@ extension Recipe {
   }
 
   private var crmProbe: String {
-    let targets = [("ping", values.ping), ("ike", values.ike)].filter { !$0.1.isEmpty }.map { "\($0.0)=\"\($0.1.joined(separator: " "))\"" }
+    let targets = targets.map { "\($0.name)=\"\($0.value)\"" }
     return """
       primitive path ocf:vpnha:probe \\
         params \((targets + ["vip=\(values.address)"]).joined(separator: " ")) \\
@@ -44,13 +45,80 @@ extension Recipe {
     """
   }
 
-  /// Cluster and warm standby in one, with or without the ledger of sessions.
-  private var crmStandby: String {
+  private var crmCluster: String {
     let v = values
     let fences =
       v.fence.flatMap { fence in
         ["primitive fence-\(fence.node) stonith:\(v.fenceAgent) params ip=\(fence.device) username=\(v.fenceUser) \(v.fencePasswordScript.map { "password_script=\($0)" } ?? "password=secret") pcmk_host_list=\(fence.node) op monitor interval=60s"]
       } + v.fence.map { "location fence-\($0.node)-elsewhere fence-\($0.node) -inf: \($0.node)" }
+    return """
+      property stonith-enabled=true \(Self.pace.joined(separator: " "))\(v.hasQuorumDevice ? "" : " priority-fencing-delay=5s")
+      rsc_defaults resource-stickiness=100
+      \(fences.joined(separator: "\n"))
+      """
+  }
+
+  private static func crmVIP(_ suffix: String, _ address: String, _ prefix: Int, _ nic: String) -> String {
+    """
+    primitive vip\(suffix) ocf:vpnha:vip \\
+      params ip=\(address) cidr_netmask=\(prefix) nic=\(nic) \\
+    \(actions(start: 20, stop: 20, promote: 20, demote: 20)) \\
+      op monitor interval=10s timeout=20s role=Promoted \\
+      op monitor interval=60s timeout=20s role=Promoted OCF_CHECK_LEVEL=10 \\
+      op monitor interval=11s timeout=20s role=Unpromoted \\
+      op monitor interval=61s timeout=20s role=Unpromoted OCF_CHECK_LEVEL=10
+    """
+  }
+
+  private static func crmServer(_ suffix: String, _ parameters: [String]) -> String {
+    """
+    primitive xl2tpd\(suffix) ocf:vpnha:xl2tpd \\
+      params \(parameters.joined(separator: " ")) \\
+    \(actions(start: 30, stop: 40, promote: 20, demote: 40)) \\
+    \(monitors)
+    """
+  }
+
+  /// Cluster and two addresses in one.
+  private var crmTwoAddresses: String {
+    let shared = """
+      primitive strongswan ocf:vpnha:strongswan \\
+        params connections="\(connectionsOfBoth)" \\
+        op start interval=0 timeout=60s \\
+        op stop interval=0 timeout=60s \\
+        op monitor interval=10s timeout=20s \\
+        op monitor interval=60s timeout=20s OCF_CHECK_LEVEL=10
+      clone strongswan-clone strongswan meta interleave=true failure-timeout=30s
+      primitive firewall ocf:vpnha:firewall \\
+        params address="\(addresses)" outside=\(values.nic) pool="\(pools)" nat=true nat_address="\(addresses)" \\
+      \(Self.plain) \\
+        op monitor interval=60s timeout=20s OCF_CHECK_LEVEL=10
+      clone firewall-clone firewall meta interleave=true failure-timeout=30s
+      primitive path ocf:vpnha:probe \\
+        params \(targets.map { "\($0.name)=\"\($0.value)\"" }.joined(separator: " ")) \\
+      \(Self.plain)
+      clone path-clone path meta failure-timeout=30s
+      """
+    let each = gateways.map { one in
+      """
+      \(Self.crmVIP(one.suffix, one.address, one.prefix, values.nic))
+      \(Self.crmServer(one.suffix, ["address=\(one.address)", "launcher=direct"] + one.files))
+      group \(one.vpn) vip\(one.suffix) xl2tpd\(one.suffix)
+      clone \(one.vpn)-clone \(one.vpn) meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s\(one.priority.map { " \($0)" }.joined())
+      order strongswan-then-\(one.vpn) Mandatory: strongswan-clone:start \(one.vpn)-clone:start
+      colocation \(one.vpn)-with-strongswan inf: \(one.vpn)-clone strongswan-clone
+      order firewall-then-\(one.vpn) Optional: firewall-clone:start \(one.vpn)-clone:promote
+      colocation \(one.vpn)-with-firewall inf: \(one.vpn)-clone firewall-clone
+      location \(one.vpn)-clone-path \(one.vpn)-clone rule $role=Promoted 1000: not_defined vpnha-path or vpnha-path gt 0
+      location \(one.vpn)-clone-home \(one.vpn)-clone rule $role=Promoted 500: #uname eq \(one.home) and date spec hours=\(values.homeHour)
+      """
+    }
+    return ([crmCluster, shared] + each).joined(separator: "\n")
+  }
+
+  /// Cluster and warm standby in one, with or without the ledger of sessions.
+  private var crmStandby: String {
+    let v = values
     let isSeamless = name == .seamless
     let sessions =
       !isSeamless
@@ -64,24 +132,13 @@ extension Recipe {
       clone sessions-clone sessions meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3
       """
     return """
-      property stonith-enabled=true \(Self.pace.joined(separator: " "))\(v.hasQuorumDevice ? "" : " priority-fencing-delay=5s")
-      rsc_defaults resource-stickiness=100
-      \(fences.joined(separator: "\n"))
-      primitive vip ocf:vpnha:vip \\
-        params ip=\(v.address) cidr_netmask=\(v.prefix) nic=\(v.nic) \\
-      \(Self.actions(start: 20, stop: 20, promote: 20, demote: 20)) \\
-        op monitor interval=10s timeout=20s role=Promoted \\
-        op monitor interval=60s timeout=20s role=Promoted OCF_CHECK_LEVEL=10 \\
-        op monitor interval=11s timeout=20s role=Unpromoted \\
-        op monitor interval=61s timeout=20s role=Unpromoted OCF_CHECK_LEVEL=10
+      \(crmCluster)
+      \(Self.crmVIP("", v.address, v.prefix, v.nic))
       primitive strongswan ocf:vpnha:strongswan \\
         params connections=\(v.connections.contains(" ") ? "\"\(v.connections)\"" : v.connections) address=\(v.address) \\
       \(Self.actions(start: 60, stop: 60, promote: 30, demote: 30)) \\
       \(Self.monitors)
-      primitive xl2tpd ocf:vpnha:xl2tpd \\
-        params address=\(v.address) \\
-      \(Self.actions(start: 30, stop: 40, promote: 20, demote: 40)) \\
-      \(Self.monitors)
+      \(Self.crmServer("", ["address=\(v.address)"]))
       group vpn vip strongswan xl2tpd
       clone vpn-clone vpn meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s priority=10
       primitive conntrackd ocf:vpnha:conntrackd \\

@@ -7,12 +7,14 @@ struct Recipe: Equatable {
     /// Fencing, and what holds for every resource.
     case cluster
     case promotable, seamless, group, probe, firewall, announce, alert
+    case twoAddresses = "two-addresses"
 
     var about: String {
       switch self {
       case .cluster: "fencing, and defaults for every resource"
       case .promotable: "a warm standby: the whole VPN on both nodes, with conntrackd and the packet filter"
       case .seamless: "the same, and both nodes know every session; needs /etc/vpnha/sessions.key (vpnha key)"
+      case .twoAddresses: "two addresses, one on each node, each node the other's warm standby, with path and packet filter; needs a second xl2tpd.conf (docs/two-addresses.md)"
       case .group: "everything on one node, started cold on the other"
       case .probe: "the path of each node, and the rule that makes it count"
       case .firewall: "the packet filter alone, for a warm standby without one"
@@ -28,6 +30,13 @@ struct Recipe: Equatable {
     var prefix = 24
     var nic = "eth0"
     var pool = "10.9.0.0/24"
+    /// The second address of two, and the same of it.
+    var addressB = "203.0.113.51"
+    var prefixB = 24
+    var poolB = "10.9.1.0/24"
+    /// Where each of two addresses belongs, and the hour of the day in which it goes back there.
+    var homes = ["moon", "sun"]
+    var homeHour = 3
     var connections = "l2tp"
     var ping = ["203.0.113.1", "203.0.113.2"]
     var ike = ["198.51.100.9"]
@@ -64,6 +73,7 @@ struct Recipe: Equatable {
     case .seamless:
       stack + [promotable, conntrackd, sessions] + firewall + [Self.conntrackdFirst + ["symmetrical=false"], Self.sessionsFirst] + ["conntrackd", "sessions"].map(follows) + order(of: "vpn-clone", role: "promote")
         + ["vip", "strongswan", "xl2tpd", "conntrackd", "sessions"].flatMap(plainMonitors)
+    case .twoAddresses: twoAddresses
     case .group: stack + [["resource", "meta", "vpn", "failure-timeout=30s", "priority=10"]] + firewall + order(of: "vpn", role: "start")
     case .firewall: firewall + order(of: "vpn-clone", role: "promote")
     case .probe: probe
@@ -82,6 +92,7 @@ struct Recipe: Equatable {
     case .cluster: values.fence.map { "fence-\($0.node)" }
     case .promotable: ["vip", "strongswan", "xl2tpd", "conntrackd", "firewall"]
     case .seamless: ["vip", "strongswan", "xl2tpd", "conntrackd", "sessions", "firewall"]
+    case .twoAddresses: ["vip", "xl2tpd", "vip-b", "xl2tpd-b", "strongswan", "firewall", "path"]
     case .group: ["vip", "strongswan", "xl2tpd", "firewall"]
     case .firewall: ["firewall"]
     case .probe: ["path"]
@@ -120,7 +131,7 @@ struct Recipe: Equatable {
     return lines.joined(separator: "\n")
   }
 
-  var needsInterface: Bool { [.promotable, .seamless, .group, .firewall].contains(name) }
+  var needsInterface: Bool { [.promotable, .seamless, .twoAddresses, .group, .firewall].contains(name) }
   /// What it belongs to.
   var needed: String? { [.probe, .firewall, .announce].contains(name) ? "vpn-clone" : nil }
 
@@ -160,6 +171,60 @@ struct Recipe: Equatable {
   private func follows(_ name: String) -> [String] {
     ["constraint", "colocation", "add", "Promoted", "\(name)-clone", "with", "Promoted", "vpn-clone", "score=INFINITY", "influence=false"]
   }
+  // MARK: Two addresses
+
+  /// A gateway of its own on each address, in all but charon and the packet filter, of which a node has one.
+  struct Gateway {
+    /// Behind the name of each of its resources.
+    var suffix: String
+    var address: String
+    var prefix: Int
+    var pool: String
+    var home: String
+    var vpn: String { "vpn\(suffix)" }
+    /// The daemon's own files; none where they are the defaults.
+    var files: [String] { suffix.isEmpty ? [] : ["config=/etc/xl2tpd/xl2tpd\(suffix).conf", "pidfile=/run/xl2tpd\(suffix).pid", "control=/run/xl2tpd\(suffix)/l2tp-control"] }
+    /// In a split the node with the first address wins; two nodes of equal priority would end each other.
+    var priority: [String] { suffix.isEmpty ? ["priority=10"] : [] }
+  }
+
+  var gateways: [Gateway] {
+    [
+      Gateway(suffix: "", address: values.address, prefix: values.prefix, pool: values.pool, home: values.homes[0]),
+      Gateway(suffix: "-b", address: values.addressB, prefix: values.prefixB, pool: values.poolB, home: values.homes[1]),
+    ]
+  }
+
+  var connectionsOfBoth: String { values.connections == Values().connections ? "l2tp l2tp-b" : values.connections }
+  var addresses: String { gateways.map(\.address).joined(separator: " ") }
+  var pools: String { gateways.map(\.pool).joined(separator: " ") }
+  var targets: [(name: String, value: String)] { [("ping", values.ping), ("ike", values.ike)].filter { !$0.1.isEmpty }.map { ($0.0, $0.1.joined(separator: " ")) } }
+  static let hasPath = ["not_defined", "vpnha-path", "or", "vpnha-path", "gt", "0"]
+
+  private var twoAddresses: [[String]] {
+    let everywhere = ["meta", "failure-timeout=30s", "clone", "interleave=true"]
+    let shared = [
+      ["resource", "create", "strongswan", "ocf:vpnha:strongswan", "connections=\(connectionsOfBoth)"] + everywhere,
+      ["resource", "create", "firewall", "ocf:vpnha:firewall", "address=\(addresses)", "outside=\(values.nic)", "pool=\(pools)", "nat=true", "nat_address=\(addresses)"] + everywhere,
+      ["resource", "create", "path", "ocf:vpnha:probe"] + targets.map { "\($0.name)=\($0.value)" } + ["meta", "failure-timeout=30s", "clone"],
+    ]
+    return shared
+      + gateways.flatMap { one -> [[String]] in
+        let (clone, group) = ("\(one.vpn)-clone", ["--group", one.vpn])
+        return [
+          ["resource", "create", "vip\(one.suffix)", "ocf:vpnha:vip", "ip=\(one.address)", "cidr_netmask=\(one.prefix)", "nic=\(values.nic)"] + group,
+          ["resource", "create", "xl2tpd\(one.suffix)", "ocf:vpnha:xl2tpd", "address=\(one.address)", "launcher=direct"] + one.files + group,
+          ["resource", "promotable", one.vpn, "meta"] + Self.pair + ["failure-timeout=30s"] + one.priority,
+          // Not "then promote": Pacemaker 2.1.5 would promote again what is promoted when charon is started anew, and leave it without monitors.
+          ["constraint", "order", "start", "strongswan-clone", "then", "start", clone],
+          ["constraint", "colocation", "add", clone, "with", "strongswan-clone"],
+        ] + order(of: clone, role: "promote") + [
+          ["constraint", "location", clone, "rule", "role=Promoted", "score=1000"] + Self.hasPath,
+          ["constraint", "location", clone, "rule", "role=Promoted", "score=500", "#uname", "eq", one.home, "and", "date-spec", "hours=\(values.homeHour)"],
+        ] + ["vip", "xl2tpd"].flatMap { plainMonitors(of: $0 + one.suffix) }
+      }
+  }
+
   private static let conntrackdFirst = ["constraint", "order", "promote", "conntrackd-clone", "then", "promote", "vpn-clone", "kind=Optional"]
 
   /// And stopped last: in a planned move the ledger carries the sessions until the address leaves.
@@ -188,10 +253,9 @@ struct Recipe: Equatable {
   }
 
   private var probe: [[String]] {
-    let targets = [("ping", values.ping), ("ike", values.ike)].filter { !$0.1.isEmpty }.map { "\($0.0)=\($0.1.joined(separator: " "))" }
     return [
-      ["resource", "create", "path", "ocf:vpnha:probe"] + targets + ["vip=\(values.address)", "meta", "failure-timeout=30s", "clone"],
-      ["constraint", "location", "vpn-clone", "rule", "role=Promoted", "score=1000", "not_defined", "vpnha-path", "or", "vpnha-path", "gt", "0"],
+      ["resource", "create", "path", "ocf:vpnha:probe"] + targets.map { "\($0.name)=\($0.value)" } + ["vip=\(values.address)", "meta", "failure-timeout=30s", "clone"],
+      ["constraint", "location", "vpn-clone", "rule", "role=Promoted", "score=1000"] + Self.hasPath,
     ]
   }
 

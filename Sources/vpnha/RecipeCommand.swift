@@ -22,6 +22,14 @@ struct RecipeCommand: ParsableCommand {
   var nic: String?
   @Option(help: ArgumentHelp("The network that clients get their addresses from.", valueName: "network/prefix"))
   var pool: String?
+  @Option(help: ArgumentHelp("two-addresses: the second address.", valueName: "address/prefix"))
+  var vipB: String?
+  @Option(help: ArgumentHelp("two-addresses: the network that its clients get their addresses from.", valueName: "network/prefix"))
+  var poolB: String?
+  @Option(help: ArgumentHelp("two-addresses: the nodes that the first and the second address belong to.", valueName: "node node"))
+  var homes: String?
+  @Option(help: ArgumentHelp("two-addresses: the hour, 0 to 23, in which an address goes back to its node. (default: 3)", valueName: "hour"))
+  var homeHour: Int?
   @Option(help: ArgumentHelp("swanctl.conf's connections that must be loaded.", valueName: "names"))
   var connections: String?
   @Option(help: ArgumentHelp("Next hops for the probe to ask, separated by spaces.", valueName: "addresses"))
@@ -65,8 +73,9 @@ struct RecipeCommand: ParsableCommand {
     _ = try values()
     if apply, wanted == .cluster, fence.isEmpty { throw ValidationError("--apply needs --fence NODE=ADDRESS for each node: README's are examples") }
     if apply, wanted == .cluster, fencePasswordScript == nil { throw ValidationError("--apply needs --fence-password-script: a password is on no command line of ours") }
-    if apply, [.promotable, .seamless, .group, .probe, .firewall, .announce].contains(wanted), vip == nil { throw ValidationError("--apply needs --vip: README's address is an example") }
-    if apply, wanted == .probe, ping == nil { throw ValidationError("--apply needs --ping: README's next hops are examples") }
+    if apply, [.promotable, .seamless, .twoAddresses, .group, .probe, .firewall, .announce].contains(wanted), vip == nil { throw ValidationError("--apply needs --vip: README's address is an example") }
+    if apply, wanted == .twoAddresses, vipB == nil || homes == nil { throw ValidationError("--apply needs --vip-b and --homes: README's are examples") }
+    if apply, [.probe, .twoAddresses].contains(wanted), ping == nil { throw ValidationError("--apply needs --ping: README's next hops are examples") }
     if apply, wanted == .alert, receiver == nil { throw ValidationError("--apply needs --receiver: README's is an example") }
     if apply, crm { throw ValidationError("--apply runs the recipe for pcs; load the crmsh file by hand") }
   }
@@ -91,24 +100,28 @@ struct RecipeCommand: ParsableCommand {
 
   func values() throws -> Recipe.Values {
     var values = Recipe.Values()
-    if let vip {
-      let parts = vip.split(separator: "/", omittingEmptySubsequences: false)
+    func interface(_ option: String, _ text: String) throws -> (String, Int) {
+      let parts = text.split(separator: "/", omittingEmptySubsequences: false)
       guard let address = parts.first.flatMap({ IPAddress($0) }), let prefix = parts.count == 2 ? Int(parts[1]) : nil, (1...(address.isIPv6 ? 128 : 32)).contains(prefix) else {
-        throw ValidationError("--vip: expected an address and its prefix, as 203.0.113.50/24, got \"\(vip)\"")
+        throw ValidationError("--\(option): expected an address and its prefix, as 203.0.113.50/24, got \"\(text)\"")
       }
-      (values.address, values.prefix) = (address.description, prefix)
+      return (address.description, prefix)
     }
+    if let vip { (values.address, values.prefix) = try interface("vip", vip) }
+    if let vipB { (values.addressB, values.prefixB) = try interface("vip-b", vipB) }
     if let nic {
       guard (1...15).contains(nic.utf8.count), nic.utf8.allSatisfy({ Self.isWord($0) }), nic != ".", nic != ".." else { throw ValidationError("--nic: \"\(nic)\" is no interface's name") }
       values.nic = nic
     }
-    if let pool {
-      let parts = pool.split(separator: "/", omittingEmptySubsequences: false)
+    func network(_ option: String, _ text: String) throws -> String {
+      let parts = text.split(separator: "/", omittingEmptySubsequences: false)
       guard parts.count == 2, let address = IPAddress(parts[0]), let prefix = Int(parts[1]), (1...(address.isIPv6 ? 128 : 32)).contains(prefix) else {
-        throw ValidationError("--pool: expected a network and its prefix, as 10.9.0.0/24, got \"\(pool)\"")
+        throw ValidationError("--\(option): expected a network and its prefix, as 10.9.0.0/24, got \"\(text)\"")
       }
-      values.pool = pool
+      return text
     }
+    if let pool { values.pool = try network("pool", pool) }
+    if let poolB { values.poolB = try network("pool-b", poolB) }
     func words(_ option: String, _ text: String) throws -> [String] {
       let words = text.split(separator: " ").map(String.init)
       for word in words where !word.utf8.allSatisfy({ Self.isWord($0) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "%") }) { throw ValidationError("--\(option): \"\(word)\" cannot be one") }
@@ -119,6 +132,15 @@ struct RecipeCommand: ParsableCommand {
       return text
     }
     if let connections { values.connections = try words("connections", connections).joined(separator: " ") }
+    if let homes {
+      values.homes = try words("homes", homes)
+      guard values.homes.count == 2, values.homes[0] != values.homes[1] else { throw ValidationError("--homes: expected two nodes, as \"moon sun\"") }
+    }
+    if let homeHour {
+      guard (0...23).contains(homeHour) else { throw ValidationError("--home-hour: 0 to 23") }
+      values.homeHour = homeHour
+    }
+    if values.address == values.addressB { throw ValidationError("--vip-b: is the first address as well") }
     // The page's responder is an example as well: who gives next hops of his own means no other target.
     if let ping { (values.ping, values.ike) = (try words("ping", ping), []) }
     if let ike { values.ike = try words("ike", ike) }

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from machines import Failure, subprocess, until
 import config
-from config import VIP
+from config import VIP, VIP_B
 
 EVENTS = {}
 # promotable and crm make the same pair, but for the path's probe; typing the former takes longer.
@@ -26,6 +26,9 @@ TOLD_TOO = TOLD + ("crm-announce",)
 
 
 class Event:
+    # Of the second address of two: whether it "stays" on its node, "moves" to the other one, or does "either"; seconds without service.
+    beside = ("stays", 1)
+
     def __init__(self, name, play, serves, seconds, fenced, recipes, long, tolerated, listed, fresh):
         self.name, self.play, self.serves, self.seconds, self.fenced = name, play, serves, seconds, fenced
         self.recipes, self.long, self.tolerated, self.listed, self.fresh = recipes, long, tolerated, listed, fresh
@@ -55,6 +58,8 @@ def places_with_dc(bed, dc=True):
     here, there = bed.places()
     if (bed.view().dc == here.name) != dc:
         bed.move(there)
+        if bed.two:
+            bed.part()
         here, there = bed.places()
     return here, there
 
@@ -1138,6 +1143,67 @@ def mistakes(node, command):
     return fixes
 
 
+# Two addresses, of which each node serves one: `here` has the first one, `there` the second one, and is a standby for the first
+
+@event("any", 1, recipes=(), listed=False)
+def both_on_one_node(bed):
+    """The second address goes where the first one is, and home again."""
+    here, there = yield bed.places()
+    there.run(f"pcs resource move vpn-b-clone {here.name} --promoted")
+    bed.await_serving(30, here, "vpn-b")
+    yield
+
+
+@event("same", 1, recipes=(), listed=False)
+def second_kill(bed):
+    here, there = yield bed.places()
+    there.signal("xl2tpd-b", "KILL")
+    bed.await_recovery(there, "xl2tpd-b")
+    yield
+
+
+@event("same", 1, recipes=(), listed=False)
+def second_address_deleted(bed):
+    here, there = yield bed.places()
+    there.run(f"ip address delete {VIP_B}/24 dev eth0")
+    time.sleep(12)
+    yield
+
+
+@event("same", 1, recipes=(), listed=False)
+def second_file_broken(bed):
+    """A daemon dies whose file is broken by then: its address is served by the other node, and the first address is none the wiser."""
+    here, there = yield bed.places()
+    there.run("cp -p /etc/xl2tpd/xl2tpd-b.conf /root/good.conf; echo 'this line has no equals sign' >>/etc/xl2tpd/xl2tpd-b.conf")
+    there.signal("xl2tpd-b", "KILL")
+    bed.await_serving(30, here, "vpn-b")
+    yield
+    there.run("mv /root/good.conf /etc/xl2tpd/xl2tpd-b.conf")
+
+
+def _two():
+    """What becomes of either address: the first one, its seconds without service; the second one, its own. In the table or only in the long list."""
+    both = {
+        "serving-lost": ("peer", 15, "stays", 1, True), "serving-lost-dc": ("peer", 15, "stays", 1, False), "standby-lost": ("same", 1, "moves", 15, True),
+        "move": ("peer", 5, "stays", 1, True), "both-on-one-node": ("same", 1, "moves", 5, False), "node-standby": ("peer", 5, "stays", 1, True),
+        "kill-charon-serving": ("any", 20, "stays", 1, True), "kill-charon-standby": ("same", 1, "either", 20, False),
+        "suspend-charon-serving": ("any", 30, "stays", 1, False), "charon-hangs-serving": ("any", 30, "stays", 1, False),
+        "kill-xl2tpd-serving": ("peer", 20, "stays", 1, True), "kill-xl2tpd-standby": ("same", 1, "stays", 1, False), "suspend-xl2tpd-serving": ("peer", 20, "stays", 1, False),
+        "second-kill": ("same", 1, "moves", 20, False), "path-lost": ("peer", 5, "stays", 1, True), "address-deleted": ("any", 15, "stays", 1, True),
+        "second-address-deleted": ("same", 1, "either", 15, False), "files-broken-serving": ("same", 1, "stays", 1, False),
+        "second-file-broken": ("same", 1, "moves", 20, True), "partition": ("same", 1, "moves", 15, True), "table-flushed": ("same", 1, "stays", 1, False),
+        "package-upgraded": ("same", 1, "stays", 1, True), "maintenance": ("same", 1, "stays", 1, False), "bad-values": ("same", 1, "stays", 1, False),
+    }
+    for name, (serves, seconds, second, its, is_quick) in both.items():
+        base = EVENTS[name]
+        where = ("two-addresses",)
+        EVENTS[f"two-{name}"] = two = Event(f"two-{name}", base.play, serves, seconds, base.fenced, where if is_quick else (), where, base.tolerated, True, base.fresh)
+        two.beside = (second, its)
+
+
+_two()
+
+
 # Playing them
 
 def run(bed, event):
@@ -1145,6 +1211,8 @@ def run(bed, event):
     complaints = []
     if event.fresh:
         bed.await_recovered(90)
+    if bed.two:
+        bed.part()
     recovered = all(int(value) >= 100 for (name, _), value in bed.view().attributes.items() if name.startswith("master-"))
     steps = event.play(bed)
     try:
@@ -1152,12 +1220,16 @@ def run(bed, event):
     except StopIteration:
         bed.say(f"{event.name}: does not apply")
         return complaints
-    start, fences, clashes, clear = time.monotonic(), len(bed.power.done), len(bed.watch.clashes), len(bed.watch.clear)
+    start, fences = time.monotonic(), len(bed.power.done)
+    before = {vpn: (len(watch.clashes), len(watch.clear)) for vpn, watch in bed.watches.items()}
     logs = {node: node.log_file.stat().st_size for node in bed.nodes.values()}
-    whole, expected = None, {"same": here, "peer": there, "any": None}["any" if event.serves == "peer" and event.name.startswith(("kill", "suspend")) and not recovered else event.serves]
+    whole, expected = None, {"same": here, "peer": there, "any": None}["any" if event.serves == "peer" and event.name.removeprefix("two-").startswith(("kill", "suspend")) and not recovered else event.serves]
+    second = {"stays": there, "moves": here, "either": None}[event.beside[0]]
     try:
         steps.send((here, there))
         bed.await_serving(40, expected)
+        if bed.two:
+            bed.await_serving(40, second, "vpn-b")
     except (Failure, subprocess.TimeoutExpired) as failure:
         complaints.append(str(failure))
         bed.describe(f"{event.name}: {failure}")
@@ -1169,21 +1241,27 @@ def run(bed, event):
         serving, _ = bed.places()
         if expected and serving is not expected:
             complaints.append(f"in the end {serving.name} serves, not {expected.name}")
+        if bed.two and second and (serving := bed.serving("vpn-b")) is not second:
+            complaints.append(f"in the end {serving and serving.name} serves the second address, not {second.name}")
     except (Failure, subprocess.TimeoutExpired) as failure:
         complaints.append(str(failure))
         bed.describe(f"{event.name}: {failure}")
-    without = bed.watch.without_service(start, time.monotonic())
-    if without > event.seconds:
-        complaints.append(f"{without:.1f} s without service, at most {event.seconds} are allowed: " + ", ".join(
-            f"{kind} {later - earlier:.1f} s from {earlier - start:.1f} s on" for earlier, later, kind in bed.watch.silences(start, time.monotonic())))
-    if len(bed.watch.clashes) > clashes and "two holders" not in event.tolerated:
-        complaints.append(f"two nodes answered for {VIP}, {len(bed.watch.clashes) - clashes} times")
-    if len(bed.watch.clear) > clear and "clear text" not in event.tolerated:
-        complaints.append("L2TP was answered outside IPsec")
+    without = []
+    for (vpn, watch), limit in zip(bed.watches.items(), (event.seconds, event.beside[1])):
+        clashes, clear = before[vpn]
+        which = f"{watch.address}: " if bed.two else ""
+        without.append(watch.without_service(start, time.monotonic()))
+        if without[-1] > limit:
+            complaints.append(f"{which}{without[-1]:.1f} s without service, at most {limit} are allowed: " + ", ".join(
+                f"{kind} {later - earlier:.1f} s from {earlier - start:.1f} s on" for earlier, later, kind in watch.silences(start, time.monotonic())))
+        if len(watch.clashes) > clashes and "two holders" not in event.tolerated:
+            complaints.append(f"two nodes answered for {watch.address}, {len(watch.clashes) - clashes} times")
+        if len(watch.clear) > clear and "clear text" not in event.tolerated:
+            complaints.append(f"{which}L2TP was answered outside IPsec")
     fenced = [name for _, name in bed.power.done[fences:]]
     if set(fenced) - {{"here": here, "there": there}[who].name for who in event.fenced}:
         complaints.append(f"fenced: {', '.join(fenced)}")
-    bed.say(f"{'FAILED' if complaints else 'ok    '} {event.name}: {without:.1f} s without service, "
+    bed.say(f"{'FAILED' if complaints else 'ok    '} {event.name}: {' and '.join(f'{one:.1f}' for one in without)} s without service, "
             f"{'never whole' if whole is None else f'whole {whole:.0f} s later'}" + "".join(f"\n      {what}" for what in complaints))
     if complaints:
         print("".join(f"        {deed}\n" for deed in sorted(deed for node, size in logs.items() for deed in node.deeds(size))[:40]), end="", flush=True)

@@ -106,7 +106,8 @@ class Node:
         self.booted = 0
         for folder in ("disk", "work", "root"):
             os.makedirs(f"{self.place}/{folder}")
-        for path, text in config.gateway_files(name).items():
+        files = config.gateway_files(name)
+        for path, text in {**files, **(config.second_address(files) if bed.two else {})}.items():
             if isinstance(text, str) and "systemd" not in path and "sysctl" not in path and "fence" not in path:
                 self.write(path, text)
         for blank in ("var/lib/pacemaker", "var/lib/corosync", "var/log/pacemaker", "var/log/corosync"):
@@ -165,7 +166,8 @@ class Node:
             subprocess.run([*inside, "link", "set", nic, "up"], check=True)
         subprocess.run([*inside, "route", "add", "default", "via", HOPS[0]], check=True)
         wired.touch()
-        self.bed.watch.attend(self)
+        for watch in self.bed.watches.values():
+            watch.attend(self)
 
     def cut(self):
         """The plug is pulled: every process of the node ends at once, and its cables carry nothing."""
@@ -196,6 +198,8 @@ class Node:
         """A daemon's pids; an agent of the same name is none of them. The path's resident is an agent's program."""
         if daemon == "prober":
             return self.run("pgrep -xf '/usr/lib/ocf/resource.d/vpnha/probe watch .*'", check=False).split()
+        if self.bed.two and daemon.startswith("xl2tpd"):
+            return self.run(f"pgrep -f '^/usr/sbin/xl2tpd .*-c /etc/xl2tpd/{daemon}[.]conf'", check=False).split()
         return self.run(f"for pid in $(pgrep -x {PROCESS[daemon]}); do [[ $(readlink /proc/$pid/exe) == */ocf/* ]] || echo $pid; done", check=False).split()
 
     @contextlib.contextmanager
@@ -270,8 +274,8 @@ class Power(threading.Thread):
 class Bed:
     """Both nodes, what is around them, and whoever watches."""
 
-    def __init__(self, package, build, log, quorum=False, routed=False, roots=("/", "/")):
-        self.package, self.log, self.quorum, self.routed, self.warm, self.died = package, log, quorum, routed, True, {}
+    def __init__(self, package, build, log, quorum=False, routed=False, roots=("/", "/"), two=False):
+        self.package, self.log, self.quorum, self.routed, self.warm, self.two, self.died = package, log, quorum, routed, True, two, {}
         self.roots = dict(zip(NODES, roots))
         self.began = time.monotonic()
         os.makedirs(SHARE)
@@ -294,7 +298,10 @@ class Bed:
             self.watch_votes()
         if routed:
             self.start_router()
+        Watch.play_remote()
         self.watch = Watch()
+        # Of each address, by the VPN's name in the cluster.
+        self.watches = {"vpn": self.watch, **({"vpn-b": Watch(config.VIP_B)} if two else {})}
         self.nodes = {name: Node(self, name) for name in NODES}
         self.power = Power(self.nodes)
         self.power.start()
@@ -346,22 +353,29 @@ template bgp gateways {{ local {HOPS[0]} as 65000; passive; bfd on; ipv4 {{ impo
         view = self.view()
         return [value for (its, _), value in sorted(view.attributes.items()) if its == name] if view else []
 
-    def serving(self):
+    def serving(self, vpn="vpn"):
         """The node that answers for the address, as is seen from outside, if the cluster means it as well."""
-        number, view = self.watch.serving(), self.view()
+        number, view = self.watches[vpn].serving(), self.view()
         name = number and NODES[number - 1]
-        members = ("vip", "strongswan", "xl2tpd") + (("conntrackd",) if self.warm else ())
+        members = [f"vip{vpn[3:]}", f"xl2tpd{vpn[3:]}"] if self.two else ["vip", "strongswan", "xl2tpd"] + ["conntrackd"] * self.warm
         if name and view and all(view.where(member, "Promoted" if self.warm else "Started") == [name] for member in members):
             return self.nodes[name]
         return None
 
+    def part(self):
+        """Each address on a node of its own, as README has it typed."""
+        here, there = self.places()
+        if self.await_serving(30, vpn="vpn-b")[0] is here:
+            here.run(f"pcs resource move vpn-b-clone {there.name} --promoted")
+            self.await_serving(30, there, "vpn-b")
+
     def peer(self, node):
         return next(other for other in self.nodes.values() if other is not node)
 
-    def await_serving(self, seconds, expected=None):
+    def await_serving(self, seconds, expected=None, vpn="vpn"):
         """Waits until a node serves (that one, if one is expected); it and its peer."""
-        node = until(f"{expected.name if expected else 'somebody'} serves, with conntrackd" if self.warm else "somebody serves", seconds,
-                     lambda: (node := self.serving()) and (expected in (None, node)) and node)
+        what = f"{expected.name if expected else 'somebody'} serves" + (f" {self.watches[vpn].address}" if self.two else ", with conntrackd" if self.warm else "")
+        node = until(what, seconds, lambda: (node := self.serving(vpn)) and (expected in (None, node)) and node)
         return node, self.peer(node)
 
     def places(self):
@@ -402,6 +416,8 @@ template bgp gateways {{ local {HOPS[0]} as 65000; passive; bfd on; ipv4 {{ impo
             return ["nobody serves"]
         if view.online != set(NODES):
             return [f"online: {', '.join(view.online)}"]
+        if self.two:
+            return self._missing_of_two(view)
         warm = ("vip", "strongswan", "xl2tpd", "conntrackd") if self.warm else ()
         if "sessions" in view.roles:
             # The VPN serves without it, and it follows.
@@ -414,8 +430,21 @@ template bgp gateways {{ local {HOPS[0]} as 65000; passive; bfd on; ipv4 {{ impo
             missing.append(f"sessions is not promoted on {serving.name}")
         if self.routed and (self.announced_by(), view.where("announce", "Promoted")) != (serving.name, [serving.name]):
             missing.append(f"the router sends to {self.announced_by()}, not to {serving.name}")
-        missing += [f"{member} is not on both nodes" for member in ("firewall", "path")
-                    if member in view.roles and len(view.where(member, "Started")) != 2]
+        return missing + self._amiss(view, "firewall", "path")
+
+    def _missing_of_two(self, view):
+        missing = []
+        for vpn in self.watches:
+            if serving := self.serving(vpn):
+                missing += [f"{member}{vpn[3:]} is not a standby on {self.peer(serving).name}" for member in ("vip", "xl2tpd")
+                            if view.where(f"{member}{vpn[3:]}", "Unpromoted") != [self.peer(serving).name]]
+            else:
+                missing.append(f"nobody serves {self.watches[vpn].address}")
+        return missing + self._amiss(view, "firewall", "path", "strongswan")
+
+    def _amiss(self, view, *everywhere):
+        """What should be on both nodes and is not, and what waits for a person."""
+        missing = [f"{member} is not on both nodes" for member in everywhere if member in view.roles and len(view.where(member, "Started")) != 2]
         missing += [f"{resource} has failed for good on {node}" for (resource, node), count in view.fails.items() if count in ("INFINITY", "1000000")]
         return missing + [f"blocked: {name}" for name in view.blocked] + [f"ban: {name}" for name in view.bans]
 

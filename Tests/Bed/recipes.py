@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import time
 
 from machines import HERE, Failure
 
@@ -15,6 +16,8 @@ RECIPES = {
     "crm-seamless": ("crm-seamless",),
     "seamless": ("cluster", "seamless", "probe", "alert"),
     "announce": ("cluster", "promotable", "announce"),
+    "two-addresses": ("cluster", "two-addresses"),
+    "crm-two-addresses": ("crm-two-addresses",),
     "crm-announce": ("crm-host-route", "crm-probe", "crm-announce", "crm-alert"),
 }
 
@@ -22,20 +25,22 @@ RECIPES = {
 # What this pair has: README's values, given as an operator gives his.
 VALUES = ("--vip 203.0.113.50/24 --nic eth0 --pool 10.9.0.0/24 --ping '203.0.113.1 203.0.113.2' --ike 198.51.100.9"
           " --fence moon=198.51.100.11 --fence sun=198.51.100.12 --fence-agent fence_bed --receiver http://198.51.100.30:9093/api/v2/alerts")
+# Nothing goes home while the bed looks on.
+HOME = f" --home-hour {(time.localtime().tm_hour + 12) % 24}"
 
 
 def script(bed, name):
     """What `vpnha recipe` prints; a recipe that only the page has, as it is printed there. A fence device keeps its name and whom it
     fences; only the machinery behind it is the bed's."""
     values = VALUES.replace("/24 --nic", "/32 --nic") if name == "crm-host-route" else VALUES
-    text = (bed.nodes["moon"].run(f"vpnha recipe {CRM.get(name, name)} {values}{' --quorum-device' if bed.quorum else ''}") if name in SCRIPTS
+    text = (bed.nodes["moon"].run(f"vpnha recipe {CRM.get(name, name)} {values}{' --quorum-device' if bed.quorum else ''}{HOME if bed.two else ''}") if name in SCRIPTS
             else f"set -e\n{block(name).replace('fence_ipmilan', 'fence_bed')}")
     return "\n".join(re.sub(r" (ip|username|password)=\S+", "", line) if "fence_bed" in line else line for line in text.splitlines())
 
 
-CRM = {"crm": "promotable --crm", "crm-seamless": "seamless --crm", "crm-host-route": "promotable --crm", "crm-probe": "probe --crm", "crm-announce": "announce --crm",
+CRM = {"crm": "promotable --crm", "crm-two-addresses": "two-addresses --crm", "crm-seamless": "seamless --crm", "crm-host-route": "promotable --crm", "crm-probe": "probe --crm", "crm-announce": "announce --crm",
        "crm-alert": "alert --crm"}
-SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "seamless", "announce", *CRM)
+SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "seamless", "announce", "two-addresses", *CRM)
 
 
 def block(name):
@@ -65,3 +70,5 @@ def type_in(bed, name):
     for part in RECIPES[name]:
         said = bed.nodes["moon"].run(f"cat >recipe.sh <<'THE-END'\n{script(bed, part)}\nTHE-END\nsh recipe.sh", timeout=240)
         bed.say(f"typed: {part}" + "".join(f"\n    {line}" for line in said.splitlines() if "rror" in line or "arning" in line))
+    if bed.two:
+        bed.part()

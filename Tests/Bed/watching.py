@@ -34,16 +34,17 @@ def main_mode():
 class Watch:
     """Moments at which the address, IKE and L2TP answered, and every time that two nodes answered for the address."""
 
-    def __init__(self):
+    def __init__(self, address=VIP):
+        self.address = address
         self.answers = {kind: [] for kind in EVERY}  # (moment, who)
         self.asked = {kind: [] for kind in EVERY}
         self.clashes, self.clear = [], []
-        for ask, *arguments in ((self._arp,), (self._ike,), (self._clear_text,), (self._remote, 500, b""), (self._remote, 4500, bytes(4))):
-            threading.Thread(target=ask, args=arguments, daemon=True).start()
+        for ask in (self._arp, self._ike, self._clear_text):
+            threading.Thread(target=ask, daemon=True).start()
 
     def attend(self, node):
         """L2TP is refused outside IPsec, but not from the node itself: a process in it asks, and dies with it."""
-        asking = subprocess.Popen(["nsenter", "-t", str(node.init), "-n", "-p", "--", sys.executable, __file__, str(EVERY["L2TP"])],
+        asking = subprocess.Popen(["nsenter", "-t", str(node.init), "-n", "-p", "--", sys.executable, __file__, self.address, str(EVERY["L2TP"])],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
         def listen():
@@ -55,7 +56,7 @@ class Watch:
         wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0806))
         wire.bind(("outside", 0x0806))
         mac = wire.getsockname()[4]
-        question = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, socket.inet_aton(OUTSIDE["lab"]), bytes(6), socket.inet_aton(VIP))
+        question = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, socket.inet_aton(OUTSIDE["lab"]), bytes(6), socket.inet_aton(self.address))
         before = set()
         while True:
             self.asked["ARP"].append(time.monotonic())
@@ -65,7 +66,7 @@ class Watch:
             while (left := end - time.monotonic()) > 0:
                 if select.select([wire], [], [], left)[0]:
                     packet = wire.recvfrom(64)[0]
-                    if packet[6:8] == b"\0\2" and packet[14:18] == socket.inet_aton(VIP) and packet[18:24] == mac:
+                    if packet[6:8] == b"\0\2" and packet[14:18] == socket.inet_aton(self.address) and packet[18:24] == mac:
                         holders.add(packet[13])
                         self.answers["ARP"].append((time.monotonic(), packet[13]))
             # An answer to the question before may come late: twice in a row is no accident.
@@ -79,7 +80,7 @@ class Watch:
         question = main_mode()
         while True:
             self.asked["IKE"].append(time.monotonic())
-            self._send(asking, question, (VIP, 500))
+            self._send(asking, question, (self.address, 500))
             end = time.monotonic() + EVERY["IKE"]
             while (left := end - time.monotonic()) > 0:
                 if select.select([asking], [], [], left)[0]:
@@ -89,7 +90,7 @@ class Watch:
 
     def _clear_text(self):
         """L2TP outside IPsec: whatever answers this is a hole."""
-        ask = L2TP()
+        ask = L2TP(self.address)
         ask.open()
         while True:
             ask.ask()
@@ -102,8 +103,13 @@ class Watch:
             time.sleep(1)
 
     @staticmethod
-    def _remote(port, marker):
+    def play_remote():
         """The IKE daemon that the path probe asks: it knows no such version, and says so."""
+        for arguments in ((500, b""), (4500, bytes(4))):
+            threading.Thread(target=Watch._remote, args=arguments, daemon=True).start()
+
+    @staticmethod
+    def _remote(port, marker):
         here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         here.bind(("198.51.100.9", port))
         while True:
@@ -166,11 +172,11 @@ class Watch:
 
 
 if __name__ == "__main__":
-    ask = L2TP()
+    ask = L2TP(sys.argv[1])
     ask.open()
     while True:
         ask.ask()
-        end = time.monotonic() + float(sys.argv[1])
+        end = time.monotonic() + float(sys.argv[2])
         while (left := end - time.monotonic()) > 0:
             if select.select([ask.socket], [], [], left)[0] and ask.hear():
                 print(flush=True)
