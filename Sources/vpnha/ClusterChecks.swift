@@ -17,7 +17,12 @@ struct ClusterChecks {
 
   func findings() -> [Finding] {
     guard configuration.primitives.contains(where: { $0.own != nil }) else { return [] }
-    return fencing + quorum + colocations + bars + monitors + operations + clones + parameters + leftovers + shape + places
+    // For each address; what holds for the cluster is said once.
+    return configuration.services.flatMap { ClusterChecks(configuration: $0, votes: votes).all }.reduce(into: []) { all, one in if !all.contains(one) { all.append(one) } }
+  }
+
+  private var all: [Finding] {
+    fencing + quorum + colocations + bars + monitors + operations + clones + parameters + leftovers + shape + places
   }
 
   private var members: [Primitive] { configuration.service }
@@ -58,7 +63,13 @@ struct ClusterChecks {
       found.append(
         Finding(.RACE1, .risk, "nothing keeps two nodes from fencing each other", fix: ["pcs property set priority-fencing-delay=3s"] + priority, at: "property priority-fencing-delay"))
     } else if delay > 0 {
-      if !members.contains(where: { score(configuration.meta("priority", of: $0)) ?? 0 > 0 }), !hasDelay {
+      // Pacemaker counts one more for each promoted member that has a priority.
+      let weights = configuration.services.map { one in one.service.count { $0.isPromotable && score(configuration.meta("priority", of: $0)) ?? 0 > 0 } }
+      if weights.count > 1, let weight = weights.first, weight > 0, weights.allSatisfy({ $0 == weight }), !hasDelay, let second = configuration.services.last?.service.first {
+        found.append(
+          Finding(.RACE1, .risk, "the addresses have equal priority: where each node serves one, a split makes both fence each other", fix: ["pcs resource meta \(second.top) priority="], at: second.top))
+      }
+      if !configuration.services.flatMap(\.service).contains(where: { score(configuration.meta("priority", of: $0)) ?? 0 > 0 }), !hasDelay {
         found.append(Finding(.DELAY2, .risk, "priority-fencing-delay is set, and the VPN has no priority", fix: priority, at: members.first?.top))
       }
       if delay > 3 {

@@ -113,14 +113,47 @@ struct ClusterConfiguration {
   /// The address that clients dial; nil without a vip resource.
   var gatewayAddress: IPAddress? { service.first { $0.own == "vip" }?.parameter("ip").flatMap { IPAddress($0) } }
 
-  /// What has to be in one place for the VPN to be served: the address, and the daemons that go with it.
+  /// What has to be in one place for the VPN to be served: the address, and the daemons that go with it. Of several such, the one that
+  /// `top` names.
   var service: [Primitive] {
     let members = primitives.filter { ["vip", "strongswan", "xl2tpd"].contains($0.own) }
     // Several addresses: the one that stands beside most daemons.
     let tops = own("vip").map(\.top)
-    guard let top = tops.max(by: { a, b in members.count { $0.top == a } < members.count { $0.top == b } }) else { return members }
+    guard let top = top ?? tops.max(by: { a, b in members.count { $0.top == a } < members.count { $0.top == b } }) else { return members }
     let together = members.filter { $0.top == top }
-    return together.contains { $0.own != "vip" } ? together : members
+    guard together.contains(where: { $0.own != "vip" }) else { return members }
+    // And a daemon that several addresses have in common.
+    return together + members.filter { one in !tops.contains(one.top) && !together.contains { $0.own == one.own } }
+  }
+
+  /// The outermost name of the address that is looked at; nil: the one beside most daemons.
+  var top: String?
+
+  /// The same for each address that has daemons of its own; one where no more than one has.
+  var services: [ClusterConfiguration] {
+    var tops: [String] = []
+    for one in own("xl2tpd") where !tops.contains(one.top) && own("vip").contains(where: { $0.top == one.top }) { tops.append(one.top) }
+    return tops.count < 2 ? [self] : tops.map { looking(atTop: $0) }
+  }
+
+  /// Of several addresses the one that is meant; the same where there is one.
+  ///
+  /// - Throws: `EINVAL` when it is not clear which.
+  func looking(at address: String?) throws(SystemError) -> ClusterConfiguration {
+    let all = services
+    let names = all.compactMap(\.gatewayAddress).map(\.description).joined(separator: " and ")
+    guard let address else {
+      guard all.count < 2 else { throw SystemError("looking for the address", .invalidArgument, detail: "there are \(names): --address names one") }
+      return self
+    }
+    guard let one = all.first(where: { $0.gatewayAddress == IPAddress(address) }) else { throw SystemError("looking for \(address)", .noSuchFile, detail: "the cluster has \(names)") }
+    return one
+  }
+
+  func looking(atTop top: String?) -> ClusterConfiguration {
+    var copy = self
+    copy.top = top
+    return copy
   }
 
   /// Fence devices that end `node`, as far as the configuration says.

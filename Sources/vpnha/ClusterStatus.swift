@@ -33,6 +33,10 @@ struct ClusterStatus {
     var since: Timestamp?
   }
 
+  /// That clients dial; nil without a vip.
+  var address: String?
+  /// What is moved.
+  var top = ""
   var serving: String?
   var since: Timestamp?
   /// Pacemaker asks again what runs where, and does not know it yet.
@@ -71,10 +75,11 @@ struct ClusterStatus {
     looks: Looks? = nil, at time: Timestamp
   ) {
     let members = configuration.service
+    address = members.first { $0.own == "vip" }?.parameter("ip")
+    top = members.first?.top ?? ""
     serving = now.serving(members)
     // Where the address is, if nothing serves as a whole.
-    let address = members.first { $0.own == "vip" }
-    let home = serving ?? address.flatMap { vip in now.nodes.map(\.name).first { now.role(vip.id, on: $0) == vip.servingRole } }
+    let home = serving ?? members.first { $0.own == "vip" }.flatMap { vip in now.nodes.map(\.name).first { now.role(vip.id, on: $0) == vip.servingRole } }
     since = serving.flatMap { Self.servingSince(members, on: $0, configuration) }
     successor = simulated?.serving(members)
     let judge = Judge(configuration: configuration, now: now, members: members, home: home, looks: looks, time: time)
@@ -154,6 +159,16 @@ struct ClusterStatus {
 }
 
 extension ClusterStatus {
+  /// Several addresses: a node that could serve and has none is said, for each of those that another node has beside its own.
+  static func compare(_ all: inout [ClusterStatus]) {
+    for index in all.indices.dropFirst() {
+      guard let node = all[index].serving, all[..<index].contains(where: { $0.serving == node }), all[index].wouldSucceed == true, let idle = all[index].successor, !all.contains(where: { $0.serving == idle }) else { continue }
+      all[index].complaints.append(
+        Finding(
+          .BOTH1, .note, "\(node) serves \(all[index].address ?? all[index].top) as well, and \(idle) could", fix: ["pcs resource move \(all[index].top) \(idle) --promoted    # its clients dial again"], at: idle))
+    }
+  }
+
   /// What the agents and the probe of a node say against it, which Pacemaker's scheduler does not weigh as they mean it.
   static func unfit(_ configuration: ClusterConfiguration, _ now: ClusterMonitor, _ node: String, at time: Timestamp) -> [Finding] {
     Judge(configuration: configuration, now: now, members: configuration.service, home: nil, time: time).unfit(node)

@@ -98,7 +98,7 @@ struct DrainCommand: ParsableCommand {
   private func subject(_ host: Host) throws(SystemError) -> IPAddress {
     if let address, let given = IPAddress(address) { return given }
     let tools = PacemakerTools(host)
-    guard let found = try ClusterConfiguration(tools.configuration()).gatewayAddress else {
+    guard let found = try ClusterConfiguration(tools.configuration()).looking(at: nil).gatewayAddress else {
       throw SystemError("looking for the gateway's address", .noSuchFile, detail: "the cluster has no vip resource; --address names it")
     }
     return found

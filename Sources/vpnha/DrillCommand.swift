@@ -58,16 +58,17 @@ struct DrillCommand: ParsableCommand {
 extension Rehearsal {
   /// Looks, asks for a word if that is missing, does it, and exits with the verdict.
   static func carryOut(
-    on host: Host, title: String, limit: Int, drain: Duration? = nil, isWanted: Bool, json: Bool, confirmation: String, client: String?, reportFile: String?,
+    on host: Host, title: String, limit: Int, drain: Duration? = nil, isWanted: Bool, json: Bool, confirmation: String, client: String?, reportFile: String?, address: String? = nil,
     event: (ClusterStatus) -> Event
   ) throws {
     var verdict = Verdict.unknown
     do throws(SystemError) {
       let tools = PacemakerTools(host)
-      let status = try tools.status()
+      let configuration = try ClusterConfiguration(tools.configuration()).looking(at: address)
+      let status = try tools.status(of: configuration.top)
       let here = try tools.nodeName()
       let rehearsal = Rehearsal(
-        event: event(status), here: here, status: status, configuration: try ClusterConfiguration(tools.configuration()), limit: .seconds(limit), drain: drain)
+        event: event(status), here: here, status: status, configuration: configuration, limit: .seconds(limit), drain: drain)
       var report = RehearsalReport(title: title, rehearsal: rehearsal, conditions: rehearsal.conditions, began: host.clock.timestamp)
       if isWanted, geteuid() != 0 { report.conditions.append(Condition(isMet: false, what: "this needs root")) }
       if isWanted, report.isReady, !rehearsal.isNeedless {

@@ -2,7 +2,7 @@
 enum FindingID: String, CaseIterable {
   // Status
   case PCMK1, SERV0, SERV1, HALF1, DOWN1, MAINT1, NODE1, NODE2, MEMB1, SCORE1, BARRED1, BAN1, UNFIT1, LATELY1, RISK1, PATH1, WALL1, SIDE1
-  case SPLT1, DRIFT1, DRIFT2, DRIFT3, DRIFT4, DRIFT5, SIM1, SIM2, QUOR1, LOOK1, LOOK2, ASKS1, VERS1
+  case SPLT1, DRIFT1, DRIFT2, DRIFT3, DRIFT4, DRIFT5, SIM1, SIM2, QUOR1, LOOK1, LOOK2, ASKS1, VERS1, BOTH1
   // Status and doctor
   case FENCE1, FENCE2, FENCE3, FENCE4, QUOR2
   // Doctor: the cluster
@@ -66,6 +66,8 @@ enum FindingID: String, CaseIterable {
       ("Without its rules a node may not serve, or serves in clear text.", "The last failure says why it does not run. Mend that, then clean up.")
     case .SIDE1:
       ("What it does for the VPN is missing on that node.", "The last failure says why it does not run. Mend that, then clean up.")
+    case .BOTH1:
+      ("One node carries the clients of both addresses. Its loss would end all sessions, not half of them.", "Move the address when its clients can do without for some seconds. It goes by itself in the hour that the recipe names.")
     case .SPLT1:
       (
         "What the other node has told is made use of in a promotion only: flows are committed, clients of lost sessions are told.",

@@ -45,8 +45,23 @@ struct Plan {
     }
   }
 
+  /// Where there are several: the one that this is about.
+  var address: String?
   var serving: String?
   var outcomes: [Outcome] = []
+
+  /// One for each address.
+  static func all(_ tools: PacemakerTools, _ words: [String], at time: Timestamp) throws(SystemError) -> [Plan] {
+    var plans: [Plan] = []
+    for one in try ClusterConfiguration(tools.configuration()).services { plans.append(try Plan(tools, words, of: one.top, at: time)) }
+    return plans
+  }
+
+  /// Of several addresses: the worst verdict, and each of them.
+  static func json(_ plans: [Plan]) -> String {
+    guard plans.count > 1, let worst = plans.map(\.verdict).max(by: { $0.rawValue < $1.rawValue }) else { return plans.first?.json ?? "{}" }
+    return jsonObject([("verdict", worst.name.jsonQuoted), ("addresses", jsonArray(plans.map { "{\"address\":\(($0.address ?? "").jsonQuoted)," + $0.json.dropFirst() }))])
+  }
 
   var findings: [Finding] {
     outcomes.flatMap(\.findings).reduce(into: []) { all, one in
@@ -57,9 +72,11 @@ struct Plan {
   var verdict: Verdict { serving == nil ? .bad : Verdict(findings) }
 
   /// - Parameter words: what was asked for; nothing or `all`: everything.
-  init(_ tools: PacemakerTools, _ words: [String], at time: Timestamp) throws(SystemError) {
+  ///   - top: of several addresses, the one that is asked about.
+  init(_ tools: PacemakerTools, _ words: [String], of top: String? = nil, at time: Timestamp) throws(SystemError) {
     let cib = try tools.configuration()
-    let before = try ClusterConfiguration(cib)
+    let before = try ClusterConfiguration(cib).looking(atTop: top)
+    if top != nil { address = before.gatewayAddress?.description }
     let now = try tools.simulated(nil, in: cib)
     serving = now.serving(before.service)
     let world = World(tools: tools, cib: before, now: now, serving: serving, time: time)
@@ -120,7 +137,7 @@ struct Plan {
     let first = outcomes.filter { $0.after == nil }
     let failed = first.count { $0.serving == nil }
     let what = failed > 0 ? "\(failed) of \(first.count) failures \(failed == 1 ? "leaves" : "leave") nobody serving" : outcomes.contains { !$0.findings.isEmpty } ? "somebody serves after each single failure" : "somebody serves after each failure"
-    screen.add(padded(verdict.shown, 9) + (serving.map { "\($0) serves now; \(what)" } ?? "nobody serves now") + "; nothing was done", indent: 9)
+    screen.add(padded(verdict.shown, 9) + (address.map { "\($0): " } ?? "") + (serving.map { "\($0) serves now; \(what)" } ?? "nobody serves now") + "; nothing was done", indent: 9)
     for outcome in outcomes {
       // Second failures that end well are in the JSON.
       guard outcome.after == nil || !outcome.findings.isEmpty else { continue }
@@ -176,7 +193,7 @@ private struct World {
     } else {
       let saved: [UInt8]
       (then, saved) = try tools.saved(arguments, from: bytes)
-      next = try ClusterConfiguration(saved)
+      next = try ClusterConfiguration(saved).looking(atTop: cib.top)
     }
     let server = then.serving(members)
     let hollow = hollow(then, server)

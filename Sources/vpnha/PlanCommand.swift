@@ -33,13 +33,13 @@ struct PlanCommand: ParsableCommand {
     var environment: [String: String] = [:]
     if let file = inheritedEnvironment()["CIB_file"] { environment["CIB_file"] = file }
     let tools = PacemakerTools(processes: host.processes, files: host.files, clock: host.clock, environment: environment)
-    let plan: Plan
-    do throws(SystemError) { plan = try Plan(tools, words, at: host.clock.timestamp) } catch {
+    let plans: [Plan]
+    do throws(SystemError) { plans = try Plan.all(tools, words, at: host.clock.timestamp) } catch {
       let finding = Finding(.PCMK1, .bad, "nothing can be worked out here: \(error)", fix: ["pcs cluster start", "pcs status"])
       print(json ? Plan.unknown(finding) : padded(Verdict.unknown.shown, 9) + finding.summary)
       throw ExitCode(Verdict.unknown.rawValue)
     }
-    print(json ? plan.json : plan.text)
-    throw ExitCode(plan.verdict.rawValue)
+    print(json ? Plan.json(plans) : plans.map(\.text).joined(separator: "\n\n"))
+    throw ExitCode(plans.map(\.verdict.rawValue).max() ?? Verdict.unknown.rawValue)
   }
 }

@@ -140,7 +140,7 @@ struct RehearsalRun {
   private func stay(on node: String, _ outcome: inout Rehearsal.Outcome) throws(SystemError) {
     // A cluster that has not come to rest by then is looked at as it is.
     do throws(SystemError) { try tools.crmResource(["--wait", "--timeout=15s"]) } catch {}
-    let status = try tools.status()
+    let status = try tools.status(of: rehearsal.configuration.top)
     guard status.serving == node else {
       outcome.complaint = "\(node) served and did not keep the service"
       return

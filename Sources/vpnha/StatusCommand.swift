@@ -37,12 +37,13 @@ struct StatusCommand: ParsableCommand {
   private func answer() -> (String, Verdict) {
     let host = Host.silent
     do throws(SystemError) {
-      let status = try PacemakerTools(processes: host.processes, files: host.files, clock: host.clock, host: host).status()
+      let statuses = try PacemakerTools(processes: host.processes, files: host.files, clock: host.clock, host: host).statuses()
+      let status = statuses[0]
       if let node, !status.nodes.contains(where: { $0.name == node }) {
         throw SystemError("looking for \(node)", .noSuchFile, detail: "the nodes are \(status.nodes.map(\.name).joined(separator: ", "))")
       }
-      let report = StatusReport(status: status, now: host.clock.timestamp, node: node)
-      return (json ? report.json : brief ? report.brief : report.text, status.verdict)
+      let report = StatusReport(statuses, now: host.clock.timestamp, node: node)
+      return (json ? report.json : brief ? report.brief : report.text, report.status.verdict)
     } catch {
       let finding = Finding(.PCMK1, .bad, "the cluster cannot be asked here: \(error)", fix: ["pcs cluster start", "pcs status"])
       let said = StatusReport.unknown(finding)
@@ -72,22 +73,39 @@ struct PacemakerTools {
   /// - Parameters:
   ///   - looks: what is known of the daemons, if they are not to be asked.
   ///   - time: in place of now.
-  func status(looks known: Looks? = nil, at time: Timestamp? = nil) throws(SystemError) -> ClusterStatus {
+  ///   - top: of several addresses, the one that is asked about; the worst one without it.
+  func status(of top: String? = nil, looks known: Looks? = nil, at time: Timestamp? = nil) throws(SystemError) -> ClusterStatus {
+    let all = try statuses(looks: known, at: time)
+    if let top, let one = all.first(where: { $0.top == top }) { return one }
+    return all.first { $0.verdict == all.map(\.verdict).max { $0.rawValue < $1.rawValue } } ?? all[0]
+  }
+
+  /// The same for each address that has daemons of its own; never empty.
+  func statuses(looks known: Looks? = nil, at time: Timestamp? = nil) throws(SystemError) -> [ClusterStatus] {
     let cib = try configuration()
     let configuration = try ClusterConfiguration(cib)
     var monitor = try monitor()
     let looks = known ?? looks(configuration, monitor)
     monitor.recall(configuration.primitives.filter { $0.own != nil || $0.isFence }, of: configuration, looks)
-    // Its scheduler knows no more than Pacemaker does.
-    let serving = monitor.forgotten.isEmpty ? monitor.serving(configuration.service) : nil
-    return ClusterStatus(configuration, monitor, losingServing: serving.flatMap { simulated(loss: $0, in: cib) }, votes: votes(), looks: looks, at: time ?? clock.timestamp)
+    var losses: [String: ClusterMonitor?] = [:]
+    var all = configuration.services.map { one in
+      // Its scheduler knows no more than Pacemaker does.
+      let serving = monitor.forgotten.isEmpty ? monitor.serving(one.service) : nil
+      let loss = serving.flatMap { node in losses[node] ?? simulated(loss: node, in: cib) }
+      if let serving { losses[serving] = loss }
+      return ClusterStatus(one, monitor, losingServing: loss, votes: votes(), looks: looks, at: time ?? clock.timestamp)
+    }
+    ClusterStatus.compare(&all)
+    return all
   }
 
   /// What the nodes say of their last close looks, and one more at those members that run here. Nil where there is no live
   /// cluster to ask.
   private func looks(_ configuration: ClusterConfiguration, _ monitor: ClusterMonitor) -> Looks? {
     guard environment.isEmpty, let host else { return nil }
-    let members = configuration.service + configuration.own("conntrackd") + configuration.own("sessions") + configuration.own("announce")
+    let members =
+      configuration.services.flatMap(\.service).reduce(into: []) { all, one in if !all.contains(where: { $0.id == one.id }) { all.append(one) } }
+      + configuration.own("conntrackd") + configuration.own("sessions") + configuration.own("announce")
     var looks = Looks()
     for member in members {
       do throws(SystemError) {

@@ -2,22 +2,40 @@ import Host
 
 /// A status for people and for programs.
 struct StatusReport {
+  /// The worst one decides.
   var status: ClusterStatus
+  /// Of each address, where there are several.
+  private var all: [ClusterStatus]
   var now: Timestamp
   /// Only this node's row and findings.
   var node: String?
 
-  private var nodes: [ClusterStatus.Node] { status.nodes.filter { node == nil || $0.name == node } }
-  private var findings: [Finding] { status.findings.filter { node == nil || $0.place == nil || $0.place == node } }
+  init(_ all: [ClusterStatus], now: Timestamp, node: String? = nil) {
+    let worst = all.map(\.verdict).max { $0.rawValue < $1.rawValue }
+    (status, self.all, self.now, self.node) = (all.first { $0.verdict == worst } ?? all[0], all, now, node)
+  }
+
+  init(status: ClusterStatus, now: Timestamp, node: String? = nil) { self.init([status], now: now, node: node) }
+
+  private func nodes(_ status: ClusterStatus) -> [ClusterStatus.Node] { status.nodes.filter { node == nil || $0.name == node } }
+  private var findings: [Finding] {
+    let found = all.flatMap(\.findings).reduce(into: [Finding]()) { all, one in
+      if !all.contains(where: { $0.id == one.id && $0.summary == one.summary }) { all.append(one) }
+    }
+    return Finding.ordered(found).filter { node == nil || $0.place == nil || $0.place == node }
+  }
   private var past: [ClusterStatus.Past] { status.past.filter { node == nil || $0.node == node } }
+  private func named(_ status: ClusterStatus) -> String { all.count > 1 ? "\(status.address ?? status.top): " : "" }
 
   private func age(_ moment: Timestamp?) -> String { moment.map { spoken(now.seconds - $0.seconds) } ?? "-" }
 
   /// The verdict, in one line.
-  var brief: String {
-    var line = padded(status.verdict.shown, 9)
+  var brief: String { padded(status.verdict.shown, 9) + words(status) }
+
+  private func words(_ status: ClusterStatus) -> String {
+    var line = named(status)
     guard let serving = status.serving else {
-      return line + (findings.first { $0.severity == .bad }?.summary ?? (status.isForgotten ? "who serves is not known here" : "nobody serves"))
+      return line + (status.findings.first { $0.severity == .bad && (node == nil || $0.place == nil || $0.place == node) }?.summary ?? (status.isForgotten ? "who serves is not known here" : "nobody serves"))
     }
     line += "\(serving) serves\(status.since.map { ", for \(spoken(now.seconds - $0.seconds, isRough: true))" } ?? "")"
     let other = status.successor ?? status.nodes.first { $0.name != serving }?.name ?? "another node"
@@ -31,10 +49,12 @@ struct StatusReport {
   var text: String {
     var screen = Screen()
     screen.add(brief, indent: 9)
-    if !nodes.isEmpty {
+    for other in all where other.top != status.top { screen.add("         " + words(other), indent: 9) }
+    for status in all where !nodes(status).isEmpty {
       screen.add("")
+      if all.count > 1 { screen.add(status.address ?? status.top) }
       screen.add("node         role     path  score  sessions  SAs    flows   looked at    version")
-      for node in nodes {
+      for node in nodes(status) {
         let path = node.path.map { $0 == "0" ? "LOST" : "up" } ?? "-"
         func shown(_ count: UInt64?) -> String { count.map { "\($0)" } ?? "-" }
         screen.add(
@@ -43,8 +63,8 @@ struct StatusReport {
             + padded(node.looked.map { "\(spoken(now.seconds - $0.seconds, isRough: true)) ago" } ?? "-", 13) + (node.version.flatMap { $0.isEmpty ? nil : $0 } ?? "-"))
       }
     }
-    if let serving = nodes.first(where: { $0.name == status.serving }), let carried = serving.ledger {
-      for node in nodes { if node.name != serving.name, let known = node.ledger { screen.add("\(node.name) knows \(known) sessions, \(serving.name) carries \(carried) (ledger)") } }
+    if let serving = nodes(status).first(where: { $0.name == status.serving }), let carried = serving.ledger {
+      for node in nodes(status) { if node.name != serving.name, let known = node.ledger { screen.add("\(node.name) knows \(known) sessions, \(serving.name) carries \(carried) (ledger)") } }
     }
     if !findings.isEmpty { screen.add("") }
     for finding in findings { screen.add(finding, now: now) }
@@ -58,40 +78,48 @@ struct StatusReport {
   }
 
   var json: String {
-    jsonObject([
-      ("verdict", status.verdict.name.jsonQuoted), ("serving", status.serving?.jsonQuoted), ("since", status.since?.description.jsonQuoted),
-      (
-        "failover",
-        jsonObject([
-          ("would_succeed", status.wouldSucceed.map { "\($0)" }), ("to", status.successor?.jsonQuoted),
-          ("reasons", jsonArray(status.reasons.map(\.json))),
-        ])
-      ),
-      (
-        "nodes",
-        jsonObject(
-          nodes.map { node in
-            (
-              node.name,
+    jsonObject(
+      [
+        ("verdict", status.verdict.name.jsonQuoted), ("serving", status.serving?.jsonQuoted), ("since", status.since?.description.jsonQuoted),
+        (
+          "failover",
+          jsonObject([
+            ("would_succeed", status.wouldSucceed.map { "\($0)" }), ("to", status.successor?.jsonQuoted),
+            ("reasons", jsonArray(status.reasons.map(\.json))),
+          ])
+        ),
+        (
+          "nodes",
+          jsonObject(
+            nodes(status).map { node in
+              (
+                node.name,
+                jsonObject([
+                  ("role", node.role.jsonQuoted), ("path", node.path.map { $0 == "0" ? "\"down\"" : "\"up\"" }), ("sessions", node.sessions.map { "\($0)" }), ("sas", node.sas.map { "\($0)" }),
+                  ("flows", node.flows.map { "\($0)" }), ("ledger", node.ledger.map { "\($0)" }), ("version", node.version.flatMap { $0.isEmpty ? nil : $0.jsonQuoted }), ("looked", node.looked?.description.jsonQuoted), ("score", node.score.map { "\($0)" }), ("risks", jsonArray(node.risks.map(\.json))),
+                  ("barred_until", node.barredUntil?.description.jsonQuoted),
+                ])
+              )
+            })
+        ),
+        ("findings", jsonArray(findings.map(\.json))),
+        (
+          "was",
+          jsonArray(
+            past.map { one in
               jsonObject([
-                ("role", node.role.jsonQuoted), ("path", node.path.map { $0 == "0" ? "\"down\"" : "\"up\"" }), ("sessions", node.sessions.map { "\($0)" }), ("sas", node.sas.map { "\($0)" }),
-                ("flows", node.flows.map { "\($0)" }), ("ledger", node.ledger.map { "\($0)" }), ("version", node.version.flatMap { $0.isEmpty ? nil : $0.jsonQuoted }), ("looked", node.looked?.description.jsonQuoted), ("score", node.score.map { "\($0)" }), ("risks", jsonArray(node.risks.map(\.json))),
-                ("barred_until", node.barredUntil?.description.jsonQuoted),
+                ("node", one.node.jsonQuoted), ("resource", one.resource.jsonQuoted), ("operation", one.task.jsonQuoted),
+                ("reason", one.reason.jsonQuoted), ("since", one.since?.description.jsonQuoted),
               ])
-            )
-          })
-      ),
-      ("findings", jsonArray(findings.map(\.json))),
-      (
-        "was",
-        jsonArray(
-          past.map { one in
-            jsonObject([
-              ("node", one.node.jsonQuoted), ("resource", one.resource.jsonQuoted), ("operation", one.task.jsonQuoted),
-              ("reason", one.reason.jsonQuoted), ("since", one.since?.description.jsonQuoted),
-            ])
-          })
-      ),
+            })
+        ),
+      ] + (all.count > 1 ? [("addresses", jsonArray(all.map(address)))] : []))
+  }
+
+  private func address(_ status: ClusterStatus) -> String {
+    jsonObject([
+      ("address", status.address?.jsonQuoted), ("verdict", status.verdict.name.jsonQuoted), ("serving", status.serving?.jsonQuoted), ("since", status.since?.description.jsonQuoted),
+      ("would_succeed", status.wouldSucceed.map { "\($0)" }), ("to", status.successor?.jsonQuoted), ("findings", jsonArray(status.findings.map(\.json))),
     ])
   }
 

@@ -107,12 +107,12 @@ struct SupportBundle {
     do throws(SystemError) {
       var asking = tools
       asking.host = host
-      let report = StatusReport(status: try asking.status(), now: now)
+      let report = StatusReport(try asking.statuses(), now: now)
       add("status.txt", report.text + "\n")
       add("status.json", report.json + "\n")
     } catch { missing.append(("status", "\(error)")) }
     do throws(SystemError) { add("doctor.json", try Checkup(host).json + "\n") } catch { missing.append(("doctor", "\(error)")) }
-    do throws(SystemError) { add("plan.json", try Plan(tools, [], at: now).json + "\n") } catch { missing.append(("plan", "\(error)")) }
+    do throws(SystemError) { add("plan.json", Plan.json(try Plan.all(tools, [], at: now)) + "\n") } catch { missing.append(("plan", "\(error)")) }
     do throws(SystemError) { add("fingerprint.json", try FingerprintSource(host: host, configuration: configuration).fingerprint().json + "\n") } catch { missing.append(("fingerprint", "\(error)")) }
   }
 

@@ -17,6 +17,8 @@ struct SwitchoverCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("The node that is to serve. (default: the one that Pacemaker would choose)", valueName: "node"))
   var to: String?
+  @Option(help: ArgumentHelp("Of several addresses of the cluster, the one that moves.", valueName: "address"))
+  var address: String?
   @Option(defaultAsFlag: "10min", help: ArgumentHelp("Take no new clients first, and wait until all have left, for so long at most.", valueName: "time"))
   var drain: String?
   @Flag(help: "Do it.")
@@ -34,13 +36,14 @@ struct SwitchoverCommand: ParsableCommand {
 
   func validate() throws {
     guard (1...600).contains(maxOutage) else { throw ValidationError("--max-outage: 1 to 600 seconds") }
+    if let address, IPAddress(address) == nil { throw ValidationError("--address: expected an IP address, got \"\(address)\"") }
     if let drain, !(1...86_400).contains(patience ?? 0) { throw ValidationError("--drain: expected 1s to 24h, got \"\(drain)\"") }
   }
 
   func run() throws {
     try Rehearsal.carryOut(
       on: Host.silent, title: "switchover", limit: maxOutage, drain: patience.map { .seconds($0) }, isWanted: yes, json: json, confirmation: "--yes", client: client,
-      reportFile: report
+      reportFile: report, address: address
     ) { .switchover(to: to, $0) }
   }
 }
