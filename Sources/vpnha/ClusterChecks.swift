@@ -70,7 +70,7 @@ struct ClusterChecks {
           Finding(.RACE1, .risk, "the addresses have equal priority: where each node serves one, a split makes both fence each other", fix: ["pcs resource meta \(second.top) priority="], at: second.top))
       }
       if !configuration.services.flatMap(\.service).contains(where: { score(configuration.meta("priority", of: $0)) ?? 0 > 0 }), !hasDelay {
-        found.append(Finding(.DELAY2, .risk, "priority-fencing-delay is set, and the VPN has no priority", fix: priority, at: members.first?.top))
+        found.append(Finding(.DELAY2, .risk, "priority-fencing-delay is set, and the VPN has no priority", fix: priority, at: configuration.services.first?.service.first?.top))
       }
       if delay > 3 {
         found.append(
@@ -79,7 +79,7 @@ struct ClusterChecks {
     }
     return found
   }
-  private var priority: [String] { members.first.map { ["pcs resource meta \($0.top) priority=10"] } ?? [] }
+  private var priority: [String] { configuration.services.first?.service.first.map { ["pcs resource meta \($0.top) priority=10"] } ?? [] }
 
   private var quorum: [Finding] {
     guard let votes else { return [] }

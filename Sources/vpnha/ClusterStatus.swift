@@ -159,6 +159,13 @@ struct ClusterStatus {
 }
 
 extension ClusterStatus {
+  /// The one that needs somebody first.
+  static func worst(_ all: [ClusterStatus]) -> ClusterStatus {
+    func gravity(_ one: ClusterStatus) -> Int { 2 * Int(one.verdict.rawValue) + (one.wouldSucceed == true ? 0 : 1) }
+    let most = all.map(gravity).max()
+    return all.first { gravity($0) == most } ?? all[0]
+  }
+
   /// Several addresses: a node that could serve and has none is said, for each of those that another node has beside its own.
   static func compare(_ all: inout [ClusterStatus]) {
     for index in all.indices.dropFirst() {
@@ -190,7 +197,11 @@ private struct Judge {
   var looks: Looks?
   var time: Timestamp
 
-  private var ours: [ClusterConfiguration.Primitive] { configuration.primitives.filter { $0.own != nil } }
+  /// But for what another address has for itself.
+  private var ours: [ClusterConfiguration.Primitive] {
+    let foreign = configuration.services.flatMap(\.service).map(\.id).filter { id in !members.contains { $0.id == id } }
+    return configuration.primitives.filter { $0.own != nil && !foreign.contains($0.id) }
+  }
   private func attribute(_ name: String, of node: String) -> String? {
     configuration.attributes(of: node)[name].flatMap { $0.isEmpty ? nil : $0 }
   }

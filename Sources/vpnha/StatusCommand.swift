@@ -77,7 +77,7 @@ struct PacemakerTools {
   func status(of top: String? = nil, looks known: Looks? = nil, at time: Timestamp? = nil) throws(SystemError) -> ClusterStatus {
     let all = try statuses(looks: known, at: time)
     if let top, let one = all.first(where: { $0.top == top }) { return one }
-    return all.first { $0.verdict == all.map(\.verdict).max { $0.rawValue < $1.rawValue } } ?? all[0]
+    return ClusterStatus.worst(all)
   }
 
   /// The same for each address that has daemons of its own; never empty.

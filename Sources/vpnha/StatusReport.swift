@@ -11,8 +11,7 @@ struct StatusReport {
   var node: String?
 
   init(_ all: [ClusterStatus], now: Timestamp, node: String? = nil) {
-    let worst = all.map(\.verdict).max { $0.rawValue < $1.rawValue }
-    (status, self.all, self.now, self.node) = (all.first { $0.verdict == worst } ?? all[0], all, now, node)
+    (status, self.all, self.now, self.node) = (ClusterStatus.worst(all), all, now, node)
   }
 
   init(status: ClusterStatus, now: Timestamp, node: String? = nil) { self.init([status], now: now, node: node) }

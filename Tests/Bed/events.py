@@ -758,7 +758,7 @@ def bad_values(bed, only):
     resources = {}
     for name in bed.view().roles:
         if name in only if only else not name.startswith("fence"):
-            about = ElementTree.fromstring(here.run(f"crm_resource --show-metadata ocf:vpnha:{'probe' if name == 'path' else name}"))
+            about = ElementTree.fromstring(here.run(f"crm_resource --show-metadata ocf:vpnha:{'probe' if name == 'path' else name.removesuffix('-b')}"))
             resources[name] = [its.get("name") for its in about.iter("parameter")
                                if its.get("reloadable") == "1" and not its.get("name").startswith("trace_")]
     count = 0
@@ -1151,7 +1151,37 @@ def both_on_one_node(bed):
     here, there = yield bed.places()
     there.run(f"pcs resource move vpn-b-clone {here.name} --promoted")
     bed.await_serving(30, here, "vpn-b")
+    for node in (here, there):
+        until(f"status on {node.name} names the address that could go", 80, lambda: [finding["fix"][0].partition("    ")[0] for finding in json.loads(node.run("vpnha status --json; true"))["findings"] if finding["id"] == "BOTH1"]
+              == [f"pcs resource move vpn-b-clone {there.name} --promoted"])
     yield
+
+
+@event("same", 1, fenced=["there"], recipes=(), listed=False)
+def second_foretold(bed):
+    """status and plan on both nodes: the first address could be taken over, the second one could not; and so it is."""
+    here, there = bed.places()
+    _await_ready(bed, here, there)
+    there.run(f"pcs constraint location vpn-b-clone avoids {here.name}")
+    until("nothing of the second address runs on the other node", 20, lambda: bed.view().where("vip-b", "Unpromoted") == [])
+    for node in (here, there):
+        said = json.loads(node.run("vpnha status --json; true"))
+        if [(one["serving"], one["would_succeed"]) for one in said["addresses"]] != [(here.name, True), (there.name, False)] or said["verdict"] == "good" or said["serving"] != there.name:
+            raise Failure(f"status on {node.name}: {said}")
+        for lost, serving in ((here, [there.name, there.name]), (there, [here.name, None])):
+            plan = json.loads(node.run(f"vpnha plan node {lost.name} --json; true"))
+            if [one["outcomes"][0]["serving"] for one in plan["addresses"]] != serving:
+                raise Failure(f"plan on {node.name}: {plan}")
+    yield here, there
+    there.cut()
+    bed.await_alone(here)
+    time.sleep(5)
+    if bed.serving("vpn-b"):
+        raise Failure("the second address is served all the same")
+    here.run(f"pcs constraint delete location-vpn-b-clone-{here.name}--INFINITY")
+    bed.await_serving(20, here, "vpn-b")
+    yield
+    there.boot()
 
 
 @event("same", 1, recipes=(), listed=False)
@@ -1182,22 +1212,23 @@ def second_file_broken(bed):
 
 
 def _two():
-    """What becomes of either address: the first one, its seconds without service; the second one, its own. In the table or only in the long list."""
+    """What becomes of either address: the first one, its seconds without service; the second one, its own. In the table or in the long list."""
     both = {
         "serving-lost": ("peer", 15, "stays", 1, True), "serving-lost-dc": ("peer", 15, "stays", 1, False), "standby-lost": ("same", 1, "moves", 15, True),
         "move": ("peer", 5, "stays", 1, True), "both-on-one-node": ("same", 1, "moves", 5, False), "node-standby": ("peer", 5, "stays", 1, True),
         "kill-charon-serving": ("any", 20, "stays", 1, True), "kill-charon-standby": ("same", 1, "either", 20, False),
-        "suspend-charon-serving": ("any", 30, "stays", 1, False), "charon-hangs-serving": ("any", 30, "stays", 1, False),
+        "suspend-charon-serving": ("any", 30, "stays", 1, False), "charon-hangs-serving": ("any", 40, "stays", 1, False),
         "kill-xl2tpd-serving": ("peer", 20, "stays", 1, True), "kill-xl2tpd-standby": ("same", 1, "stays", 1, False), "suspend-xl2tpd-serving": ("peer", 20, "stays", 1, False),
-        "second-kill": ("same", 1, "moves", 20, False), "path-lost": ("peer", 5, "stays", 1, True), "address-deleted": ("any", 15, "stays", 1, True),
+        "second-kill": ("same", 1, "moves", 20, False), "path-lost": ("peer", 5, "stays", 1, True), "address-deleted": ("any", 15, "stays", 1, False),
         "second-address-deleted": ("same", 1, "either", 15, False), "files-broken-serving": ("same", 1, "stays", 1, False),
+        "second-foretold": ("same", 1, "moves", 40, True),
         "second-file-broken": ("same", 1, "moves", 20, True), "partition": ("same", 1, "moves", 15, True), "table-flushed": ("same", 1, "stays", 1, False),
-        "package-upgraded": ("same", 1, "stays", 1, True), "maintenance": ("same", 1, "stays", 1, False), "bad-values": ("same", 1, "stays", 1, False),
+        "package-upgraded": ("same", 1, "stays", 1, False), "maintenance": ("same", 1, "stays", 1, False), "bad-values": ("same", 1, "stays", 1, False),
     }
     for name, (serves, seconds, second, its, is_quick) in both.items():
         base = EVENTS[name]
-        where = ("two-addresses",)
-        EVENTS[f"two-{name}"] = two = Event(f"two-{name}", base.play, serves, seconds, base.fenced, where if is_quick else (), where, base.tolerated, True, base.fresh)
+        where = ("two-addresses", "crm-two-addresses") if name == "serving-lost" else ("two-addresses",)
+        EVENTS[f"two-{name}"] = two = Event(f"two-{name}", base.play, serves, seconds, base.fenced, *((where, ()) if is_quick else ((), where)), base.tolerated, True, base.fresh)
         two.beside = (second, its)
 
 
