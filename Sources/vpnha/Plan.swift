@@ -200,10 +200,16 @@ private struct World {
     let idle = server == nil ? then.nodes.filter { $0.isOnline && !$0.isStandby && !$0.isInMaintenance }.map(\.name) : []
     var outcome = Plan.Outcome(
       failure: failure, after: earlier, serving: server, hollow: hollow, idle: idle, findings: [], fences: nil,
-      dropsSessions: server != nil && server != serving && cib.own("sessions").isEmpty)
+      dropsSessions: server != nil && (server != serving || ends(failure)) && cib.own("sessions").isEmpty)
     if case .node(let lost) = failure, cib.isFencingEnabled, !cib.fences(lost).isEmpty { outcome.fences = lost }
     outcome.findings = findings(failure, earlier, outcome, then, next)
     return (outcome, isLast ? nil : World(tools: tools, cib: next, now: then, serving: server, time: time))
+  }
+
+  /// Whether the sessions end with it, wherever they are served then: of two addresses with one charon, which is started again in place.
+  private func ends(_ failure: Failure) -> Bool {
+    guard case .daemon(let resource, let node) = failure, node == serving, cib.services.count > 1 else { return false }
+    return resource.own == "strongswan" || (resource.own == "xl2tpd" && members.contains { $0.id == resource.id })
   }
 
   /// Nodes that hold the address, and not the rest.
@@ -248,13 +254,21 @@ private struct World {
       return outcome
     }
     let delay = cib.property("priority-fencing-delay").flatMap(seconds) ?? 0
-    let isFavoured = delay > 0 && members.contains { score(cib.meta("priority", of: $0)) ?? 0 > 0 }
+    // Of two addresses one has a priority, and the node that serves it wins.
+    let favoured = cib.services.filter { $0.service.contains { score(cib.meta("priority", of: $0)) ?? 0 > 0 } }
+    let isFavoured = delay > 0 && favoured.count == 1
+    if isFavoured, tools.votes()?.hasDevice != true, let winner = favoured.first.flatMap({ now.serving($0.service) }), winner != serving, serving != nil {
+      outcome.serving = winner
+      outcome.fences = serving
+      outcome.dropsSessions = true
+      return outcome
+    }
     let hasDelay = cib.primitives.contains { $0.isFence && ($0.parameter("pcmk_delay_base") ?? $0.parameter("pcmk_delay_max")).flatMap(seconds).map { $0 > 0 } ?? false }
     outcome.fences = others.first
     if !isFavoured, tools.votes()?.hasDevice != true {
       outcome.findings = [
         Finding(
-          .RACE1, .risk, "the link breaks: \(hasDelay ? "chance, not the service," : "who is faster") decides which node is fenced", fix: ["pcs property set priority-fencing-delay=3s", "pcs resource meta \(members.first?.top ?? "") priority=10"],
+          .RACE1, .risk, "the link breaks: \(hasDelay ? "chance, not the service," : "who is faster") decides which node is fenced", fix: ["pcs property set priority-fencing-delay=3s", "pcs resource meta \(cib.services.first?.service.first?.top ?? "") priority=10"],
           at: "property priority-fencing-delay")
       ]
     }
