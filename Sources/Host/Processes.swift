@@ -9,9 +9,11 @@ public struct Process: Hashable, Sendable {
   public var arguments: [String]
   /// `R` `S` `D` `T` `Z` … (`/proc/PID/stat`, field 3).
   public var state: Character
+  /// What it had used when it was looked at, in ticks of 10 ms (`/proc/PID/stat`, fields 14 and 15). It makes no other process of it.
+  public var processorTime: UInt64
 
   public init(
-    pid: Int32, startTime: UInt64, parent: Int32 = 1, executable: String, arguments: [String], state: Character = "S"
+    pid: Int32, startTime: UInt64, parent: Int32 = 1, executable: String, arguments: [String], state: Character = "S", processorTime: UInt64 = 0
   ) {
     self.pid = pid
     self.startTime = startTime
@@ -19,6 +21,16 @@ public struct Process: Hashable, Sendable {
     self.executable = executable
     self.arguments = arguments
     self.state = state
+    self.processorTime = processorTime
+  }
+
+  public static func == (a: Process, b: Process) -> Bool {
+    (a.pid, a.startTime, a.parent, a.state) == (b.pid, b.startTime, b.parent, b.state) && a.executable == b.executable && a.arguments == b.arguments
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(pid)
+    hasher.combine(startTime)
   }
 
   public var isStopped: Bool { state == "T" || state == "t" }

@@ -198,7 +198,7 @@ public final class LinuxProcesses: Processes {
     }
     return Process(
       pid: pid, startTime: status.startTime, parent: status.parent, executable: executable, arguments: arguments,
-      state: status.state)
+      state: status.state, processorTime: status.processorTime)
   }
 
   func status(_ pid: Int32) throws(SystemError) -> ProcessStatus {

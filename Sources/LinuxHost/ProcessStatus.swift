@@ -6,6 +6,8 @@ struct ProcessStatus: Equatable {
   var parent: Int32
   var session: Int32
   var startTime: UInt64
+  /// In user mode and in the kernel, in ticks of 10 ms.
+  var processorTime: UInt64
 
   init(_ text: [UInt8], _ operation: String) throws(SystemError) {
     // The name in parentheses may hold anything, parentheses and newlines included.
@@ -14,12 +16,13 @@ struct ProcessStatus: Equatable {
       .map { String(decoding: $0, as: UTF8.self) }
     // The first of these is field 3.
     guard fields.count >= 20, let state = fields[0].first, let parent = Int32(fields[1]), let session = Int32(fields[3]),
-      let startTime = UInt64(fields[19])
+      let startTime = UInt64(fields[19]), let user = UInt64(fields[11]), let system = UInt64(fields[12])
     else { throw SystemError(operation, .badMessage) }
     self.state = state
     self.parent = parent
     self.session = session
     self.startTime = startTime
+    processorTime = user &+ system
   }
 }
 

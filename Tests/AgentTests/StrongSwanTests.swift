@@ -115,6 +115,17 @@ import VICI
       world.perform("monitor").reason
         == "charon-systemd (pid 1001): connecting to charon at /run/charon.vici: nobody accepts the connection (ETIMEDOUT)")
 
+    // In a storm of returning clients.
+    let atWork = World(running: true)
+    atWork.charon.isHung = true
+    for second in 1...18 {
+      atWork.machine.clock.after(.seconds(second)) {
+        atWork.machine.processes.table[0].processorTime += 8
+        if second == 4 { atWork.charon.isHung = false }
+      }
+    }
+    #expect(atWork.perform("monitor") == Outcome(.success))
+
     let halted = World(running: true)
     halted.machine.processes.table[0].state = "T"
     #expect(halted.perform("monitor") == Outcome(.genericError, "charon-systemd (pid 1001) is suspended (SIGSTOP)"))

@@ -523,6 +523,24 @@ final class L2TPGateway {
     #expect(node.machine.clock.now - before <= .seconds(4))
   }
 
+  /// One loop that starts pppds in a storm of returning clients; 9 for it would have everybody dial in once more.
+  @Test(arguments: [true, false]) func aDaemonThatIsAtWorkIsAskedOnceMore(_ comesBack: Bool) {
+    let node = L2TPGateway()
+    node.running()
+    node.behaviour = .hangs
+    for second in 1...18 {
+      node.machine.clock.after(.seconds(second)) {
+        node.machine.processes.table[0].processorTime += 8
+        if comesBack, second == 6 { node.behaviour = .serves }
+      }
+    }
+    let before = node.machine.clock.now
+    let outcome = node.perform("monitor")
+    #expect(comesBack ? outcome == Outcome(.success) : outcome.status == .genericError, "\(outcome)")
+    #expect(node.machine.clock.now - before <= .seconds(15))
+    #expect(node.machine.log.lines.contains { $0.level == .warning && $0.message.contains("is at work and has not answered for 4 s") })
+  }
+
   @Test func suspendedIsFailedUnlessItAnswers() {
     let node = L2TPGateway()
     let process = node.running()

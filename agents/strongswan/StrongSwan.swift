@@ -122,8 +122,7 @@ package struct StrongSwan: ResourceAgent {
       return .failed("\(daemon(call).name) (pid \(process.pid)) is suspended (SIGSTOP)", promoted: isPromoted)
     }
     do throws(VICIError) {
-      let charon = try connect(call, within: patience(for: call))
-      let statistics = try charon.statistics()
+      let (charon, statistics) = try answer(of: process, call)
       if isPromoted, let address, try !holdsAddress(address, call) {
         return .failed("address: \(address) is not on this node", promoted: true)
       }
@@ -337,6 +336,20 @@ extension StrongSwan {
     // What asks over VICI goes before everything that clients ask for: this waits for one idle worker.
     case .monitor: .seconds(5)
     default: max(.seconds(2), min(.seconds(10), (call.deadline - call.host.clock.now) / 2))
+    }
+  }
+
+  /// A connection to charon, and its first answer. A monitor asks one that is at work once more, as long as there is time for what else it asks.
+  private func answer(of process: Process, _ call: Call) throws(VICIError) -> (charon: Charon, statistics: Statistics) {
+    let patience = patience(for: call)
+    while true {
+      do throws(VICIError) {
+        let charon = try connect(call, within: patience)
+        return (charon, try charon.statistics())
+      } catch {
+        guard call.request.action == .monitor, error.kind == .timedOut, call.host.clock.now + patience + .seconds(5) < call.deadline, process.isAtWork(call) else { throw error }
+        call.log.warning("charon (pid \(process.pid)) is at work and has not answered for \(patience.components.seconds) s: \(error)")
+      }
     }
   }
 

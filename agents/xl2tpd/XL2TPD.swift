@@ -154,7 +154,7 @@ package struct XL2TPD: ResourceAgent {
     }
     var inability: String?
     if isHere, isPromoted || !call.isPromotable {
-      try probe(address, port, call.within(.seconds(5)))
+      try patiently(process, .seconds(5), call) { call throws(OCFError) in try probe(address, port, call) }
       if call.depth >= .client { inability = try dialIn(address, port, call.within(.seconds(15))) }
     }
     if let configuration = terms.configuration {
@@ -194,9 +194,19 @@ package struct XL2TPD: ResourceAgent {
     if process.isStopped, !isMonitor { throw suspended }
     // A demote goes on after this look, and asks again: of a daemon that hangs it needs no more.
     let patience = isMonitor ? Self.patience : call.request.action == .demote ? .seconds(1) : Self.actionPatience
-    do throws(OCFError) { try ping(call.within(patience)) } catch {
+    do throws(OCFError) { try patiently(process, patience, call) { call throws(OCFError) in try ping(call) } } catch {
       let now = try attempt("looking at xl2tpd", try call.host.processes.process(process.pid))
       throw now?.isStopped == true ? suspended : error
+    }
+  }
+
+  /// Asks; a monitor asks a daemon that is at work once more, as long as there is time for what else it asks.
+  private func patiently(_ process: Process, _ patience: Duration, _ call: Call, _ ask: (Call) throws(OCFError) -> Void) throws(OCFError) {
+    while true {
+      do throws(OCFError) { return try ask(call.within(patience)) } catch {
+        guard call.request.action == .monitor, call.host.clock.now + patience + .seconds(5) < call.deadline, process.isAtWork(call) else { throw error }
+        call.log.warning("xl2tpd (pid \(process.pid)) is at work and has not answered for \(patience.components.seconds) s: \(error.reason)")
+      }
     }
   }
 
