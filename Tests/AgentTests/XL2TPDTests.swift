@@ -559,6 +559,10 @@ final class L2TPGateway {
     #expect(node.perform("monitor") == Outcome(.success))
     let outcome = node.perform("monitor", level: 10)
     #expect(outcome.status == .genericError && outcome.reason?.hasPrefix("asking for a tunnel on 203.0.113.50") == true)
+    // In a storm of returning clients: a move would have all of them dial in again.
+    for second in 1...18 { node.machine.clock.after(.seconds(second)) { node.machine.processes.table[0].processorTime += 8 } }
+    let busy = node.perform("monitor", level: 10)
+    #expect(busy.status == .success && busy.reason?.hasPrefix("xl2tpd is busy with other clients: asking for a tunnel on 203.0.113.50") == true, "\(busy)")
     node.machine.sockets.filters[8] = TunnelGate.filter
     #expect(node.perform("monitor", clone: true, level: 10) == Outcome(.success))
   }

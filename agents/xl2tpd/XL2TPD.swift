@@ -152,10 +152,15 @@ package struct XL2TPD: ResourceAgent {
     if isHere, isShut == false, !isPromoted, call.isPromotable {
       risks.append(Risk("unpromoted but accepting tunnels on \(address); something outside the cluster started it"))
     }
-    var inability: String?
+    var (inability, isBusy): (String?, Bool) = (nil, false)
     if isHere, isPromoted || !call.isPromotable {
-      try patiently(process, .seconds(5), call) { call throws(OCFError) in try probe(address, port, call) }
-      if call.depth >= .client { inability = try dialIn(address, port, call.within(.seconds(15))) }
+      do throws(OCFError) { try patiently(process, .seconds(5), call) { call throws(OCFError) in try probe(address, port, call) } } catch {
+        // Its loop turns, and nobody's data but the kernel's passes through it: what keeps it are other clients. A move would have all of them dial in again.
+        guard call.request.action == .monitor, terms.configuration?.forcesUserspace == false, process.isAtWork(call) else { throw error }
+        risks.append(Risk("xl2tpd is busy with other clients: \(error.reason)"))
+        isBusy = true
+      }
+      if call.depth >= .client, !isBusy { inability = try dialIn(address, port, call.within(.seconds(15))) }
     }
     if let configuration = terms.configuration {
       if isPromoted, call.request.action == .monitor, !call.request.isForAPerson { reserveCarried(from: process, configuration, call) }
@@ -172,7 +177,8 @@ package struct XL2TPD: ResourceAgent {
         risks.append(Risk("\(inventory.tunnels.count) tunnels with \(inventory.calls) calls: xl2tpd aborts at 1024 descriptors"))
       }
     } catch {
-      guard error.isForLackOfRoom else { throw explain(error) }
+      // It has answered in this monitor already.
+      guard error.isForLackOfRoom || error.kind == .unanswered && process.isAtWork(call) else { throw explain(error) }
       risks.append(Risk(error.reason))
     }
     // Of what a start would refuse nothing matters to a daemon that runs. The next one would not.
