@@ -2,17 +2,19 @@ import Host
 import OCF
 
 extension Process {
-  /// Whether a daemon that has not answered was at work all the same since it was looked at: in a storm of returning clients one may
-  /// wait for a processor, or start sessions, for longer than a monitor waits. One that hangs, or is frozen, uses nothing.
+  /// This process as it is now, if it has been at work since it was looked at: in a storm of returning clients a daemon waits for a
+  /// processor, or starts sessions, for longer than a monitor waits. Nil of one that hangs or is frozen: it uses nothing.
   ///
   /// A daemon that turns in circles is taken for one that works; so whoever asks has an end of his own.
-  package func isAtWork(_ call: Call) -> Bool {
+  ///
+  /// - Parameter ticks: of 10 ms; one may be an accident.
+  package func atWork(_ call: Call, ticks: UInt64 = 1) -> Process? {
     do throws(SystemError) {
-      guard let now = try call.host.processes.process(pid), now.startTime == startTime, !now.isStopped else { return false }
-      return now.processorTime >= processorTime + 10
+      guard let now = try call.host.processes.process(pid), now.startTime == startTime, !now.isStopped else { return nil }
+      return now.processorTime >= processorTime + ticks ? now : nil
     } catch {
       call.log.debug("\(error)")
-      return false
+      return nil
     }
   }
 }

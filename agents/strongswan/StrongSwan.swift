@@ -342,12 +342,15 @@ extension StrongSwan {
   /// A connection to charon, and its first answer. A monitor asks one that is at work once more, as long as there is time for what else it asks.
   private func answer(of process: Process, _ call: Call) throws(VICIError) -> (charon: Charon, statistics: Statistics) {
     let patience = patience(for: call)
+    let rest = call.depth >= .service ? Duration.seconds(5) : .seconds(2)
+    var seen = process
     while true {
       do throws(VICIError) {
         let charon = try connect(call, within: patience)
         return (charon, try charon.statistics())
       } catch {
-        guard call.request.action == .monitor, error.kind == .timedOut, call.host.clock.now + patience + .seconds(5) < call.deadline, process.isAtWork(call) else { throw error }
+        guard call.request.action == .monitor, error.kind == .timedOut, call.host.clock.now + patience + rest < call.deadline, let now = seen.atWork(call) else { throw error }
+        seen = now
         call.log.warning("charon (pid \(process.pid)) is at work and has not answered for \(patience.components.seconds) s: \(error)")
       }
     }

@@ -156,7 +156,7 @@ package struct XL2TPD: ResourceAgent {
     if isHere, isPromoted || !call.isPromotable {
       do throws(OCFError) { try patiently(process, .seconds(5), call) { call throws(OCFError) in try probe(address, port, call) } } catch {
         // Its loop turns, and nobody's data but the kernel's passes through it: what keeps it are other clients. A move would have all of them dial in again.
-        guard call.request.action == .monitor, terms.configuration?.forcesUserspace == false, process.isAtWork(call) else { throw error }
+        guard call.request.action == .monitor, terms.configuration?.forcesUserspace == false, process.atWork(call, ticks: 10) != nil else { throw error }
         risks.append(Risk("xl2tpd is busy with other clients: \(error.reason)"))
         isBusy = true
       }
@@ -178,7 +178,7 @@ package struct XL2TPD: ResourceAgent {
       }
     } catch {
       // It has answered in this monitor already.
-      guard error.isForLackOfRoom || error.kind == .unanswered && process.isAtWork(call) else { throw explain(error) }
+      guard error.isForLackOfRoom || error.kind == .unanswered && process.atWork(call, ticks: 10) != nil else { throw explain(error) }
       risks.append(Risk(error.reason))
     }
     // Of what a start would refuse nothing matters to a daemon that runs. The next one would not.
@@ -208,9 +208,12 @@ package struct XL2TPD: ResourceAgent {
 
   /// Asks; a monitor asks a daemon that is at work once more, as long as there is time for what else it asks.
   private func patiently(_ process: Process, _ patience: Duration, _ call: Call, _ ask: (Call) throws(OCFError) -> Void) throws(OCFError) {
+    var seen = process
+    let rest = call.depth >= .service ? Duration.seconds(5) : .seconds(2)
     while true {
       do throws(OCFError) { return try ask(call.within(patience)) } catch {
-        guard call.request.action == .monitor, call.host.clock.now + patience + .seconds(5) < call.deadline, process.isAtWork(call) else { throw error }
+        guard call.request.action == .monitor, call.host.clock.now + patience + rest < call.deadline, let now = seen.atWork(call) else { throw error }
+        seen = now
         call.log.warning("xl2tpd (pid \(process.pid)) is at work and has not answered for \(patience.components.seconds) s: \(error.reason)")
       }
     }
