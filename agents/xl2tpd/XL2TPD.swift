@@ -154,10 +154,17 @@ package struct XL2TPD: ResourceAgent {
     }
     var (inability, isBusy): (String?, Bool) = (nil, false)
     if isHere, isPromoted || !call.isPromotable {
-      do throws(OCFError) { try patiently(process, .seconds(5), call) { call throws(OCFError) in try probe(address, port, call) } } catch {
+      var silence: String?
+      do throws(OCFError) {
+        try patiently(process, .seconds(5), call) { call throws(OCFError) in
+          silence = nil
+          silence = try askForTunnel(address, port, call)
+          if let silence { throw .failed(silence) }
+        }
+      } catch {
         // Its loop turns, and nobody's data but the kernel's passes through it: what keeps it are other clients. A move would have all of them dial in again.
-        guard call.request.action == .monitor, terms.configuration?.forcesUserspace == false, process.atWork(call, ticks: 10) != nil else { throw error }
-        risks.append(Risk("xl2tpd is busy with other clients: \(error.reason)"))
+        guard let silence, call.request.action == .monitor, terms.configuration?.forcesUserspace == false, process.atWork(call, ticks: 10) != nil else { throw error }
+        risks.append(Risk("xl2tpd is busy with other clients: \(silence)"))
         isBusy = true
       }
       if call.depth >= .client, !isBusy { inability = try dialIn(address, port, call.within(.seconds(15))) }
@@ -290,16 +297,23 @@ package struct XL2TPD: ResourceAgent {
 
   /// Asks for a tunnel on `address`, as a client would, and takes it back.
   func probe(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) {
+    if let silence = try askForTunnel(address, port, call) { throw .failed(silence) }
+  }
+
+  /// The same; returns that there was no answer, and throws what is worse.
+  private func askForTunnel(_ address: IPAddress, _ port: UInt16, _ call: Call) throws(OCFError) -> String? {
     let socket = try attempt("asking for a tunnel", try call.host.sockets.connect(toUDP: address, port: port, from: address))
     defer { socket.close() }
     do {
       let answer = try TunnelProbe().run(over: socket, clock: call.host.clock, before: call.deadline)
       call.log.debug("asked for a tunnel on \(address) port \(port): \(answer)")
+      return nil
     } catch {
+      let reason = "asking for a tunnel on \(address) port \(port): \(error.reason)"
       switch error.kind {
+      case .unanswered: return reason
       case .closed: throw .failed("nobody listens on \(address) port \(port)")
-      case .unanswered, .refused, .malformed, .system:
-        throw .failed("asking for a tunnel on \(address) port \(port): \(error.reason)")
+      case .refused, .malformed, .system: throw .failed(reason)
       }
     }
   }
