@@ -386,6 +386,20 @@ final class SyncGateway {
     #expect(node.perform("monitor") == Outcome(.success))
   }
 
+  /// In a storm of new flows.
+  @Test func aDaemonThatIsAtWorkIsAskedOnceMore() {
+    let node = SyncGateway()
+    node.running()
+    node.hangs = true
+    for second in 1...18 {
+      node.machine.clock.after(.seconds(second)) {
+        node.machine.processes.table[0].processorTime += 8
+        if second == 4 { node.hangs = false }
+      }
+    }
+    #expect(node.perform("monitor") == Outcome(.success))
+  }
+
   /// The peer's promotion waits for the demotion, and for the bulk update.
   @Test(arguments: [false, true]) func aHungDaemonDoesNotHoldUpTheTakeOver(isSuspended: Bool) {
     let node = SyncGateway()

@@ -97,8 +97,10 @@ package struct Conntrackd: ResourceAgent {
         case .promote: Self.takeOver
         default: Self.patience
         }
-      let statistics = try answer(call.within(patience), process) { call throws(ConntrackError) in
-        try socket.statistics(on: call.host, before: call.deadline)
+      let statistics = try answer(call, process) { call throws(ConntrackError) in
+        try process.answer(within: patience, call, isSilence: { $0.kind == .unanswered }) { call throws(ConntrackError) in
+          try socket.statistics(on: call.host, before: call.deadline)
+        }
       }
       var risks: [Risk] = []
       if call.depth >= .service {

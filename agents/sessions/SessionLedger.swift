@@ -122,7 +122,11 @@ package struct SessionLedger: ResourceAgent {
     if process.isStopped { throw .failed("the ledger (pid \(process.pid)) is suspended (SIGSTOP)") }
     let patience = call.request.action == .demote ? Self.haste : Self.patience
     let control = try control(call)
-    do throws(SystemError) { return try control.ask(command, on: call.host, before: call.within(patience).deadline) } catch {
+    do throws(SystemError) {
+      return try process.answer(within: patience, call, isSilence: { $0.errno == .timedOut }) { call throws(SystemError) in
+        try control.ask(command, on: call.host, before: call.deadline)
+      }
+    } catch {
       switch error.errno {
       case .timedOut: throw .failed("the ledger (pid \(process.pid)) hangs: no answer to \(command)")
       case .noSuchFile, .connectionRefused: throw .failed("the ledger (pid \(process.pid)) does not listen on \(control.path)")

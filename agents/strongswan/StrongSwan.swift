@@ -122,7 +122,10 @@ package struct StrongSwan: ResourceAgent {
       return .failed("\(daemon(call).name) (pid \(process.pid)) is suspended (SIGSTOP)", promoted: isPromoted)
     }
     do throws(VICIError) {
-      let (charon, statistics) = try answer(of: process, call)
+      let (charon, statistics) = try process.answer(within: patience(for: call), call, isSilence: { $0.kind == .timedOut }) { limited throws(VICIError) in
+        let charon = try connect(limited)
+        return (charon, try charon.statistics())
+      }
       if isPromoted, let address, try !holdsAddress(address, call) {
         return .failed("address: \(address) is not on this node", promoted: true)
       }
@@ -339,27 +342,10 @@ extension StrongSwan {
     }
   }
 
-  /// A connection to charon, and its first answer. A monitor asks one that is at work once more, as long as there is time for what else it asks.
-  private func answer(of process: Process, _ call: Call) throws(VICIError) -> (charon: Charon, statistics: Statistics) {
-    let patience = patience(for: call)
-    let rest = call.depth >= .service ? Duration.seconds(5) : .seconds(2)
-    var seen = process
-    while true {
-      do throws(VICIError) {
-        let charon = try connect(call, within: patience)
-        return (charon, try charon.statistics())
-      } catch {
-        guard call.request.action == .monitor, error.kind == .timedOut, call.host.clock.now + patience + rest < call.deadline, let now = seen.atWork(call) else { throw error }
-        seen = now
-        call.log.warning("charon (pid \(process.pid)) is at work and has not answered for \(patience.components.seconds) s: \(error)")
-      }
-    }
-  }
-
   /// Even the last look, at the deadline itself, leaves charon time for an answer: the deadline has a margin behind it.
-  func connect(_ call: Call, within limit: Duration) throws(VICIError) -> Charon {
-    let deadline = max(call.within(limit).deadline, call.host.clock.now + .milliseconds(200))
-    return try Charon(at: vici.description, on: call.host, before: deadline)
+  func connect(_ call: Call, within limit: Duration) throws(VICIError) -> Charon { try connect(call.within(limit)) }
+  private func connect(_ call: Call) throws(VICIError) -> Charon {
+    try Charon(at: vici.description, on: call.host, before: max(call.deadline, call.host.clock.now + .milliseconds(200)))
   }
 
   /// Why charon does not answer now; nil when it does.

@@ -156,7 +156,7 @@ package struct XL2TPD: ResourceAgent {
     if isHere, isPromoted || !call.isPromotable {
       var silence: String?
       do throws(OCFError) {
-        try patiently(process, .seconds(5), call) { call throws(OCFError) in
+        try process.answer(within: .seconds(5), call, isSilence: { _ in silence != nil }) { call throws(OCFError) in
           silence = nil
           silence = try askForTunnel(address, port, call)
           if let silence { throw .failed(silence) }
@@ -207,22 +207,9 @@ package struct XL2TPD: ResourceAgent {
     if process.isStopped, !isMonitor { throw suspended }
     // A demote goes on after this look, and asks again: of a daemon that hangs it needs no more.
     let patience = isMonitor ? Self.patience : call.request.action == .demote ? .seconds(1) : Self.actionPatience
-    do throws(OCFError) { try patiently(process, patience, call) { call throws(OCFError) in try ping(call) } } catch {
+    do throws(OCFError) { try process.answer(within: patience, call, isSilence: { _ in true }) { call throws(OCFError) in try ping(call) } } catch {
       let now = try attempt("looking at xl2tpd", try call.host.processes.process(process.pid))
       throw now?.isStopped == true ? suspended : error
-    }
-  }
-
-  /// Asks; a monitor asks a daemon that is at work once more, as long as there is time for what else it asks.
-  private func patiently(_ process: Process, _ patience: Duration, _ call: Call, _ ask: (Call) throws(OCFError) -> Void) throws(OCFError) {
-    var seen = process
-    let rest = call.depth >= .service ? Duration.seconds(5) : .seconds(2)
-    while true {
-      do throws(OCFError) { return try ask(call.within(patience)) } catch {
-        guard call.request.action == .monitor, call.host.clock.now + patience + rest < call.deadline, let now = seen.atWork(call) else { throw error }
-        seen = now
-        call.log.warning("xl2tpd (pid \(process.pid)) is at work and has not answered for \(patience.components.seconds) s: \(error.reason)")
-      }
     }
   }
 
