@@ -94,7 +94,7 @@ let package = Package(
     // Clients by the hundred for the lab: of the test tree, and in no package.
     .executableTarget(
       name: "vpnha-load",
-      dependencies: ["CLinux", "DynamicLibrary", "Host", "IKEProbe", "L2TP", "LinuxHost", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["CLinux", "DynamicLibrary", "Host", "IKEProbe", "L2TP", "LinuxHost", "Netlink", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "Tests/Load"),
     .testTarget(name: "LoadTests", dependencies: ["vpnha-load", "Host", "L2TP", "LinuxHost"], exclude: ["against-charon"]),
 

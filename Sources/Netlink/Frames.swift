@@ -123,7 +123,7 @@ public enum NeighbourDiscovery {
   }
 
   /// The Internet checksum (RFC 1071).
-  static func checksum(_ bytes: [UInt8]) -> UInt16 {
+  package static func checksum(_ bytes: [UInt8]) -> UInt16 {
     var sum: UInt32 = 0
     for index in stride(from: 0, to: bytes.count, by: 2) {
       sum &+= UInt32(bytes[index]) << 8 | (index + 1 < bytes.count ? UInt32(bytes[index + 1]) : 0)

@@ -20,9 +20,9 @@ struct ActiveCommand: ParsableCommand {
     }
     let active = resources.filter { $0.role != .stopped }
     for resource in active { print("\(resource.id) (ocf:vpnha:\(resource.agent)): \(resource.role.rawValue) on \(node)") }
-    let configuration = try ClusterConfiguration(PacemakerTools(host).configuration())
     // After a refresh crm_mon shows as stopped what runs.
-    let forgotten = resources.filter { $0.role == .stopped && configuration.isForgotten($0.id, on: node) }
+    let lost = try ClusterConfiguration(PacemakerTools(host).configuration()).forgotten(resources.map(\.id), on: node)
+    let forgotten = resources.filter { $0.role == .stopped && lost.contains($0.id) }
     for resource in forgotten { print("\(resource.id) (ocf:vpnha:\(resource.agent)): Pacemaker does not know whether it runs on \(node), and asks") }
     if !(active + forgotten).isEmpty { throw ExitCode(1) }
   }

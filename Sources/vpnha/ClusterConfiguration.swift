@@ -207,12 +207,12 @@ struct ClusterConfiguration {
     return withoutInstance(String(name.dropFirst(prefix.count).prefix { $0 != "#" })) == resource
   }
 
-  /// Whether Pacemaker has forgotten what a resource is on a node that is online, and no action since has told it. A refresh does that; what
-  /// runs goes on meanwhile, and crm_mon shows it as stopped.
-  func isForgotten(_ resource: String, on node: String) -> Bool {
+  /// Those of `resources` of which Pacemaker has forgotten what they are on a node that is online, and no action since has told it. A refresh
+  /// does that; what runs goes on meanwhile, and crm_mon shows it as stopped.
+  func forgotten(_ resources: [String], on node: String) -> Set<String> {
     // Where probes may be left out, nothing is known of what has never been started.
-    guard !isFalse(property("enable-startup-probes")), !constraints("rsc_location").contains(where: { ($0["resource-discovery"] ?? "always") != "always" }) else { return false }
-    return !operations(on: node).contains { $0.resource == resource && $0.status != Self.pending }
+    guard !isFalse(property("enable-startup-probes")), !constraints("rsc_location").contains(where: { ($0["resource-discovery"] ?? "always") != "always" }) else { return [] }
+    return Set(resources).subtracting(operations(on: node).filter { $0.status != Self.pending }.map(\.resource))
   }
   /// PCMK_OCF_UNKNOWN in include/crm/common/results.h: no result yet.
   private static let pending = 193

@@ -82,7 +82,8 @@ struct ClusterMonitor: Equatable {
   /// Finds what Pacemaker has forgotten of `members`. What is seen of it on this node stands in its place.
   mutating func recall(_ members: [ClusterConfiguration.Primitive], of configuration: ClusterConfiguration, _ looks: Looks?) {
     for node in nodes where node.isOnline && !node.isPending {
-      for member in members where configuration.isForgotten(member.id, on: node.name) {
+      let lost = configuration.forgotten(members.map(\.id), on: node.name)
+      for member in members where lost.contains(member.id) {
         forgotten.append(Forgotten(resource: member.id, node: node.name))
         guard let role = looks?.state(of: member.id, on: node.name).flatMap({ ClusterResource.Role($0, isPromotable: member.isPromotable) }) else { continue }
         instances.removeAll { $0.id == member.id && ($0.node == node.name || $0.node == nil) }
@@ -91,7 +92,8 @@ struct ClusterMonitor: Equatable {
     }
   }
 
-  func isForgotten(_ resource: String, on node: String) -> Bool { forgotten.contains(Forgotten(resource: resource, node: node)) }
+  /// On the node, or on any.
+  func isForgotten(_ resource: String, on node: String? = nil) -> Bool { forgotten.contains { $0.resource == resource && (node == nil || $0.node == node) } }
   func node(_ name: String) -> Node? { nodes.first { $0.name == name } }
   func instance(_ resource: String, on node: String) -> Instance? { instances.first { $0.id == resource && $0.node == node } }
   func role(_ resource: String, on node: String) -> ClusterResource.Role { instance(resource, on: node)?.role ?? .stopped }

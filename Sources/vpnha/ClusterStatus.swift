@@ -54,9 +54,7 @@ struct ClusterStatus {
 
   var findings: [Finding] {
     // The same in two places: the worse one.
-    Finding.ordered(complaints + reasons + nodes.flatMap(\.risks)).reduce(into: []) { all, one in
-      if !all.contains(where: { $0.id == one.id && $0.summary == one.summary }) { all.append(one) }
-    }
+    Finding.distinct(Finding.ordered(complaints + reasons + nodes.flatMap(\.risks)))
   }
 
   var verdict: Verdict {
@@ -84,7 +82,7 @@ struct ClusterStatus {
     successor = simulated?.serving(members)
     let judge = Judge(configuration: configuration, now: now, members: members, home: home, looks: looks, time: time)
     complaints = judge.complaints(serving: serving)
-    isForgotten = now.forgotten.contains { one in members.contains { $0.id == one.resource } }
+    isForgotten = members.contains { now.isForgotten($0.id) }
     nodes = now.nodes.map { node in
       let isHome = node.name == serving
       var risks = judge.risks(of: node.name)
@@ -116,7 +114,7 @@ struct ClusterStatus {
         Finding(.SIM1, .risk, "it is not known what Pacemaker would do: crm_simulate gave no answer", fix: ["crm_simulate -SL --node-fail \(serving)"]))
     } else if successor == nil {
       wouldSucceed = false
-      reasons = explains.map { raised($0, to: .bad) } + inTheWay
+      reasons = explains.map { $0.raised(to: .bad) } + inTheWay
       if others.isEmpty {
         reasons.append(Finding(.NODE1, .bad, "there is no other node", fix: ["pcs cluster node add NODE"]))
       } else if !reasons.contains(where: { $0.severity == .bad }) {
@@ -127,20 +125,9 @@ struct ClusterStatus {
       let unseen = successor.map { judge.unseen($0) } ?? []
       wouldSucceed = blocks ? false : unseen.isEmpty ? true : nil
       // What Pacemaker gets over by itself costs time.
-      reasons = explains.map { lowered($0, to: .risk) } + inTheWay + unfit + unseen
+      reasons = explains.map { $0.lowered(to: .risk) } + inTheWay + unfit + unseen
     }
     reasons = Finding.ordered(reasons)
-  }
-
-  private func raised(_ finding: Finding, to severity: Finding.Severity) -> Finding {
-    var finding = finding
-    finding.severity = max(severity, finding.severity)
-    return finding
-  }
-  private func lowered(_ finding: Finding, to severity: Finding.Severity) -> Finding {
-    var finding = finding
-    finding.severity = min(severity, finding.severity)
-    return finding
   }
 
   /// The last of its members to begin; nil when nothing of it is remembered.
@@ -216,7 +203,7 @@ private struct Judge {
     }
     let configured = ClusterChecks(configuration: configuration, votes: nil).service
     // A standby less is no outage.
-    found += configured.map { $0.id == .CLONE4 ? Finding(.CLONE4, .risk, $0.summary, fix: $0.fix, at: $0.place) : $0 }
+    found += configured.map { $0.id == .CLONE4 ? $0.lowered(to: .risk) : $0 }
     let isOff = configured.contains { $0.id == .OFF1 }
     if !now.hasQuorum, (configuration.property("no-quorum-policy") ?? "stop") != "ignore" {
       found.append(Finding(.QUOR1, .bad, "this part of the cluster has no quorum", fix: ["corosync-quorumtool -s"]))
@@ -241,7 +228,7 @@ private struct Judge {
             .HALF1, .bad, "the address is on \(home), and \(missing.map(\.id).joined(separator: ", ")) \(missing.count == 1 ? "does" : "do") not serve there",
             fix: missing.prefix(3).map { "pcs resource cleanup \($0.id)" }, at: home))
       }
-    } else if !isOff, !members.contains(where: { member in now.forgotten.contains { $0.resource == member.id } }) {
+    } else if !isOff, !members.contains(where: { now.isForgotten($0.id) }) {
       found.append(
         Finding(.SERV1, .bad, "nobody serves", fix: ["pcs resource cleanup \(members.first?.top ?? "")", "crm_mon -1rf"]))
     }
@@ -557,7 +544,7 @@ private struct Judge {
     let working = devices.contains { device in
       now.instances.contains { $0.id == device.id && $0.role == .started && !$0.isFailed && $0.node.map { now.node($0)?.isOnline ?? false } ?? false }
     }
-    if working || devices.contains(where: { device in now.forgotten.contains { $0.resource == device.id } }) { return [] }
+    if working || devices.contains(where: { now.isForgotten($0.id) }) { return [] }
     let name = devices.first?.id ?? ""
     let failure = now.nodes.compactMap { lastFailure(of: name, on: $0.name) }.first
     // It stopped with the last node that could run it; that node is the complaint.

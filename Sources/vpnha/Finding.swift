@@ -35,6 +35,22 @@ struct Finding: Equatable {
     ])
   }
 
+  /// The same one at another severity, if that is a graver or a lighter one.
+  func raised(to severity: Severity) -> Finding { with(max(severity, self.severity)) }
+  func lowered(to severity: Severity) -> Finding { with(min(severity, self.severity)) }
+  private func with(_ severity: Severity) -> Finding {
+    var finding = self
+    finding.severity = severity
+    return finding
+  }
+
+  /// Each complaint once: of the same in several places the first.
+  static func distinct(_ findings: [Finding]) -> [Finding] {
+    findings.reduce(into: []) { all, one in
+      if !all.contains(where: { $0.id == one.id && $0.summary == one.summary }) { all.append(one) }
+    }
+  }
+
   /// Worst first; otherwise in the order in which they were found.
   static func ordered(_ findings: [Finding]) -> [Finding] {
     [Severity.bad, .risk, .note].flatMap { severity in findings.filter { $0.severity == severity } }

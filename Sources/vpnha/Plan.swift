@@ -63,11 +63,7 @@ struct Plan {
     return jsonObject([("verdict", worst.name.jsonQuoted), ("addresses", jsonArray(plans.map { "{\"address\":\(($0.address ?? "").jsonQuoted)," + $0.json.dropFirst() }))])
   }
 
-  var findings: [Finding] {
-    outcomes.flatMap(\.findings).reduce(into: []) { all, one in
-      if !all.contains(where: { $0.id == one.id && $0.summary == one.summary }) { all.append(one) }
-    }
-  }
+  var findings: [Finding] { Finding.distinct(outcomes.flatMap(\.findings)) }
 
   var verdict: Verdict { serving == nil ? .bad : Verdict(findings) }
 

@@ -120,8 +120,9 @@ struct PacemakerTools {
     looks.here = node
     do throws(SystemError) { looks.prints[node] = try FingerprintSource(host: host, configuration: configuration).fingerprint() } catch { looks.prints[node] = nil }
     let local = LocalLook(host: host, node: node)
+    let forgotten = configuration.forgotten(members.map(\.id), on: node)
     for member in members {
-      if monitor.role(member.id, on: node) != .stopped || configuration.isForgotten(member.id, on: node) {
+      if monitor.role(member.id, on: node) != .stopped || forgotten.contains(member.id) {
         looks.seen[member.id] = local.state(of: member)
       } else if !member.isPromotable {
         looks.foreseen[member.id] = local.foreseen(of: member)

@@ -18,10 +18,7 @@ struct StatusReport {
 
   private func nodes(_ status: ClusterStatus) -> [ClusterStatus.Node] { status.nodes.filter { node == nil || $0.name == node } }
   private var findings: [Finding] {
-    let found = all.flatMap(\.findings).reduce(into: [Finding]()) { all, one in
-      if !all.contains(where: { $0.id == one.id && $0.summary == one.summary }) { all.append(one) }
-    }
-    return Finding.ordered(found).filter { node == nil || $0.place == nil || $0.place == node }
+    Finding.ordered(Finding.distinct(all.flatMap(\.findings))).filter { node == nil || $0.place == nil || $0.place == node }
   }
   private var past: [ClusterStatus.Past] { status.past.filter { node == nil || $0.node == node } }
   private func named(_ status: ClusterStatus) -> String { all.count > 1 ? "\(status.address ?? status.top): " : "" }

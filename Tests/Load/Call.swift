@@ -1,4 +1,5 @@
 import L2TP
+import Netlink
 
 /// One L2TP tunnel with one call and its PPP link, from SCCRQ to IPCP, then its keepalives and its data (RFC 2661, RFC 1661, RFC 2759, RFC 1332).
 ///
@@ -301,9 +302,9 @@ final class Call {
     pingNumber &+= 1
     pinged += 1
     var echo: [UInt8] = [8, 0, 0, 0] + tunnel.bytes + pingNumber.bytes + [UInt8](repeating: 0x61, count: size)
-    echo.replaceSubrange(2..<4, with: Self.checksum(echo).bytes)
+    echo.replaceSubrange(2..<4, with: NeighbourDiscovery.checksum(echo).bytes)
     var header: [UInt8] = [0x45, 0] + UInt16(20 + echo.count).bytes + pingNumber.bytes + [0, 0, 64, 1, 0, 0] + address + peer
-    header.replaceSubrange(10..<12, with: Self.checksum(header).bytes)
+    header.replaceSubrange(10..<12, with: NeighbourDiscovery.checksum(header).bytes)
     send(PPPFrame(0x0021, header + echo))
   }
 
@@ -311,13 +312,5 @@ final class Call {
     guard packet.count >= 28, packet[0] == 0x45, packet[9] == 1, packet[20] == 0, Array(packet[16..<20]) == address, packet[24..<26].elementsEqual(tunnel.bytes) else { return }
     ponged += 1
     lastPong = now
-  }
-
-  /// RFC 1071; zero over what carries its own.
-  static func checksum(_ bytes: [UInt8]) -> UInt16 {
-    var sum: UInt32 = 0
-    for (index, byte) in bytes.enumerated() { sum += UInt32(byte) << (index % 2 == 0 ? 8 : 0) }
-    while sum > 0xffff { sum = sum & 0xffff + sum >> 16 }
-    return ~UInt16(sum)
   }
 }

@@ -97,9 +97,6 @@ private func bytes(_ hex: String) -> [UInt8] {
 }
 
 @Suite struct ScriptedClientTests {
-  /// RFC 1071 §3.
-  @Test func checksum() { #expect(Call.checksum([0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]) == 0x220d) }
-
   /// As charon 5.9.8 proposes when it rekeys: proposals one after the other, a transform each.
   @Test func proposals() {
     let transform = bytes("0000001c 010c0000 80010001 80020e10 80040004 80050005 80060100")

@@ -90,6 +90,9 @@ struct FrameTests {
     #expect(sum(host) == 0xffff)
   }
 
+  @Test("The checksum of RFC 1071 §3's example")
+  func example() { #expect(NeighbourDiscovery.checksum([0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]) == 0x220d) }
+
   @Test("Every packet's checksum adds up", arguments: ["2001:db8::50", "fe80::1", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"])
   func checksums(_ text: String) {
     let vip = address(text)

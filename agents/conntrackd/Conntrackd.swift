@@ -97,11 +97,7 @@ package struct Conntrackd: ResourceAgent {
         case .promote: Self.takeOver
         default: Self.patience
         }
-      let statistics = try answer(call, process) { call throws(ConntrackError) in
-        try process.answer(within: patience, call, isSilence: { $0.kind == .unanswered }) { call throws(ConntrackError) in
-          try socket.statistics(on: call.host, before: call.deadline)
-        }
-      }
+      let statistics = try statistics(of: process, socket, patience, call)
       var risks: [Risk] = []
       if call.depth >= .service {
         daemon(call).adopt(process, call)
@@ -145,10 +141,12 @@ package struct Conntrackd: ResourceAgent {
     throw .failed("a conntrackd that does not run \(binaryPath(call)) with \(config) has the socket \(path)")
   }
 
-  private func answer<Value>(
-    _ call: Call, _ process: Process, _ body: (Call) throws(ConntrackError) -> Value
-  ) throws(OCFError) -> Value {
-    do { return try body(call) } catch {
+  private func statistics(of process: Process, _ socket: ConntrackSocket, _ patience: Duration, _ call: Call) throws(OCFError) -> SyncStatistics {
+    do {
+      return try process.answer(within: patience, call, isSilence: { $0.kind == .unanswered }) { call throws(ConntrackError) in
+        try socket.statistics(on: call.host, before: call.deadline)
+      }
+    } catch {
       switch error.kind {
       case .absent: throw .failed("conntrackd (pid \(process.pid)) has no socket: \(error.reason)")
       case .unread: throw .failed("conntrackd (pid \(process.pid)) does not listen: \(error.reason)")

@@ -152,22 +152,11 @@ package struct XL2TPD: ResourceAgent {
     if isHere, isShut == false, !isPromoted, call.isPromotable {
       risks.append(Risk("unpromoted but accepting tunnels on \(address); something outside the cluster started it"))
     }
-    var (inability, isBusy): (String?, Bool) = (nil, false)
+    var inability: String?
     if isHere, isPromoted || !call.isPromotable {
-      var silence: String?
-      do throws(OCFError) {
-        try process.answer(within: .seconds(5), call, isSilence: { _ in silence != nil }) { call throws(OCFError) in
-          silence = nil
-          silence = try askForTunnel(address, port, call)
-          if let silence { throw .failed(silence) }
-        }
-      } catch {
-        // Its loop turns, and nobody's data but the kernel's passes through it: what keeps it are other clients. A move would have all of them dial in again.
-        guard let silence, call.request.action == .monitor, terms.configuration?.forcesUserspace == false, process.atWork(call, ticks: 10) != nil else { throw error }
-        risks.append(Risk("xl2tpd is busy with other clients: \(silence)"))
-        isBusy = true
-      }
-      if call.depth >= .client, !isBusy { inability = try dialIn(address, port, call.within(.seconds(15))) }
+      let silence = try silence(of: process, address, port, terms.configuration, call)
+      if let silence { risks.append(Risk("xl2tpd is busy with other clients: \(silence)")) }
+      if call.depth >= .client, silence == nil { inability = try dialIn(address, port, call.within(.seconds(15))) }
     }
     if let configuration = terms.configuration {
       if isPromoted, call.request.action == .monitor, !call.request.isForAPerson { reserveCarried(from: process, configuration, call) }
@@ -280,6 +269,22 @@ package struct XL2TPD: ResourceAgent {
       if all.contains(where: record.isAbout) { others = all.filter { !record.isAbout($0) } }
     }
     return others.isEmpty ? "" : " (another xl2tpd: pid \(others.map { String($0.pid) }.joined(separator: " ")))"
+  }
+
+  /// Why a daemon whose loop turns, and which is at work for other clients, has not answered a request for a tunnel; nil when it has. A move
+  /// would have all of them dial in again. Where clients' data passes through the daemon itself, its work says nothing.
+  private func silence(of process: Process, _ address: IPAddress, _ port: UInt16, _ configuration: XL2TPDConfiguration?, _ call: Call) throws(OCFError) -> String? {
+    var silence: String?
+    do throws(OCFError) {
+      try process.answer(within: .seconds(5), call, isSilence: { _ in silence != nil }) { call throws(OCFError) in
+        silence = nil
+        silence = try askForTunnel(address, port, call)
+        if let silence { throw .failed(silence) }
+      }
+    } catch {
+      guard silence != nil, call.request.action == .monitor, configuration?.forcesUserspace == false, process.atWork(call, ticks: 10) != nil else { throw error }
+    }
+    return silence
   }
 
   /// Asks for a tunnel on `address`, as a client would, and takes it back.
