@@ -177,6 +177,7 @@ def refreshed_again_and_again(bed):
         raise Failure(f"status: {said}")
     bed.say(f"    status: {said[here]['verdict']} where it serves, {said[there]['verdict']} on the other node")
     here.signal("charon", "KILL")
+    bed.await_recovery(here, "charon")
     yield
 
 
