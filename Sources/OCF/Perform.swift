@@ -21,7 +21,10 @@ public func perform<Agent: ResourceAgent>(_: Agent.Type, _ request: Request, on 
   }
   let loop = Loop(agent: loaded.agent, call: call, problems: problems)
   // A deeper monitor runs between two of the basic ones and changes nothing about them.
-  if request.isFromCluster, action != .monitor || request.isProbe { WaitingRule(call).interrupt() }
+  if request.isFromCluster, action != .monitor || request.isProbe {
+    WaitingRule(call).interrupt()
+    call.adoptNumbered()
+  }
   switch action {
   case .start: return loop.start()
   case .stop: return loop.stop()

@@ -26,6 +26,8 @@ public struct Request {
   public let isProbe: Bool
   /// Members of a cloned group get no `CRM_meta_promotable`; `promoted_max` (legacy `master_max`) they do get.
   public let isPromotable: Bool
+  /// Whether each member of the clone has a name of its own, with its number.
+  let isUnique: Bool
   /// The role that a recurring monitor is meant for (`CRM_meta_role`); nil for a plain resource, a probe and by hand.
   public let expectedRole: Role?
   /// The cluster's name for this node (`CRM_meta_on_node`), nil outside a cluster.
@@ -51,7 +53,7 @@ public struct Request {
     self.environment = environment
     type = environment["OCF_RESOURCE_TYPE"] ?? program
     let instance = environment["OCF_RESOURCE_INSTANCE"] ?? "default"
-    let isUnique = meta("globally_unique") == "true"
+    isUnique = meta("globally_unique") == "true"
     let name = instance.prefix { $0 != ":" }
     let isNumbered = instance.dropFirst(name.count + 1).utf8.allSatisfy { (0x30...0x39).contains($0) }
     self.instance = isNumbered && !isUnique ? String(name) : instance

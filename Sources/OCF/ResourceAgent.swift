@@ -158,6 +158,21 @@ public struct Call {
     try host.files.replace(request.recordPath(kind), with: bytes, mode: 0o600)
   }
 
+  /// What was recorded under a member's number (`vip:0`), while its clone was globally unique, is the same member's without it.
+  func adoptNumbered() {
+    guard !request.isUnique else { return }
+    let prefix = "vpnha-\(request.type)-\(request.instance):"
+    do throws(SystemError) {
+      for name in try host.files.entries(of: Request.recordDirectory) ?? [] where name.hasPrefix(prefix) {
+        let parts = name.dropFirst(prefix.count).split(separator: ".", maxSplits: 1)
+        guard parts.count == 2, parts[0].utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { continue }
+        let (path, kind) = ("\(Request.recordDirectory)/\(name)", String(parts[1]))
+        if try host.files.status(request.recordPath(kind)) == nil, let bytes = try host.files.read(path, limit: 1 << 20) { try keep(bytes, as: kind) }
+        try host.files.remove(path)
+      }
+    } catch { log.warning("taking over what \(request.instance) recorded under a number: \(error)") }
+  }
+
   /// Waits until `condition` holds; false when the deadline came first.
   public func until<Failure: Error>(_ condition: () throws(Failure) -> Bool) throws(Failure) -> Bool {
     try host.until(before: deadline, condition)

@@ -74,7 +74,7 @@ struct ClusterChecks {
       }
       if delay > 3 {
         found.append(
-          Finding(.DELAY1, .note, "priority-fencing-delay=\(delay)s is waited for before every take-over from a dead node", fix: ["pcs property set priority-fencing-delay=3s"], at: "property priority-fencing-delay"))
+          Finding(.DELAY1, delay > 10 ? .risk : .note, "priority-fencing-delay=\(delay)s is waited for before every take-over from a dead node", fix: ["pcs property set priority-fencing-delay=3s"], at: "property priority-fencing-delay"))
       }
     }
     return found
@@ -181,6 +181,12 @@ struct ClusterChecks {
     if isTrue(configuration.property("stop-all-resources")) {
       return [Finding(.OFF1, .bad, "every resource is switched off (stop-all-resources)", fix: ["pcs property set stop-all-resources=false"], at: "property stop-all-resources")]
     }
+    // A preference for a role or of a rule's lets nothing run where it may not.
+    if isFalse(configuration.property("symmetric-cluster")), let vpn = members.first,
+      !configuration.constraints("rsc_location").contains(where: { vpn.names.contains($0["rsc"] ?? "") && $0["role"] == nil && $0.first("rule")?["role"] == nil && (score($0["score"]) ?? 1) > 0 })
+    {
+      return [Finding(.OFF1, .bad, "symmetric-cluster=false, and no constraint lets \(vpn.top) run anywhere", fix: ["pcs property set symmetric-cluster=true"], at: "property symmetric-cluster")]
+    }
     return resources.reduce(into: []) { found, resource in
       guard let role = resource.ownMeta("target-role"), ["stopped", "unpromoted", "slave"].contains(role.lowercased()), let holder = resource.metaHolder("target-role"), !found.contains(where: { $0.place == holder })
       else { return }
@@ -188,14 +194,38 @@ struct ClusterChecks {
     }
   }
 
+  /// A member that nothing binds to the address runs where it is not, and takes nothing over with it.
+  private var strays: [Finding] {
+    guard let address = members.first(where: { $0.own == "vip" }), address.clone != nil, let group = address.around.first, group.name == "group" else { return [] }
+    return members.filter { member in
+      member.clone == nil
+        && !configuration.constraints("rsc_colocation").contains { constraint in
+          let ends = [constraint["rsc"], constraint["with-rsc"]].compactMap(\.self) + constraint.all(named: "resource_ref").compactMap { $0["id"] }
+          return ends.contains(where: member.names.contains) && ends.contains(where: address.names.contains)
+        }
+    }.map { member in
+      Finding(.BIND1, .bad, "nothing binds \(member.id) to \(address.top): it may run where the address is not", fix: ["pcs resource group add \(group["id"] ?? "") \(member.id)"], at: member.id)
+    }
+  }
+
+  /// What Pacemaker starts only where there is capacity for it.
+  private var capacity: [Finding] {
+    let strategy = configuration.property("placement-strategy") ?? "default"
+    return strategy == "default"
+      ? []
+      : members.filter { $0.element.first("utilization") != nil }.map { member in
+        Finding(.UTIL1, .risk, "placement-strategy=\(strategy): \(member.id) runs only where there is the capacity that it asks for", fix: ["pcs property set placement-strategy="], at: member.id)
+      }
+  }
+
   /// What is configured so that the VPN is not served, twice, or without a standby.
   var service: [Finding] {
     let tops = Set(members.map(\.top))
-    return off(members) + shape.filter { [.TWO1, .CLONE4].contains($0.id) && $0.place.map(tops.contains) ?? false }
+    return off(members) + strays + capacity + shape.filter { [.TWO1, .CLONE3, .CLONE4, .CLONE5].contains($0.id) && $0.place.map(tops.contains) ?? false }
   }
 
   private var shape: [Finding] {
-    var found = off(ours)
+    var found = off(ours) + strays + capacity
     if configuration.property("no-quorum-policy") == "ignore" {
       found.append(Finding(.QUOR4, .bad, "no-quorum-policy=ignore: a part of the cluster without quorum goes on", fix: ["pcs property set no-quorum-policy=stop"], at: "property no-quorum-policy"))
     }
@@ -206,6 +236,12 @@ struct ClusterChecks {
       }
       if isFalse(resource.ownMeta("is-managed")) || isTrue(resource.ownMeta("maintenance")) {
         found.append(Finding(.MAINT1, .risk, "\(resource.top) is not managed", fix: ["pcs resource manage \(resource.top)"], at: resource.top))
+      }
+      if isTrue(resource.ownMeta("globally-unique")), resource.clone != nil {
+        found.append(Finding(.CLONE5, .risk, "\(resource.top) has globally-unique=true: each member has a name of its own, as \(resource.id):0", fix: ["pcs resource meta \(resource.top) globally-unique="], at: resource.top))
+      }
+      if resource.own == "vip", resource.clone != nil, !resource.isPromotable {
+        found.append(Finding(.CLONE3, .bad, "\(resource.top) is not promotable: nothing says which node has the address", fix: ["pcs resource meta \(resource.top) promotable=true"], at: resource.top))
       }
       let most = resource.ownMeta("promoted-max") ?? resource.ownMeta("master-max")
       if resource.isPromotable, let most, Int(most) ?? 1 > 1 {
@@ -299,6 +335,8 @@ struct ClusterChecks {
 
   private func monitors(of resource: Primitive) -> [Finding] {
     let monitors = resource.monitors.filter { $0.interval > 0 }
+    // One that has lost its roles is told to have them again, and needs no other monitors.
+    if !resource.isPromotable, resource.clone != nil, monitors.contains(where: { $0.role == "Promoted" }) { return [] }
     var found: [Finding] = []
     var used = Set(monitors.map(\.interval))
     func add(_ role: String?, level: Int) -> String {

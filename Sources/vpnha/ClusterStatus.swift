@@ -75,12 +75,14 @@ struct ClusterStatus {
     let members = configuration.service
     address = members.first { $0.own == "vip" }?.parameter("ip")
     top = members.first?.top ?? ""
-    serving = now.serving(members)
+    let configured = ClusterChecks(configuration: configuration, votes: nil).service
+    // Members without roles hold no address.
+    serving = configured.contains { $0.id == .CLONE3 } ? nil : now.serving(members)
     // Where the address is, if nothing serves as a whole.
     let home = serving ?? members.first { $0.own == "vip" }.flatMap { vip in now.nodes.map(\.name).first { now.role(vip.id, on: $0) == vip.servingRole } }
     since = serving.flatMap { Self.servingSince(members, on: $0, configuration) }
     successor = simulated?.serving(members)
-    let judge = Judge(configuration: configuration, now: now, members: members, home: home, looks: looks, time: time)
+    let judge = Judge(configuration: configuration, now: now, members: members, home: home, configured: configured, looks: looks, time: time)
     complaints = judge.complaints(serving: serving)
     isForgotten = members.contains { now.isForgotten($0.id) }
     nodes = now.nodes.map { node in
@@ -181,6 +183,8 @@ private struct Judge {
   var members: [ClusterConfiguration.Primitive]
   /// Where the service is, or the address alone.
   var home: String?
+  /// What of the configuration keeps it from being served as it should be.
+  var configured: [Finding] = []
   var looks: Looks?
   var time: Timestamp
 
@@ -201,9 +205,8 @@ private struct Judge {
       found.append(Finding(.SERV0, .bad, "no VPN is configured: there is no resource of the agents vip, strongswan and xl2tpd", fix: ["vpnha recipe promotable --help"]))
       return found
     }
-    let configured = ClusterChecks(configuration: configuration, votes: nil).service
     // A standby less is no outage.
-    found += configured.map { $0.id == .CLONE4 ? $0.lowered(to: .risk) : $0 }
+    found += configured.map { $0.id == .CLONE4 ? $0.lowered(to: .risk) : $0.id == .UTIL1 && serving == nil ? $0.raised(to: .bad) : $0 }
     let isOff = configured.contains { $0.id == .OFF1 }
     if !now.hasQuorum, (configuration.property("no-quorum-policy") ?? "stop") != "ignore" {
       found.append(Finding(.QUOR1, .bad, "this part of the cluster has no quorum", fix: ["corosync-quorumtool -s"]))
@@ -230,7 +233,7 @@ private struct Judge {
       }
     } else if !isOff, !members.contains(where: { now.isForgotten($0.id) }) {
       found.append(
-        Finding(.SERV1, .bad, "nobody serves", fix: ["pcs resource cleanup \(members.first?.top ?? "")", "crm_mon -1rf"]))
+        Finding(.SERV1, .bad, "nobody serves", fix: (hasFailed ? ["pcs resource cleanup \(members.first?.top ?? "")"] : []) + ["crm_mon -1rf"]))
     }
     if let first = now.forgotten.first {
       let nodes = now.nodes.map(\.name).filter { name in now.forgotten.contains { $0.node == name } }
@@ -257,6 +260,8 @@ private struct Judge {
     let prints = (looks?.prints ?? [:]).filter { now.node($0.key)?.isOnline == true }
     return found + seenBroken(on: serving ?? home) + split + drift + versions + Drift(prints: prints, here: looks?.here, time: time).findings
   }
+
+  private var hasFailed: Bool { now.nodes.contains { node in members.contains { lastFailure(of: $0.id, on: node.name) != nil } } }
 
   /// What this program saw of the members here, before a monitor of the cluster's did.
   private func seenBroken(on node: String?) -> [Finding] {
@@ -372,7 +377,8 @@ private struct Judge {
   }
   /// The same for a failure of which the cluster has to be told that it is over.
   private func mend(_ failure: ClusterConfiguration.Operation?, of resource: ClusterConfiguration.Primitive, on node: String) -> [String] {
-    (failure.map { mending(resource, node).commands($0.reason) } ?? []) + ["pcs resource cleanup \(resource.id) node=\(node)"]
+    guard failure != nil || configuration.failures(of: resource.id, on: node).count > 0 else { return ["crm_simulate -sL | grep '\(resource.id).* on \(node)'    # -INFINITY: a constraint of \(resource.top)'s, or of what it follows"] }
+    return (failure.map { mending(resource, node).commands($0.reason) } ?? []) + ["pcs resource cleanup \(resource.id) node=\(node)"]
   }
 
   private func look(at resource: ClusterConfiguration.Primitive) -> [String] {
@@ -380,7 +386,16 @@ private struct Judge {
   }
 
   private func isAllowed(_ node: String) -> Bool {
-    now.node(node).map { $0.isOnline && !$0.isStandby && !$0.isPending } ?? false
+    now.node(node).map { $0.isOnline && !$0.isStandby && !$0.isPending && !isUnhealthy($0) } ?? false
+  }
+
+  /// Whether its health (attributes `#health…`) keeps everything off it.
+  private func isUnhealthy(_ node: ClusterMonitor.Node) -> Bool {
+    switch configuration.property("node-health-strategy") ?? "none" {
+    case "none": false
+    case "only-green": node.health != "green"
+    default: node.health == "red"
+    }
   }
 
   /// When the least recent of the members on a node was looked at closely; nil: one of them never, or nothing is known.
@@ -464,6 +479,14 @@ private struct Judge {
       return [Finding(.NODE1, .bad, "\(name) is \(node.isPending ? "joining" : "shutting down")", fix: ["crm_mon -1"], at: name)]
     }
     if node.isStandby { return [Finding(.NODE2, .bad, "\(name) is in standby", fix: ["pcs node unstandby \(name)"], at: name)] }
+    if isUnhealthy(node) {
+      let (strategy, colours) = (configuration.property("node-health-strategy") ?? "", configuration.attributes(of: name).filter { $0.key.hasPrefix("#health") && $0.value != "green" }.keys.sorted())
+      return [
+        Finding(
+          .NODE3, .bad, "\(name) is unhealthy (\(colours.joined(separator: ", ")) \(node.health)), and node-health-strategy=\(strategy) keeps everything off it",
+          fix: colours.map { "attrd_updater --node \(name) --name '\($0)' --delete    # when its cause is mended" }, at: name)
+      ]
+    }
     let barred = barred(name).filter { one in members.contains { $0.id == one.resource } }.map(\.finding)
     let bans = bans(on: name)
     if !(barred + bans).isEmpty { return barred + bans }
@@ -485,8 +508,10 @@ private struct Judge {
     let names = Set(members.flatMap(\.names))
     return now.bans.filter { $0.node == node && names.contains($0.resource) }.map { ban in
       let isMove = ban.id.hasPrefix("cli-ban-") || ban.id.hasPrefix("cli-prefer-")
+      // crm_mon names a rule, and pcs deletes the constraint that it is in.
+      let constraint = configuration.constraints("rsc_location").first { $0.children(named: "rule").contains { $0["id"] == ban.id } }?["id"] ?? ban.id
       return Finding(
-        .BAN1, .bad, "the constraint \(ban.id) keeps \(ban.resource) off \(node)", fix: [isMove ? "pcs resource clear \(ban.resource)" : "pcs constraint delete \(ban.id)"], at: node)
+        .BAN1, .bad, "the constraint \(ban.id) keeps \(ban.resource) off \(node)", fix: [isMove ? "pcs resource clear \(ban.resource)" : "pcs constraint delete \(constraint)"], at: node)
     }
   }
 

@@ -1,7 +1,7 @@
 /// The name of a kind of complaint: the same in status, doctor and documents, for ever.
 enum FindingID: String, CaseIterable {
   // Status
-  case PCMK1, SERV0, SERV1, HALF1, DOWN1, MAINT1, NODE1, NODE2, MEMB1, SCORE1, BARRED1, BAN1, UNFIT1, LATELY1, RISK1, PATH1, WALL1, SIDE1
+  case PCMK1, SERV0, SERV1, HALF1, DOWN1, MAINT1, NODE1, NODE2, NODE3, MEMB1, SCORE1, BARRED1, BAN1, UNFIT1, LATELY1, RISK1, PATH1, WALL1, SIDE1
   case SPLT1, DRIFT1, DRIFT2, DRIFT3, DRIFT4, DRIFT5, SIM1, SIM2, QUOR1, LOOK1, LOOK2, ASKS1, VERS1, BOTH1
   // Status and doctor
   case FENCE1, FENCE2, FENCE3, FENCE4, QUOR2
@@ -12,7 +12,7 @@ enum FindingID: String, CaseIterable {
   case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, HA3, KEY1, KEY2, CERT1
   case RESTART1, UPGRADE1, PORT2, XL3, XL4, PPP2, PPP3, PPP4, PPP5, PPP6, USER1, FORWARD2, UNIT3, CLOCK1, FLOOD1, TRACK3, FILTER1
   case MON5, OFF1, QUOR4, QUOR5, QUOR6, RING2, RING3, TWO1, CLONE3, ORDER1
-  case FENCE5, PREFER1, CLONE4, WALL2, STOP1, TIME1, RING4, RING5, QUOR7, CERT2, SWAN3, USER2, MTU1, CLOCK2, UPGRADE2, FILTER2, HA4, HA5
+  case FENCE5, PREFER1, CLONE4, CLONE5, BIND1, UTIL1, WALL2, STOP1, TIME1, RING4, RING5, QUOR7, CERT2, SWAN3, USER2, MTU1, CLOCK2, UPGRADE2, FILTER2, HA4, HA5
   // Check
   case START1, START2, START3, PORT1
   // Sessions
@@ -46,8 +46,10 @@ enum FindingID: String, CaseIterable {
       ("One node alone has nobody to take over from it.", "Bring the node back: power, network, then Pacemaker.")
     case .NODE2:
       ("A node in standby runs nothing, so it takes nothing over.", "End the standby when the work on it is done.")
+    case .NODE3:
+      ("An unhealthy node runs nothing, so it takes nothing over.", "Mend what its health agent complains of; the attribute that it set by hand, delete by hand.")
     case .MEMB1:
-      ("A node takes over only with every member of the group.", "The last failure says why it does not run. Mend that, then clean up.")
+      ("A node takes over only with every member of the group.", "The last failure says why it does not run: mend that, then clean up. Without one, a constraint keeps it from running: the scores say on which node.")
     case .SCORE1:
       ("Pacemaker promotes no member without a promotion score.", "The agent tells it at its next monitor. If the finding stays for a minute, let Pacemaker look again.")
     case .BARRED1:
@@ -299,7 +301,7 @@ enum FindingID: String, CaseIterable {
     case .TWO1:
       ("Two nodes hold the same address at once.", "Set promoted-max to 1.")
     case .CLONE3:
-      ("It makes use of what the peer has told when it is promoted, and a plain or merely cloned one never is.", "Make it a promotable clone.")
+      ("It serves, and makes use of what the peer has told, when it is promoted; a plain or merely cloned one never is.", "Make it a promotable clone.")
     case .ORDER1:
       ("What stands before the address in the group is promoted before it, and talks to clients from nowhere.", "Let the address be the first member.")
     case .FENCE5:
@@ -308,6 +310,12 @@ enum FindingID: String, CaseIterable {
       ("After an outage a second one follows, when the node that was lost comes back.", "Leave the service where it is: no preference for a node, and a positive resource-stickiness for plain resources.")
     case .CLONE4:
       ("A node without an instance takes nothing over.", "Leave clone-max out: there is one instance to a node then.")
+    case .CLONE5:
+      ("A member's records go by its name; one that changes is taken for somebody else's, and is neither found nor started again.", "Leave globally-unique out: each node has one member, and all have one name.")
+    case .BIND1:
+      ("It stays behind when the address moves, and clients find a part of the VPN only.", "Put it back into the group, after the address; its place in it is the order in which it starts.")
+    case .UTIL1:
+      ("A node without that capacity takes nothing over, although it could serve.", "Leave the strategy as it is by default: a pair's members fit on one node, or the pair is none.")
     case .WALL2:
       ("A node without its rules answers L2TP in clear text as soon as it serves.", "Bind the VPN to the firewall, and order it after it, as the recipe does.")
     case .STOP1:

@@ -162,6 +162,29 @@ final class SyncGateway {
 @Suite struct ConntrackdTests {
   // MARK: Starting and stopping
 
+  /// `globally-unique=true`, typed and taken back: what ran meanwhile bears the member's number.
+  @Test func whatAMemberRecordedUnderANumberIsItsOwn() {
+    let node = SyncGateway()
+    let process = node.running()
+    let numbered = "/run/resource-agents/vpnha-conntrackd-sync:0.role"
+    node.machine.files.put("Promoted \(process.pid) \(process.startTime)\n", at: numbered)
+    // A monitor that was scheduled before looks, and leaves things as they are.
+    #expect(node.perform("monitor").status == .success)
+    #expect(node.machine.files.nodes[numbered] != nil)
+    #expect(node.perform("monitor", interval: 0).status == .runningPromoted)
+    #expect(node.machine.files.nodes[numbered] == nil)
+    #expect(node.perform("stop") == Outcome(.success))
+    #expect(node.machine.processes.signals.contains { $0.pid == process.pid })
+    // Names that only look like it are another's.
+    for name in ["sync:x", "synchronous:0", "other"] {
+      let node = SyncGateway()
+      let process = node.running()
+      node.machine.files.put("Promoted \(process.pid) \(process.startTime)\n", at: "/run/resource-agents/vpnha-conntrackd-\(name).role")
+      #expect(node.perform("monitor", interval: 0) == Outcome(.notRunning), "\(name)")
+      #expect(node.machine.files.nodes["/run/resource-agents/vpnha-conntrackd-\(name).role"] != nil)
+    }
+  }
+
   @Test func theDaemonOfAnotherResourceIsLeftAlone() {
     let node = SyncGateway()
     let process = node.running()

@@ -66,6 +66,11 @@ import Testing
     Mistake(.MOVED1, Pair.constraint(#"<rsc_location id="cli-prefer-vpn-clone" rsc="vpn-clone" node="moon" score="INFINITY" role="Promoted"/>"#), fix: "pcs resource clear vpn-clone"),
     Mistake(.ADDR1, (#"id="xl2tpd-instance_attributes-address" name="address" value="203.0.113.50""#, #"id="xl2tpd-instance_attributes-address" name="address" value="203.0.113.5""#), fix: "pcs resource update xl2tpd address=203.0.113.50"),
     Mistake(.PROBE1, (#"attribute="vpnha-path""#, #"attribute="pingd""#), fix: "pcs constraint location vpn-clone rule role=Promoted score=1000 not_defined vpnha-path or vpnha-path gt 0"),
+    Mistake(.OFF1, Pair.property("symmetric-cluster", "false"), fix: "pcs property set symmetric-cluster=true"),
+    Mistake(.CLONE3, (#"<nvpair id="vpn-clone-meta_attributes-promotable" name="promotable" value="true"/>"#, #"<nvpair id="vpn-clone-meta_attributes-promotable" name="promotable" value="false"/>"#), fix: "pcs resource meta vpn-clone promotable=true"),
+    Mistake(.CLONE5, Pair.meta("vpn-clone", "globally-unique", "true"), fix: "pcs resource meta vpn-clone globally-unique="),
+    Mistake(.UTIL1, Pair.property("placement-strategy", "utilization"), (#"<instance_attributes id="vip-instance_attributes">"#, #"<utilization id="u"><nvpair id="u-c" name="cpu" value="4"/></utilization><instance_attributes id="vip-instance_attributes">"#), fix: "pcs property set placement-strategy="),
+    Mistake(.DELAY1, (#"name="priority-fencing-delay" value="5s""#, #"name="priority-fencing-delay" value="60s""#), fix: "pcs property set priority-fencing-delay=3s"),
     Mistake(.QUOR4, Pair.property("no-quorum-policy", "ignore"), fix: "pcs property set no-quorum-policy=stop"),
     Mistake(.OFF1, Pair.meta("vpn-clone", "target-role", "Stopped"), fix: "pcs resource enable vpn-clone"),
     Mistake(.MAINT1, Pair.meta("firewall-clone", "is-managed", "false"), fix: "pcs resource manage firewall-clone"),
@@ -87,6 +92,18 @@ import Testing
     Mistake(.TIME1, without(#"<op name="demote" interval="0s" timeout="30s" id="conntrackd-demote-interval-0s"/>"#), fix: "pcs resource update conntrackd op demote interval=0s timeout=30s"),
     Mistake(.MAINT1, Pair.property("maintenance-mode", "true"), fix: "pcs property set maintenance-mode=false"),
   ]
+
+  /// `pcs resource group remove vpn xl2tpd`: it stays where it is when the address moves.
+  @Test func aMemberOutsideOfTheGroupIsBound() throws {
+    let apart = [
+      (#"<primitive id="xl2tpd" class="ocf" type="xl2tpd" provider="vpnha">"#, #"<primitive id="other" class="ocf" type="Dummy" provider="heartbeat">"#),
+      (#"<clone id="conntrackd-clone">"#, #"<primitive id="xl2tpd" class="ocf" type="xl2tpd" provider="vpnha"/><clone id="conntrackd-clone">"#),
+    ]
+    let found = try Self.cluster(apart).filter { $0.id == .BIND1 }
+    #expect(found.map(\.fix) == [["pcs resource group add vpn xl2tpd"]])
+    let bound = Pair.constraint(#"<rsc_colocation id="c" rsc="xl2tpd" with-rsc="vpn-clone" with-rsc-role="Promoted" score="INFINITY"/>"#)
+    #expect(try !Self.cluster(apart + [bound]).contains { $0.id == .BIND1 })
+  }
 
   @Test(arguments: clusterMistakes) func aMistakeInTheClusterIsFound(_ mistake: Mistake) throws {
     let found = try Self.cluster(mistake.changes)

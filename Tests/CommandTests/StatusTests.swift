@@ -233,12 +233,49 @@ import Testing
     (Pair.meta("vpn-clone", "target-role", "Stopped"), "vpn-clone is switched off (target-role=Stopped)", "pcs resource enable vpn-clone"),
     (Pair.meta("vpn-clone", "target-role", "Unpromoted"), "vpn-clone is switched off (target-role=Unpromoted)", "pcs resource enable vpn-clone"),
     (Pair.property("stop-all-resources", "true"), "every resource is switched off (stop-all-resources)", "pcs property set stop-all-resources=false"),
+    (Pair.property("symmetric-cluster", "false"), "symmetric-cluster=false, and no constraint lets vpn-clone run anywhere", "pcs property set symmetric-cluster=true"),
     ((#"<primitive id="xl2tpd" class="ocf" type="xl2tpd" provider="vpnha">"#, #"<primitive id="xl2tpd" class="ocf" type="xl2tpd" provider="vpnha"><meta_attributes id="x"><nvpair id="x-t" name="target-role" value="Stopped"/></meta_attributes>"#), "xl2tpd is switched off (target-role=Stopped)", "pcs resource enable xl2tpd"),
   ]) func whatIsSwitchedOffIsSwitchedOn(change: (String, String), summary: String, fix: String) throws {
     let status = try Self.status([change])
     let first = try #require(status.findings.first)
     #expect(status.verdict == .bad && first.id == .OFF1 && first.summary == summary && first.fix == [fix])
     #expect(!status.findings.contains { [.SERV1, .MEMB1, .HALF1].contains($0.id) })
+  }
+
+  /// All the rest of it is as on a healthy pair, so that only the configuration says what is wrong.
+  @Test func membersWithoutRolesServeNobody() throws {
+    let status = try Self.status([(#"name="promotable" value="true""#, #"name="promotable" value="false""#)])
+    let first = try #require(status.findings.first)
+    #expect(status.serving == nil && status.verdict == .bad && first.id == .CLONE3 && first.fix == ["pcs resource meta vpn-clone promotable=true"])
+  }
+
+  @Test func anUnhealthyNodeTakesNothingOver() throws {
+    let changes = [Pair.attribute("sun", "#health-disk", "red"), Pair.property("node-health-strategy", "migrate-on-red")]
+    let status = try Self.status(changes)
+    #expect(status.wouldSucceed == false && status.verdict == .risk)
+    let finding = try #require(status.findings.first { $0.id == .NODE3 })
+    #expect(finding.summary == "sun is unhealthy (#health-disk red), and node-health-strategy=migrate-on-red keeps everything off it")
+    #expect(finding.fix.first?.hasPrefix("attrd_updater --node sun --name '#health-disk' --delete") == true)
+    // Nobody acts on it.
+    #expect(try Self.status([changes[0]]).verdict == .good)
+  }
+
+  /// Nothing failed, and a cleanup would change nothing.
+  @Test func whatPacemakerDoesNotPlaceIsNotCleanedUp() throws {
+    let rule = Pair.constraint(#"<rsc_location id="r" rsc="vpn-clone"><rule id="r1" score="-INFINITY"><expression id="r2" attribute="site" operation="not_defined"/></rule></rsc_location>"#)
+    func stopped(_ cib: String) -> String {
+      cib.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+        guard ["vip", "strongswan", "xl2tpd"].contains(where: { line.contains("operation_key=\"\($0)_") }) else { return String(line) }
+        // Stopped, as Pacemaker's history has it.
+        guard !line.contains("operation=\"monitor\"") else { return "" }
+        return String(line).replacing("_promote_0\"", with: "_stop_0\"").replacing("_start_0\"", with: "_stop_0\"").replacing("operation=\"promote\"", with: "operation=\"stop\"").replacing("operation=\"start\"", with: "operation=\"stop\"")
+      }.joined(separator: "\n")
+    }
+    let status = try Self.status([], stopped)
+    let ruled = try Self.status([rule], stopped)
+    #expect(ruled.findings.filter { $0.id == .BAN1 }.map(\.fix) == [["pcs constraint delete r"], ["pcs constraint delete r"]])
+    #expect(status.findings.contains { $0.id == .MEMB1 && $0.fix.first?.hasPrefix("crm_simulate -sL | grep 'vip.* on sun'") == true }, "\(status.findings)")
+    #expect(status.verdict == .bad && !status.findings.flatMap(\.fix).contains { $0.contains("cleanup") }, "\(status.findings)")
   }
 
   @Test func twoPromotedMembersAreBadAndOneInstanceIsARisk() throws {

@@ -92,7 +92,7 @@ package struct PathProbe: ResourceAgent {
 
   @Parameter(
     "The gateway's own address",
-    "Asked while this node does not hold it; the result is the attribute NAME-vip, and never part of the path's.", reloadable: true)
+    "Asked while this node does not hold it; the result is the attribute NAME-vip, and never part of the path's. It counts as up again after 5 seconds of answers.", reloadable: true)
   var vip: IPAddress? = nil
   @Parameter("How the gateway's address is asked", reloadable: true) var vipCheck = AddressCheck.ike
   @Parameter("Seconds between two probes of the gateway's address", reloadable: true) var vipInterval = 2

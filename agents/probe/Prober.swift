@@ -217,7 +217,7 @@ final class Inquiry {
     self.target = target
     self.asker = asker
     schedule = asker.agent.schedule(of: target.kind)
-    history = History(schedule.threshold, recovery: .seconds(asker.agent.recovery))
+    history = History(schedule.threshold, recovery: asker.agent.recovery(of: target.kind))
   }
 
   var finding: Finding { Finding(target: target, state: history.state, refusedSince: refusedSince, obstacle: obstacle, inability: inability) }
@@ -268,7 +268,7 @@ final class Inquiry {
         return
       }
       if isHeldHere {
-        history = History(schedule.threshold, recovery: .seconds(asker.agent.recovery))
+        history = History(schedule.threshold, recovery: asker.agent.recovery(of: target.kind))
         refusedSince = nil
         return
       }

@@ -39,6 +39,10 @@ extension PathProbe {
     vip.map { Target(kind: .vip, address: $0, port: vipCheck == .ike ? 500 : 0) }
   }
 
+  /// How long a target of a kind has to answer before it counts as up again. The service's own address moves nothing, and whoever
+  /// reads that it does not answer wants to read that it does.
+  func recovery(of kind: Target.Kind) -> Duration { .seconds(kind == .vip ? min(recovery, 5) : recovery) }
+
   func schedule(of kind: Target.Kind) -> Schedule {
     func schedule(_ interval: Int, _ timeout: Int, _ threshold: Threshold) -> Schedule {
       Schedule(interval: .seconds(interval), timeout: .seconds(timeout), threshold: threshold)
