@@ -47,10 +47,10 @@ struct ClusterChecks {
     found += configuration.primitives.filter { $0.isFence && $0.ownMeta("target-role")?.lowercased() == "stopped" }.map {
       Finding(.OFF1, .bad, "\($0.id) is switched off", fix: ["pcs stonith enable \($0.id)"], at: $0.id)
     }
-    found += configuration.nodes.filter { configuration.fences($0).isEmpty }.map {
-      Finding(.FENCE2, .bad, "no fence device ends \($0)", fix: ["pcs stonith create fence-\($0) AGENT … pcmk_host_list=\($0)"], at: $0)
-    }
-    guard configuration.nodes.count == 2, found.isEmpty else { return found }
+    if !configuration.isFencedByWatchdog { found += configuration.nodes.filter { configuration.fences($0).isEmpty }.map { configuration.unfenced($0) } }
+    let waits = configuration.nodes.compactMap { configuration.longDelay(before: $0) }
+    guard configuration.nodes.count == 2, found.isEmpty else { return found + waits }
+    found += waits
     let delay = configuration.property("priority-fencing-delay").flatMap(seconds) ?? 0
     let hasDelay = configuration.primitives.contains { $0.isFence && ($0.parameter("pcmk_delay_base") ?? $0.parameter("pcmk_delay_max")).flatMap(seconds).map { $0 > 0 } ?? false }
     if votes?.hasDevice == true {

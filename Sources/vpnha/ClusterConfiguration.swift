@@ -156,19 +156,82 @@ struct ClusterConfiguration {
     return copy
   }
 
-  /// Fence devices that end `node`, as far as the configuration says.
-  func fences(_ node: String) -> [Primitive] {
-    primitives.filter { device in
+  /// Each way to end `node`, as far as the configuration says: the fence devices that it takes, all of them.
+  func waysToFence(_ node: String) -> [[Primitive]] {
+    let able = primitives.filter { device in
       guard device.isFence else { return false }
       let list = device.parameter("pcmk_host_list")
       let map = device.parameter("pcmk_host_map")
       // Without either the device itself is asked.
       guard list != nil || map != nil else { return true }
-      let separators: (Character) -> Bool = { $0 == " " || $0 == "," || $0 == ";" }
-      return (list ?? "").split(whereSeparator: separators).contains { $0 == node }
-        || (map ?? "").split(whereSeparator: separators).contains { $0.split(separator: ":").first.map { $0 == node } ?? false }
+      return Self.words(list).contains { $0 == node } || Self.words(map).contains { $0.split(separator: ":").first.map { $0 == node } ?? false }
+    }
+    // Where a node has levels, no other device is tried.
+    let levels = configuration.first("fencing-topology")?.children(named: "fencing-level").filter { isMeant(node, by: $0) } ?? []
+    guard !levels.isEmpty else { return able.map { [$0] } }
+    return levels.compactMap { level in
+      let names = (level["devices"] ?? "").split(separator: ",")
+      let devices = names.compactMap { name in able.first { $0.id == name } }
+      return devices.count == names.count && !devices.isEmpty ? devices : nil
     }
   }
+
+  /// Fence devices that end `node`, together or alone.
+  func fences(_ node: String) -> [Primitive] { waysToFence(node).flatMap { $0 } }
+
+  /// That nothing ends `node`.
+  func unfenced(_ node: String, _ what: String = "") -> Finding {
+    let levels = configuration.first("fencing-topology")?.children(named: "fencing-level").filter { isMeant(node, by: $0) } ?? []
+    guard levels.isEmpty else {
+      let fix = levels.map { level in
+        let attribute = "attrib%\(level["target-attribute"] ?? "")=\(level["target-value"] ?? "")"
+        return "pcs stonith level clear target \(level["target"] ?? "'\(level["target-pattern"].map { "regexp%\($0)" } ?? attribute)'")"
+      }.reduce(into: [String]()) { all, one in if !all.contains(one) { all.append(one) } }
+      return Finding(.FENCE2, .bad, "the fencing levels of \(node) name no device that ends it\(what)", fix: fix, at: node)
+    }
+    return Finding(.FENCE2, .bad, "no fence device ends \(node)\(what)", fix: ["pcs stonith create fence-\(node) AGENT … pcmk_host_list=\(node)"], at: node)
+  }
+
+  /// Whether a fencing level names the node, by itself, by a pattern, or by an attribute that the node keeps.
+  func isMeant(_ node: String, by level: XMLElement) -> Bool {
+    if let target = level["target"] { return target == node }
+    if let pattern = level["target-pattern"] {
+      do { return try node.contains(Regex(pattern)) } catch { return false }
+    }
+    guard let name = level["target-attribute"], let element = configuration.first("nodes")?.children(named: "node").first(where: { $0["uname"] == node }) else { return false }
+    return value(name, in: [element], "instance_attributes") == level["target-value"]
+  }
+
+  /// A node that is lost ends itself by its watchdog, with no fence device.
+  var isFencedByWatchdog: Bool {
+    guard isTrue(property("have-watchdog")), let timeout = property("stonith-watchdog-timeout") else { return false }
+    return timeout.hasPrefix("-") || (seconds(timeout) ?? 0) > 0
+  }
+
+  /// Seconds that a device waits for by itself before it ends `node`, at most.
+  func delay(of device: Primitive, ending node: String) -> Int {
+    func its(_ name: String) -> Int {
+      let text = device.parameter(name) ?? ""
+      // `5s`, or `moon:5s;sun:0`.
+      guard text.contains(":") else { return seconds(text) ?? 0 }
+      return Self.words(text).first { $0.hasPrefix("\(node):") }.flatMap { seconds(String($0.dropFirst(node.count + 1))) } ?? 0
+    }
+    return max(its("pcmk_delay_base"), its("pcmk_delay_max"))
+  }
+
+  /// A delay that makes every take-over long.
+  static let longDelay = 10
+  /// What the quickest way to end `node` waits for; nil: nothing that matters.
+  func longDelay(before node: String) -> Finding? {
+    let ways = waysToFence(node).map { devices in devices.map { (device: $0, delay: delay(of: $0, ending: node)) }.max { $0.delay < $1.delay } }
+    guard let quickest = ways.compactMap({ $0 }).min(by: { $0.delay < $1.delay }), quickest.delay >= Self.longDelay else { return nil }
+    let device = quickest.device
+    return Finding(
+      .DELAY1, .risk, "\(device.id) waits \(quickest.delay) s before it ends \(node), and nothing is taken over until then",
+      fix: ["pcs stonith update \(device.id)\(["pcmk_delay_base", "pcmk_delay_max"].filter { device.parameter($0) != nil }.map { " \($0)=" }.joined())"], at: device.id)
+  }
+
+  private static func words(_ list: String?) -> [Substring] { (list ?? "").split { $0 == " " || $0 == "," || $0 == ";" } }
 
   func constraints(_ kind: String) -> [XMLElement] { configuration.first("constraints")?.children(named: kind) ?? [] }
 

@@ -1,5 +1,6 @@
 import Host
 import OCF
+import OCFMetadata
 
 /// Who serves, and whether another node would, judged from what Pacemaker says.
 struct ClusterStatus {
@@ -101,7 +102,7 @@ struct ClusterStatus {
     guard let serving else { return }
 
     let others = now.nodes.map(\.name).filter { $0 != serving }
-    let inTheWay = judge.fencing(of: serving) + (votes?.findings ?? [])
+    let inTheWay = judge.fencing(of: serving, after: simulated) + (votes?.findings ?? [])
     // What Pacemaker's scheduler does not know of the one that it would choose.
     let unfit = successor.map { judge.unfit($0) } ?? []
     let explains = others.flatMap { judge.obstacles(on: $0) } + judge.maintenance
@@ -557,28 +558,63 @@ private struct Judge {
   // MARK: Fencing and quorum
 
   /// What keeps the loss of a node from being confirmed, without which nothing of it is taken over.
-  func fencing(of node: String?) -> [Finding] {
+  ///
+  /// - Parameter after: the state after its loss, as Pacemaker's scheduler sees it; nil: not known.
+  func fencing(of node: String?, after: ClusterMonitor? = nil) -> [Finding] {
     guard let node, configuration.isFencingEnabled else { return [] }
-    let devices = configuration.fences(node)
-    guard !devices.isEmpty else {
-      return [
-        Finding(
-          .FENCE2, .bad, "no fence device ends \(node): its loss would never be confirmed", fix: ["pcs stonith create fence-\(node) AGENT … pcmk_host_list=\(node)"], at: node)
-      ]
+    let ways = configuration.waysToFence(node)
+    let devices = ways.flatMap { $0 }
+    if configuration.isFencedByWatchdog { return [] }
+    guard !devices.isEmpty else { return [configuration.unfenced(node, ": its loss would never be confirmed")] }
+    func places(_ device: ClusterConfiguration.Primitive, in monitor: ClusterMonitor) -> [String] {
+      monitor.instances.filter { $0.id == device.id && $0.role == .started && !$0.isFailed }.compactMap(\.node).filter { now.node($0)?.isOnline ?? false }
     }
-    let working = devices.contains { device in
-      now.instances.contains { $0.id == device.id && $0.role == .started && !$0.isFailed && $0.node.map { now.node($0)?.isOnline ?? false } ?? false }
+    // What runs on the node itself ends with it, and another node has to have it then.
+    func works(_ device: ClusterConfiguration.Primitive) -> Bool {
+      let bans = bansOf(device)
+      guard now.nodes.contains(where: { one in one.name != node && !bans.contains { $0["node"] == one.name } }) else { return false }
+      return now.isForgotten(device.id) || places(device, in: now).contains { $0 != node || after.map { !places(device, in: $0).isEmpty } ?? true }
     }
-    if working || devices.contains(where: { now.isForgotten($0.id) }) { return [] }
-    let name = devices.first?.id ?? ""
+    let name = devices[0].id
+    if ways.contains(where: { $0.allSatisfy(works) }) { return [unusable(ways, ending: node) ?? configuration.longDelay(before: node)].compactMap { $0 } }
     let failure = now.nodes.compactMap { lastFailure(of: name, on: $0.name) }.first
     // It stopped with the last node that could run it; that node is the complaint.
     if failure == nil, !now.nodes.contains(where: { $0.name != node && isAllowed($0.name) }) { return [] }
+    let bans = bansOf(devices[0]).filter { $0["node"] != node }
+    if failure == nil, let place = bans.first?["node"] {
+      return [
+        Finding(
+          .FENCE3, .bad, "\(name), which fences \(node), is kept off \(place), which would use it",
+          fix: bans.map { "pcs constraint delete \($0["id"] ?? "")" } + ["pcs constraint location \(name) avoids \(node)"], at: name)
+      ]
+    }
     return [
       Finding(
         .FENCE3, .bad, "\(name), which fences \(node), does not work\(failure.map { ": \($0.reason.isEmpty ? "\($0.task) failed" : $0.reason)" } ?? "")",
         fix: ["pcs stonith cleanup \(name)", "pcs stonith config \(name)"], at: name, since: failure?.since)
     ]
+  }
+
+  private func bansOf(_ device: ClusterConfiguration.Primitive) -> [XMLElement] {
+    configuration.constraints("rsc_location").filter { $0["rsc"] == device.id && OCFScore.read($0["score"]) == -1_000_000 }
+  }
+
+  /// What this node could not do: where it is the one that is left, nobody can.
+  private func unusable(_ ways: [[ClusterConfiguration.Primitive]], ending node: String) -> Finding? {
+    guard let looks, let here = looks.here, here != node, let answer = looks.enders[node], let name = ways.first?.first?.id else { return nil }
+    let severity: Finding.Severity = now.nodes.contains { $0.isOnline && $0.name != node && $0.name != here } ? .risk : .bad
+    guard let known = answer else {
+      return Finding(.FENCE3, severity, "Pacemaker's fencer on \(here), which would end \(node), gives no answer", fix: ["stonith_admin --list \(node)    # on \(here)", "pcs status"], at: here)
+    }
+    guard let way = ways.first(where: { $0.allSatisfy { known.contains($0.id) } }) else {
+      return Finding(
+        .FENCE3, severity, "\(here) could not use \(name), which fences \(node): it is not allowed there, or does not name \(node) when it is asked",
+        fix: ["pcs constraint location config", "pcs stonith config \(name)", "stonith_admin --list \(node)    # on \(here)"], at: name)
+    }
+    if ways.contains(where: { $0.allSatisfy { known.contains($0.id) && !looks.absentFences.contains($0.id) } }) { return nil }
+    let lacking = way.first { looks.absentFences.contains($0.id) } ?? way[0]
+    return Finding(
+      .FENCE3, severity, "\(here) could not use \(lacking.id), which fences \(node): /usr/sbin/\(lacking.agent.dropFirst(8)) is missing", fix: ["apt-get install fence-agents    # on \(here)", "pcs stonith cleanup \(lacking.id)"], at: lacking.id)
   }
 }
 

@@ -14,6 +14,13 @@ struct Looks {
   /// What each node has of what should be the same; this one's is of now.
   var prints: [String: Fingerprint] = [:]
 
+  /// Fence devices whose agent this node has not.
+  var absentFences: Set<String> = []
+
+  /// Fence devices with which Pacemaker's fencer on this node could end another one, by that one's name. An empty answer of the fencer is one; none is
+  /// nil.
+  var enders: [String: Set<String>?] = [:]
+
   static let limit = Look.lifetime
 
   func look(at resource: String, on node: String) -> Look? { told[resource]?[node] }

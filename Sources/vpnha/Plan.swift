@@ -228,8 +228,9 @@ private struct World {
     if let server = outcome.serving, server != serving, earlier == nil {
       found += ClusterStatus.unfit(cib, now, server, at: time).filter { $0.severity == .bad }
     }
-    if case .node(let lost) = failure, earlier == nil, lost == serving, cib.isFencingEnabled, cib.fences(lost).isEmpty {
-      found.append(Finding(.FENCE2, .bad, "no fence device ends \(lost): nothing is taken over from it", fix: ["pcs stonith create fence-\(lost) AGENT … pcmk_host_list=\(lost)"], at: lost))
+    if case .node(let lost) = failure, earlier == nil, lost == serving, cib.isFencingEnabled, !cib.isFencedByWatchdog {
+      if cib.fences(lost).isEmpty { found.append(cib.unfenced(lost, ": nothing is taken over from it")) }
+      if let delay = cib.longDelay(before: lost) { found.append(delay) }
     }
     return found
   }

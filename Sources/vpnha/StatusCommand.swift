@@ -3,6 +3,7 @@ import Glibc
 import Host
 import LinuxHost
 import OCF
+import OCFMetadata
 
 struct StatusCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -119,6 +120,11 @@ struct PacemakerTools {
     guard geteuid() == 0, let node = thisNode() else { return looks }
     looks.here = node
     do throws(SystemError) { looks.prints[node] = try FingerprintSource(host: host, configuration: configuration).fingerprint() } catch { looks.prints[node] = nil }
+    // Of the agents of its own provider only: those of others are not in one place.
+    looks.absentFences = Set(configuration.primitives.filter { $0.isFence && $0.agent.hasPrefix("stonith:fence_") && !host.files.isExecutable("/usr/sbin/\($0.agent.dropFirst(8))") }.map(\.id))
+    if configuration.isFencingEnabled, !configuration.isFencedByWatchdog {
+      for other in Set(configuration.services.compactMap { monitor.serving($0.service) }) where other != node { looks.enders[other] = enders(of: other) }
+    }
     let local = LocalLook(host: host, node: node)
     let forgotten = configuration.forgotten(members.map(\.id), on: node)
     for member in members {
@@ -129,6 +135,16 @@ struct PacemakerTools {
       }
     }
     return looks
+  }
+
+  /// What this node's fencer would end another one with; nil when it gives no answer. Only it knows of bans, and of what a device itself says.
+  private func enders(of node: String) -> Set<String>? {
+    do throws(SystemError) {
+      let said = try run("/usr/sbin/stonith_admin", ["--list", node, "--output-as=xml", "--timeout", "2"], within: .seconds(3))
+      return try XMLDocument(said)?.root?.first("list").map { Set($0.children(named: "item").map(\.ownText)) }
+    } catch {
+      return nil
+    }
   }
 
   func thisNode() -> String? {

@@ -33,6 +33,9 @@ import Testing
   static let colocation = #"score="INFINITY" rsc-role="Promoted" with-rsc-role="Promoted" influence="false""#
   static let timeout = #"<nvpair id="vpn-clone-meta_attributes-failure-timeout" name="failure-timeout" value="30s"/>"#
 
+  /// pcs changes no device whose agent is not installed.
+  static let dummies = (#"type="fence_bed""#, #"type="fence_dummy""#)
+
   static let clusterMistakes = [
     Mistake(.COLO1, (colocation, #"score="1000" rsc-role="Promoted" with-rsc-role="Promoted""#), fix: "pcs constraint colocation add Promoted conntrackd-clone with Promoted vpn-clone score=INFINITY influence=false"),
     Mistake(.COLO1, (colocation, #"score="500000" rsc-role="Master" with-rsc-role="Master" influence="false""#), fix: "pcs constraint delete colocation-conntrackd-clone-vpn-clone-INFINITY"),
@@ -52,6 +55,10 @@ import Testing
     Mistake(.MON4, (#"<op name="promote" interval="0s" timeout="20s" id="vip-promote-interval-0s"/>"#, #"<op name="monitor" interval="12s" id="vip-monitor-interval-12s"/>"#), fix: "pcs resource op remove vip-monitor-interval-12s"),
     Mistake(.FENCE1, (#"name="stonith-enabled" value="true""#, #"name="stonith-enabled" value="false""#), fix: "pcs property set stonith-enabled=true"),
     Mistake(.FENCE2, (#"name="pcmk_host_list" value="sun""#, #"name="pcmk_host_list" value="mars""#), fix: "pcs stonith create fence-sun AGENT … pcmk_host_list=sun"),
+    Mistake(.FENCE2, Pair.levels(#"<fencing-level id="l1" target="moon" index="1" devices="fence-sun"/>"#), fix: "pcs stonith level clear target moon"),
+    Mistake(.FENCE2, Pair.levels(#"<fencing-level id="l1" target-pattern="m.*" index="1" devices="fence-moon,fence-sun"/><fencing-level id="l2" target-pattern="m.*" index="2" devices="fence-gone"/>"#), fix: "pcs stonith level clear target 'regexp%m.*'"),
+    Mistake(.DELAY1, Pair.fence("moon", "pcmk_delay_base", "40s"), dummies, fix: "pcs stonith update fence-moon pcmk_delay_base="),
+    Mistake(.DELAY1, Pair.fence("sun", "pcmk_delay_max", "moon:1s;sun:1min"), dummies, fix: "pcs stonith update fence-sun pcmk_delay_max="),
     Mistake(.RACE1, (#"name="priority-fencing-delay" value="5s""#, #"name="priority-fencing-delay" value="0""#), fix: "pcs property set priority-fencing-delay=3s"),
     Mistake(.DELAY1, fix: "pcs property set priority-fencing-delay=3s"),
     Mistake(.DELAY2, without(#"<nvpair id="vpn-clone-meta_attributes-priority" name="priority" value="10"/>"#), fix: "pcs resource meta vpn-clone priority=10"),

@@ -89,6 +89,9 @@ import Testing
       would: false, id: .UNFIT1, fix: "editor /etc/ppp/options.xl2tpd"),
     Case(name: "no score of one member", changes: [(#"id="status-2-master-xl2tpd" name="master-xl2tpd""#, #"id="status-2-gone" name="gone""#)], would: true, id: .SCORE1, fix: "pcs resource refresh xl2tpd node=sun"),
     Case(name: "no fence device for the serving node", changes: [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_list" value="mars""#)], would: false, id: .FENCE2, fix: "pcs stonith create fence-moon AGENT … pcmk_host_list=moon"),
+    Case(name: "levels that end another node", changes: [Pair.levels(#"<fencing-level id="l1" target="moon" index="1" devices="fence-sun"/>"#)], would: false, id: .FENCE2, fix: "pcs stonith level clear target moon"),
+    Case(name: "levels that do", changes: [Pair.levels(#"<fencing-level id="l0" target="moon" index="1" devices="fence-sun"/><fencing-level id="l1" target="moon" index="2" devices="fence-moon"/>"#), Pair.fence("moon", "pcmk_delay_base", "10s")], would: true, id: .DELAY1, fix: "pcs stonith update fence-moon pcmk_delay_base="),
+    Case(name: "a device that is kept off the one that is left", changes: [(#"rsc="fence-moon" node="moon""#, #"rsc="fence-moon" node="sun""#)], would: false, id: .FENCE3, fix: "pcs constraint delete location-fence-moon-moon--INFINITY"),
     Case(name: "at risk only", changes: [Pair.attribute("sun", "master-xl2tpd", "50"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z the pools overlap")], would: true, id: .RISK1, fix: "vpnha run --resource xl2tpd monitor --depth 10"),
     Case(name: "other rules", changes: [Pair.attribute("sun", "firewall-digest", "0123456789abcdef")], would: true, id: .DRIFT1, fix: "nft list table inet vpnha"),
     Case(name: "fencing off", changes: [(#"name="stonith-enabled" value="true""#, #"name="stonith-enabled" value="false""#)], would: true, id: .FENCE1, fix: "pcs property set stonith-enabled=true"),
@@ -355,6 +358,34 @@ import Testing
     if isUnfit { #expect(serving.findings.map(\.id) == [.RISK1]) } else { #expect(serving.verdict == .bad && serving.findings.map(\.id) == [.DOWN1]) }
   }
 
+  /// What only the node that is left knows: whether its own fencer could end the other one.
+  @Test(
+    arguments: [
+      (["fence-moon"], [], true), ([], [], false), (["fence-sun"], [], false), (nil, [], false), (["fence-moon"], ["fence-moon"], false), (["fence-moon"], ["fence-sun"], true),
+    ] as [([String]?, Set<String>, Bool)]) func theFencerHereIsAsked(known: [String]?, absent: Set<String>, would: Bool) throws
+  {
+    func status(on here: String) throws -> ClusterStatus {
+      try Self.status(
+        [],
+        looks: Self.looks {
+          $0.here = here
+          $0.enders = ["moon": known.map { Set($0) }]
+          $0.absentFences = absent
+        })
+    }
+    let there = try status(on: "sun")
+    #expect(there.wouldSucceed == would && there.findings.map(\.id) == (would ? [] : [.FENCE3]) && there.findings.allSatisfy { $0.severity == .bad && !$0.fix.isEmpty })
+    // Where it serves, that is no matter.
+    #expect(try status(on: "moon").wouldSucceed == true)
+  }
+
+  @Test func aWatchdogIsAFence() throws {
+    let none = [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_list" value="mars""#)]
+    #expect(try Self.status(none + [Pair.property("have-watchdog", "true"), Pair.property("stonith-watchdog-timeout", "10s")]).wouldSucceed == true)
+    #expect(try Self.status(none + [Pair.property("have-watchdog", "true"), Pair.property("stonith-watchdog-timeout", "0")]).wouldSucceed == false)
+    #expect(try Self.status(none + [Pair.property("have-watchdog", "false"), Pair.property("stonith-watchdog-timeout", "10s")]).wouldSucceed == false)
+  }
+
   /// As a live pair of Pacemaker 2.1.5 was seen for 80 s after four refreshes, while it served all the time: nothing of its history is left.
   @Test(arguments: ["moon", "sun", nil]) func whatPacemakerHasForgottenIsNotStopped(_ here: String?) throws {
     func refreshed(_ cib: String) -> String {
@@ -501,6 +532,11 @@ enum Pair {
     let set = "<instance_attributes id=\"status-\(node == "moon" ? 1 : 2)\">"
     let id = "a-" + String(name.map { $0 == "#" ? "." : $0 })
     return (set, "\(set)<nvpair id=\"\(id)\" name=\"\(name)\" value=\"\(value)\"/>")
+  }
+  static func levels(_ elements: String) -> (String, String) { ("</constraints>", "</constraints><fencing-topology>\(elements)</fencing-topology>") }
+  static func fence(_ node: String, _ name: String, _ value: String) -> (String, String) {
+    let set = "<instance_attributes id=\"fence-\(node)-instance_attributes\">"
+    return (set, "\(set)<nvpair id=\"f-\(node)-\(name)\" name=\"\(name)\" value=\"\(value)\"/>")
   }
   /// Its history as if it had been promoted there.
   static func withConntrackdOnSun(_ cib: String) -> String {
