@@ -87,7 +87,7 @@ let package = Package(
     .executableTarget(
       name: "vpnha",
       dependencies: [
-        "OCFMetadata", "LinuxHost", "ConntrackSync", "IKEProbe", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "SessionsAgent", "AnnounceAgent",
+        "OCFMetadata", "LinuxHost", "ConntrackSync", "IKEProbe", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "SessionsAgent", "AnnounceAgent", "FirewallAgent",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 

@@ -214,6 +214,7 @@ private struct Judge {
     }
     if let serving {
       if path(of: serving) == "0" { found.append(lostPath(of: serving, .risk)) }
+      found += blockades(on: serving)
       for member in members {
         guard let instance = now.instance(member.id, on: serving) else { continue }
         if instance.isFailed || instance.isBlocked {
@@ -349,9 +350,19 @@ private struct Judge {
     guard now.node(node)?.isOnline == true else { return [] }
     var found = ours.flatMap { resource in
       // What makes it unfit is said there.
-      risks(resource, on: node).dropFirst(isUnfit(resource, on: node) ? 1 : 0).map { risk in
+      risks(resource, on: node).dropFirst(isUnfit(resource, on: node) ? 1 : 0).filter { resource.own != "firewall" || !Self.isBlockade($0.reason) }.map { risk in
         Finding(.RISK1, .risk, "\(resource.id) on \(node): \(risk.reason)", fix: mend(risk.reason, of: resource, on: node), at: node, since: risk.since)
       }
+    }
+    // What is seen here of what goes with the VPN, before a monitor of the cluster's did.
+    for resource in ours where !members.contains(where: { $0.id == resource.id }) && now.role(resource.id, on: node) != .stopped {
+      let why: String
+      switch looks?.state(of: resource.id, on: node) {
+      case .failed(let reason, _): why = reason
+      case .stopped: why = "it does not run, and Pacemaker has not noticed yet"
+      case .running, .promoted, .atRisk, nil: continue
+      }
+      found.append(Finding(resource.own == "firewall" ? .WALL1 : .SIDE1, .risk, "\(resource.id) on \(node): \(why)", fix: mend(why, of: resource, on: node), at: node))
     }
     // The services around the VPN that every node should have.
     for resource in ours where !members.contains(where: { $0.id == resource.id }) && resource.clone != nil {
@@ -441,7 +452,8 @@ private struct Judge {
 
   /// What the agents and the probe of a node say against it, of which Pacemaker's scheduler makes a smaller number only.
   func unfit(_ node: String) -> [Finding] {
-    var found = members.filter { isUnfit($0, on: node) }.map { member -> Finding in
+    var found = blockades(on: node)
+    found += members.filter { isUnfit($0, on: node) }.map { member -> Finding in
       let said = risks(member, on: node).first
       return Finding(
         .UNFIT1, .bad, "\(member.id) on \(node) could not serve\(said.map { ": \($0.reason)" } ?? "")", fix: (said.map { mending(member, node).commands($0.reason) } ?? []) + look(at: member), at: node, since: said?.since)
@@ -465,6 +477,16 @@ private struct Judge {
     }
     return found
   }
+
+  /// Rules of another program that drop what this node is for: the firewall's agent reads them as the kernel does.
+  private func blockades(on node: String) -> [Finding] {
+    configuration.own("firewall").flatMap { firewall in
+      risks(firewall, on: node).filter { Self.isBlockade($0.reason) }.map { risk in
+        Finding(.FILTER1, .bad, "\(node): \(risk.reason)", fix: mend(risk.reason, of: firewall, on: node), at: node, since: risk.since)
+      }
+    }
+  }
+  private static func isBlockade(_ reason: String) -> Bool { reason.hasPrefix("accept ") && reason.hasSuffix(", which drops them") }
 
   private func lostPath(of node: String, _ severity: Finding.Severity) -> Finding {
     let probe = configuration.own("probe").first?.id ?? ""

@@ -1,5 +1,6 @@
 import AnnounceAgent
 import ConntrackdAgent
+import FirewallAgent
 import Host
 import OCF
 import SessionsAgent
@@ -36,6 +37,7 @@ struct LocalLook {
     case "strongswan": return state(StrongSwan.self, request)
     case "xl2tpd": return state(XL2TPD.self, request)
     case "conntrackd": return state(Conntrackd.self, request)
+    case "firewall": return state(Firewall.self, request)
     case "announce": return state(RouteAnnouncement.self, request)
     case "sessions": return state(SessionLedger.self, request)
     default: return nil

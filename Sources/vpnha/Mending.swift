@@ -35,6 +35,15 @@ struct Mending {
     if reason.hasPrefix("/dev/ppp is missing") { return ["modprobe ppp_generic"] }
     if reason.hasPrefix("BIRD does not run") { return ["systemctl start bird"] }
     if let more = reason.firstMatch(of: #/^(\S+) is on (\S+) as well/#) { return ["ip address del \(more.1) dev \(more.2)"] }
+    if let blockade = reason.firstMatch(of: #/^accept (.+) in chain (\S+) of table (\S+) (\S+), which drops them$/#) {
+      let rules = ["UDP 500": "udp dport 500", "UDP 4500": "udp dport 4500", "ESP": "meta l4proto esp"]
+      let (chain, what) = ("\(blockade.3) \(blockade.4) \(blockade.2)", blockade.1.split(separator: ", "))
+      let wanted = what.compactMap { one in
+        rules[String(one)] ?? (one.hasSuffix(" out of IPsec") && one.hasPrefix("UDP ") ? "meta ipsec exists udp dport \(one.dropFirst(4).prefix { $0 != " " })" : nil)
+      }
+      guard wanted.count == what.count else { return ["nft list chain \(chain)", "editor /etc/nftables.conf"] }
+      return wanted.map { "nft insert rule \(chain) \($0) accept" } + ["editor /etc/nftables.conf    # the same, where it makes this chain"]
+    }
     if reason.hasPrefix("add a firewall resource: ") { return ["vpnha doctor --only CLEAR1 --fixes"] }
     if reason.contains("promoted-max: "), let top { return ["pcs resource meta \(top) promoted-max=1"] }
     if let port = reason.firstMatch(of: #/set port=([0-9]+) of (\S+)$/#) { return ["pcs resource update \(port.2) port=\(port.1)"] }

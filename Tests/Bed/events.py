@@ -911,13 +911,25 @@ def _states():
         there.run("pcs property set maintenance-mode=true")
         return lambda: there.run("pcs property set maintenance-mode=false")
 
+    def blocked(bed, here, there):
+        """A packet has to pass every table: another program's drops IKE there. What status has people type lets it in."""
+        there.run("nft 'table inet other { chain input { type filter hook input priority 0; policy drop; iif lo accept; iifname eth1 accept; ip protocol icmp accept; ct state established accept; }; }'")
+        until("both nodes say so", 80, lambda: all("FILTER1" in status_of(bed, node)[1] for node in (here, there)))
+        found = [reason for reason in json.loads(there.run("vpnha status --json; true"))["failover"]["reasons"] if reason["id"] == "FILTER1"]
+
+        def mend():
+            # The node has forgotten the table if it has been fenced meanwhile.
+            if there.run("nft list table inet other", check=False):
+                there.run("\n".join(line for line in found[0]["fix"] if line.startswith("nft ")))
+        return mend
+
     def at_risk(bed, here, there):
         spoil(there)
         time.sleep(13)  # longer than a monitor's interval
         return lambda: mend(there)
 
     return {play.__name__.replace("_", "-"): (play,) for play in
-            (healthy, gone, suspended, path_lost, secret_missing, flushed, split, drifted, unfenced, barred, unable, standby, maintenance, at_risk)}
+            (healthy, gone, suspended, path_lost, secret_missing, flushed, split, drifted, unfenced, barred, unable, standby, maintenance, at_risk, blocked)}
 
 
 def states_of(recipe):

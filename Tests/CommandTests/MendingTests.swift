@@ -1,3 +1,6 @@
+import Glibc
+import Host
+import LinuxHost
 import Testing
 
 @testable import vpnha
@@ -48,11 +51,24 @@ import Testing
     Case("strongswan", "the secrets in \(swanctl) are not those of sun: make them the same", [:], "scp -p sun:\(swanctl) \(swanctl)    # on moon, if sun has the right one", "swanctl --load-creds --clear"),
     Case("xl2tpd", "the users in /etc/ppp/chap-secrets and /etc/ppp/pap-secrets are not those of sun: make them the same", [:], "scp -p sun:/etc/ppp/chap-secrets /etc/ppp/chap-secrets    # on moon, if sun has the right one"),
     Case("xl2tpd", "the options of pppd are not those of sun: make them the same", [:], "vpnha fingerprint --diff sun"),
+    Case("firewall", "accept the clients' packets in chain forward of table ip filter, which drops them", [:], "nft list chain ip filter forward", "editor /etc/nftables.conf"),
     // Nothing that one command mends.
     Case("vip", "eth0 has no carrier", [:]), Case("xl2tpd", "promoting: xl2tpd does not run", [:]), Case("probe", "path down: 203.0.113.1 does not answer ping since 09:03:17Z", ["ping": "203.0.113.1"]),
   ]) func itIsNamed(_ one: Case) {
     var mending = Mending("r", agent: one.agent) { one.given[$0] }
     (mending.node, mending.standby, mending.addresses) = ("moon", "sun", ["203.0.113.50"])
     #expect(mending.commands(one.says) == one.typed)
+  }
+
+  /// Typed where another program's chain drops everything.
+  @Test(.enabled(if: geteuid() == 0 && access("/usr/sbin/nft", X_OK) == 0, "needs root and nft"))
+  func whatAnotherTableDropsIsLetIn() throws {
+    let typed = Mending("firewall", agent: "firewall") { _ in nil }.commands("accept UDP 500, UDP 4500, ESP, UDP 1701 out of IPsec in chain input of table inet filter, which drops them")
+    #expect(typed.count == 5 && typed.last == "editor /etc/nftables.conf    # the same, where it makes this chain")
+    let story = "set -e; nft 'table inet filter { chain input { type filter hook input priority 0; policy drop; }; }'; \(typed.dropLast().joined(separator: "; ")); nft -s list chain inet filter input"
+    let result = try LinuxProcesses().run(Command("/usr/bin/unshare", ["-n", "/bin/sh", "-c", story], outputLimit: 4096), before: LinuxClock().now + .seconds(20))
+    let said = String(decoding: result.output + result.error, as: UTF8.self)
+    #expect(result.succeeded, "\(said)")
+    for rule in ["udp dport 500 accept", "udp dport 4500 accept", "meta l4proto esp accept", "meta ipsec exists udp dport 1701 accept"] { #expect(said.contains(rule), "\(said)") }
   }
 }

@@ -93,6 +93,9 @@ import Testing
     Case(name: "levels that do", changes: [Pair.levels(#"<fencing-level id="l0" target="moon" index="1" devices="fence-sun"/><fencing-level id="l1" target="moon" index="2" devices="fence-moon"/>"#), Pair.fence("moon", "pcmk_delay_base", "10s")], would: true, id: .DELAY1, fix: "pcs stonith update fence-moon pcmk_delay_base="),
     Case(name: "a device that is kept off the one that is left", changes: [(#"rsc="fence-moon" node="moon""#, #"rsc="fence-moon" node="sun""#)], would: false, id: .FENCE3, fix: "pcs constraint delete location-fence-moon-moon--INFINITY"),
     Case(name: "at risk only", changes: [Pair.attribute("sun", "master-xl2tpd", "50"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z the pools overlap")], would: true, id: .RISK1, fix: "vpnha run --resource xl2tpd monitor --depth 10"),
+    Case(
+      name: "another program's rules", changes: [Pair.attribute("sun", "vpnha-risk-firewall", "2026-11-28T09:05:00Z accept UDP 500, UDP 4500 in chain input of table inet filter, which drops them")],
+      would: false, id: .FILTER1, fix: "nft insert rule inet filter input udp dport 500 accept"),
     Case(name: "other rules", changes: [Pair.attribute("sun", "firewall-digest", "0123456789abcdef")], would: true, id: .DRIFT1, fix: "nft list table inet vpnha"),
     Case(name: "fencing off", changes: [(#"name="stonith-enabled" value="true""#, #"name="stonith-enabled" value="false""#)], would: true, id: .FENCE1, fix: "pcs property set stonith-enabled=true"),
   ]
@@ -356,6 +359,25 @@ import Testing
       })
     #expect(serving.wouldSucceed == true)
     if isUnfit { #expect(serving.findings.map(\.id) == [.RISK1]) } else { #expect(serving.verdict == .bad && serving.findings.map(\.id) == [.DOWN1]) }
+  }
+
+  /// Nobody new gets in, whoever is in stays.
+  @Test func whatAnotherTableDropsWhereItServesIsBad() throws {
+    let status = try Self.status([Pair.attribute("moon", "vpnha-risk-firewall", "2026-11-28T09:05:00Z accept UDP 500 in chain input of table inet filter, which drops them")])
+    #expect(status.verdict == .bad && status.findings.map(\.id) == [.FILTER1] && status.serving == "moon" && status.wouldSucceed == true)
+  }
+
+  /// The rest of what goes with the VPN is looked at here as well.
+  @Test func whatGoesWithItIsLookedAtHere() throws {
+    let status = try Self.status(
+      [],
+      looks: Self.looks {
+        $0.here = "sun"
+        $0.seen["firewall"] = .failed("table inet vpnha is missing")
+        $0.seen["conntrackd"] = .stopped
+      })
+    #expect(status.wouldSucceed == true && status.findings.map(\.id) == [.SIDE1, .WALL1], "\(status.findings)")
+    #expect(status.findings.map(\.summary) == ["conntrackd on sun: it does not run, and Pacemaker has not noticed yet", "firewall on sun: table inet vpnha is missing"])
   }
 
   /// What only the node that is left knows: whether its own fencer could end the other one.

@@ -97,7 +97,7 @@ extension Firewall {
       let conflicts = try conflicts(call).joined(separator: "\n")
       let told = try call.host.files.read(path, limit: 65_536).map { String(decoding: $0, as: UTF8.self) } ?? ""
       if always || conflicts != told { for line in conflicts.split(separator: "\n") { call.log.warning(String(line)) } }
-      guard conflicts != told else { return }
+      guard conflicts != told, !call.request.isForAPerson else { return }
       try call.keep(Array(conflicts.utf8), as: "conflicts")
     } catch {
       call.log.warning("looking for other programs' rules: \(error)")
