@@ -27,6 +27,7 @@ let agents: [(type: String, library: String, dependencies: [Target.Dependency])]
   ("firewall", "FirewallAgent", ["Daemon"]),
   ("sessions", "SessionsAgent", ["Daemon", "Ledger"]),
   ("announce", "AnnounceAgent", ["BIRD", "Daemon"]),
+  ("libreswan", "LibreswanAgent", ["Daemon", "IKEProbe", "Pluto"]),
 ]
 
 let agentTargets: [Target] = agents.flatMap { type, library, dependencies in
@@ -40,7 +41,7 @@ let agentTargets: [Target] = agents.flatMap { type, library, dependencies in
 
 let package = Package(
   name: "vpnha",
-  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "vpnha-agents", "vpnha-alert", "vpnha-ledger", "vpnha"].map { .executable(name: $0, targets: [$0]) },
+  products: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "libreswan", "vpnha-agents", "vpnha-alert", "vpnha-ledger", "vpnha"].map { .executable(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
@@ -68,6 +69,7 @@ let package = Package(
     .target(name: "ConntrackSync", dependencies: ["Host"]),
     .target(name: "IKEProbe", dependencies: ["Host"]),
     .target(name: "BIRD", dependencies: ["Host"]),
+    .target(name: "Pluto", dependencies: ["Host"]),
     .target(name: "Ledger", dependencies: ["CLinux", "DynamicLibrary", "Host", "RADIUS"]),
     .target(name: "Adoption", dependencies: ["CLinux", "Host", "L2TP", "Ledger", "Netlink", "RADIUS"]),
     .target(name: "Sessions", dependencies: ["Host", "L2TP"]),
@@ -87,7 +89,7 @@ let package = Package(
     .executableTarget(
       name: "vpnha",
       dependencies: [
-        "OCFMetadata", "LinuxHost", "ConntrackSync", "IKEProbe", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "SessionsAgent", "AnnounceAgent", "FirewallAgent",
+        "OCFMetadata", "LinuxHost", "ConntrackSync", "IKEProbe", "L2TP", "Ledger", "Sessions", "VICI", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "SessionsAgent", "AnnounceAgent", "FirewallAgent", "LibreswanAgent",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], linkerSettings: startQuickly),
 
@@ -103,10 +105,11 @@ let package = Package(
     .testTarget(name: "OCFTests", dependencies: ["OCF", "Host", "HostTestKit"]),
     .testTarget(
       name: "MetadataTests",
-      dependencies: ["OCFMetadata", "CLibXML2", "DynamicLibrary", "LinuxHost", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "AnnounceAgent"]),
+      dependencies: ["OCFMetadata", "CLibXML2", "DynamicLibrary", "LinuxHost", "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "AnnounceAgent", "LibreswanAgent"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "HostTestKit"]),
     .testTarget(name: "VICITests", dependencies: ["VICI", "HostTestKit"]),
     .testTarget(name: "BIRDTests", dependencies: ["BIRD", "HostTestKit"]),
+    .testTarget(name: "PlutoTests", dependencies: ["Pluto", "HostTestKit"]),
     .testTarget(name: "IKEProbeTests", dependencies: ["IKEProbe", "HostTestKit"]),
     .testTarget(name: "L2TPTests", dependencies: ["Digests", "L2TP", "HostTestKit"]),
     .testTarget(name: "RADIUSTests", dependencies: ["Digests", "Host", "RADIUS"]),
@@ -118,7 +121,7 @@ let package = Package(
     .testTarget(
       name: "AgentTests",
       dependencies: [
-        "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "AnnounceAgent", "IKEProbe", "Ledger", "Sessions", "Digests", "RADIUS", "Resident", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
+        "VIPAgent", "StrongSwanAgent", "XL2TPDAgent", "ConntrackdAgent", "ProbeAgent", "FirewallAgent", "SessionsAgent", "AnnounceAgent", "LibreswanAgent", "Pluto", "IKEProbe", "Ledger", "Sessions", "Digests", "RADIUS", "Resident", "Daemon", "VICI", "L2TP", "ConntrackSync", "HostTestKit", "LinuxHost",
       ]),
     .testTarget(name: "AlertTests", dependencies: ["vpnha-alert", "HostTestKit", "LinuxHost"]),
     .testTarget(name: "CommandTests", dependencies: ["vpnha", "Ledger", "Sessions", "ConntrackSync", "HostTestKit", "L2TP", "LinuxHost", "VICI"], exclude: ["pair-cib.xml", "type-pcs"]),
@@ -126,7 +129,7 @@ let package = Package(
     .testTarget(name: "AdoptionTests", dependencies: ["Adoption", "L2TP", "Ledger", "RADIUS", "HostTestKit"]),
     .testTarget(name: "SessionsTests", dependencies: ["L2TP", "Sessions", "HostTestKit", "LinuxHost"], exclude: ["pppd2.tdb"]),
     .testTarget(
-      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "vpnha-agents", "vpnha-alert", "vpnha-ledger", "vpnha"],
+      name: "BlackBoxTests", dependencies: ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "libreswan", "vpnha-agents", "vpnha-alert", "vpnha-ledger", "vpnha"],
       exclude: ["sandbox", "kill-sweep", "ocft", "complete"]),
     .testTarget(
       name: "NetnsTests", dependencies: ["vip", "conntrackd", "firewall", "probe", "vpnha-alert", "L2TP", "Netlink", "LinuxHost", "CLinux"],

@@ -1,6 +1,7 @@
 import AnnounceAgent
 import ConntrackdAgent
 import FirewallAgent
+import LibreswanAgent
 import LinuxHost
 import ProbeAgent
 import SessionsAgent
@@ -22,6 +23,7 @@ import XL2TPDAgent
     case "firewall": run(Firewall.self)
     case "sessions": run(SessionLedger.self)
     case "announce": run(RouteAnnouncement.self)
+    case "libreswan": run(Libreswan.self)
     default: runUnnamed(name)
     }
   }

@@ -138,6 +138,7 @@ struct ResourceCheck {
     let (ports, usual): ([UInt16], String)
     switch agent {
     case "strongswan": (ports, usual) = ([500, 4500], "/usr/sbin/charon-systemd")
+    case "libreswan": (ports, usual) = ([500, 4500], "/usr/libexec/ipsec/pluto")
     case "xl2tpd": (ports, usual) = ([1701], "/usr/sbin/xl2tpd")
     default: return []
     }
@@ -145,7 +146,7 @@ struct ResourceCheck {
     guard try host.processes.running(program).isEmpty else { return [] }
     let address = parameters.last { $0.name == "address" }.flatMap { IPAddress($0.value) }
     for port in ports {
-      let matters = { (listener: UDPListener) in agent == "strongswan" || address == nil || listener.address == address || listener.address.isUnspecified }
+      let matters = { (listener: UDPListener) in agent != "xl2tpd" || address == nil || listener.address == address || listener.address.isUnspecified }
       guard let listener = try host.sockets.udpListeners(on: port).first(where: matters) else { continue }
       let owner = try host.processes.owner(ofSocket: listener.inode)
       return [

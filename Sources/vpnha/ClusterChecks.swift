@@ -1,6 +1,7 @@
 import AnnounceAgent
 import ConntrackdAgent
 import Host
+import LibreswanAgent
 import OCF
 import OCFMetadata
 import SessionsAgent
@@ -396,7 +397,7 @@ struct ClusterChecks {
   /// What the agents ask for, in seconds.
   private static let advised: [String: [OCF.Operation]] = [
     "vip": VirtualIP.operations, "strongswan": StrongSwan.operations, "xl2tpd": XL2TPD.operations, "conntrackd": Conntrackd.operations,
-    "sessions": SessionLedger.operations, "announce": RouteAnnouncement.operations,
+    "sessions": SessionLedger.operations, "announce": RouteAnnouncement.operations, "libreswan": Libreswan.operations,
   ]
 
   private var operations: [Finding] {
@@ -455,7 +456,7 @@ struct ClusterChecks {
             + (bonds.map { [$0.place, $0.order] } ?? [])))
     }
     let addresses = configuration.own("vip").compactMap { $0.parameter("ip") }
-    for resource in ours where ["strongswan", "xl2tpd", "sessions"].contains(resource.own) {
+    for resource in ours where ["strongswan", "libreswan", "xl2tpd", "sessions"].contains(resource.own) {
       if let address = resource.parameter("address"), !addresses.isEmpty, !address.split(whereSeparator: { " ,".contains($0) }).contains(where: { one in addresses.contains { $0 == one } }) {
         found.append(
           Finding(.ADDR1, .bad, "\(resource.id) has address=\(address), and no vip resource holds it", fix: ["pcs resource update \(resource.id) address=\(addresses[0])"], at: resource.id))

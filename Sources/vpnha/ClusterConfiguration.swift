@@ -116,7 +116,7 @@ struct ClusterConfiguration {
   /// What has to be in one place for the VPN to be served: the address, and the daemons that go with it. Of several such, the one that
   /// `top` names.
   var service: [Primitive] {
-    let members = primitives.filter { ["vip", "strongswan", "xl2tpd"].contains($0.own) }
+    let members = primitives.filter { ["vip", "strongswan", "libreswan", "xl2tpd"].contains($0.own) }
     // Several addresses: the one that stands beside most daemons.
     let tops = own("vip").map(\.top)
     guard let top = top ?? tops.max(by: { a, b in members.count { $0.top == a } < members.count { $0.top == b } }) else { return members }

@@ -203,7 +203,7 @@ private struct Judge {
   func complaints(serving: String?) -> [Finding] {
     var found: [Finding] = []
     if members.isEmpty {
-      found.append(Finding(.SERV0, .bad, "no VPN is configured: there is no resource of the agents vip, strongswan and xl2tpd", fix: ["vpnha recipe promotable --help"]))
+      found.append(Finding(.SERV0, .bad, "no VPN is configured: there is no resource of the agents vip, strongswan, libreswan and xl2tpd", fix: ["vpnha recipe promotable --help"]))
       return found
     }
     // A standby less is no outage.

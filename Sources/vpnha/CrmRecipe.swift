@@ -15,6 +15,7 @@ extension Recipe {
     switch name {
     case .promotable, .seamless: crmStandby
     case .twoAddresses: crmTwoAddresses
+    case .libreswan: crmLibreswan
     case .probe: crmProbe
     case .announce: crmAnnounce
     case .alert: "alert vpnha /usr/libexec/vpnha/vpnha-alert to { \"\(values.receiver)\" attributes format=\(values.format) }"
@@ -154,6 +155,35 @@ extension Recipe {
       order firewall-first Optional: firewall-clone:start vpn-clone:promote
       colocation vpn-with-firewall inf: vpn-clone firewall-clone
       \((isSeamless ? ["conntrackd", "sessions"] : ["conntrackd"]).map(Self.follows).joined(separator: "\n"))
+      """
+  }
+
+  /// Cluster and the group of pluto's in one.
+  private var crmLibreswan: String {
+    let v = values
+    func member(_ name: String, _ parameters: String, start: Int, stop: Int, interval: Int = 12) -> String {
+      """
+      primitive \(name) ocf:vpnha:\(name) \\
+        params \(parameters) \\
+        op start interval=0 timeout=\(start)s \\
+        op stop interval=0 timeout=\(stop)s \\
+        op monitor interval=\(interval)s timeout=20s \\
+        op monitor interval=\(interval + 50)s timeout=20s OCF_CHECK_LEVEL=10
+      """
+    }
+    return """
+      \(crmCluster)
+      \(member("vip", "ip=\(v.address) cidr_netmask=\(v.prefix) nic=\(v.nic)", start: 20, stop: 20))
+      \(member("libreswan", "connections=\(v.connections.contains(" ") ? "\"\(v.connections)\"" : v.connections) address=\(v.address)", start: 60, stop: 60, interval: 10))
+      \(member("xl2tpd", "address=\(v.address)", start: 30, stop: 40))
+      group vpn vip libreswan xl2tpd meta failure-timeout=30s priority=10
+      primitive firewall ocf:vpnha:firewall \\
+        params address=\(v.address) outside=\(v.nic) pool=\(v.pool) nat=true \\
+      \(Self.plain) \\
+        op monitor interval=60s timeout=20s OCF_CHECK_LEVEL=10
+      clone firewall-clone firewall meta interleave=true failure-timeout=30s
+      order firewall-first Optional: firewall-clone:start vpn:start
+      colocation vpn-with-firewall inf: vpn firewall-clone
       """
   }
 

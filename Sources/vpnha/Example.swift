@@ -1,5 +1,5 @@
-/// A definition of a resource with an agent, complete enough to be typed: in the clone it is meant for, with the parameters
-/// it cannot do without and every monitor that the agent advises for a member of that clone.
+/// A definition of a resource with an agent, complete enough to be typed: in the clone or group it is meant for, with the parameters
+/// it cannot do without and every monitor that the agent advises for a member of it.
 struct Example {
   var agent: AgentDescription
 
@@ -12,7 +12,11 @@ struct Example {
     "firewall": "address=203.0.113.50 outside=eth0 pool=10.9.0.0/24 nat=true",
     "sessions": "address=203.0.113.50",
     "announce": "prefixes=203.0.113.50",
+    "libreswan": "connections=l2tp address=203.0.113.50",
   ]
+
+  /// It needs the address that stands in front of it.
+  private static func isGrouped(_ name: String) -> Bool { name == "libreswan" }
 
   private var isPromotable: Bool { agent.operations.contains { $0.name == "promote" } }
   private var name: String { agent.name }
@@ -33,7 +37,7 @@ struct Example {
 
   /// pcs copies the other operations from the meta-data. Where a monitor is named it copies none: all are.
   var pcs: String {
-    let clone = isPromotable ? "promotable promoted-max=1 clone-max=2 interleave=true notify=false" : "clone interleave=true"
+    let clone = Self.isGrouped(name) ? "--group vpn" : isPromotable ? "promotable promoted-max=1 clone-max=2 interleave=true notify=false" : "clone interleave=true"
     return
       (["pcs resource create \(name) ocf:vpnha:\(name)\(parameters)"]
       + monitors.enumerated().map { "    \($0.offset == 0 ? "op " : "   ")\($0.element)" } + ["    \(clone)"]).joined(separator: " \\\n")
@@ -44,6 +48,7 @@ struct Example {
     let others = agent.operations.filter { !["monitor", "validate-all", "meta-data", "notify"].contains($0.name) }
       .map { "\($0.name) interval=0 timeout=\($0.timeout)s" }
     let lines = ["primitive \(name) ocf:vpnha:\(name)" + (parameters.isEmpty ? "" : " params\(parameters)")] + (others + monitors).map { "    op \($0)" }
+    if Self.isGrouped(name) { return lines.joined(separator: " \\\n") + "\ngroup vpn \(name)" }
     let meta = isPromotable ? "promotable=true promoted-max=1 clone-max=2 interleave=true notify=false" : "interleave=true"
     return lines.joined(separator: " \\\n") + "\nclone \(name)-clone \(name) meta \(meta)"
   }

@@ -53,6 +53,9 @@ struct FingerprintSource {
     let conntrackd = parameter("config", of: "conntrackd") ?? "/etc/conntrackd/conntrackd.conf"
     // Their absence counts as well.
     var files = [swanctl, "/etc/strongswan.conf", xl2tpd, "/etc/ppp/chap-secrets", conntrackd, "/etc/corosync/corosync.conf"]
+    if parameter("connections", of: "libreswan") != nil || configuration?.own("libreswan").isEmpty == false {
+      files += [parameter("config", of: "libreswan") ?? "/etc/ipsec.conf", "/etc/ipsec.secrets"]
+    }
     if let extra = parameter("extra", of: "firewall"), extra.hasPrefix("/") { files.append(extra) }
     if let bytes = try host.files.read(xl2tpd, limit: 1 << 20) {
       // A file with a mistake in it differs by itself.
@@ -148,7 +151,7 @@ struct FingerprintSource {
   }
 
   static let packages = [
-    "strongswan-swanctl", "charon-systemd", "libcharon-extra-plugins", "libcharon-extauth-plugins", "libstrongswan", "xl2tpd", "ppp", "conntrackd", "nftables", "pacemaker",
+    "strongswan-swanctl", "charon-systemd", "libcharon-extra-plugins", "libcharon-extauth-plugins", "libstrongswan", "libreswan", "xl2tpd", "ppp", "conntrackd", "nftables", "pacemaker",
     "corosync",
   ]
 

@@ -2,6 +2,7 @@ import AnnounceAgent
 import ConntrackdAgent
 import FirewallAgent
 import Host
+import LibreswanAgent
 import OCF
 import SessionsAgent
 import StrongSwanAgent
@@ -40,6 +41,7 @@ struct LocalLook {
     case "firewall": return state(Firewall.self, request)
     case "announce": return state(RouteAnnouncement.self, request)
     case "sessions": return state(SessionLedger.self, request)
+    case "libreswan": return state(Libreswan.self, request)
     default: return nil
     }
   }

@@ -48,7 +48,8 @@ struct Mending {
     if reason.contains("promoted-max: "), let top { return ["pcs resource meta \(top) promoted-max=1"] }
     if let port = reason.firstMatch(of: #/set port=([0-9]+) of (\S+)$/#) { return ["pcs resource update \(port.2) port=\(port.1)"] }
     if let owner = reason.firstMatch(of: #/ is taken by (\S+) \(pid ([0-9]+)\)/#) {
-      return ["systemctl stop \(agent)    # where a unit has started it; systemctl disable, for the next boot", "kill \(owner.2)    # where no unit has"]
+      let unit = [("charon", "strongswan"), ("pluto", "ipsec")].first { owner.1.contains($0.0) }?.1 ?? agent
+      return ["systemctl stop \(unit)    # where a unit has started it; systemctl disable, for the next boot", "kill \(owner.2)    # where no unit has"]
     }
     if let stray = reason.firstMatch(of: #/another xl2tpd: pid ([0-9 ]+)\)/#) { return ["kill \(stray.1)"] }
     if reason.hasPrefix("key_file: "), reason.contains("it is missing") { return ["vpnha key    # or copy the other node's"] }
@@ -57,12 +58,13 @@ struct Mending {
     }
     if let other = reason.firstMatch(of: #/^the \S+ (?:in (\S+)|of pppd)(?: and \S+)? are not those of (\S+): /#) {
       let files = other.1.map { ["scp -p \(other.2):\($0) \($0)    # on \(node ?? "this node"), if \(other.2) has the right one"] }
-      return (files ?? ["vpnha fingerprint --diff \(other.2)"]) + (agent == "strongswan" ? ["swanctl --load-creds --clear"] : [])
+      return (files ?? ["vpnha fingerprint --diff \(other.2)"]) + (agent == "strongswan" ? ["swanctl --load-creds --clear"] : agent == "libreswan" ? ["ipsec whack --rereadsecrets"] : [])
     }
     if reason.contains(" has changed since "), let node { return (node == standby ? [] : ["vpnha switchover --yes"]) + restart(node) }
     let edited = file(in: reason).map { edit($0.path, line: $0.line) } ?? []
     switch agent {
     case "strongswan": return strongSwan(reason, edited)
+    case "libreswan": return libreswan(reason, edited)
     case "xl2tpd": if let mended = listenAddress(reason) { return mended }
     default: break
     }
@@ -73,7 +75,7 @@ struct Mending {
   private func restart(_ node: String) -> [String] { ["pcs node standby \(node)", "pcs node unstandby \(node)"] }
 
   private var config: String? {
-    let usual = ["strongswan": "/etc/swanctl/swanctl.conf", "xl2tpd": "/etc/xl2tpd/xl2tpd.conf", "conntrackd": "/etc/conntrackd/conntrackd.conf"]
+    let usual = ["strongswan": "/etc/swanctl/swanctl.conf", "libreswan": "/etc/ipsec.conf", "xl2tpd": "/etc/xl2tpd/xl2tpd.conf", "conntrackd": "/etc/conntrackd/conntrackd.conf"]
     return parameter("config") ?? usual[agent]
   }
 
@@ -98,6 +100,18 @@ struct Mending {
     return parameterOrFile(reason, edited)
   }
 
+  private func libreswan(_ reason: String, _ edited: [String]) -> [String] {
+    let file = edited.isEmpty ? config.map { edit($0, line: nil) } ?? [] : edited
+    if reason.contains(" has no pre-shared key") { return ["editor /etc/ipsec.secrets", "ipsec whack --rereadsecrets"] }
+    if reason.hasSuffix(": ipsec initnss") { return ["ipsec initnss"] }
+    if reason.hasSuffix(": ipsec whack --listen") { return ["ipsec whack --listen"] }
+    if reason.contains("ikev1-policy=") { return file + (node.map { ["pcs resource restart \(id) \($0)"] } ?? []) }
+    if let name = reason.firstMatch(of: #/^connections: (\S+) is not loaded/#) { return ["ipsec auto --add \(name.1)"] }
+    if let name = reason.firstMatch(of: #/^connections: (\S+) is not in /#) { return file + ["pcs resource update \(id) connections=…    # where \(name.1) is the slip"] }
+    if reason.hasPrefix("connections: ") || (reason.hasPrefix("config: ") && !reason.hasSuffix(" is missing")) { return file }
+    return parameterOrFile(reason, edited)
+  }
+
   /// xl2tpd has to be bound to the address of the VPN.
   private func listenAddress(_ reason: String) -> [String]? {
     if let lacking = reason.firstMatch(of: #/add "listen-addr = (\S+)" to \[global\] of ([^\s:]+)/#) { return ["sed -i '/^\\[global\\]/a listen-addr = \(lacking.1)' \(lacking.2)"] }
@@ -113,7 +127,7 @@ struct Mending {
   private func parameterOrFile(_ reason: String, _ edited: [String]) -> [String] {
     let name = reason.firstMatch(of: #/^([a-z][a-z0-9_]*): /#).map { String($0.1) }
     let given = name.flatMap(parameter)
-    if reason.hasSuffix(" is missing"), name == "config", given == nil, let config, agent != "strongswan" || config.hasPrefix("/etc/swanctl/") {
+    if reason.hasSuffix(" is missing"), name == "config", given == nil, let config, agent != "libreswan", agent != "strongswan" || config.hasPrefix("/etc/swanctl/") {
       return ["cp /usr/share/doc/vpnha/examples/\(agent == "strongswan" ? "strongswan" : agent)/\(config.split(separator: "/").last ?? "") \(config)"]
     }
     if !edited.isEmpty, !reason.hasSuffix(" is missing") { return edited }

@@ -36,7 +36,7 @@ struct NodeChecks {
 
   private func units() throws(SystemError) -> [Finding] {
     let root = "/etc/systemd/system"
-    let daemons = [("strongswan", ["strongswan", "strongswan-starter"]), ("xl2tpd", ["xl2tpd"]), ("conntrackd", ["conntrackd"])]
+    let daemons = [("strongswan", ["strongswan", "strongswan-starter"]), ("libreswan", ["ipsec"]), ("xl2tpd", ["xl2tpd"]), ("conntrackd", ["conntrackd"])]
     let wants = try (files.entries(of: root) ?? []).filter { $0.hasSuffix(".wants") || $0.hasSuffix(".requires") }
     var found: [Finding] = []
     for (agent, names) in daemons where isUsed(agent) {
@@ -86,14 +86,14 @@ struct NodeChecks {
   private func strays() throws(SystemError) -> [Finding] {
     guard let running, let configuration else { return [] }
     var found: [Finding] = []
-    for (agent, program) in [("strongswan", "/usr/sbin/charon-systemd"), ("xl2tpd", "/usr/sbin/xl2tpd"), ("conntrackd", "/usr/sbin/conntrackd")] {
+    for (agent, program) in [("strongswan", "/usr/sbin/charon-systemd"), ("libreswan", "/usr/libexec/ipsec/pluto"), ("xl2tpd", "/usr/sbin/xl2tpd"), ("conntrackd", "/usr/sbin/conntrackd")] {
       let resources = configuration.own(agent)
       guard !resources.isEmpty, resources.allSatisfy({ !running.contains($0.id) }) else { continue }
       guard let stray = try processes.running(resources[0].parameter("binary") ?? program).first else { continue }
       found.append(
         Finding(
           .UNIT2, .bad, "\(stray.executable) (pid \(stray.pid)) runs, and the cluster did not start it",
-          fix: ["systemctl stop \(agent)", "kill \(stray.pid)    # where no unit has started it"], at: stray.executable, since: since(stray)))
+          fix: ["systemctl stop \(agent == "libreswan" ? "ipsec" : agent)", "kill \(stray.pid)    # where no unit has started it"], at: stray.executable, since: since(stray)))
     }
     return found
   }

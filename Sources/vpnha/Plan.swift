@@ -90,13 +90,13 @@ struct Plan {
   private static func hits(_ failure: Failure, _ serving: String?) -> Bool {
     switch failure {
     case .node(let node), .uplink(let node): node == serving
-    case .daemon(let resource, let node): node == serving && resource.own == "strongswan"
+    case .daemon(let resource, let node): node == serving && ["strongswan", "libreswan"].contains(resource.own)
     case .link: false
     }
   }
 
   private static func seconds(_ first: Failure, _ cib: ClusterConfiguration, _ server: String) -> [Failure] {
-    let daemon = cib.service.first { $0.own == "strongswan" } ?? cib.service.first
+    let daemon = cib.service.first { ["strongswan", "libreswan"].contains($0.own) } ?? cib.service.first
     var all = daemon.map { [Failure.daemon($0, on: server)] } ?? []
     if !cib.own("probe").isEmpty { all.append(.uplink(server)) }
     if case .node = first {} else { all.append(.node(server)) }

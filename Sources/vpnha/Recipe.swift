@@ -6,7 +6,7 @@ struct Recipe: Equatable {
   enum Name: String, CaseIterable {
     /// Fencing, and what holds for every resource.
     case cluster
-    case promotable, seamless, group, probe, firewall, announce, alert
+    case promotable, seamless, group, libreswan, probe, firewall, announce, alert
     case twoAddresses = "two-addresses"
 
     var about: String {
@@ -16,6 +16,7 @@ struct Recipe: Equatable {
       case .seamless: "the same, and both nodes know every session; needs /etc/vpnha/sessions.key (vpnha key)"
       case .twoAddresses: "two addresses, one on each node, each node the other's warm standby, with path and packet filter; needs a second xl2tpd.conf (docs/two-addresses.md)"
       case .group: "everything on one node, started cold on the other"
+      case .libreswan: "the same with libreswan in strongSwan's place, without conntrackd and carried sessions (docs/libreswan.md)"
       case .probe: "the path of each node, and the rule that makes it count"
       case .firewall: "the packet filter alone, for a warm standby without one"
       case .announce: "the address told to routers by BGP, for a warm standby; needs BIRD on both nodes (docs/announce.md)"
@@ -74,7 +75,7 @@ struct Recipe: Equatable {
       stack + [promotable, conntrackd, sessions] + firewall + [Self.conntrackdFirst + ["symmetrical=false"], Self.sessionsFirst] + ["conntrackd", "sessions"].map(follows) + order(of: "vpn-clone", role: "promote")
         + ["vip", "strongswan", "xl2tpd", "conntrackd", "sessions"].flatMap(plainMonitors)
     case .twoAddresses: twoAddresses
-    case .group: stack + [["resource", "meta", "vpn", "failure-timeout=30s", "priority=10"]] + firewall + order(of: "vpn", role: "start")
+    case .group, .libreswan: stack + [["resource", "meta", "vpn", "failure-timeout=30s", "priority=10"]] + firewall + order(of: "vpn", role: "start")
     case .firewall: firewall + order(of: "vpn-clone", role: "promote")
     case .probe: probe
     case .announce: announce + plainMonitors(of: "announce")
@@ -94,6 +95,7 @@ struct Recipe: Equatable {
     case .seamless: ["vip", "strongswan", "xl2tpd", "conntrackd", "sessions", "firewall"]
     case .twoAddresses: ["vip", "xl2tpd", "vip-b", "xl2tpd-b", "strongswan", "firewall", "path"]
     case .group: ["vip", "strongswan", "xl2tpd", "firewall"]
+    case .libreswan: ["vip", "libreswan", "xl2tpd", "firewall"]
     case .firewall: ["firewall"]
     case .probe: ["path"]
     case .announce: ["announce"]
@@ -131,7 +133,7 @@ struct Recipe: Equatable {
     return lines.joined(separator: "\n")
   }
 
-  var needsInterface: Bool { [.promotable, .seamless, .twoAddresses, .group, .firewall].contains(name) }
+  var needsInterface: Bool { [.promotable, .seamless, .twoAddresses, .group, .libreswan, .firewall].contains(name) }
   /// What it belongs to.
   var needed: String? { [.probe, .firewall, .announce].contains(name) ? "vpn-clone" : nil }
 
@@ -153,7 +155,7 @@ struct Recipe: Equatable {
   private var stack: [[String]] {
     [
       ["vip", "ip=\(values.address)", "cidr_netmask=\(values.prefix)", "nic=\(values.nic)"],
-      ["strongswan", "connections=\(values.connections)", "address=\(values.address)"],
+      [name == .libreswan ? "libreswan" : "strongswan", "connections=\(values.connections)", "address=\(values.address)"],
       ["xl2tpd", "address=\(values.address)"],
     ].map { ["resource", "create", $0[0], "ocf:vpnha:\($0[0])"] + $0.dropFirst() + ["--group", "vpn"] }
   }

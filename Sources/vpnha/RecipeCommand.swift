@@ -73,7 +73,7 @@ struct RecipeCommand: ParsableCommand {
     _ = try values()
     if apply, wanted == .cluster, fence.isEmpty { throw ValidationError("--apply needs --fence NODE=ADDRESS for each node: README's are examples") }
     if apply, wanted == .cluster, fencePasswordScript == nil { throw ValidationError("--apply needs --fence-password-script: a password is on no command line of ours") }
-    if apply, [.promotable, .seamless, .twoAddresses, .group, .probe, .firewall, .announce].contains(wanted), vip == nil { throw ValidationError("--apply needs --vip: README's address is an example") }
+    if apply, [.promotable, .seamless, .twoAddresses, .group, .libreswan, .probe, .firewall, .announce].contains(wanted), vip == nil { throw ValidationError("--apply needs --vip: README's address is an example") }
     if apply, wanted == .twoAddresses, vipB == nil || homes == nil { throw ValidationError("--apply needs --vip-b and --homes: README's are examples") }
     if apply, [.probe, .twoAddresses].contains(wanted), ping == nil { throw ValidationError("--apply needs --ping: README's next hops are examples") }
     if apply, wanted == .alert, receiver == nil { throw ValidationError("--apply needs --receiver: README's is an example") }

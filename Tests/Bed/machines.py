@@ -27,7 +27,7 @@ OPERATIONS = HERE.parent.parent / "docs/operations.md"
 SHARE = f"{WORK}/share"
 NODES = ("moon", "sun")
 HOPS, REMOTE, WITNESS = ("203.0.113.1", "203.0.113.2"), "198.51.100.9", "198.51.100.31"
-AGENTS = ("vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce")
+AGENTS = ("vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "libreswan")
 PROCESS = {"charon": "charon-systemd", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd", "ledger": "vpnha-ledger", "prober": "probe", "bird": "bird"}
 
 BOOT = r"""

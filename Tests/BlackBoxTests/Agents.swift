@@ -5,7 +5,10 @@ import Testing
 
 /// The agents as the build left them: programs, of which nothing is known but what they do.
 enum Agent: String, CaseIterable, CustomTestStringConvertible {
-  case vip, strongswan, xl2tpd, conntrackd, probe, firewall, sessions, announce
+  case vip, strongswan, xl2tpd, conntrackd, probe, firewall, sessions, announce, libreswan
+
+  /// Those whose daemon is there: libreswan's is unpacked (Packaging/dependencies) where the archive has it.
+  static let playable = allCases.filter { $0 != .libreswan || Built.hasLibreswan }
 
   /// Where they are in the sandbox.
   static let folder = "/usr/lib/ocf/resource.d/vpnha"
@@ -24,6 +27,7 @@ enum Agent: String, CaseIterable, CustomTestStringConvertible {
     case .sessions: ["address": "192.0.2.10", "key_file": "/etc/corosync/sessions.key"]
     case .announce: ["prefixes": "192.0.2.9", "control": "/etc/bird/bird.ctl", "include": "/etc/bird/vpnha.conf", "withdraw_wait": "0"]
     case .firewall: ["address": "192.0.2.10", "outside": "v0"]
+    case .libreswan: ["connections": "l2tp", "address": "192.0.2.1", "config": "/etc/swanctl/ipsec.conf"]
     }
   }
 
@@ -31,7 +35,7 @@ enum Agent: String, CaseIterable, CustomTestStringConvertible {
   var disturbed: [String] {
     switch self {
     case .firewall: ["start", "reload-agent", "stop"]
-    case .probe: ["start", "stop"]
+    case .probe, .libreswan: ["start", "stop"]
     // BIRD's neighbours have to be there before a promotion.
     case .announce: ["start", "promote", "stop"]
     case .vip, .strongswan, .xl2tpd, .conntrackd, .sessions: ["start", "promote", "demote", "stop"]
@@ -77,6 +81,7 @@ enum Built {
     defer { free(path) }
     return String(String(cString: path).split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/"))
   }()
+  static let hasLibreswan = access("\(checkout)/build/libreswan/usr/libexec/ipsec/pluto", X_OK) == 0
   static let checkout: String = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
 }
 

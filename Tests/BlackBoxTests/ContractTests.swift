@@ -125,6 +125,10 @@ struct ContractTests {
     BadParameter(agent: .announce, name: "withdraw_wait", value: "11"),
     BadParameter(agent: .announce, name: "include", value: "vpnha.conf"),
     BadParameter(agent: .announce, name: "function", value: "1; }"),
+    BadParameter(agent: .libreswan, name: "launcher", value: "cron"),
+    BadParameter(agent: .libreswan, name: "address", value: "127.0.0.1"),
+    BadParameter(agent: .libreswan, name: "connections", value: "--shutdown"),
+    BadParameter(agent: .libreswan, name: "unit", value: "ipsec"),
     BadParameter(agent: .firewall, name: "address", value: nil),
     BadParameter(agent: .firewall, name: "address", value: "192.0.2.10 moon"),
     BadParameter(agent: .firewall, name: "pool", value: "10.9.0.0"),
@@ -184,7 +188,7 @@ struct ContractTests {
     #expect(answer.error.isEmpty)
   }
 
-  @Test("a missing program is 5 on start, 7 on probe, 0 on stop", .needsNamespaces, arguments: [Agent.strongswan, .xl2tpd, .conntrackd, .firewall])
+  @Test("a missing program is 5 on start, 7 on probe, 0 on stop", .needsNamespaces, arguments: [Agent.strongswan, .xl2tpd, .conntrackd, .firewall, .libreswan])
   func missingProgram(_ agent: Agent) throws {
     var nowhere = Dictionary(uniqueKeysWithValues: agent.parameters.map { ("OCF_RESKEY_\($0.key)", $0.value) })
     nowhere["OCF_RESKEY_binary"] = "/usr/sbin/not-there"
@@ -222,7 +226,7 @@ struct ContractTests {
     arguments: [
       (Agent.strongswan, "charon-systemd"), (.xl2tpd, "xl2tpd"), (.conntrackd, "conntrackd"),
       (.probe, "probe"), (.sessions, "vpnha-ledger"),
-    ])
+    ] + (Built.hasLibreswan ? [(.libreswan, "pluto")] : []))
   func hungDaemon(_ agent: Agent, _ daemon: String) throws {
     let answer = try Sandbox.script(
       agent,
@@ -241,7 +245,7 @@ struct ContractTests {
     #expect(answer.reasons.count == 1, "\(answer.error)")
   }
 
-  @Test("start, monitor, stop: nothing on standard output, no reason while all is well", .needsNamespaces, arguments: Agent.allCases)
+  @Test("start, monitor, stop: nothing on standard output, no reason while all is well", .needsNamespaces, arguments: Agent.playable)
   func quietLife(_ agent: Agent) throws {
     let answer = try Sandbox.script(
       agent,

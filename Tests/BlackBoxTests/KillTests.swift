@@ -6,7 +6,7 @@ struct KillTests {
   /// on for calls spread over the whole action.
   @Test(
     "SIGKILL anywhere in an action, then stop: nothing is left", .needsNamespaces, .needs("/usr/bin/strace"),
-    arguments: Agent.allCases.flatMap { agent in agent.disturbed.map { (agent, $0) } })
+    arguments: Agent.playable.flatMap { agent in agent.disturbed.map { (agent, $0) } })
   func killed(_ agent: Agent, in action: String) throws {
     let points = ["demote", "stop"].contains(action) ? 10 : agent == .vip ? 60 : 25
     let answer = try Sandbox.script(

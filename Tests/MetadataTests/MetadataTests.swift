@@ -6,6 +6,7 @@ import Testing
 @testable import AnnounceAgent
 @testable import ConntrackdAgent
 @testable import FirewallAgent
+@testable import LibreswanAgent
 @testable import OCF
 @testable import ProbeAgent
 @testable import SessionsAgent
@@ -29,7 +30,7 @@ import Testing
     Subject(description: "xl2tpd", agent: XL2TPD.self), Subject(description: "conntrackd", agent: Conntrackd.self),
     Subject(description: "probe", agent: PathProbe.self),
     Subject(description: "firewall", agent: Firewall.self), Subject(description: "sessions", agent: SessionLedger.self),
-    Subject(description: "announce", agent: RouteAnnouncement.self),
+    Subject(description: "announce", agent: RouteAnnouncement.self), Subject(description: "libreswan", agent: Libreswan.self),
   ]
 
   /// `vpnha metadata --write` records them anew.
