@@ -421,6 +421,14 @@ def dies_in_group(bed, daemon, signal):
     yield
 
 
+@event("any", 30, recipes=(), long=("libreswan",), names={f"{word}-pluto": (signal,) for word, signal in (("kill", "KILL"), ("suspend", "STOP"))})
+def pluto_dies(bed, signal):
+    here, there = yield bed.places()
+    here.signal("pluto", signal)
+    bed.await_recovery(here, "pluto")
+    yield
+
+
 def _prober(names, **more):
     """The path's resident: without it the node is judged by what it told last, and nothing moves."""
     @event("same", 1, names=names, **more)

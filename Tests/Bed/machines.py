@@ -28,7 +28,7 @@ SHARE = f"{WORK}/share"
 NODES = ("moon", "sun")
 HOPS, REMOTE, WITNESS = ("203.0.113.1", "203.0.113.2"), "198.51.100.9", "198.51.100.31"
 AGENTS = ("vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "libreswan")
-PROCESS = {"charon": "charon-systemd", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd", "ledger": "vpnha-ledger", "prober": "probe", "bird": "bird"}
+PROCESS = {"charon": "charon-systemd", "pluto": "pluto", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd", "ledger": "vpnha-ledger", "prober": "probe", "bird": "bird"}
 
 BOOT = r"""
 set -e
@@ -124,8 +124,25 @@ class Node:
             self.write("/etc/bird/gateway", "")
             text = (HERE.parent.parent / "Packaging/examples/bird/bird.conf").read_text()
             self.write("/etc/bird/bird.conf", text.replace("10.77.1.254", HOPS[0]).replace("10.77.1.1", config.OUTSIDE[name]).replace("multiplier 3", "multiplier 20"))
+        if bed.libreswan:
+            self.lay_libreswan()
         if not bed.package:
             shutil.copytree(f"{SHARE}/tree", f"{self.place}/disk", dirs_exist_ok=True)
+
+    def lay_libreswan(self):
+        """What Packaging/dependencies unpacked, and the files of docs/libreswan.md."""
+        unpacked = HERE.parent.parent / "build/libreswan"
+        for part in ("usr/libexec", "usr/lib", "usr/bin", "usr/sbin"):
+            shutil.copytree(unpacked / part, f"{self.place}/disk/{part}", dirs_exist_ok=True, symlinks=True)
+        page = (HERE.parent.parent / "docs/libreswan.md").read_text()
+        # The blocks that are indented by four.
+        for path in ("/etc/ipsec.conf", "/etc/ipsec.secrets"):
+            block = re.search(rf"^`{path}`[^\n]*:\n\n((?:    .*\n)+)", page, re.MULTILINE)[1]
+            self.write(path, re.sub(r"^    ", "", block, flags=re.MULTILINE), 0o600)
+        nss = f"{self.place}/disk/var/lib/ipsec/nss"
+        os.makedirs(nss)
+        subprocess.run([unpacked / "usr/bin/certutil", "-N", "-d", f"sql:{nss}", "--empty-password"], check=True,
+                       env={**os.environ, "LD_LIBRARY_PATH": str(unpacked / "usr/lib/x86_64-linux-gnu")})
 
     def write(self, path, text, mode=0o644):
         file = pathlib.Path(f"{self.place}/disk{path}")
@@ -274,8 +291,8 @@ class Power(threading.Thread):
 class Bed:
     """Both nodes, what is around them, and whoever watches."""
 
-    def __init__(self, package, build, log, quorum=False, routed=False, roots=("/", "/"), two=False):
-        self.package, self.log, self.quorum, self.routed, self.warm, self.two, self.died = package, log, quorum, routed, True, two, {}
+    def __init__(self, package, build, log, quorum=False, routed=False, roots=("/", "/"), two=False, libreswan=False):
+        self.package, self.log, self.quorum, self.routed, self.warm, self.two, self.libreswan, self.died = package, log, quorum, routed, True, two, libreswan, {}
         self.roots = dict(zip(NODES, roots))
         self.began = time.monotonic()
         os.makedirs(SHARE)
@@ -357,7 +374,7 @@ template bgp gateways {{ local {HOPS[0]} as 65000; passive; bfd on; ipv4 {{ impo
         """The node that answers for the address, as is seen from outside, if the cluster means it as well."""
         number, view = self.watches[vpn].serving(), self.view()
         name = number and NODES[number - 1]
-        members = [f"vip{vpn[3:]}", f"xl2tpd{vpn[3:]}"] if self.two else ["vip", "strongswan", "xl2tpd"] + ["conntrackd"] * self.warm
+        members = [f"vip{vpn[3:]}", f"xl2tpd{vpn[3:]}"] if self.two else ["vip", "libreswan" if self.libreswan else "strongswan", "xl2tpd"] + ["conntrackd"] * self.warm
         if name and view and all(view.where(member, "Promoted" if self.warm else "Started") == [name] for member in members):
             return self.nodes[name]
         return None

@@ -12,6 +12,8 @@ RECIPES = {
     "promotable": ("cluster", "promotable", "probe", "alert"),
     "crm": ("crm",),
     "group": ("cluster", "group"),
+    "libreswan": ("cluster", "libreswan"),
+    "crm-libreswan": ("crm-libreswan",),
     "quorum": ("crm",),
     "crm-seamless": ("crm-seamless",),
     "seamless": ("cluster", "seamless", "probe", "alert"),
@@ -38,9 +40,9 @@ def script(bed, name):
     return "\n".join(re.sub(r" (ip|username|password)=\S+", "", line) if "fence_bed" in line else line for line in text.splitlines())
 
 
-CRM = {"crm": "promotable --crm", "crm-two-addresses": "two-addresses --crm", "crm-seamless": "seamless --crm", "crm-host-route": "promotable --crm", "crm-probe": "probe --crm", "crm-announce": "announce --crm",
+CRM = {"crm": "promotable --crm", "crm-libreswan": "libreswan --crm", "crm-two-addresses": "two-addresses --crm", "crm-seamless": "seamless --crm", "crm-host-route": "promotable --crm", "crm-probe": "probe --crm", "crm-announce": "announce --crm",
        "crm-alert": "alert --crm"}
-SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "seamless", "announce", "two-addresses", *CRM)
+SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "libreswan", "seamless", "announce", "two-addresses", *CRM)
 
 
 def block(name):
@@ -64,7 +66,7 @@ KEY = "/etc/vpnha/sessions.key"
 
 def type_in(bed, name):
     """Typed on moon, one recipe after the other, as a person does who does not stop when something is refused: so nothing may be."""
-    bed.warm = name != "group"
+    bed.warm = name != "group" and not name.endswith("libreswan")
     if name.endswith("seamless"):
         share_key(bed)
     for part in RECIPES[name]:
