@@ -59,9 +59,11 @@
 #include <linux/if_packet.h>
 #include <linux/if_pppox.h>
 #include <linux/if_addrlabel.h>
+#include <linux/genetlink.h>
 #include <linux/filter.h>
 #include <linux/inet_diag.h>
 #include <linux/ip.h>
+#include <linux/ip_vs.h>
 #include <linux/ipv6.h>
 #include <linux/neighbour.h>
 #include <linux/netconf.h>
@@ -69,9 +71,12 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/ppp-ioctl.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <linux/tc_act/tc_skbedit.h>
 #include <linux/xfrm.h>
 
 static inline int clinux_errno(void) __attribute__((swift_name("getter:errno()"))) { return errno; }

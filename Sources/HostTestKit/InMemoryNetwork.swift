@@ -37,7 +37,10 @@ public final class InMemoryNetwork: Network {
   /// What routes and rules say of a packet, by its target and its source.
   public var isOpen: (_ target: IPAddress, _ source: IPAddress?) -> Bool = { _, _ in true }
 
-  private let calls: Calls
+  /// IPVS, as it is seen from outside; nil: the kernel has none.
+  public var balancing: Balancing? = Balancing()
+
+  let calls: Calls
   private let clock: ManualClock
 
   public init(_ links: [Link] = [], calls: Calls = Calls(), clock: ManualClock = ManualClock()) {

@@ -15,6 +15,8 @@ public final class LinuxNetwork: Network {
   var routing: Connection?
   private var transforms: Connection?
   private var diagnostics: Connection?
+  /// IPVS, and its number as a family.
+  var balancing: (Connection, UInt16)?
   private var datagrams: Descriptor?
   var announcing: PacketSocket?
   /// The interface that was last asked for, which is the one that messages are about.

@@ -11,6 +11,7 @@ public final class KernelChannel: Channel {
     case socketDiagnostics = 4
     case transform = 6
     case netfilter = 12
+    case generic = 16
   }
 
   private let descriptor: Int32

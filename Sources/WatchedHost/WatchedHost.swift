@@ -122,6 +122,48 @@ package final class WatchedHost: Network, PacketFilter, Processes, Units, Files,
     try seen("addresses that nothing leaves from", { list($0) { "\($0)" } }, try host.network.blockedEgress())
   }
 
+  // MARK: Load balancing
+
+  package func virtualService(mark: UInt32) throws(SystemError) -> VirtualService? {
+    try seen("service of mark \(mark)", { $0.map { "\($0.scheduler), persistent \($0.persistence) s" } ?? "none" }, try host.network.virtualService(mark: mark))
+  }
+  package func set(_ service: VirtualService) throws(SystemError) {
+    try done("set service of mark \(service.mark): \(service.scheduler), persistent \(service.persistence) s", try host.network.set(service))
+  }
+  package func removeService(mark: UInt32) throws(SystemError) {
+    try done("remove service of mark \(mark)", try host.network.removeService(mark: mark))
+  }
+  package func servers(mark: UInt32) throws(SystemError) -> [RealServer] {
+    try seen("servers of mark \(mark)", { list($0) { "\($0.address) weight \($0.weight)" } }, try host.network.servers(mark: mark))
+  }
+  package func set(_ server: RealServer, mark: UInt32) throws(SystemError) {
+    try done("set server \(server.address) weight \(server.weight) of mark \(mark)", try host.network.set(server, mark: mark))
+  }
+  package func removeServer(_ address: IPAddress, mark: UInt32) throws(SystemError) {
+    try done("remove server \(address) of mark \(mark)", try host.network.removeServer(address, mark: mark))
+  }
+  package func syncDaemons() throws(SystemError) -> [SyncDaemon] {
+    try seen("sync daemons", { list($0) { "\($0.role) \($0.id) on \($0.link)" } }, try host.network.syncDaemons())
+  }
+  package func start(_ daemon: SyncDaemon) throws(SystemError) {
+    try done("start sync \(daemon.role) \(daemon.id) on \(daemon.link)", try host.network.start(daemon))
+  }
+  package func stopSync(_ role: SyncDaemon.Role) throws(SystemError) {
+    try done("stop sync \(role)", try host.network.stopSync(role))
+  }
+  package func tell(_ clients: [BalancedClient], mark: UInt32, timeout: UInt32, by daemon: SyncDaemon) throws(SystemError) {
+    try done("tell of \(clients.count) clients on \(daemon.link)", try host.network.tell(clients, mark: mark, timeout: timeout, by: daemon))
+  }
+  package func arrivalMarks(on link: Link) throws(SystemError) -> [ArrivalMark] {
+    try seen("marks on \(link.name)", { list($0) { "\($0.mark) for \($0.address) port \($0.port)" } }, try host.network.arrivalMarks(on: link))
+  }
+  package func add(_ mark: ArrivalMark, on link: Link) throws(SystemError) {
+    try done("mark \(mark.address) port \(mark.port) with \(mark.mark) on \(link.name)", try host.network.add(mark, on: link))
+  }
+  package func removeArrivalMarks(on link: Link) throws(SystemError) {
+    try done("remove marks from \(link.name)", try host.network.removeArrivalMarks(on: link))
+  }
+
   // MARK: Packet filter
 
   package func table(named name: String) throws(SystemError) -> FilterTable? {
