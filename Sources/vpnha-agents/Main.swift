@@ -1,4 +1,5 @@
 import AnnounceAgent
+import BalancerAgent
 import ConntrackdAgent
 import FirewallAgent
 import LibreswanAgent
@@ -24,6 +25,7 @@ import XL2TPDAgent
     case "sessions": run(SessionLedger.self)
     case "announce": run(RouteAnnouncement.self)
     case "libreswan": run(Libreswan.self)
+    case "balancer": run(Balancer.self)
     default: runUnnamed(name)
     }
   }
