@@ -178,7 +178,6 @@ class Balanced:
         self.lose_server(places)
         self.come_back()
         self.lose_director()
-        self.seed()
         self.stop_all()
         if self.wire.clear:
             raise Failure(f"{self.wire.clear} packets of L2TP were on the outside segment in clear")
@@ -253,21 +252,6 @@ class Balanced:
         took = self.act("moon", "promote")
         time.sleep(5)
         self.expect(began, CLIENTS, 3, f"the director lost power, promoted after {took:.2f} s")
-        self.same(dict.fromkeys(CLIENTS, "moon"))
-
-    def seed(self):
-        """A table that nobody is left to fill: charon's SAs are in it once more before the address answers."""
-        began = time.monotonic()
-        self.act("moon", "stop")
-        self.act("moon", "start")
-        if left := self.entries("moon"):
-            raise Failure(f"a stop left entries: {left}")
-        self.act("moon", "promote")
-        known = {client for client, _, server in self.entries("moon") if server == OUTSIDE["moon"]}
-        if known != {NAT if address.startswith(HOME) else address for address in CLIENTS.values()}:
-            raise Failure(f"after a promote with an empty table there are entries of {known}")
-        time.sleep(4)
-        self.expect(began, CLIENTS, 3, "stopped, started, and promoted with an empty table")
         self.same(dict.fromkeys(CLIENTS, "moon"))
 
     def stop_all(self):

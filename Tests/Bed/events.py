@@ -921,7 +921,7 @@ def _states():
 
     def blocked(bed, here, there):
         """A packet has to pass every table: another program's drops IKE there. What status has people type lets it in."""
-        there.run("nft 'table inet other { chain input { type filter hook input priority 0; policy drop; iif lo accept; iifname eth1 accept; ip protocol icmp accept; ct state established accept; }; }'")
+        there.run("nft 'table inet other { chain input { type filter hook input priority 0; udp dport 500 drop; udp dport 4500 drop; }; }'")
         until("both nodes say so", 80, lambda: all("FILTER1" in status_of(bed, node)[1] for node in (here, there)))
         found = [reason for reason in json.loads(there.run("vpnha status --json; true"))["failover"]["reasons"] if reason["id"] == "FILTER1"]
 
