@@ -75,7 +75,7 @@ struct ClusterChecks {
       }
       if delay > 3 {
         found.append(
-          Finding(.DELAY1, delay > 10 ? .risk : .note, "priority-fencing-delay=\(delay)s is waited for before every take-over from a dead node", fix: ["pcs property set priority-fencing-delay=3s"], at: "property priority-fencing-delay"))
+          Finding(.DELAY1, delay > ClusterConfiguration.longDelay ? .risk : .note, "priority-fencing-delay=\(delay)s is waited for before every take-over from a dead node", fix: ["pcs property set priority-fencing-delay=3s"], at: "property priority-fencing-delay"))
       }
     }
     return found

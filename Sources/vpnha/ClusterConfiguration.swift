@@ -167,7 +167,7 @@ struct ClusterConfiguration {
       return Self.words(list).contains { $0 == node } || Self.words(map).contains { $0.split(separator: ":").first.map { $0 == node } ?? false }
     }
     // Where a node has levels, no other device is tried.
-    let levels = configuration.first("fencing-topology")?.children(named: "fencing-level").filter { isMeant(node, by: $0) } ?? []
+    let levels = fencingLevels(of: node)
     guard !levels.isEmpty else { return able.map { [$0] } }
     return levels.compactMap { level in
       let names = (level["devices"] ?? "").split(separator: ",")
@@ -181,7 +181,7 @@ struct ClusterConfiguration {
 
   /// That nothing ends `node`.
   func unfenced(_ node: String, _ what: String = "") -> Finding {
-    let levels = configuration.first("fencing-topology")?.children(named: "fencing-level").filter { isMeant(node, by: $0) } ?? []
+    let levels = fencingLevels(of: node)
     guard levels.isEmpty else {
       let fix = levels.map { level in
         let attribute = "attrib%\(level["target-attribute"] ?? "")=\(level["target-value"] ?? "")"
@@ -190,6 +190,10 @@ struct ClusterConfiguration {
       return Finding(.FENCE2, .bad, "the fencing levels of \(node) name no device that ends it\(what)", fix: fix, at: node)
     }
     return Finding(.FENCE2, .bad, "no fence device ends \(node)\(what)", fix: ["pcs stonith create fence-\(node) AGENT … pcmk_host_list=\(node)"], at: node)
+  }
+
+  private func fencingLevels(of node: String) -> [XMLElement] {
+    configuration.first("fencing-topology")?.children(named: "fencing-level").filter { isMeant(node, by: $0) } ?? []
   }
 
   /// Whether a fencing level names the node, by itself, by a pattern, or by an attribute that the node keeps.
