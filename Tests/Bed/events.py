@@ -1287,6 +1287,10 @@ def run(bed, event):
         bed.describe(f"{event.name}: {failure}")
     harmed = time.monotonic()
     try:
+        # What lost its power and should not have is no reason to leave its files as they are.
+        for node in bed.nodes.values():
+            if not event.fenced:
+                node.boot()
         next(steps, None)
         bed.await_whole(75, boots=True)
         whole = time.monotonic() - harmed
@@ -1317,4 +1321,5 @@ def run(bed, event):
             f"{'never whole' if whole is None else f'whole {whole:.0f} s later'}" + "".join(f"\n      {what}" for what in complaints))
     if complaints:
         print("".join(f"        {deed}\n" for deed in sorted(deed for node, size in logs.items() for deed in node.deeds(size))[:40]), end="", flush=True)
+        print("".join(f"        {trouble}\n" for trouble in sorted(trouble for node, size in logs.items() for trouble in node.troubles(size))[:40]), end="", flush=True)
     return complaints

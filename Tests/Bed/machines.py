@@ -262,11 +262,17 @@ class Node:
 
     def deeds(self, offset):
         """What Pacemaker decided here, and which actions did not succeed, since its log had that size."""
+        return [line for line in self._logged(offset, "Actions: ", "Result of ") if ": ok" not in line.lower() and "Actions: Leave" not in line]
+
+    def troubles(self, offset):
+        """What Pacemaker's own daemons met, since its log had that size: why a node was fenced that should not have been."""
+        return self._logged(offset, "error: ", "crit: ", " exited with ", " terminated with ", "unresponsive")
+
+    def _logged(self, offset, *marks):
         with open(self.log_file, "rb") as log:
             log.seek(offset)
             lines = log.read().decode(errors="replace").splitlines()
-        return [f"{line[7:15]} {self.name}: {line[line.index(mark):].strip()}" for line in lines for mark in ("Actions: ", "Result of ")
-                if mark in line and ": ok" not in line.lower() and "Actions: Leave" not in line]
+        return [f"{line[7:15]} {self.name}: {line[min(map(line.index, found)):].strip()}" for line in lines if (found := [mark for mark in marks if mark in line])]
 
 
 class Power(threading.Thread):
