@@ -127,4 +127,18 @@ public protocol Processes: AnyObject {
   /// Runs `command` to its end, at the latest until `deadline`, when its process group is killed (`.timedOut`).
   /// `ENOENT` when the program is missing.
   func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult
+  /// Runs commands that do not depend on each other: as many at a time as there are processors, all of them until `deadline`. What has not
+  /// ended by then is killed, and the rest is not started (`.timedOut`).
+  ///
+  /// - Returns: their results, in the order of `commands`.
+  func run(_ commands: [Command], before deadline: Instant) throws(SystemError) -> [CommandResult]
+}
+
+extension Processes {
+  /// One after the other.
+  public func run(_ commands: [Command], before deadline: Instant) throws(SystemError) -> [CommandResult] {
+    var results: [CommandResult] = []
+    for command in commands { results.append(try run(command, before: deadline)) }
+    return results
+  }
 }

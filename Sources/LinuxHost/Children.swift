@@ -3,7 +3,7 @@ import Host
 
 /// A child to be waited for. One that is forgotten on the way out of an error is killed with its group.
 struct Child: ~Copyable {
-  private var pid: Int32
+  private(set) var pid: Int32
 
   init(_ pid: Int32) { self.pid = pid }
   deinit {
@@ -24,6 +24,56 @@ struct Child: ~Copyable {
     guard answer == pid else { return nil }
     let signal = status & 0x7f
     return signal == 0 ? .exited(status >> 8 & 0xff) : .signalled(signal)
+  }
+}
+
+/// A command that was started, until its end is seen. One that is forgotten is killed with its group.
+final class RunningCommand {
+  private let operation: String
+  private let output: Capture
+  private let error: Capture
+  private var child: Child
+  private let ended: Descriptor
+  private(set) var hasEnded = false
+
+  init(_ child: consuming Child, _ output: Capture, _ error: Capture, _ operation: String) throws(SystemError) {
+    (self.operation, self.output, self.error) = (operation, output, error)
+    output.closeWriting()
+    error.closeWriting()
+    let pid = child.pid
+    ended = Descriptor(owning: try check(operation) { clinux_pidfd_open(pid) })
+    self.child = child
+  }
+
+  /// What to wait for: its end, and the two pipes.
+  var requests: [pollfd] {
+    [ended.number, output.readingNumber, error.readingNumber].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+  }
+
+  /// Takes what is there; the result once it has ended.
+  ///
+  /// - Parameter answers: to `requests`.
+  func look(_ answers: ArraySlice<pollfd>) throws(SystemError) -> CommandResult? {
+    let has = answers.map { $0.revents != 0 }
+    // The ending is looked at first and the pipes after it, so that all the child wrote is read.
+    hasEnded = has[0]
+    if has[0] || has[1] { try output.drain(operation) }
+    if has[0] || has[2] { try error.drain(operation) }
+    guard hasEnded else { return nil }
+    guard let ending = child.reap() else { throw SystemError(operation, .noSuchProcess) }
+    return CommandResult(ending, output: output.bytes, error: error.bytes)
+  }
+
+  /// Its time is over.
+  func kill() throws(SystemError) -> CommandResult {
+    child.killGroup()
+    // A process in an uninterruptible call does not die; init will reap it after us.
+    var last = [requests[0]]
+    if try pollUntil(LinuxClock.now + .milliseconds(200), &last, operation) { _ = child.reap() } else { child.abandon() }
+    hasEnded = true
+    try output.drain(operation)
+    try error.drain(operation)
+    return CommandResult(.timedOut, output: output.bytes, error: error.bytes)
   }
 }
 

@@ -92,6 +92,33 @@ extension LinuxProcesses {
   }
 
   public func run(_ command: Command, before deadline: Instant) throws(SystemError) -> CommandResult {
+    try run([command], before: deadline)[0]
+  }
+
+  public func run(_ commands: [Command], before deadline: Instant) throws(SystemError) -> [CommandResult] {
+    let width = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    var results = [CommandResult](repeating: CommandResult(.timedOut), count: commands.count)
+    var running: [(index: Int, command: RunningCommand)] = []
+    var next = 0
+    while next < commands.count || !running.isEmpty {
+      while running.count < width, next < commands.count {
+        running.append((next, try begin(commands[next])))
+        next += 1
+      }
+      var requests = running.flatMap(\.command.requests)
+      guard try pollUntil(deadline, &requests, "running \(commands[running[0].index].path)") else {
+        for (index, command) in running { results[index] = try command.kill() }
+        return results
+      }
+      for (place, (index, command)) in running.enumerated() {
+        if let result = try command.look(requests[(3 * place)..<(3 * place + 3)]) { results[index] = result }
+      }
+      running.removeAll(where: \.command.hasEnded)
+    }
+    return results
+  }
+
+  private func begin(_ command: Command) throws(SystemError) -> RunningCommand {
     let operation = "running \(command.path)"
     let output = try Capture(limit: command.outputLimit, operation)
     let error = try Capture(limit: command.outputLimit, operation)
@@ -104,34 +131,7 @@ extension LinuxProcesses {
       try checkNumber(operation, posix_spawn_file_actions_adddup2(actions, err, 2))
     }
     _ = consume lock
-    var child = Child(pid)
-    output.closeWriting()
-    error.closeWriting()
-    let ended = Descriptor(owning: try check(operation) { clinux_pidfd_open(pid) })
-
-    var hasEnded = false
-    while !hasEnded {
-      var requests = [
-        pollfd(fd: ended.number, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: output.readingNumber, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: error.readingNumber, events: Int16(POLLIN), revents: 0),
-      ]
-      guard try pollUntil(deadline, &requests, operation) else {
-        child.killGroup()
-        // A process in an uninterruptible call does not die; init will reap it after us.
-        var last = [pollfd(fd: ended.number, events: Int16(POLLIN), revents: 0)]
-        if try pollUntil(LinuxClock.now + .milliseconds(200), &last, operation) { _ = child.reap() } else { child.abandon() }
-        try output.drain(operation)
-        try error.drain(operation)
-        return CommandResult(.timedOut, output: output.bytes, error: error.bytes)
-      }
-      // The ending is looked at first and the pipes after it, so that all the child wrote is read.
-      hasEnded = requests[0].revents != 0
-      if hasEnded || requests[1].revents != 0 { try output.drain(operation) }
-      if hasEnded || requests[2].revents != 0 { try error.drain(operation) }
-    }
-    guard let ending = child.reap() else { throw SystemError(operation, .noSuchProcess) }
-    return CommandResult(ending, output: output.bytes, error: error.bytes)
+    return try RunningCommand(Child(pid), output, error, operation)
   }
 
   /// Starts `command` with an empty signal mask, default signal actions, `/dev/null` for input (and output, unless

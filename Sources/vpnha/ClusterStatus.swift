@@ -175,6 +175,11 @@ extension ClusterStatus {
   static func obstacles(_ configuration: ClusterConfiguration, _ now: ClusterMonitor, _ node: String, at time: Timestamp) -> [Finding] {
     Judge(configuration: configuration, now: now, members: configuration.service, home: nil, time: time).obstacles(on: node)
   }
+
+  /// What keeps the loss of a node from being confirmed, or makes it late.
+  static func fencing(_ configuration: ClusterConfiguration, _ now: ClusterMonitor, of node: String, after: ClusterMonitor, looks: Looks?, at time: Timestamp) -> [Finding] {
+    Judge(configuration: configuration, now: now, members: configuration.service, home: nil, looks: looks, time: time).fencing(of: node, after: after)
+  }
 }
 
 /// The single questions.

@@ -51,10 +51,77 @@ struct Plan {
   var outcomes: [Outcome] = []
 
   /// One for each address.
-  static func all(_ tools: PacemakerTools, _ words: [String], at time: Timestamp) throws(SystemError) -> [Plan] {
+  ///
+  /// - Parameters:
+  ///   - words: what was asked for; nothing or `all`: everything.
+  ///   - looks: what is known of the fences, if the fencer is not to be asked.
+  static func all(_ tools: PacemakerTools, _ words: [String], looks known: Looks? = nil, at time: Timestamp) throws(SystemError) -> [Plan] {
+    let cib = try tools.configuration()
+    let configuration = try ClusterConfiguration(cib)
+    var now = try tools.simulated(nil, in: cib)
+    now.recall(configuration.primitives.filter { $0.own != nil || $0.isFence }, of: configuration, nil)
+    if let first = now.forgotten.first {
+      throw SystemError("asking Pacemaker's scheduler", .wouldBlock, detail: "Pacemaker asks again what runs on \(first.node), as after a refresh; wait until it knows: crm_resource --wait")
+    }
+    let services = configuration.services
+    let looks = known ?? tools.fences(of: Set(services.compactMap { now.serving($0.service) }), configuration)
     var plans: [Plan] = []
-    for one in try ClusterConfiguration(tools.configuration()).services { plans.append(try Plan(tools, words, of: one.top, at: time)) }
+    var firsts: [Step] = []
+    let isDeep = words.isEmpty || words == ["all"]
+    for (index, one) in services.enumerated() {
+      let serving = now.serving(one.service)
+      plans.append(Plan(address: services.count > 1 ? one.gatewayAddress?.description : nil, serving: serving))
+      let world = World(tools: tools, cib: one, now: now, serving: serving, looks: looks, time: time)
+      for failure in try asked(words, one, now, serving) {
+        firsts.append(Step(plan: index, world: world, failure: failure, isLast: isDeep && !hits(failure, serving)))
+      }
+    }
+    // What does not depend on the other is asked at the same time.
+    let after = try outcomes(of: firsts, tools)
+    var seconds: [(first: Int, step: Step)] = []
+    for (index, (outcome, next)) in after.enumerated() {
+      // One more, where it hurts most: at what serves then. A lost node that was the last one is no surprise.
+      guard let next, let server = outcome.serving else { continue }
+      let first = firsts[index]
+      for failure in Self.seconds(first.failure, next.cib, server) {
+        seconds.append((index, Step(plan: first.plan, world: next, failure: failure, earlier: first.failure, isLast: true)))
+      }
+    }
+    let later = zip(seconds, try outcomes(of: seconds.map(\.step), tools)).map { (first: $0.first, outcome: $1.outcome) }
+    for (index, (outcome, _)) in after.enumerated() {
+      plans[firsts[index].plan].outcomes += [outcome] + later.filter { $0.first == index }.map(\.outcome)
+    }
     return plans
+  }
+
+  private struct Step {
+    var plan: Int
+    var world: World
+    var failure: Failure
+    var earlier: Failure?
+    /// Whether nothing is asked about the state behind it.
+    var isLast: Bool
+  }
+
+  /// What comes of each, and the state behind it where one is asked about. What is the same for several addresses is worked out once.
+  private static func outcomes(of steps: [Step], _ tools: PacemakerTools) throws(SystemError) -> [(outcome: Outcome, next: World?)] {
+    let wanted = steps.map { $0.world.question($0.failure, isLast: $0.isLast) }
+    var questions: [PacemakerTools.Question] = []
+    var places: [PacemakerTools.Question: Int] = [:]
+    for case let question? in wanted where places[question] == nil {
+      places[question] = questions.count
+      questions.append(question)
+    }
+    let answers = try tools.simulated(questions)
+    var all: [(outcome: Outcome, next: World?)] = []
+    for (step, question) in zip(steps, wanted) {
+      guard let place = question.flatMap({ places[$0] }) else {
+        all.append((step.world.split(step.earlier), nil))
+        continue
+      }
+      all.append(try step.world.outcome(of: step.failure, step.earlier, answers[place], isLast: step.isLast))
+    }
+    return all
   }
 
   /// Of several addresses: the worst verdict, and each of them.
@@ -66,26 +133,6 @@ struct Plan {
   var findings: [Finding] { Finding.distinct(outcomes.flatMap(\.findings)) }
 
   var verdict: Verdict { serving == nil ? .bad : Verdict(findings) }
-
-  /// - Parameter words: what was asked for; nothing or `all`: everything.
-  ///   - top: of several addresses, the one that is asked about.
-  init(_ tools: PacemakerTools, _ words: [String], of top: String? = nil, at time: Timestamp) throws(SystemError) {
-    let cib = try tools.configuration()
-    let before = try ClusterConfiguration(cib).looking(atTop: top)
-    if top != nil { address = before.gatewayAddress?.description }
-    let now = try tools.simulated(nil, in: cib)
-    serving = now.serving(before.service)
-    let world = World(tools: tools, cib: before, now: now, serving: serving, time: time)
-    let asked = try Self.asked(words, before, now, serving)
-    let isDeep = words.isEmpty || words == ["all"]
-    for failure in asked {
-      let (outcome, next) = try world.after(failure, isLast: isDeep && !Self.hits(failure, serving))
-      outcomes.append(outcome)
-      // One more, where it hurts most: at what serves then. A lost node that was the last one is no surprise.
-      guard let next, let server = outcome.serving else { continue }
-      for second in Self.seconds(failure, next.cib, server) { outcomes.append(try next.after(second, failure, isLast: true).outcome) }
-    }
-  }
 
   private static func hits(_ failure: Failure, _ serving: String?) -> Bool {
     switch failure {
@@ -172,34 +219,40 @@ private struct World {
   var cib: ClusterConfiguration
   var now: ClusterMonitor
   var serving: String?
+  var looks: Looks?
   var time: Timestamp
 
   private var members: [ClusterConfiguration.Primitive] { cib.service }
 
-  /// - Parameter isLast: whether nothing is asked about the state behind it.
-  /// - Returns: also that state; nil where it is not one.
-  func after(_ failure: Failure, _ earlier: Failure? = nil, isLast: Bool) throws(SystemError) -> (outcome: Plan.Outcome, next: World?) {
-    if failure == .link { return (split(earlier), nil) }
+  /// What the scheduler is asked about a failure; nil: it would not know.
+  func question(_ failure: Failure, isLast: Bool) -> PacemakerTools.Question? {
+    if failure == .link { return nil }
     let (arguments, changed) = injected(failure)
-    let bytes = cib.cib.text(setting: changed)
-    var next = cib
-    let then: ClusterMonitor
-    if isLast {
-      then = try tools.simulated(arguments, in: bytes)
-    } else {
-      let saved: [UInt8]
-      (then, saved) = try tools.saved(arguments, from: bytes)
-      next = try ClusterConfiguration(saved).looking(atTop: cib.top)
-    }
-    let server = then.serving(members)
+    return PacemakerTools.Question(arguments: arguments, cib: cib.cib.text(setting: changed), isSaved: !isLast)
+  }
+
+  /// - Returns: also the state behind it; nil where nothing is asked about it.
+  func outcome(of failure: Failure, _ earlier: Failure?, _ answer: PacemakerTools.Answer, isLast: Bool) throws(SystemError) -> (outcome: Plan.Outcome, next: World?) {
+    let then = answer.now
+    let next = isLast ? cib : try ClusterConfiguration(answer.cib).looking(atTop: cib.top)
+    let fencing = fencing(failure, earlier, then)
+    // Nothing is taken over from a node whose loss is never confirmed.
+    let isStuck = fencing.contains { $0.severity == .bad }
+    let server = isStuck ? nil : then.serving(members)
     let hollow = hollow(then, server)
     let idle = server == nil ? then.nodes.filter { $0.isOnline && !$0.isStandby && !$0.isInMaintenance }.map(\.name) : []
     var outcome = Plan.Outcome(
-      failure: failure, after: earlier, serving: server, hollow: hollow, idle: idle, findings: [], fences: nil,
+      failure: failure, after: earlier, serving: server, hollow: isStuck ? [] : hollow, idle: idle, findings: fencing, fences: nil,
       dropsSessions: server != nil && (server != serving || ends(failure)) && cib.own("sessions").isEmpty)
-    if case .node(let lost) = failure, cib.isFencingEnabled, !cib.fences(lost).isEmpty { outcome.fences = lost }
-    outcome.findings = findings(failure, earlier, outcome, then, next)
-    return (outcome, isLast ? nil : World(tools: tools, cib: next, now: then, serving: server, time: time))
+    if case .node(let lost) = failure, cib.isFencingEnabled, !isStuck, !cib.fences(lost).isEmpty { outcome.fences = lost }
+    if !isStuck { outcome.findings = findings(failure, earlier, outcome, then, next) + fencing }
+    return (outcome, isLast ? nil : World(tools: tools, cib: next, now: then, serving: server, looks: looks, time: time))
+  }
+
+  /// What keeps the loss of the serving node from being confirmed, as status says it.
+  private func fencing(_ failure: Failure, _ earlier: Failure?, _ then: ClusterMonitor) -> [Finding] {
+    guard case .node(let lost) = failure, earlier == nil, lost == serving else { return [] }
+    return ClusterStatus.fencing(cib, now, of: lost, after: then, looks: looks, at: time)
   }
 
   /// Whether the sessions end with it, wherever they are served then: of two addresses with one charon, which is started again in place.
@@ -228,10 +281,6 @@ private struct World {
     if let server = outcome.serving, server != serving, earlier == nil {
       found += ClusterStatus.unfit(cib, now, server, at: time).filter { $0.severity == .bad }
     }
-    if case .node(let lost) = failure, earlier == nil, lost == serving, cib.isFencingEnabled, !cib.isFencedByWatchdog {
-      if cib.fences(lost).isEmpty { found.append(cib.unfenced(lost, ": nothing is taken over from it")) }
-      if let delay = cib.longDelay(before: lost) { found.append(delay) }
-    }
     return found
   }
 
@@ -243,7 +292,7 @@ private struct World {
   }
 
   /// Each side fences the other one, or both serve.
-  private func split(_ earlier: Failure?) -> Plan.Outcome {
+  func split(_ earlier: Failure?) -> Plan.Outcome {
     var outcome = Plan.Outcome(failure: .link, after: earlier, serving: serving, hollow: [], idle: [], findings: [], fences: nil, dropsSessions: false)
     let others = cib.nodes.filter { $0 != serving }
     guard cib.isFencingEnabled else {

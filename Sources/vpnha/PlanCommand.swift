@@ -32,7 +32,7 @@ struct PlanCommand: ParsableCommand {
     let host = Host.silent
     var environment: [String: String] = [:]
     if let file = inheritedEnvironment()["CIB_file"] { environment["CIB_file"] = file }
-    let tools = PacemakerTools(processes: host.processes, files: host.files, clock: host.clock, environment: environment)
+    let tools = PacemakerTools(processes: host.processes, files: host.files, clock: host.clock, environment: environment, host: host)
     let plans: [Plan]
     do throws(SystemError) { plans = try Plan.all(tools, words, at: host.clock.timestamp) } catch {
       let finding = Finding(.PCMK1, .bad, "nothing can be worked out here: \(error)", fix: ["pcs cluster start", "pcs status"])

@@ -66,8 +66,8 @@ struct PacemakerTools {
   /// This machine, when its daemons may be asked as well.
   var host: Host?
 
-  private static let patience = Duration.seconds(5)
-  private static let limit = 64 << 20
+  static let patience = Duration.seconds(5)
+  static let limit = 64 << 20
 
   func configuration() throws(SystemError) -> [UInt8] { try ask("/usr/sbin/cibadmin", ["--query"]) }
 
@@ -120,11 +120,7 @@ struct PacemakerTools {
     guard geteuid() == 0, let node = thisNode() else { return looks }
     looks.here = node
     do throws(SystemError) { looks.prints[node] = try FingerprintSource(host: host, configuration: configuration).fingerprint() } catch { looks.prints[node] = nil }
-    // Of the agents of its own provider only: those of others are not in one place.
-    looks.absentFences = Set(configuration.primitives.filter { $0.isFence && $0.agent.hasPrefix("stonith:fence_") && !host.files.isExecutable("/usr/sbin/\($0.agent.dropFirst(8))") }.map(\.id))
-    if configuration.isFencingEnabled, !configuration.isFencedByWatchdog {
-      for other in Set(configuration.services.compactMap { monitor.serving($0.service) }) where other != node { looks.enders[other] = enders(of: other) }
-    }
+    look(atFencesOf: Set(configuration.services.compactMap { monitor.serving($0.service) }), configuration, host, from: node, into: &looks)
     let local = LocalLook(host: host, node: node)
     let forgotten = configuration.forgotten(members.map(\.id), on: node)
     for member in members {
@@ -135,6 +131,22 @@ struct PacemakerTools {
       }
     }
     return looks
+  }
+
+  /// With what this node could end those of `nodes` that are others; nil where there is no live cluster to ask.
+  func fences(of nodes: Set<String>, _ configuration: ClusterConfiguration) -> Looks? {
+    guard environment.isEmpty, let host, geteuid() == 0, let node = thisNode() else { return nil }
+    var looks = Looks()
+    looks.here = node
+    look(atFencesOf: nodes, configuration, host, from: node, into: &looks)
+    return looks
+  }
+
+  private func look(atFencesOf nodes: Set<String>, _ configuration: ClusterConfiguration, _ host: Host, from here: String, into looks: inout Looks) {
+    // Of the agents of its own provider only: those of others are not in one place.
+    looks.absentFences = Set(configuration.primitives.filter { $0.isFence && $0.agent.hasPrefix("stonith:fence_") && !host.files.isExecutable("/usr/sbin/\($0.agent.dropFirst(8))") }.map(\.id))
+    guard configuration.isFencingEnabled, !configuration.isFencedByWatchdog else { return }
+    for other in nodes where other != here { looks.enders[other] = enders(of: other) }
   }
 
   /// What this node's fencer would end another one with; nil when it gives no answer. Only it knows of bans, and of what a device itself says.
@@ -167,76 +179,6 @@ struct PacemakerTools {
     }
   }
 
-  /// What Pacemaker's own scheduler makes of the loss of a node; nil when it gives no answer.
-  private func simulated(loss node: String, in cib: [UInt8]) -> ClusterMonitor? {
-    do throws(SystemError) { return try simulated(["--node-fail", node], in: cib) } catch {
-      return nil
-    }
-  }
-
-  /// What the scheduler makes of `cib` and of what is injected.
-  ///
-  /// - Parameter arguments: of crm_simulate; nil: as it is, nothing is done.
-  func simulated(_ arguments: [String]?, in cib: [UInt8]) throws(SystemError) -> ClusterMonitor {
-    guard let arguments else { return try ClusterMonitor(simulate(["--output-as=xml"], cib), section: "cluster_status") }
-    let (rest, state) = try injected(arguments, into: cib)
-    return try ClusterMonitor(simulate(["--simulate", "--output-as=xml"] + rest, state), section: "revised_cluster_status")
-  }
-
-  /// The same, and the CIB after the scheduler has done all that it wants to.
-  func saved(_ arguments: [String], from cib: [UInt8]) throws(SystemError) -> (now: ClusterMonitor, cib: [UInt8]) {
-    let (rest, state) = try injected(arguments, into: cib)
-    let (said, saved) = try simulate(["--simulate", "--output-as=xml"] + rest, state, saving: "--save-output")
-    return (try ClusterMonitor(said, section: "revised_cluster_status"), saved)
-  }
-
-  /// Pacemaker 3.0's crm_simulate works out what follows an injection, and its XML leaves that out. There it only injects, and is then
-  /// asked what follows in the state that it saved.
-  ///
-  /// - Returns: the arguments that are left, and the CIB that they are about.
-  private func injected(_ arguments: [String], into cib: [UInt8]) throws(SystemError) -> (arguments: [String], cib: [UInt8]) {
-    guard !arguments.isEmpty, Self.isFromPacemaker3(cib) else { return (arguments, cib) }
-    return ([], try simulate(arguments, cib, saving: "--save-input").saved)
-  }
-
-  private func simulate(_ arguments: [String], _ cib: [UInt8], saving option: String) throws(SystemError) -> (said: [UInt8], saved: [UInt8]) {
-    // crm_simulate works in the file that it is to save, and puts another one in its place.
-    let file = try files.makeReplyFile(in: geteuid() == 0 ? "/run" : "/tmp")
-    let path = file.path
-    defer { file.discard() }
-    let said = try simulate(arguments + ["\(option)=\(path)"], cib)
-    let saved: [UInt8]?
-    do throws(SystemError) { saved = try files.read(path, limit: Self.limit) } catch {
-      try files.remove(path)
-      throw error
-    }
-    try files.remove(path)
-    guard let saved, !saved.isEmpty else { throw SystemError("asking crm_simulate", .noSuchFile, detail: "it saved nothing") }
-    return (said, saved)
-  }
-
-  private func simulate(_ arguments: [String], _ cib: [UInt8]) throws(SystemError) -> [UInt8] {
-    var tools = self
-    // It writes the CIB twice and waits for the disk; in memory there is nothing to wait for.
-    if geteuid() == 0 { tools.environment["CIB_shadow_dir"] = "/run" }
-    return try tools.ask("/usr/sbin/crm_simulate", ["--xml-pipe"] + arguments, input: Self.trusted(cib))
-  }
-
-  /// The CIB, marked as one that needs no validation, which takes a third of crm_simulate's time: the cluster has validated it. One of
-  /// an older schema is left as it is, since crm_simulate has to transform it; so is every one of Pacemaker 3, for which schema 3 is older.
-  static func trusted(_ cib: [UInt8]) -> [UInt8] {
-    let mark = Array(#" validate-with="pacemaker-3."#.utf8)
-    guard !isFromPacemaker3(cib), let end = cib.firstIndex(of: UInt8(ascii: ">")), let place = cib[..<end].firstRange(of: mark), let close = cib[place.upperBound..<end].firstIndex(of: UInt8(ascii: "\"")) else { return cib }
-    return cib[..<place.lowerBound] + Array(#" validate-with="none"#.utf8) + cib[close...]
-  }
-
-  /// Whether the cluster's oldest node is one of Pacemaker 3: by the feature set, 3.20 and later.
-  static func isFromPacemaker3(_ cib: [UInt8]) -> Bool {
-    let mark = Array(#" crm_feature_set="3."#.utf8)
-    guard let end = cib.firstIndex(of: UInt8(ascii: ">")), let place = cib[..<end].firstRange(of: mark) else { return false }
-    return Int(String(decoding: cib[place.upperBound..<end].prefix { $0 != UInt8(ascii: ".") }, as: UTF8.self)).map { $0 >= 20 } ?? false
-  }
-
   func votes() -> CorosyncConfiguration? {
     do throws(SystemError) {
       return try files.read(CorosyncConfiguration.path, limit: 1 << 20).map { CorosyncConfiguration(String(decoding: $0, as: UTF8.self)) }
@@ -252,13 +194,16 @@ struct PacemakerTools {
   /// What the program prints; an error with its first words when it does not end with 0.
   func run(_ program: String, _ arguments: [String], input: [UInt8] = [], within patience: Duration) throws(SystemError) -> [UInt8] {
     let command = Command(program, arguments, environment: environment, input: input, outputLimit: Self.limit)
-    let result = try processes.run(command, before: clock.now + patience)
+    return try Self.output(of: command, processes.run(command, before: clock.now + patience))
+  }
+
+  static func output(of command: Command, _ result: CommandResult) throws(SystemError) -> [UInt8] {
     switch result.ending {
     case .exited(0): return result.output
-    case .timedOut: throw SystemError("asking \(program)", .timedOut)
+    case .timedOut: throw SystemError("asking \(command.path)", .timedOut)
     case .exited, .signalled:
       let words = String(decoding: result.error, as: UTF8.self).split(whereSeparator: \.isNewline).first
-      throw SystemError("asking \(program)", .io, detail: words.map(String.init) ?? "\(result.ending)")
+      throw SystemError("asking \(command.path)", .io, detail: words.map(String.init) ?? "\(result.ending)")
     }
   }
 }

@@ -7,13 +7,13 @@ import Testing
 
 /// The recorded pair, and what Pacemaker's own scheduler makes of failures.
 @Suite struct PlanTests {
-  static func plan(_ words: [String], _ changes: [(String, String)] = []) throws -> Plan {
+  static func plan(_ words: [String], _ changes: [(String, String)] = [], looks: Looks? = nil) throws -> Plan {
     let file = "/tmp/vpnha-plan-\(getpid())-\(UInt32.random(in: 0 ... .max)).xml"
     defer { unlink(file) }
     let cib = try Pair.cib(changes).replacing("FIVE-SECONDS-AGO", with: "\(time(nil) - 5)")
     try LinuxFiles().replace(file, with: Array(cib.utf8), mode: 0o644)
     let tools = PacemakerTools(processes: LinuxProcesses(), files: LinuxFiles(), clock: LinuxClock(), environment: ["CIB_file": file])
-    return try Plan(tools, words, at: Timestamp(seconds: Int64(time(nil))))
+    return try #require(Plan.all(tools, words, looks: looks, at: Timestamp(seconds: Int64(time(nil)))).first)
   }
 
   @Test func aHealthyPairServesAfterEachFailure() throws {
@@ -66,6 +66,35 @@ import Testing
       ])
     #expect(plan.outcomes[0].serving == "sun" && plan.verdict == .bad)
     #expect(plan.findings.map(\.id) == [.UNFIT1])
+  }
+
+  /// A fence that status calls no fence is none here either: nothing is taken over from a node whose loss is never confirmed.
+  @Test(
+    arguments: [
+      (["fence-moon"], [], true), ([], [], false), (nil, [], false), (["fence-moon"], ["fence-moon"], false),
+    ] as [([String]?, Set<String>, Bool)]) func theFencerIsAsked(known: [String]?, absent: Set<String>, would: Bool) throws
+  {
+    var looks = Looks()
+    looks.here = "sun"
+    looks.enders = ["moon": known.map { Set($0) }]
+    looks.absentFences = absent
+    let plan = try Self.plan(["node", "moon"], looks: looks)
+    #expect(plan.outcomes[0].serving == (would ? "sun" : nil) && plan.outcomes[0].fences == (would ? "moon" : nil) && plan.verdict == (would ? .good : .bad))
+    #expect(plan.findings.map(\.id) == (would ? [] : [.FENCE3]))
+    // Where it serves, and of another failure, that is no matter.
+    #expect(try Self.plan(["daemon", "strongswan"], looks: looks).verdict == .good)
+    looks.here = "moon"
+    #expect(try Self.plan(["node", "moon"], looks: looks).verdict == .good)
+  }
+
+  @Test func aFenceThatIsMissing() throws {
+    let plan = try Self.plan(["node", "moon"], [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_list" value="mars""#)])
+    #expect(plan.outcomes[0].words == "NOBODY SERVES" && plan.findings.map(\.id) == [.FENCE2] && plan.verdict == .bad)
+  }
+
+  /// After a refresh the scheduler knows of nothing that runs.
+  @Test func whatPacemakerHasForgottenIsNotWorkedOut() {
+    #expect(throws: SystemError.self) { try Self.plan([], [(#"<lrm_resource id="xl2tpd""#, #"<lrm_resource id="mars""#)]) }
   }
 
   @Test func aBrokenLink() throws {

@@ -44,7 +44,7 @@ import Testing
         return CommandResult(.exited(0), output: Array("<r><revised_cluster_status><nodes/><resources/></revised_cluster_status></r>".utf8))
       }
       let tools = PacemakerTools(machine.host)
-      let (_, saved) = try tools.saved(["--node-fail", "moon"], from: cib)
+      let saved = try tools.simulated([PacemakerTools.Question(arguments: ["--node-fail", "moon"], cib: cib, isSaved: true)])[0].cib
       _ = try tools.simulated(["--node-fail", "moon"], in: cib)
       _ = try tools.simulated([], in: cib)
       #expect(saved == Array("<cib after=\"\(steps)\"/>".utf8))

@@ -312,6 +312,30 @@ import Testing
     #expect(String(decoding: environment.output, as: UTF8.self) == "A=b\nLC_ALL=C\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n")
   }
 
+  @Test func severalAtATime() throws {
+    let script = try scratch.script("several", "cat; echo $1 >&2; exit $1")
+    let commands = (0..<40).map { Command(script, ["\($0)"], input: Array("\($0)".utf8)) }
+    let expected = (0..<40).map { CommandResult(.exited(Int32($0)), output: Array("\($0)".utf8), error: Array("\($0)\n".utf8)) }
+    #expect(try processes.run(commands, before: soon()) == expected)
+    #expect(try processes.run([Command](), before: soon()) == [])
+    // Where there are two processors.
+    if sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 {
+      let began = LinuxClock().now
+      #expect(try processes.run([Command](repeating: Command("/bin/sleep", ["1"]), count: 2), before: soon()).allSatisfy(\.succeeded))
+      #expect(LinuxClock().now - began < .milliseconds(1900))
+    }
+  }
+
+  @Test func severalAreKilledWhenTheirTimeIsOver() throws {
+    let commands = [Command("/bin/sh", ["-c", "echo early; sleep 30 & sleep 30"]), Command("/bin/true")] + [Command](repeating: Command("/bin/sleep", ["30"]), count: 20)
+    let began = LinuxClock().now
+    let results = try processes.run(commands, before: soon(.milliseconds(500)))
+    #expect(LinuxClock().now - began < .seconds(4) && results.count == 22)
+    #expect(results[0] == CommandResult(.timedOut, output: Array("early\n".utf8)) && results.last?.ending == .timedOut)
+    // One that cannot be started ends the others.
+    #expect(failure { _ = try processes.run([Command("/bin/sleep", ["30"]), Command("/no/such")], before: soon()) } == SystemError("running /no/such", .noSuchFile))
+  }
+
   @Test func aProgramReadsWhatItIsGiven() throws {
     // More than a pipe holds, and read by name as well: nft opens /dev/stdin.
     let input = (0..<200_000).map { UInt8(truncatingIfNeeded: $0) }
