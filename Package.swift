@@ -28,7 +28,7 @@ let agents: [(type: String, library: String, dependencies: [Target.Dependency])]
   ("sessions", "SessionsAgent", ["Daemon", "Ledger"]),
   ("announce", "AnnounceAgent", ["BIRD", "Daemon"]),
   ("libreswan", "LibreswanAgent", ["Daemon", "IKEProbe", "Pluto"]),
-  ("balancer", "BalancerAgent", ["Daemon", "VICI"]),
+  ("balancer", "BalancerAgent", ["Daemon", "Sessions", "VICI"]),
 ]
 
 let agentTargets: [Target] = agents.flatMap { type, library, dependencies in
@@ -143,7 +143,7 @@ let package = Package(
         "lab", "sandbox.py", "nodes.py", "config.py", "cluster.py", "pair.py", "scenarios.py", "probes.py", "node",
         "baseline", "switchover", "path.py", "path-loss", "dead-daemon", "power-cut", "carryover.py", "carry-over", "carried.py", "carried", "accounted.py", "accounted", "radius.py",
         "sessions.py", "sessions", "seamless.py", "seamless",
-        "unit.py", "unit", "seamless_cluster.py", "load.py", "load", "balanced.py", "balanced",
+        "unit.py", "unit", "seamless_cluster.py", "load.py", "load", "balanced.py", "balanced_cluster.py", "balanced",
       ]),
   ]
 )

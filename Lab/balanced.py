@@ -48,6 +48,8 @@ class Wire(threading.Thread):
 class Balanced:
     """Two gateways without a cluster; what it would call is called by hand, in its order."""
 
+    systemd = False
+
     def __init__(self, agent):
         self.agent, self.began = agent, time.monotonic()
         nodes.prepare()
@@ -67,14 +69,22 @@ class Balanced:
         self.gateways = {}
         for name in GATEWAYS:
             cables = {"eth0": (outside, f"{OUTSIDE[name]}/24"), "eth1": (inside, f"{CLUSTER[name]}/24")}
-            self.gateways[name] = nodes.Node(name, cables, config.gateway_files(name), MODULES, memory="320M")
+            self.gateways[name] = nodes.Node(name, cables, self.gateway_files(name), MODULES, systemd=self.systemd, memory="512M" if self.systemd else "320M")
         self.clients, self.pongs = {}, {name: [] for name in CLIENTS}
         for name, address in CLIENTS.items():
-            files = {path: text and text.replace(OUTSIDE["client"], address) for path, text in config.client_files().items()}
+            files = {path: text and text.replace(OUTSIDE["client"], address) for path, text in self.client_files().items()}
             cable = (home if address.startswith(HOME) else outside, f"{address}/24")
             self.clients[name] = nodes.Node(name, {"eth0": cable}, files, config.CLIENT_MODULES, memory="192M")
         self.wire = Wire()
         self.wire.start()
+
+    @staticmethod
+    def gateway_files(name):
+        return config.gateway_files(name)
+
+    @staticmethod
+    def client_files():
+        return config.client_files()
 
     def say(self, text):
         print(f"[{time.monotonic() - self.began:6.1f} s] {text}", flush=True)
@@ -154,11 +164,14 @@ class Balanced:
 
     # The story
 
-    def play(self):
+    def boot_all(self):
         together([*(lambda name=name: self.boot(name) for name in GATEWAYS), *(client.boot for client in self.clients.values())])
         self.clients["nora"].run(f"ip route add default via {HOME}.1")
         together([lambda client=client: client.run(config.CLIENT_READY) for client in self.clients.values()])
         self.say("two gateways and three clients are booted")
+
+    def play(self):
+        self.boot_all()
         for name in GATEWAYS:
             self.act(name, "monitor", 7)
             self.serve(name)

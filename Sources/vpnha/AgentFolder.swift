@@ -4,7 +4,7 @@ import Host
 struct AgentFolder: Equatable {
   var path: String
 
-  static let agents = ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "libreswan"]
+  static let agents = ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "libreswan", "balancer"]
 
   static func unknown(_ agent: String) -> String { "no agent named \(agent); there are \(agents.joined(separator: ", "))" }
 

@@ -111,12 +111,19 @@ struct ClusterConfiguration {
   func own(_ agent: String) -> [Primitive] { primitives.filter { $0.own == agent } }
 
   /// The address that clients dial; nil without a vip resource.
-  var gatewayAddress: IPAddress? { service.first { $0.own == "vip" }?.parameter("ip").flatMap { IPAddress($0) } }
+  var gatewayAddress: IPAddress? { (balancer?.parameter("address") ?? service.first { $0.own == "vip" }?.parameter("ip")).flatMap { IPAddress($0) } }
+
+  /// What hands clients out to gateways that all serve: then it is the director that is lost and taken over.
+  var balancer: Primitive? { own("balancer").first(where: \.isPromotable) }
+  /// What each node serves with; where one serves for all, that is the service.
+  var gateways: [Primitive] { balancer == nil ? [] : primitives.filter { Self.serving.contains($0.own ?? "") } }
+  private static let serving = ["vip", "strongswan", "libreswan", "xl2tpd"]
 
   /// What has to be in one place for the VPN to be served: the address, and the daemons that go with it. Of several such, the one that
   /// `top` names.
   var service: [Primitive] {
-    let members = primitives.filter { ["vip", "strongswan", "libreswan", "xl2tpd"].contains($0.own) }
+    if let balancer { return [balancer] }
+    let members = primitives.filter { Self.serving.contains($0.own ?? "") }
     // Several addresses: the one that stands beside most daemons.
     let tops = own("vip").map(\.top)
     guard let top = top ?? tops.max(by: { a, b in members.count { $0.top == a } < members.count { $0.top == b } }) else { return members }
@@ -138,8 +145,13 @@ struct ClusterConfiguration {
 
   /// Of several addresses the one that is meant; the same where there is one.
   ///
-  /// - Throws: `EINVAL` when it is not clear which.
+  /// - Throws: `EINVAL` when it is not clear which; `EOPNOTSUPP` where every node serves.
   func looking(at address: String?) throws(SystemError) -> ClusterConfiguration {
+    if let balancer {
+      throw SystemError(
+        "looking for the node that serves", .notSupported,
+        detail: "every gateway does: attrd_updater -n vpnha-drain-\(balancer.id) -U 1 -N NODE has one get no new clients, and pcs resource move \(balancer.top) NODE --promoted moves what hands them out")
+    }
     let all = services
     let names = all.compactMap(\.gatewayAddress).map(\.description).joined(separator: " and ")
     guard let address else {

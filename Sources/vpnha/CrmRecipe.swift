@@ -15,6 +15,7 @@ extension Recipe {
     switch name {
     case .promotable, .seamless: crmStandby
     case .twoAddresses: crmTwoAddresses
+    case .balanced: crmBalanced
     case .libreswan: crmLibreswan
     case .probe: crmProbe
     case .announce: crmAnnounce
@@ -136,7 +137,7 @@ extension Recipe {
       \(crmCluster)
       \(Self.crmVIP("", v.address, v.prefix, v.nic))
       primitive strongswan ocf:vpnha:strongswan \\
-        params connections=\(v.connections.contains(" ") ? "\"\(v.connections)\"" : v.connections) address=\(v.address) \\
+        params connections=\(crmConnections) address=\(v.address) \\
       \(Self.actions(start: 60, stop: 60, promote: 30, demote: 30)) \\
       \(Self.monitors)
       \(Self.crmServer("", ["address=\(v.address)"]))
@@ -158,24 +159,52 @@ extension Recipe {
       """
   }
 
+  /// Of one role.
+  private static func crmPlain(_ name: String, _ parameters: String, start: Int, stop: Int, interval: Int = 12) -> String {
+    """
+    primitive \(name) ocf:vpnha:\(name) \\
+      params \(parameters) \\
+      op start interval=0 timeout=\(start)s \\
+      op stop interval=0 timeout=\(stop)s \\
+      op monitor interval=\(interval)s timeout=20s \\
+      op monitor interval=\(interval + 50)s timeout=20s OCF_CHECK_LEVEL=10
+    """
+  }
+
+  private var crmConnections: String { values.connections.contains(" ") ? "\"\(values.connections)\"" : values.connections }
+
+  /// Cluster, the gateways and what hands their clients out in one.
+  private var crmBalanced: String {
+    let v = values
+    return """
+      \(crmCluster)
+      \(Self.crmPlain("vip", "ip=\(v.address) cidr_netmask=32 nic=lo", start: 20, stop: 20))
+      \(Self.crmPlain("strongswan", "connections=\(crmConnections) address=\(v.address)", start: 60, stop: 60))
+      \(Self.crmPlain("xl2tpd", "address=\(v.address)", start: 30, stop: 40))
+      group vpn vip strongswan xl2tpd
+      clone vpn-clone vpn meta interleave=true failure-timeout=30s
+      primitive balancer ocf:vpnha:balancer \\
+        params address=\(v.address) nic=\(v.nic) sync_nic=\(v.syncNic) servers="\(v.servers.joined(separator: " "))" \\
+      \(Self.actions(start: 20, stop: 20, promote: 20, demote: 20)) \\
+        op notify interval=0 timeout=20s \\
+        op monitor interval=10s timeout=20s role=Promoted \\
+        op monitor interval=11s timeout=20s role=Unpromoted \\
+        op monitor interval=15s timeout=20s role=Promoted OCF_CHECK_LEVEL=10 \\
+        op monitor interval=16s timeout=20s role=Unpromoted OCF_CHECK_LEVEL=10
+      clone balancer-clone balancer meta promotable=true promoted-max=1 interleave=true notify=true failure-timeout=30s priority=10
+      order vpn-then-balancer Mandatory: vpn-clone:start balancer-clone:start
+      colocation balancer-with-vpn inf: balancer-clone vpn-clone
+      """
+  }
+
   /// Cluster and the group of pluto's in one.
   private var crmLibreswan: String {
     let v = values
-    func member(_ name: String, _ parameters: String, start: Int, stop: Int, interval: Int = 12) -> String {
-      """
-      primitive \(name) ocf:vpnha:\(name) \\
-        params \(parameters) \\
-        op start interval=0 timeout=\(start)s \\
-        op stop interval=0 timeout=\(stop)s \\
-        op monitor interval=\(interval)s timeout=20s \\
-        op monitor interval=\(interval + 50)s timeout=20s OCF_CHECK_LEVEL=10
-      """
-    }
     return """
       \(crmCluster)
-      \(member("vip", "ip=\(v.address) cidr_netmask=\(v.prefix) nic=\(v.nic)", start: 20, stop: 20))
-      \(member("libreswan", "connections=\(v.connections.contains(" ") ? "\"\(v.connections)\"" : v.connections) address=\(v.address)", start: 60, stop: 60, interval: 10))
-      \(member("xl2tpd", "address=\(v.address)", start: 30, stop: 40))
+      \(Self.crmPlain("vip", "ip=\(v.address) cidr_netmask=\(v.prefix) nic=\(v.nic)", start: 20, stop: 20))
+      \(Self.crmPlain("libreswan", "connections=\(crmConnections) address=\(v.address)", start: 60, stop: 60, interval: 10))
+      \(Self.crmPlain("xl2tpd", "address=\(v.address)", start: 30, stop: 40))
       group vpn vip libreswan xl2tpd meta failure-timeout=30s priority=10
       primitive firewall ocf:vpnha:firewall \\
         params address=\(v.address) outside=\(v.nic) pool=\(v.pool) nat=true \\

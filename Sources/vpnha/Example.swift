@@ -12,12 +12,15 @@ struct Example {
     "firewall": "address=203.0.113.50 outside=eth0 pool=10.9.0.0/24 nat=true",
     "sessions": "address=203.0.113.50",
     "announce": "prefixes=203.0.113.50",
+    "balancer": "address=203.0.113.50 nic=eth0 sync_nic=eth1 servers=\"moon:203.0.113.11 sun:203.0.113.12\"",
     "libreswan": "connections=l2tp address=203.0.113.50",
   ]
 
   /// It needs the address that stands in front of it.
   private static func isGrouped(_ name: String) -> Bool { name == "libreswan" }
 
+  /// What it is told of other members makes it what it is.
+  private var notify: Bool { agent.name == "balancer" }
   private var isPromotable: Bool { agent.operations.contains { $0.name == "promote" } }
   private var name: String { agent.name }
   private var parameters: String { Self.parameters[name].map { " \($0)" } ?? "" }
@@ -37,7 +40,7 @@ struct Example {
 
   /// pcs copies the other operations from the meta-data. Where a monitor is named it copies none: all are.
   var pcs: String {
-    let clone = Self.isGrouped(name) ? "--group vpn" : isPromotable ? "promotable promoted-max=1 clone-max=2 interleave=true notify=false" : "clone interleave=true"
+    let clone = Self.isGrouped(name) ? "--group vpn" : isPromotable ? "promotable promoted-max=1 \(notify ? "" : "clone-max=2 ")interleave=true notify=\(notify)" : "clone interleave=true"
     return
       (["pcs resource create \(name) ocf:vpnha:\(name)\(parameters)"]
       + monitors.enumerated().map { "    \($0.offset == 0 ? "op " : "   ")\($0.element)" } + ["    \(clone)"]).joined(separator: " \\\n")
@@ -45,11 +48,11 @@ struct Example {
 
   /// crmsh copies no operation.
   var crm: String {
-    let others = agent.operations.filter { !["monitor", "validate-all", "meta-data", "notify"].contains($0.name) }
+    let others = agent.operations.filter { !["monitor", "validate-all", "meta-data"].contains($0.name) && ($0.name != "notify" || notify) }
       .map { "\($0.name) interval=0 timeout=\($0.timeout)s" }
     let lines = ["primitive \(name) ocf:vpnha:\(name)" + (parameters.isEmpty ? "" : " params\(parameters)")] + (others + monitors).map { "    op \($0)" }
     if Self.isGrouped(name) { return lines.joined(separator: " \\\n") + "\ngroup vpn \(name)" }
-    let meta = isPromotable ? "promotable=true promoted-max=1 clone-max=2 interleave=true notify=false" : "interleave=true"
+    let meta = isPromotable ? "promotable=true promoted-max=1 \(notify ? "" : "clone-max=2 ")interleave=true notify=\(notify)" : "interleave=true"
     return lines.joined(separator: " \\\n") + "\nclone \(name)-clone \(name) meta \(meta)"
   }
 }

@@ -1,4 +1,5 @@
 import AnnounceAgent
+import BalancerAgent
 import ConntrackdAgent
 import FirewallAgent
 import Host
@@ -39,6 +40,7 @@ struct LocalLook {
     case "xl2tpd": return state(XL2TPD.self, request)
     case "conntrackd": return state(Conntrackd.self, request)
     case "firewall": return state(Firewall.self, request)
+    case "balancer": return state(Balancer.self, request)
     case "announce": return state(RouteAnnouncement.self, request)
     case "sessions": return state(SessionLedger.self, request)
     case "libreswan": return state(Libreswan.self, request)

@@ -8,6 +8,7 @@ struct Recipe: Equatable {
     case cluster
     case promotable, seamless, group, libreswan, probe, firewall, announce, alert
     case twoAddresses = "two-addresses"
+    case balanced
 
     var about: String {
       switch self {
@@ -15,6 +16,7 @@ struct Recipe: Equatable {
       case .promotable: "a warm standby: the whole VPN on both nodes, with conntrackd and the packet filter"
       case .seamless: "the same, and both nodes know every session; needs /etc/vpnha/sessions.key (vpnha key)"
       case .twoAddresses: "two addresses, one on each node, each node the other's warm standby, with path and packet filter; needs a second xl2tpd.conf (docs/two-addresses.md)"
+      case .balanced: "every gateway serves, one of them hands the clients out (IPVS); needs the address kept from ARP on lo, and pools of their own (docs/balanced.md)"
       case .group: "everything on one node, started cold on the other"
       case .libreswan: "the same with libreswan in strongSwan's place, without conntrackd and carried sessions (docs/libreswan.md)"
       case .probe: "the path of each node, and the rule that makes it count"
@@ -38,6 +40,9 @@ struct Recipe: Equatable {
     /// Where each of two addresses belongs, and the hour of the day in which it goes back there.
     var homes = ["moon", "sun"]
     var homeHour = 3
+    /// Gateways that all serve, by their own outside addresses, and the link on which they tell each other who is whose.
+    var servers = ["moon:203.0.113.11", "sun:203.0.113.12"]
+    var syncNic = "eth1"
     var connections = "l2tp"
     var ping = ["203.0.113.1", "203.0.113.2"]
     var ike = ["198.51.100.9"]
@@ -75,6 +80,7 @@ struct Recipe: Equatable {
       stack + [promotable, conntrackd, sessions] + firewall + [Self.conntrackdFirst + ["symmetrical=false"], Self.sessionsFirst] + ["conntrackd", "sessions"].map(follows) + order(of: "vpn-clone", role: "promote")
         + ["vip", "strongswan", "xl2tpd", "conntrackd", "sessions"].flatMap(plainMonitors)
     case .twoAddresses: twoAddresses
+    case .balanced: balanced + plainMonitors(of: "balancer", [12, 17])
     case .group, .libreswan: stack + [["resource", "meta", "vpn", "failure-timeout=30s", "priority=10"]] + firewall + order(of: "vpn", role: "start")
     case .firewall: firewall + order(of: "vpn-clone", role: "promote")
     case .probe: probe
@@ -94,6 +100,7 @@ struct Recipe: Equatable {
     case .promotable: ["vip", "strongswan", "xl2tpd", "conntrackd", "firewall"]
     case .seamless: ["vip", "strongswan", "xl2tpd", "conntrackd", "sessions", "firewall"]
     case .twoAddresses: ["vip", "xl2tpd", "vip-b", "xl2tpd-b", "strongswan", "firewall", "path"]
+    case .balanced: ["vip", "strongswan", "xl2tpd", "balancer"]
     case .group: ["vip", "strongswan", "xl2tpd", "firewall"]
     case .libreswan: ["vip", "libreswan", "xl2tpd", "firewall"]
     case .firewall: ["firewall"]
@@ -133,7 +140,7 @@ struct Recipe: Equatable {
     return lines.joined(separator: "\n")
   }
 
-  var needsInterface: Bool { [.promotable, .seamless, .twoAddresses, .group, .libreswan, .firewall].contains(name) }
+  var needsInterface: Bool { [.promotable, .seamless, .twoAddresses, .balanced, .group, .libreswan, .firewall].contains(name) }
   /// What it belongs to.
   var needed: String? { [.probe, .firewall, .announce].contains(name) ? "vpn-clone" : nil }
 
@@ -154,7 +161,7 @@ struct Recipe: Equatable {
 
   private var stack: [[String]] {
     [
-      ["vip", "ip=\(values.address)", "cidr_netmask=\(values.prefix)", "nic=\(values.nic)"],
+      ["vip", "ip=\(values.address)"] + (name == .balanced ? ["cidr_netmask=32", "nic=lo"] : ["cidr_netmask=\(values.prefix)", "nic=\(values.nic)"]),
       [name == .libreswan ? "libreswan" : "strongswan", "connections=\(values.connections)", "address=\(values.address)"],
       ["xl2tpd", "address=\(values.address)"],
     ].map { ["resource", "create", $0[0], "ocf:vpnha:\($0[0])"] + $0.dropFirst() + ["--group", "vpn"] }
@@ -173,6 +180,22 @@ struct Recipe: Equatable {
   private func follows(_ name: String) -> [String] {
     ["constraint", "colocation", "add", "Promoted", "\(name)-clone", "with", "Promoted", "vpn-clone", "score=INFINITY", "influence=false"]
   }
+  // MARK: Every gateway serves
+
+  /// Gateways on every node, with the address on lo; and on one of them the address outside. A member of the balancer is started where its
+  /// gateway runs, which is how the others know that it does.
+  private var balanced: [[String]] {
+    stack + [
+      ["resource", "clone", "vpn", "meta", "interleave=true", "failure-timeout=30s"],
+      [
+        "resource", "create", "balancer", "ocf:vpnha:balancer", "address=\(values.address)", "nic=\(values.nic)", "sync_nic=\(values.syncNic)",
+        "servers=\(values.servers.joined(separator: " "))", "meta", "failure-timeout=30s", "priority=10", "promotable", "promoted-max=1", "interleave=true", "notify=true",
+      ],
+      ["constraint", "order", "start", "vpn-clone", "then", "start", "balancer-clone"],
+      ["constraint", "colocation", "add", "balancer-clone", "with", "vpn-clone"],
+    ]
+  }
+
   // MARK: Two addresses
 
   /// A gateway of its own on each address, in all but charon and the packet filter, of which a node has one.
@@ -250,8 +273,9 @@ struct Recipe: Equatable {
   }
 
   /// pcs makes the monitors of a plain resource as well.
-  private func plainMonitors(of resource: String) -> [[String]] {
-    [12, 62].map { ["resource", "op", "remove", "\(resource)-monitor-interval-\($0)s"] }
+  private func plainMonitors(of resource: String) -> [[String]] { plainMonitors(of: resource, [12, 62]) }
+  private func plainMonitors(of resource: String, _ intervals: [Int]) -> [[String]] {
+    intervals.map { ["resource", "op", "remove", "\(resource)-monitor-interval-\($0)s"] }
   }
 
   private var probe: [[String]] {

@@ -30,6 +30,10 @@ struct RecipeCommand: ParsableCommand {
   var homes: String?
   @Option(help: ArgumentHelp("two-addresses: the hour, 0 to 23, in which an address goes back to its node. (default: 3)", valueName: "hour"))
   var homeHour: Int?
+  @Option(help: ArgumentHelp("balanced: each gateway and its own outside address, with a weight where they differ.", valueName: "node:address[=weight] …"))
+  var servers: String?
+  @Option(help: ArgumentHelp("balanced: the interface that only the gateways reach, for what they tell each other.", valueName: "interface"))
+  var syncNic: String?
   @Option(help: ArgumentHelp("swanctl.conf's connections that must be loaded.", valueName: "names"))
   var connections: String?
   @Option(help: ArgumentHelp("Next hops for the probe to ask, separated by spaces.", valueName: "addresses"))
@@ -73,7 +77,8 @@ struct RecipeCommand: ParsableCommand {
     _ = try values()
     if apply, wanted == .cluster, fence.isEmpty { throw ValidationError("--apply needs --fence NODE=ADDRESS for each node: README's are examples") }
     if apply, wanted == .cluster, fencePasswordScript == nil { throw ValidationError("--apply needs --fence-password-script: a password is on no command line of ours") }
-    if apply, [.promotable, .seamless, .twoAddresses, .group, .libreswan, .probe, .firewall, .announce].contains(wanted), vip == nil { throw ValidationError("--apply needs --vip: README's address is an example") }
+    if apply, wanted == .balanced, servers == nil { throw ValidationError("--apply needs --servers: README's are examples") }
+    if apply, [.promotable, .seamless, .twoAddresses, .balanced, .group, .libreswan, .probe, .firewall, .announce].contains(wanted), vip == nil { throw ValidationError("--apply needs --vip: README's address is an example") }
     if apply, wanted == .twoAddresses, vipB == nil || homes == nil { throw ValidationError("--apply needs --vip-b and --homes: README's are examples") }
     if apply, [.probe, .twoAddresses].contains(wanted), ping == nil { throw ValidationError("--apply needs --ping: README's next hops are examples") }
     if apply, wanted == .alert, receiver == nil { throw ValidationError("--apply needs --receiver: README's is an example") }
@@ -109,10 +114,12 @@ struct RecipeCommand: ParsableCommand {
     }
     if let vip { (values.address, values.prefix) = try interface("vip", vip) }
     if let vipB { (values.addressB, values.prefixB) = try interface("vip-b", vipB) }
-    if let nic {
-      guard (1...15).contains(nic.utf8.count), nic.utf8.allSatisfy({ Self.isWord($0) }), nic != ".", nic != ".." else { throw ValidationError("--nic: \"\(nic)\" is no interface's name") }
-      values.nic = nic
+    func link(_ option: String, _ name: String) throws -> String {
+      guard (1...15).contains(name.utf8.count), name.utf8.allSatisfy({ Self.isWord($0) }), name != ".", name != ".." else { throw ValidationError("--\(option): \"\(name)\" is no interface's name") }
+      return name
     }
+    if let nic { values.nic = try link("nic", nic) }
+    if let syncNic { values.syncNic = try link("sync-nic", syncNic) }
     func network(_ option: String, _ text: String) throws -> String {
       let parts = text.split(separator: "/", omittingEmptySubsequences: false)
       guard parts.count == 2, let address = IPAddress(parts[0]), let prefix = Int(parts[1]), (1...(address.isIPv6 ? 128 : 32)).contains(prefix) else {
@@ -132,6 +139,13 @@ struct RecipeCommand: ParsableCommand {
       return text
     }
     if let connections { values.connections = try words("connections", connections).joined(separator: " ") }
+    if let servers {
+      values.servers = try servers.split(separator: " ").map { text in
+        guard text.utf8.allSatisfy({ Self.isWord($0) || ":=".utf8.contains($0) }), text.contains(":") else { throw ValidationError("--servers: expected node:address or node:address=weight, got \"\(text)\"") }
+        return String(text)
+      }
+      guard values.servers.count > 1 else { throw ValidationError("--servers: expected each gateway, as \"moon:203.0.113.11 sun:203.0.113.12\"") }
+    }
     if let homes {
       values.homes = try words("homes", homes)
       guard values.homes.count == 2, values.homes[0] != values.homes[1] else { throw ValidationError("--homes: expected two nodes, as \"moon sun\"") }

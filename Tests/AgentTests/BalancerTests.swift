@@ -139,7 +139,7 @@ final class BalancingNode {
     #expect(node.perform("promote") == Outcome(.success))
     // Drained.
     node.machine.cluster.peers["vpnha-drain-balancer"] = ["sun": "1"]
-    #expect(node.perform("monitor", level: 10).reason == "sun (203.0.113.12) gets no new clients: it is being drained" && node.weights["203.0.113.12"] == 0)
+    #expect(node.perform("monitor", level: 10).reason == "sun (203.0.113.12) gets no new clients: it is drained, or has as many as max_sessions" && node.weights["203.0.113.12"] == 0)
     node.machine.cluster.peers["vpnha-drain-balancer"] = ["sun": "0"]
     #expect(node.perform("monitor", level: 10) == Outcome(.runningPromoted) && node.weights["203.0.113.12"] == 2)
     // An attribute daemon that has forgotten proves nothing.
@@ -152,6 +152,51 @@ final class BalancingNode {
     node.machine.cluster.peers["vpnha-serves-balancer"] = ["sun": "yes"]
     #expect(node.perform("notify", notification: ["type": "post", "operation": "start", "start_uname": "sun"]) == Outcome(.success) && node.weights["203.0.113.12"] == 2)
     #expect(node.perform("notify", notification: ["type": "pre", "operation": "stop", "stop_uname": "sun"]) == Outcome(.success) && node.weights == ["203.0.113.11": 1])
+  }
+
+  /// One that has no room left gets nobody until a tenth has gone; what is not known changes nothing.
+  @Test func aFullGatewayGetsNoNewClients() {
+    let node = BalancingNode()
+    let limit = ["max_sessions": "40"]
+    func sun(_ clients: Int?) {
+      node.machine.cluster.peers["vpnha-look-balancer"] = ["sun": "0 0.2.0" + (clients.map { " clients=\($0)" } ?? ""), "moon": "0 0.2.0"]
+    }
+    #expect(node.perform("start", limit) == Outcome(.success))
+    #expect(node.perform("promote", limit) == Outcome(.success))
+    for (clients, weight) in [(39, 2), (40, 0), (37, 0), (nil, 0), (36, 2), (nil, 2)] as [(Int?, UInt32)] {
+      sun(clients)
+      _ = node.perform("monitor", limit, level: 10)
+      #expect(node.weights["203.0.113.12"] == weight, "\(clients ?? -1)")
+    }
+    // What is lost with one has to fit into the others.
+    sun(40)
+    #expect(node.perform("monitor", limit, level: 10).reason?.contains("room for") == false)
+    sun(41)
+    #expect(node.perform("monitor", limit, level: 10).reason?.contains("sun has 41 clients, and without it the others have room for 40: max_sessions") == true)
+    #expect(node.perform("monitor", level: 10) == Outcome(.runningPromoted), "no limit")
+  }
+
+  /// A director that Pacemaker has lost sight of goes on: a second one is refused, and two are told.
+  @Test func aSecondDirectorIsRefused() {
+    let node = BalancingNode()
+    #expect(node.perform("start") == Outcome(.success))
+    node.network.neighbours[BalancingNode.address] = [2, 0, 0, 0, 0, 0x99]
+    // A router with proxy ARP is no director.
+    #expect(node.perform("promote") == Outcome(.success) && node.perform("demote") == Outcome(.success))
+    node.machine.cluster.peers["vpnha-look-balancer"] = ["sun": "0 0.2.0 hardware=\(0x0200_0000_0099)"]
+    #expect(node.perform("promote").reason?.hasPrefix("sun still directs") == true && node.places == [1] && node.balancing.daemons.map(\.role) == [.backup])
+    node.network.neighbours = [:]
+    #expect(node.perform("promote") == Outcome(.success))
+    node.network.neighbours[BalancingNode.address] = [2, 0, 0, 0, 0, 0x99]
+    #expect(node.perform("monitor", level: 10).reason == "sun answers for 203.0.113.50, too: two directors")
+  }
+
+  /// While the address stays on lo neighbours must not be told of it.
+  @Test func whatHidesTheAddressStaysWithIt() {
+    let node = BalancingNode()
+    node.network.hold(InterfaceAddress(BalancingNode.address, prefixLength: 32, link: 1))
+    #expect(node.perform("start") == Outcome(.success) && node.perform("stop") == Outcome(.success))
+    #expect(node.machine.files.kernelParameters["net.ipv4.conf.all.arp_ignore"] == "1" && node.machine.files.kernelParameters["net.ipv4.vs.backup_only"] == "0")
   }
 
   @Test func withoutAClusterToAskServersStay() {

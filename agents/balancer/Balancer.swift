@@ -1,6 +1,8 @@
 import Daemon
 import Host
 import OCF
+import Sessions
+import VICI
 
 /// IPVS on the gateways themselves: one of them, the director, has the address answer on the outside and hands each client's packets to the
 /// gateway that has its session; the others serve, and know every entry.
@@ -47,6 +49,13 @@ package struct Balancer: ResourceAgent, ReloadableAgent {
   @Parameter(
     "Seconds in which a client comes back to the same gateway", "Counted from the end of its last entry, 300 s after its last packet.", reloadable: true)
   var persistence = 600
+  @Parameter(
+    "Clients that a gateway may have",
+    """
+    Each gateway counts its own every 15 s: charon's IKE SAs or xl2tpd's sessions, whichever are more. One that has as many gets no new clients until a tenth \
+    has gone. Set it so that the others have room for those of a gateway that is lost. 0: no limit.
+    """, reloadable: true)
+  var maxSessions = 0
   @Parameter("charon's VICI socket", "Its SAs are told to the other members before one of them is promoted, and when one has started.", reloadable: true)
   var vici: AbsolutePath = "/run/charon.vici"
 
@@ -96,6 +105,20 @@ package struct Balancer: ResourceAgent, ReloadableAgent {
 
   func isOurs(_ daemon: SyncDaemon) -> Bool { daemon == syncDaemon(daemon.role) }
 
+  /// `clients`: what this gateway has; and by what hardware address another one knows its answers.
+  package func counts(_ call: Call) throws(OCFError) -> [String: UInt64] {
+    var counts = Call.hardware(of: try outside(call))
+    do throws(VICIError) {
+      counts[Self.clients] = UInt64(clamping: try Charon(at: vici.description, on: call.host, before: call.within(.seconds(1)).deadline).statistics().ikeSAs)
+    } catch { call.log.debug("asking charon for its SAs: \(error)") }
+    do throws(SystemError) {
+      let sessions = UInt64(try SessionProcesses(marks: SessionMarks()).all(on: call.host).count)
+      if let sas = counts[Self.clients] { counts[Self.clients] = max(sas, sessions) }
+    } catch { call.log.debug("counting sessions: \(error)") }
+    return counts
+  }
+  static let clients = "clients"
+
   // MARK: - Observing
 
   package func observe(_ call: Call) throws(OCFError) -> ResourceState {
@@ -125,7 +148,7 @@ package struct Balancer: ResourceAgent, ReloadableAgent {
       case (false, []): throw .failed("the sync daemon has gone")
       case (false, _): throw .failed("the sync master runs, and \(address) is not on \(nic)")
       }
-      let risks = try risks(link, call)
+      let risks = try risks(link, isPromoted: isPromoted, call)
       return .working(promoted: isPromoted, risks)
     } catch {
       return .failed(error.reason, promoted: isPromoted)
@@ -144,7 +167,7 @@ package struct Balancer: ResourceAgent, ReloadableAgent {
   }
 
   /// What weakens it. A recurring deep monitor first sets right what the cluster knows better, and what somebody has changed.
-  private func risks(_ link: Link, _ call: Call) throws(OCFError) -> [Risk] {
+  private func risks(_ link: Link, isPromoted: Bool, _ call: Call) throws(OCFError) -> [Risk] {
     var risks: [Risk] = []
     if !link.isUp || !link.hasCarrier { risks.append(Risk("could not direct: \(nic) has no carrier", unfit: true)) }
     if call.depth >= .service {
@@ -162,12 +185,16 @@ package struct Balancer: ResourceAgent, ReloadableAgent {
     for server in servers {
       switch present.first(where: { $0.address == server.address }) {
       case nil: risks.append(Risk("\(server.node) (\(server.address)) serves nobody: see pcs status"))
-      case let found? where found.weight == 0: risks.append(Risk("\(server.node) (\(server.address)) gets no new clients: it is being drained"))
+      case let found? where found.weight == 0: risks.append(Risk("\(server.node) (\(server.address)) gets no new clients: it is drained, or has as many as max_sessions"))
       case let found? where found.weight != server.weight || !found.isDirect: risks.append(Risk("\(server.node) (\(server.address)) is not as it was set: weight \(found.weight)"))
       default: break
       }
     }
     if let foreign = present.first(where: { found in !servers.contains { $0.address == found.address } }) { risks.append(Risk("\(foreign.address) is none of servers, and gets clients")) }
+    if isPromoted, call.depth >= .service, call.request.action == .monitor {
+      risks += try withoutOne(call)
+      if let peer = call.peer(answeringFor: address, on: link, within: .milliseconds(200)) { risks.append(Risk("\(peer) answers for \(address), too: two directors")) }
+    }
     return risks
   }
 

@@ -26,6 +26,7 @@ extension Balancer {
     let (up, says, drained) = try attempt("asking the cluster") { () throws(SystemError) in
       (try cluster.members(), try cluster.nodeAttribute(standing(call)), try cluster.nodeAttribute(draining(call)))
     }
+    let clients = try clients(call)
     guard up.contains(home) else { throw .failed("the cluster does not count this node among its own") }
     // An attribute daemon that was started anew has forgotten what it was told.
     if says[home] == nil, call.request.action == .monitor { say(true, call) }
@@ -36,13 +37,40 @@ extension Balancer {
       if leaving.contains(server.node) || !up.contains(server.node) || says[server.node] == "no" {
         wanted = nil
       } else if says[server.node] == "yes" {
-        wanted = ["", "0"].contains(drained[server.node] ?? "") ? server.weight : 0
+        wanted = ["", "0"].contains(drained[server.node] ?? "") && !isFull(clients[server.node], now: found) ? server.weight : 0
       } else {
         continue
       }
       try set(server, to: wanted, from: found, call)
     }
     try removeForeign(present, call)
+  }
+
+  /// What each gateway has counted of its own, where that matters.
+  private func clients(_ call: Call) throws(OCFError) -> [String: UInt64] {
+    guard maxSessions > 0 else { return [:] }
+    return try attempt("asking for the gateways' clients", try call.host.cluster.nodeAttribute(call.request.lookAttribute)).compactMapValues { Look($0)?.counts[Self.clients] }
+  }
+
+  /// One that has no room left gets none until a tenth has gone. Not known: as it is.
+  private func isFull(_ clients: UInt64?, now found: RealServer?) -> Bool {
+    guard maxSessions > 0 else { return false }
+    let isClosed = found?.weight == 0
+    guard let clients else { return isClosed }
+    return clients >= UInt64(maxSessions) || isClosed && clients * 10 > UInt64(maxSessions) * 9
+  }
+
+  /// What is lost with a gateway has to find room in the others.
+  func withoutOne(_ call: Call) throws(OCFError) -> [Risk] {
+    let clients = try clients(call)
+    let present = try listed(call)
+    let serving = servers.filter { server in present.contains { $0.address == server.address } }
+    return serving.compactMap { lost in
+      let own = clients[lost.node] ?? 0
+      let room = serving.filter { $0.node != lost.node }.reduce(UInt64(0)) { $0 + UInt64(maxSessions) - min(UInt64(maxSessions), clients[$1.node] ?? 0) }
+      guard maxSessions > 0, own > room else { return nil }
+      return Risk("\(lost.node) has \(own) clients, and without it the others have room for \(room): max_sessions")
+    }
   }
 
   private func removeForeign(_ present: [RealServer], _ call: Call) throws(OCFError) {
@@ -77,13 +105,15 @@ extension Balancer: NotifiableAgent {
   /// Every member knows at once which gateway leaves or has come; and before one of them is promoted, or once one has started, all tell it of
   /// their own sessions.
   package func notify(_ notification: Notification, _ call: Call) throws(OCFError) {
+    // The rest is on the way of a director that moves, where clients wait.
+    guard [.start, .stop].contains(notification.operation) || (notification.moment, notification.operation) == (.pre, .promote) else { return }
     guard try attempt("looking at IPVS", try call.host.network.virtualService(mark: UInt32(mark))) != nil else { return }
     switch (notification.moment, notification.operation) {
     case (.pre, .promote): try seed(call)
     case (.pre, .stop), (.post, .stop): try follow(call, leaving: notification.stopping)
-    case (.post, .start), (.post, .promote):
+    case (.post, .start):
       try follow(call)
-      if notification.operation == .start { try seed(call) }
+      try seed(call)
     default: break
     }
   }

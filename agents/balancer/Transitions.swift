@@ -109,7 +109,11 @@ extension Balancer {
         }
       }
     }
+    var isKept = false
+    go { () throws(OCFError) in isKept = try isOnLoopback(try attempt("looking for \(address)", try network.holders(of: address)), call) }
     for words in notes.map({ $0.split(separator: " ", maxSplits: 2) }) where words.count == 3 && words[0] == "was" {
+      // Where the address stays on lo, neighbours must still not be told of it.
+      if isKept, Setting.neighbours.contains(where: { $0.name == words[1] }) { continue }
       go { () throws(OCFError) in
         // Gone with its module.
         guard try attempt("reading \(words[1])", try call.host.files.kernelParameter(String(words[1]))) != nil else { return }
@@ -180,6 +184,7 @@ extension Balancer: PromotableAgent {
     let network = call.host.network
     let link = try outside(call)
     guard link.isUp, link.hasCarrier else { throw .failed("\(nic) has no carrier") }
+    try checkPeers(link, call)
     do throws(OCFError) {
       do throws(OCFError) { awaitEntries(try seed(call), call) } catch { call.log.warning(error.reason) }
       try become(.master, call)
@@ -195,6 +200,16 @@ extension Balancer: PromotableAgent {
       throw error
     }
     do throws(OCFError) { try follow(call) } catch { call.log.warning("servers are left as they are: \(error.reason)") }
+  }
+
+  /// Two directors would each send clients where the other one does not. One that the cluster does not manage any more, as in maintenance, answers
+  /// within a millisecond. Each refusal has the cluster plan anew, so it takes its time.
+  private func checkPeers(_ link: Link, _ call: Call) throws(OCFError) {
+    let within = call.within(.seconds(5))
+    while let node = call.peer(answeringFor: address, on: link, within: .milliseconds(25)) {
+      guard call.host.clock.now < within.deadline else { throw .failed("\(node) still directs: it answers for \(address); is it in maintenance? pcs node unmaintenance \(node)") }
+      call.host.clock.sleep(until: within.within(.milliseconds(250)).deadline)
+    }
   }
 
   package func demote(_ call: Call) throws(OCFError) { try stepBack(call) }

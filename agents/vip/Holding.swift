@@ -84,27 +84,11 @@ extension VirtualIP {
     }
   }
 
-  /// The node whose own interface answers for the address; nil also where that cannot be found out.
   private func holdingPeer(on link: Link, _ call: Call) -> String? {
-    do throws(SystemError) {
-      guard let holder = try call.host.network.conflictingHost(for: ip, on: link, before: call.within(.milliseconds(rivals(on: link, call) == nil ? 12 : 500)).deadline) else { return nil }
-      let looks = try call.host.cluster.nodeAttribute(call.request.lookAttribute)
-      return looks.first { $0.key != call.request.home && Look($0.value)?.counts[Self.hardware] == number(holder) }?.key
-    } catch {
-      call.log.debug("asking who has \(ip): \(error)")
-      return nil
-    }
+    call.peer(answeringFor: ip, on: link, within: .milliseconds(rivals(on: link, call) == nil ? 12 : 500))
   }
 
-  static let hardware = "hardware"
-
-  /// The link's hardware address, by which another node knows whose answer it hears.
-  package func counts(_ call: Call) throws(OCFError) -> [String: UInt64] {
-    let link = try place(call).link
-    return link.hardwareAddress.count == 6 ? [Self.hardware: number(link.hardwareAddress)] : [:]
-  }
-
-  private func number(_ address: [UInt8]) -> UInt64 { address.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
+  package func counts(_ call: Call) throws(OCFError) -> [String: UInt64] { Call.hardware(of: try place(call).link) }
 
   /// Another host that has the address beside us. A wire without one is silent, so this takes a fifth of a second: only for
   /// the deep monitor of the node that holds it, once a minute.

@@ -58,6 +58,8 @@ extension VirtualIP {
   /// since it lists all addresses.
   func duplicate(of copy: InterfaceAddress, _ call: Call) throws(OCFError) -> String? {
     guard call.depth >= .service else { return nil }
+    // Beside one on lo, the balancer has another outside where it directs.
+    if try explained(try call.host.network.link(at: copy.link))?.isLoopback == true { return nil }
     let duplicate = try copies(call).first { $0.copy.link != copy.link || $0.copy.prefixLength != copy.prefixLength }
     return duplicate.map { "\($0.copy) is on \($0.link.name) as well" }
   }
