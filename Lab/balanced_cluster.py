@@ -36,7 +36,7 @@ class BalancedCluster(Balanced):
     def client_files():
         """A client that hears nothing for 20 s dials again: others wait longer still."""
         files = config.client_files()
-        for path, old, new in (("/etc/ppp/options.client", "lcp-echo-interval 1\nlcp-echo-failure 3", "lcp-echo-interval 5\nlcp-echo-failure 4"),
+        for path, old, new in (("/etc/xl2tpd/xl2tpd.conf", "max retries = 2\n", ""), ("/etc/ppp/options.client", "lcp-echo-interval 1\nlcp-echo-failure 3", "lcp-echo-interval 5\nlcp-echo-failure 4"),
                                ("/etc/swanctl/swanctl.conf", "dpd_delay = 2s\n    dpd_timeout = 6s", "dpd_delay = 5s\n    dpd_timeout = 20s")):
             assert old in files[path]
             files[path] = files[path].replace(old, new)

@@ -1,4 +1,5 @@
 import AnnounceAgent
+import BalancerAgent
 import ConntrackdAgent
 import Host
 import LibreswanAgent
@@ -23,7 +24,7 @@ struct ClusterChecks {
   }
 
   private var all: [Finding] {
-    fencing + quorum + colocations + bars + monitors + operations + clones + parameters + leftovers + shape + places
+    fencing + quorum + colocations + sharing + bars + monitors + operations + clones + parameters + leftovers + shape + places
   }
 
   private var members: [Primitive] { configuration.service }
@@ -153,6 +154,23 @@ struct ClusterChecks {
     ]
   }
 
+  /// A member of the balancer says that its node serves: it has to run with the gateway, start after it, and hear of the others.
+  private var sharing: [Finding] {
+    guard let balancer = configuration.balancer, let gateway = configuration.gateways.first else { return [] }
+    func binds(_ kind: String, _ one: String, _ other: String) -> Bool {
+      configuration.constraints(kind).contains { constraint in
+        let inSets = constraint.all(named: "resource_ref").compactMap { $0["id"] }
+        let (these, those) = (constraint[one].map { [$0] } ?? inSets, constraint[other].map { [$0] } ?? inSets)
+        return these.contains(where: balancer.names.contains) && those.contains(where: gateway.names.contains)
+      }
+    }
+    var fix: [String] = []
+    if !binds("rsc_colocation", "rsc", "with-rsc") { fix.append("pcs constraint colocation add \(balancer.top) with \(gateway.top) score=INFINITY") }
+    if !binds("rsc_order", "then", "first") { fix.append("pcs constraint order start \(gateway.top) then start \(balancer.top)") }
+    if !isTrue(balancer.ownMeta("notify")) { fix.append("pcs resource meta \(balancer.top) notify=true") }
+    return fix.isEmpty ? [] : [Finding(.GATE2, .bad, "\(balancer.top) does not follow \(gateway.top)", fix: fix, at: balancer.top)]
+  }
+
   private var leftovers: [Finding] {
     var found = configuration.constraints("rsc_location").filter { ($0["id"] ?? "").hasPrefix("cli-") }.map { constraint in
       Finding(
@@ -221,8 +239,8 @@ struct ClusterChecks {
 
   /// What is configured so that the VPN is not served, twice, or without a standby.
   var service: [Finding] {
-    let tops = Set(members.map(\.top))
-    return off(members) + strays + capacity + shape.filter { [.TWO1, .CLONE3, .CLONE4, .CLONE5].contains($0.id) && $0.place.map(tops.contains) ?? false }
+    let tops = Set((members + configuration.gateways).map(\.top))
+    return off(members + configuration.gateways) + strays + capacity + shape.filter { [.TWO1, .CLONE3, .CLONE4, .CLONE5].contains($0.id) && $0.place.map(tops.contains) ?? false }
   }
 
   private var shape: [Finding] {
@@ -241,7 +259,7 @@ struct ClusterChecks {
       if isTrue(resource.ownMeta("globally-unique")), resource.clone != nil {
         found.append(Finding(.CLONE5, .risk, "\(resource.top) has globally-unique=true: each member has a name of its own, as \(resource.id):0", fix: ["pcs resource meta \(resource.top) globally-unique="], at: resource.top))
       }
-      if resource.own == "vip", resource.clone != nil, !resource.isPromotable {
+      if resource.own == "vip", resource.clone != nil, !resource.isPromotable, configuration.balancer == nil || resource.parameter("nic") != "lo" {
         found.append(Finding(.CLONE3, .bad, "\(resource.top) is not promotable: nothing says which node has the address", fix: ["pcs resource meta \(resource.top) promotable=true"], at: resource.top))
       }
       let most = resource.ownMeta("promoted-max") ?? resource.ownMeta("master-max")
@@ -279,7 +297,7 @@ struct ClusterChecks {
     if !vpn.isPromotable, (configuration.meta("resource-stickiness", of: vpn).flatMap { OCFScore.read($0) } ?? 0) <= 0 {
       found.append(Finding(.PREFER1, .risk, "\(vpn.top) has no resource-stickiness: a node that comes back may take it along", fix: ["pcs resource defaults update resource-stickiness=100"], at: vpn.top))
     }
-    return found + walls(for: vpn)
+    return found + walls(for: configuration.gateways.first ?? vpn)
   }
 
   /// The rules have to be in force where the VPN is served, and before it is.
@@ -398,6 +416,7 @@ struct ClusterChecks {
   private static let advised: [String: [OCF.Operation]] = [
     "vip": VirtualIP.operations, "strongswan": StrongSwan.operations, "xl2tpd": XL2TPD.operations, "conntrackd": Conntrackd.operations,
     "sessions": SessionLedger.operations, "announce": RouteAnnouncement.operations, "libreswan": Libreswan.operations,
+    "balancer": Balancer.operations,
   ]
 
   private var operations: [Finding] {
@@ -434,7 +453,7 @@ struct ClusterChecks {
       if resource.own != "probe", !isTrue(resource.ownMeta("interleave")) {
         found.append(Finding(.CLONE2, .risk, "\(resource.top) has no interleave=true", fix: ["pcs resource meta \(resource.top) interleave=true"], at: resource.top))
       }
-      if members.contains(where: { $0.id == resource.id }), isTrue(resource.ownMeta("notify")) {
+      if members.contains(where: { $0.id == resource.id }), isTrue(resource.ownMeta("notify")), resource.own != "balancer" {
         found.append(Finding(.NOTIFY1, .risk, "\(resource.top) has notify=true", fix: ["pcs resource meta \(resource.top) notify=false"], at: resource.top))
       }
     }
@@ -448,11 +467,11 @@ struct ClusterChecks {
     if configuration.own("firewall").isEmpty, !configuration.own("xl2tpd").isEmpty {
       let vip = configuration.own("vip").first
       let address = vip?.parameter("ip") ?? "ADDRESS"
-      let bonds = members.first.map { Self.bonds(of: $0, to: "firewall-clone") }
+      let bonds = (configuration.gateways.first ?? members.first).map { Self.bonds(of: $0, to: "firewall-clone") }
       found.append(
         Finding(
           .CLEAR1, .risk, "no firewall resource: L2TP is answered outside IPsec too",
-          fix: ["pcs resource create firewall ocf:vpnha:firewall address=\(address) outside=\(vip?.parameter("nic") ?? "NIC") meta failure-timeout=30s clone interleave=true"]
+          fix: ["pcs resource create firewall ocf:vpnha:firewall address=\(address) outside=\(configuration.balancer?.parameter("nic") ?? vip?.parameter("nic") ?? "NIC") meta failure-timeout=30s clone interleave=true"]
             + (bonds.map { [$0.place, $0.order] } ?? [])))
     }
     let addresses = configuration.own("vip").compactMap { $0.parameter("ip") }

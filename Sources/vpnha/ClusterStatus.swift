@@ -6,7 +6,7 @@ import OCFMetadata
 struct ClusterStatus {
   struct Node: Equatable {
     var name: String
-    /// serves, standby, stopped, offline, unknown.
+    /// serves, standby, stopped, offline, unknown; directs, where every gateway serves.
     var role: String
     var path: String?
     /// The sum of what the members told; nil: nothing.
@@ -34,6 +34,8 @@ struct ClusterStatus {
     var since: Timestamp?
   }
 
+  /// Whether every gateway serves, and the one that is meant by serving is the director.
+  var isShared = false
   /// That clients dial; nil without a vip.
   var address: String?
   /// What is moved.
@@ -74,13 +76,14 @@ struct ClusterStatus {
     looks: Looks? = nil, at time: Timestamp
   ) {
     let members = configuration.service
-    address = members.first { $0.own == "vip" }?.parameter("ip")
+    address = configuration.balancer?.parameter("address") ?? members.first { $0.own == "vip" }?.parameter("ip")
+    isShared = configuration.balancer != nil
     top = members.first?.top ?? ""
     let configured = ClusterChecks(configuration: configuration, votes: nil).service
     // Members without roles hold no address.
     serving = configured.contains { $0.id == .CLONE3 } ? nil : now.serving(members)
     // Where the address is, if nothing serves as a whole.
-    let home = serving ?? members.first { $0.own == "vip" }.flatMap { vip in now.nodes.map(\.name).first { now.role(vip.id, on: $0) == vip.servingRole } }
+    let home = serving ?? members.first { ["vip", "balancer"].contains($0.own) }.flatMap { vip in now.nodes.map(\.name).first { now.role(vip.id, on: $0) == vip.servingRole } }
     since = serving.flatMap { Self.servingSince(members, on: $0, configuration) }
     successor = simulated?.serving(members)
     let judge = Judge(configuration: configuration, now: now, members: members, home: home, configured: configured, looks: looks, time: time)
@@ -93,7 +96,7 @@ struct ClusterStatus {
       risks += barred.map { $0.finding }
       return Node(
         name: node.name,
-        role: !node.isOnline ? "offline" : isHome ? "serves" : members.contains { now.role($0.id, on: node.name) != .stopped } ? "standby" : members.contains { now.isForgotten($0.id, on: node.name) } ? "unknown" : "stopped",
+        role: !node.isOnline ? "offline" : isShared ? shared(node.name, isHome, configuration, now) : isHome ? "serves" : members.contains { now.role($0.id, on: node.name) != .stopped } ? "standby" : members.contains { now.isForgotten($0.id, on: node.name) } ? "unknown" : "stopped",
         path: judge.path(of: node.name), score: judge.score(of: node.name), sessions: node.isOnline ? looks?.count("sessions", on: node.name) : nil,
         sas: node.isOnline ? looks?.count("sas", on: node.name) : nil, flows: node.isOnline ? looks?.count("flows", on: node.name) : nil, ledger: node.isOnline ? looks?.count("ledger", on: node.name) : nil,
         version: node.isOnline ? looks?.versions(on: node.name).sorted().joined(separator: " ") : nil, looked: judge.looked(at: node.name), risks: risks, barredUntil: barred.compactMap(\.until).max { $0.seconds < $1.seconds })
@@ -131,6 +134,13 @@ struct ClusterStatus {
       reasons = explains.map { $0.lowered(to: .risk) } + inTheWay + unfit + unseen
     }
     reasons = Finding.ordered(reasons)
+  }
+
+  private func shared(_ node: String, _ isHome: Bool, _ configuration: ClusterConfiguration, _ now: ClusterMonitor) -> String {
+    if isHome { return "directs" }
+    let all = configuration.gateways + configuration.service
+    if all.contains(where: { now.isForgotten($0.id, on: node) }) { return "unknown" }
+    return all.allSatisfy { now.role($0.id, on: node) != .stopped } ? "serves" : "stopped"
   }
 
   /// The last of its members to begin; nil when nothing of it is remembered.
@@ -265,7 +275,21 @@ private struct Judge {
           fix: ["pcs stonith create fence-NODE AGENT … pcmk_host_list=NODE", "pcs property set stonith-enabled=true"]))
     }
     let prints = (looks?.prints ?? [:]).filter { now.node($0.key)?.isOnline == true }
-    return found + seenBroken(on: serving ?? home) + split + drift + versions + Drift(prints: prints, here: looks?.here, time: time).findings
+    return found + idle + seenBroken(on: serving ?? home) + split + drift + versions + Drift(prints: prints, here: looks?.here, time: time).findings
+  }
+
+  /// Gateways that could serve beside the others, and do not.
+  private var idle: [Finding] {
+    now.nodes.filter { $0.isOnline && !$0.isStandby && !$0.isPending && !$0.isShuttingDown }.compactMap { node in
+      guard let member = configuration.gateways.first(where: { one in
+        let instance = now.instance(one.id, on: node.name)
+        return !now.isForgotten(one.id, on: node.name) && (instance.map { $0.role == .stopped || $0.isFailed } ?? true)
+      }) else { return nil }
+      let failure = lastFailure(of: member.id, on: node.name)
+      return Finding(
+        .GATE1, .risk, "\(node.name) serves nobody: \(member.id) does not run there\(failure.map { ": \($0.task) failed\($0.reason.isEmpty ? "" : ", \($0.reason)")" } ?? "")", fix: mend(failure, of: member, on: node.name), at: node.name,
+        since: failure?.since)
+    }
   }
 
   private var hasFailed: Bool { now.nodes.contains { node in members.contains { lastFailure(of: $0.id, on: node.name) != nil } } }

@@ -2,11 +2,11 @@
 enum FindingID: String, CaseIterable {
   // Status
   case PCMK1, SERV0, SERV1, HALF1, DOWN1, MAINT1, NODE1, NODE2, NODE3, MEMB1, SCORE1, BARRED1, BAN1, UNFIT1, LATELY1, RISK1, PATH1, WALL1, SIDE1
-  case SPLT1, DRIFT1, DRIFT2, DRIFT3, DRIFT4, DRIFT5, SIM1, SIM2, QUOR1, LOOK1, LOOK2, ASKS1, VERS1, BOTH1
+  case GATE1, SPLT1, DRIFT1, DRIFT2, DRIFT3, DRIFT4, DRIFT5, SIM1, SIM2, QUOR1, LOOK1, LOOK2, ASKS1, VERS1, BOTH1
   // Status and doctor
   case FENCE1, FENCE2, FENCE3, FENCE4, QUOR2
   // Doctor: the cluster
-  case CIB1, COLO1, COLO2, COLO3, COLO4, BAR1, BAR2, BAR3, MON1, MON2, MON3, MON4, RACE1, DELAY1, DELAY2, QUOR3, RING1, CLEAR1, CLONE1, CLONE2, NOTIFY1, PASS1
+  case CIB1, COLO1, COLO2, COLO3, COLO4, BAR1, BAR2, BAR3, MON1, MON2, MON3, MON4, RACE1, DELAY1, DELAY2, QUOR3, RING1, CLEAR1, CLONE1, CLONE2, NOTIFY1, GATE2, PASS1
   case ALERT1, MOVED1, ADDR1, PROBE1
   // Doctor: the node
   case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, HA3, KEY1, KEY2, CERT1
@@ -38,6 +38,13 @@ enum FindingID: String, CaseIterable {
       ("No client can connect.", "Read the findings below this one: they say what keeps each node from serving. Mend those, then clean up.")
     case .HALF1:
       ("Clients reach the address and get no VPN from it.", "The member that does not serve failed, or something it follows is missing. crm_mon -1rf shows its last failure.")
+    case .GATE1:
+      ("Its share of the clients is on the others, and what those lose has one place less to go.", "The last failure says why it does not run: mend that, then clean up. Clients come to it again as soon as its balancer has started.")
+    case .GATE2:
+      (
+        "The director sends clients to a gateway that does not run, or none to one that does: it learns by notifications, and by where its members are started.",
+        "Bind the balancer to the gateways, start it after them, and let it be notified, as the recipe does."
+      )
     case .DOWN1:
       ("Part of the service is broken where it is served.", "Pacemaker recovers a failed member by itself. One that is blocked waits for you: mend the cause, then clean up.")
     case .MAINT1:

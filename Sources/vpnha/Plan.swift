@@ -58,6 +58,9 @@ struct Plan {
   static func all(_ tools: PacemakerTools, _ words: [String], looks known: Looks? = nil, at time: Timestamp) throws(SystemError) -> [Plan] {
     let cib = try tools.configuration()
     let configuration = try ClusterConfiguration(cib)
+    guard configuration.balancer == nil else {
+      throw SystemError("planning", .notSupported, detail: "every gateway serves, and one that is lost takes its own sessions along; vpnha status says whether another one would direct")
+    }
     var now = try tools.simulated(nil, in: cib)
     now.recall(configuration.primitives.filter { $0.own != nil || $0.isFence }, of: configuration, nil)
     if let first = now.forgotten.first {

@@ -106,7 +106,7 @@ struct PacemakerTools {
     guard environment.isEmpty, let host else { return nil }
     let members =
       configuration.services.flatMap(\.service).reduce(into: []) { all, one in if !all.contains(where: { $0.id == one.id }) { all.append(one) } }
-      + configuration.own("conntrackd") + configuration.own("sessions") + configuration.own("announce") + configuration.own("firewall")
+      + configuration.gateways + configuration.own("conntrackd") + configuration.own("sessions") + configuration.own("announce") + configuration.own("firewall")
     var looks = Looks()
     for member in members {
       do throws(SystemError) {

@@ -33,7 +33,11 @@ struct StatusReport {
     guard let serving = status.serving else {
       return line + (status.findings.first { $0.severity == .bad && (node == nil || $0.place == nil || $0.place == node) }?.summary ?? (status.isForgotten ? "who serves is not known here" : "nobody serves"))
     }
-    line += "\(serving) serves\(status.since.map { ", for \(spoken(now.seconds - $0.seconds, isRough: true))" } ?? "")"
+    line += "\(serving) \(status.isShared ? "directs" : "serves")\(status.since.map { ", for \(spoken(now.seconds - $0.seconds, isRough: true))" } ?? "")"
+    if status.isShared {
+      let gateways = status.nodes.filter { ["serves", "directs"].contains($0.role) }.map(\.name)
+      line += "; \(gateways.joined(separator: " and ")) \(gateways.count == 1 ? "serves" : "serve")"
+    }
     let other = status.successor ?? status.nodes.first { $0.name != serving }?.name ?? "another node"
     switch status.wouldSucceed {
     case true: return line + "; \(other) would take over now"

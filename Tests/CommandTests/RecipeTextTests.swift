@@ -13,10 +13,10 @@ import Testing
     return String(try #require(block.components(before: "\n```")))
   }
 
-  @Test(arguments: [Recipe.Name.cluster, .promotable, .seamless, .twoAddresses, .group, .libreswan, .probe, .alert])
+  @Test(arguments: [Recipe.Name.cluster, .promotable, .seamless, .twoAddresses, .balanced, .group, .libreswan, .probe, .alert])
   func readmeShowsIt(_ name: Recipe.Name) throws { #expect(Recipe(name: name).lines == (try Self.block(name.rawValue))) }
 
-  @Test(arguments: [(Recipe.Name.promotable, "crm"), (.seamless, "crm-seamless"), (.twoAddresses, "crm-two-addresses"), (.libreswan, "crm-libreswan")])
+  @Test(arguments: [(Recipe.Name.promotable, "crm"), (.seamless, "crm-seamless"), (.twoAddresses, "crm-two-addresses"), (.balanced, "crm-balanced"), (.libreswan, "crm-libreswan")])
   func readmeShowsTheOneForCrmsh(_ name: Recipe.Name, _ block: String) throws { #expect(Recipe(name: name).crm == (try Self.block(block))) }
 
   @Test func theOperatorsValuesAreInIt() throws {

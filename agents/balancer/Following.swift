@@ -18,9 +18,7 @@ extension Balancer {
   }
 
   /// Sets servers and weights as the cluster's state asks. In doubt a server is left as it is.
-  ///
-  /// - Parameter leaving: nodes whose member is about to stop, or has.
-  func follow(_ call: Call, leaving: [String] = []) throws(OCFError) {
+  func follow(_ call: Call) throws(OCFError) {
     guard let home = call.request.home else { return }
     let cluster = call.host.cluster
     let (up, says, drained) = try attempt("asking the cluster") { () throws(SystemError) in
@@ -34,7 +32,7 @@ extension Balancer {
     for server in servers {
       let found = present.first { $0.address == server.address }
       let wanted: UInt32?
-      if leaving.contains(server.node) || !up.contains(server.node) || says[server.node] == "no" {
+      if !up.contains(server.node) || says[server.node] == "no" {
         wanted = nil
       } else if says[server.node] == "yes" {
         wanted = ["", "0"].contains(drained[server.node] ?? "") && !isFull(clients[server.node], now: found) ? server.weight : 0
@@ -110,7 +108,12 @@ extension Balancer: NotifiableAgent {
     guard try attempt("looking at IPVS", try call.host.network.virtualService(mark: UInt32(mark))) != nil else { return }
     switch (notification.moment, notification.operation) {
     case (.pre, .promote): try seed(call)
-    case (.pre, .stop), (.post, .stop): try follow(call, leaving: notification.stopping)
+    // The one that is lost with its node as well: a take-over waits for this, so nobody is asked.
+    case (_, .stop):
+      let present = try listed(call)
+      for server in servers where notification.stopping.contains(server.node) {
+        try set(server, to: nil, from: present.first { $0.address == server.address }, call)
+      }
     case (.post, .start):
       try follow(call)
       try seed(call)
