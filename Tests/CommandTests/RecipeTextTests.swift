@@ -48,7 +48,7 @@ import Testing
 
   @Test(arguments: Recipe.Name.allCases.filter { Recipe(name: $0).hasCrm })
   func nothingIsChangedBeforeCrmshLoadsIt(_ name: Recipe.Name) throws {
-    let command = try RecipeCommand.parse([name.rawValue, "--vip", "192.0.2.7/32", "--vip-b", "192.0.2.8/32", "--ping", "192.0.2.1", "--ike", "192.0.2.2", "--receiver", "http://192.0.2.3/", "--crm"])
+    let command = try RecipeCommand.parse([name.rawValue, "--vip", "192.0.2.7/32", "--vip-b", "192.0.2.8/32", "--servers", "a:192.0.2.4 b:192.0.2.5", "--ping", "192.0.2.1", "--ike", "192.0.2.2", "--receiver", "http://192.0.2.3/", "--crm"])
     let script = Recipe(name: name, values: try command.values()).crmScript
     #expect(script.hasSuffix("\nEND\ncrm configure load update vpn.crm") && script.split(separator: "\n").count { $0.hasPrefix("crm ") } == 1)
     #expect(!script.contains("203.0.113") && !script.contains("\n\n"))
