@@ -281,10 +281,12 @@ private struct Judge {
   /// Gateways that could serve beside the others, and do not.
   private var idle: [Finding] {
     now.nodes.filter { $0.isOnline && !$0.isStandby && !$0.isPending && !$0.isShuttingDown }.compactMap { node in
-      guard let member = configuration.gateways.first(where: { one in
-        let instance = now.instance(one.id, on: node.name)
-        return !now.isForgotten(one.id, on: node.name) && (instance.map { $0.role == .stopped || $0.isFailed } ?? true)
-      }) else { return nil }
+      guard
+        let member = configuration.gateways.first(where: { one in
+          let instance = now.instance(one.id, on: node.name)
+          return !now.isForgotten(one.id, on: node.name) && (instance.map { $0.role == .stopped || $0.isFailed } ?? true)
+        })
+      else { return nil }
       let failure = lastFailure(of: member.id, on: node.name)
       return Finding(
         .GATE1, .risk, "\(node.name) serves nobody: \(member.id) does not run there\(failure.map { ": \($0.task) failed\($0.reason.isEmpty ? "" : ", \($0.reason)")" } ?? "")", fix: mend(failure, of: member, on: node.name), at: node.name,

@@ -79,7 +79,7 @@ struct CommandLineTests {
   @Test(
     "bash offers agents, actions, parameters, resources and IDs",
     arguments: [
-      (["run", ""], ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "libreswan"]),
+      (["run", ""], ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "libreswan", "balancer"]),
       (["run", "vip", "mon"], ["monitor"]),
       (["run", "vip", "monitor", "arp_c"], ["arp_count=", "arp_count_refresh="]),
       (["run", "vip", "monitor", "arp_count=", "arp_c"], ["arp_count_refresh="]),

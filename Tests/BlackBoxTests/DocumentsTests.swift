@@ -2,7 +2,7 @@ import Testing
 
 /// What the pages of docs have operators type, as far as it can be typed without machines of one's own (those are in Tests/Site).
 struct DocumentsTests {
-  static let pages = ["announce", "ansible", "clients", "firewall", "keepalived", "libreswan", "migration", "operations", "radius", "recovery", "releases", "security", "sessions", "sizing", "two-addresses", "vip"]
+  static let pages = ["announce", "ansible", "balanced", "clients", "firewall", "keepalived", "libreswan", "migration", "operations", "radius", "recovery", "releases", "security", "sessions", "sizing", "two-addresses", "vip"]
 
   /// The indented lines of a page: what is typed.
   static func typed(_ page: String) throws -> [String] {

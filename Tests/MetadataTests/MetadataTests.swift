@@ -4,6 +4,7 @@ import OCFMetadata
 import Testing
 
 @testable import AnnounceAgent
+import BalancerAgent
 @testable import ConntrackdAgent
 @testable import FirewallAgent
 @testable import LibreswanAgent
@@ -31,6 +32,7 @@ import Testing
     Subject(description: "probe", agent: PathProbe.self),
     Subject(description: "firewall", agent: Firewall.self), Subject(description: "sessions", agent: SessionLedger.self),
     Subject(description: "announce", agent: RouteAnnouncement.self), Subject(description: "libreswan", agent: Libreswan.self),
+    Subject(description: "balancer", agent: Balancer.self),
   ]
 
   /// `vpnha metadata --write` records them anew.
