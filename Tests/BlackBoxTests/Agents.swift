@@ -5,10 +5,11 @@ import Testing
 
 /// The agents as the build left them: programs, of which nothing is known but what they do.
 enum Agent: String, CaseIterable, CustomTestStringConvertible {
-  case vip, strongswan, xl2tpd, conntrackd, probe, firewall, sessions, announce, libreswan
+  case vip, strongswan, xl2tpd, conntrackd, probe, firewall, sessions, announce, libreswan, balancer
 
   /// Those whose daemon is there: libreswan's is unpacked (Packaging/dependencies) where the archive has it.
-  static let playable = allCases.filter { $0 != .libreswan || Built.hasLibreswan }
+  /// The balancer's IPVS no machine of the tests has; the lab plays it.
+  static let playable = allCases.filter { $0 != .balancer && ($0 != .libreswan || Built.hasLibreswan) }
 
   /// Where they are in the sandbox.
   static let folder = "/usr/lib/ocf/resource.d/vpnha"
@@ -26,6 +27,7 @@ enum Agent: String, CaseIterable, CustomTestStringConvertible {
     case .probe: ["ping": "192.0.2.2"]
     case .sessions: ["address": "192.0.2.10", "key_file": "/etc/corosync/sessions.key"]
     case .announce: ["prefixes": "192.0.2.9", "control": "/etc/bird/bird.ctl", "include": "/etc/bird/vpnha.conf", "withdraw_wait": "0"]
+    case .balancer: ["address": "192.0.2.10", "nic": "v0", "sync_nic": "v0", "servers": "moon:192.0.2.1 sun:192.0.2.2"]
     case .firewall: ["address": "192.0.2.10", "outside": "v0"]
     case .libreswan: ["connections": "l2tp", "address": "192.0.2.1", "config": "/etc/swanctl/ipsec.conf"]
     }
@@ -38,7 +40,7 @@ enum Agent: String, CaseIterable, CustomTestStringConvertible {
     case .probe, .libreswan: ["start", "stop"]
     // BIRD's neighbours have to be there before a promotion.
     case .announce: ["start", "promote", "stop"]
-    case .vip, .strongswan, .xl2tpd, .conntrackd, .sessions: ["start", "promote", "demote", "stop"]
+    case .vip, .strongswan, .xl2tpd, .conntrackd, .sessions, .balancer: ["start", "promote", "demote", "stop"]
     }
   }
 

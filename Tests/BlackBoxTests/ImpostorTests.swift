@@ -6,7 +6,7 @@ struct ImpostorTests {
   /// What nobody runs, as text for the shell.
   private static func command(_ agent: Agent) -> String? {
     switch agent {
-    case .vip, .announce: nil
+    case .vip, .announce, .balancer: nil
     case .strongswan: "/usr/sbin/charon-systemd"
     case .xl2tpd: "/usr/sbin/xl2tpd -D -l -c /etc/xl2tpd/xl2tpd.conf"
     case .conntrackd: "/usr/sbin/conntrackd -C /etc/conntrackd/conntrackd.conf"
