@@ -88,8 +88,8 @@ class BalancedCluster(Balanced):
         """A node that can be asked."""
         return next(node for node in self.gateways.values() if node.on)
 
-    def run(self, *words, timeout=60):
-        return self.here().run(*words, timeout=timeout)
+    def run(self, *words, timeout=60, check=True):
+        return self.here().run(*words, timeout=timeout, check=check)
 
     def servers(self, name):
         """Address and weight of each."""
@@ -151,6 +151,7 @@ class BalancedCluster(Balanced):
         if set(places.values()) != set(GATEWAYS):
             raise Failure("all clients are on one gateway: other addresses would show more")
         self.quiet("steady")
+        self.judge()
         self.move_director(places)
         places = self.dead_daemon(places)
         places = self.drained(places)
@@ -163,6 +164,13 @@ class BalancedCluster(Balanced):
         if self.wire.clear:
             raise Failure(f"{self.wire.clear} packets of L2TP were on the outside segment in clear")
         self.say(f"nothing in clear on the outside segment, beside {self.wire.esp} frames of ESP; never two nodes with the address")
+
+    def judge(self):
+        """What the operator's command makes of it: no more than what the lab lacks."""
+        reply = self.run("vpnha", "status", timeout=60, check=False)
+        self.say(f"vpnha status, ended with {reply.status}:\n{reply.output.rstrip()}")
+        if f"{self.director()} directs" not in reply.output or "GATE" in reply.output or reply.status not in (0, 1):
+            raise Failure("vpnha status says something else")
 
     def move_director(self, places):
         for _ in range(2):
