@@ -111,16 +111,27 @@ public struct BaseChain: Hashable, Sendable {
   }
 }
 
-/// A packet as far as it is known: the first of a connection, from another host.
+/// A packet as far as it is known: the first of a connection from another host, or this node's answer to it.
 public struct FilteredPacket: Hashable, Sendable {
   /// `IPPROTO_*`; nil: any.
   public var protocolNumber: UInt8?
-  /// Where it goes to; nil: any, or none.
+  /// This node's; nil: any, or none.
   public var port: UInt16?
+  /// This node's address; nil: any, of either family.
+  public var address: IPAddress?
+  /// The name and the number of the interface on which it comes, or leaves; nil: any but the loopback's.
+  public var interface: String?
+  public var link: Int32?
+  /// Whether it came out of IPsec; nil: not known.
+  public var wasProtected: Bool?
+  /// Whether this node sends it.
+  public var isAnswer: Bool
 
-  public init(protocolNumber: UInt8? = nil, port: UInt16? = nil) {
+  public init(protocolNumber: UInt8? = nil, port: UInt16? = nil, wasProtected: Bool? = nil, isAnswer: Bool = false) {
     self.protocolNumber = protocolNumber
     self.port = port
+    self.wasProtected = wasProtected
+    self.isAnswer = isAnswer
   }
 }
 

@@ -70,17 +70,25 @@ public final class LinuxPacketFilter: PacketFilter {
     }
     var chains: [String: [FilterRuleEntry]] = [:]
     for rule in rules where rule.table == chain.table { chains[rule.chain, default: []].append(rule) }
-    var dropped: [FilteredPacket] = []
-    for packet in packets {
-      do {
-        switch try Admission(packet, chains).end(of: chain.name) {
-        case .drops: dropped.append(packet)
-        case .passesOn: if chain.dropsByDefault { dropped.append(packet) }
-        case .mayAccept: break
+    do {
+      var sets: [String: [FilterElement]] = [:]
+      let asked = Set(try rules.filter { $0.table == chain.table }.flatMap { (rule) throws(Malformed) in try rule.lookedUp() })
+      if !asked.isEmpty {
+        let known = try open().dump(.getFilterSets(table: chain.table, family: chain.family), operation, FilterSetEntry.init)
+        // What packets fill, or time empties, is another thing a moment later.
+        for set in known where set.table == chain.table && asked.contains(set.name) && !set.changesByItself {
+          sets[set.name] = try open().dump(.getFilterElements(of: set.name, table: chain.table, family: chain.family), operation, FilterElement.all).flatMap { $0 }
         }
-      } catch { throw SystemError(operation, .badMessage, detail: "the kernel sent \(error.what)") }
-    }
-    return dropped
+      }
+      return try packets.filter { (packet) throws(Malformed) in
+        let ends = try Admission(packet, chains, sets).ends(of: chain.name)
+        return !ends.contains(.accepts) && (chain.dropsByDefault || !ends.contains(.passesOn))
+      }
+    } catch let error as Malformed {
+      throw SystemError(operation, .badMessage, detail: "the kernel sent \(error.what)")
+    } catch let error as SystemError {
+      throw error
+    } catch { return [] }
   }
 
   // MARK: Parts

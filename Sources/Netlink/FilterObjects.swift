@@ -119,6 +119,12 @@ public struct FilterElement: Equatable, Sendable {
   /// Key, data and flags, as they came.
   public var properties: [UInt8] = []
   public var key: [UInt8] = []
+  /// The last of a range, where the key is the first; empty for a single value.
+  public var end: [UInt8] = []
+  /// `NFT_SET_ELEM_*`
+  public var flags: UInt32 = 0
+  /// What a map has for the key: `NFTA_DATA_VERDICT` of a map of verdicts.
+  var verdict: ArraySlice<UInt8>?
   /// Milliseconds.
   public var timeout: UInt64?
   public var remaining: UInt64?
@@ -148,8 +154,16 @@ public struct FilterElement: Equatable, Sendable {
       case NFTA_SET_ELEM_KEY.rawValue:
         properties.append(type, value)
         key = Array(try Attributes(value).value(of: NFTA_DATA_VALUE.rawValue) ?? [])
-      case NFTA_SET_ELEM_DATA.rawValue, NFTA_SET_ELEM_FLAGS.rawValue, NFTA_SET_ELEM_KEY_END.rawValue, NFTA_SET_ELEM_OBJREF.rawValue:
+      case NFTA_SET_ELEM_DATA.rawValue:
         properties.append(type, value)
+        verdict = try Attributes(value).value(of: NFTA_DATA_VERDICT.rawValue)
+      case NFTA_SET_ELEM_FLAGS.rawValue:
+        properties.append(type, value)
+        flags = value.bigEndian(UInt32.self) ?? 0
+      case NFTA_SET_ELEM_KEY_END.rawValue:
+        properties.append(type, value)
+        end = Array(try Attributes(value).value(of: NFTA_DATA_VALUE.rawValue) ?? [])
+      case NFTA_SET_ELEM_OBJREF.rawValue: properties.append(type, value)
       case NFTA_SET_ELEM_TIMEOUT.rawValue: timeout = value.bigEndian(UInt64.self)
       case NFTA_SET_ELEM_EXPIRATION.rawValue: remaining = value.bigEndian(UInt64.self)
       default: break

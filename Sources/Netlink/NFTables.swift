@@ -16,20 +16,24 @@ extension Message {
 
   /// Asks for the rules of a table, by `dump`.
   public static func getFilterRules(table: String, family: String = "inet") -> Message {
-    let number = family == "ip" ? Int(NFPROTO_IPV4) : family == "ip6" ? Int(NFPROTO_IPV6) : Int(NFPROTO_INET)
-    var message = filter(NFT_MSG_GETRULE, family: UInt8(number))
+    var message = filter(NFT_MSG_GETRULE, family: number(of: family))
     message.attribute(UInt16(NFTA_RULE_TABLE.rawValue), table)
     return message
   }
 
+  /// `NFPROTO_*` of `ip`, `ip6` and `inet`.
+  private static func number(of family: String) -> UInt8 {
+    UInt8(family == "ip" ? Int(NFPROTO_IPV4) : family == "ip6" ? Int(NFPROTO_IPV6) : Int(NFPROTO_INET))
+  }
+
   /// Asks for the sets of a table, by `dump`.
-  public static func getFilterSets(table: String) -> Message {
-    filter(NFT_MSG_GETSET, table, UInt16(NFTA_SET_TABLE.rawValue))
+  public static func getFilterSets(table: String, family: String = "inet") -> Message {
+    filter(NFT_MSG_GETSET, table, UInt16(NFTA_SET_TABLE.rawValue), family: number(of: family))
   }
 
   /// Asks for the elements of a set, by `dump`.
-  public static func getFilterElements(of set: String, table: String) -> Message {
-    var message = filter(NFT_MSG_GETSETELEM, table, UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue))
+  public static func getFilterElements(of set: String, table: String, family: String = "inet") -> Message {
+    var message = filter(NFT_MSG_GETSETELEM, table, UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue), family: number(of: family))
     message.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set)
     return message
   }
@@ -65,8 +69,8 @@ extension Message {
   }
 
   /// - Parameter attribute: under which this request takes the table's name.
-  private static func filter(_ type: nf_tables_msg_types, _ table: String, _ attribute: UInt16) -> Message {
-    var message = filter(type)
+  private static func filter(_ type: nf_tables_msg_types, _ table: String, _ attribute: UInt16, family: UInt8 = UInt8(NFPROTO_INET)) -> Message {
+    var message = filter(type, family: family)
     message.attribute(attribute, table)
     return message
   }

@@ -36,7 +36,7 @@ struct Mending {
     if reason.hasPrefix("BIRD does not run") { return ["systemctl start bird"] }
     if let more = reason.firstMatch(of: #/^(\S+) is on (\S+) as well/#) { return ["ip address del \(more.1) dev \(more.2)"] }
     if let blockade = reason.firstMatch(of: #/^accept (.+) in chain (\S+) of table (\S+) (\S+), which drops them$/#) {
-      let rules = ["UDP 500": "udp dport 500", "UDP 4500": "udp dport 4500", "ESP": "meta l4proto esp"]
+      let rules = ["UDP 500": "udp dport 500", "UDP 4500": "udp dport 4500", "answers from UDP 500": "udp sport 500", "answers from UDP 4500": "udp sport 4500", "ESP": "meta l4proto esp"]
       let (chain, what) = ("\(blockade.3) \(blockade.4) \(blockade.2)", blockade.1.split(separator: ", "))
       let wanted = what.compactMap { one in
         rules[String(one)] ?? (one.hasSuffix(" out of IPsec") && one.hasPrefix("UDP ") ? "meta ipsec exists udp dport \(one.dropFirst(4).prefix { $0 != " " })" : nil)

@@ -53,7 +53,7 @@ import Testing
       ("type filter hook input priority 0; policy drop; iif lo accept; ct state established,related accept; tcp dport 22 accept; icmp type echo-request accept", "UDP 500, UDP 4500, ESP, UDP 1701 out of IPsec"),
       ("type filter hook input priority 0; policy drop; iifname \"lo\" accept; udp dport 500 accept; meta l4proto esp accept; udp dport 1701 meta secpath exists accept", "UDP 4500"),
       ("type filter hook input priority 0; policy drop; udp dport { 500, 4500, 1701 } accept; ip protocol esp accept", nil),
-      ("type filter hook input priority 0; policy drop; udp dport vmap { 500 : accept }", "ESP"),
+      ("type filter hook input priority 0; policy drop; udp dport vmap { 500 : accept }", "UDP 4500, ESP, UDP 1701 out of IPsec"),
       ("type filter hook input priority 0; policy drop; iifname \"eth*\" accept", nil),
       ("type filter hook input priority 0; policy accept; udp dport 500 drop; udp dport 4500 reject", "UDP 500, UDP 4500"),
       ("type filter hook input priority 0; policy accept; udp dport 500 ip saddr 192.0.2.9 drop", nil),
@@ -63,16 +63,45 @@ import Testing
       ("type filter hook forward priority 0; policy drop; ct state established accept", "the clients' packets"),
       ("type filter hook forward priority 0; policy drop; ip saddr 10.9.0.0/24 accept", nil),
       ("type nat hook prerouting priority 0; policy accept; udp dport 500 redirect to :5000", nil),
-      ("type filter hook output priority 0; policy drop;", nil),
+      ("type filter hook output priority 0; policy drop;", "answers from UDP 500, answers from UDP 4500, ESP"),
+      ("type filter hook output priority 0; policy drop; ct state established,related accept", nil),
+      ("type filter hook output priority 0; policy accept; oifname \"eth0\" udp sport { 500, 4500 } drop", "answers from UDP 500, answers from UDP 4500"),
+      ("type filter hook output priority 0; policy accept; oifname \"eth1\" drop", nil),
+      // By interface, address, set, map and range.
+      ("type filter hook input priority 0; policy accept; iifname \"eth0\" udp dport 500 drop", "UDP 500"),
+      ("type filter hook input priority 0; policy accept; iif eth0 udp dport 500 drop", "UDP 500"),
+      ("type filter hook input priority 0; policy accept; iifname \"eth1\" udp dport 500 drop", nil),
+      ("type filter hook input priority 0; policy drop; iifname { lo, eth1 } accept; iifname \"eth*\" meta l4proto esp accept", "UDP 500, UDP 4500, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy accept; ip protocol != icmp drop", "UDP 500, UDP 4500, ESP, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy drop; icmp type { echo-request, echo-reply } accept; ip protocol icmp accept; tcp dport { 22, 2224 } accept", "UDP 500, UDP 4500, ESP, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy drop; ct state vmap { established : accept, related : accept, invalid : drop }; tcp dport 22 accept", "UDP 500, UDP 4500, ESP, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy drop; ct state vmap { established : accept, new : jump services }", "UDP 4500, ESP, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy accept; udp dport { 500, 4500 } drop", "UDP 500, UDP 4500"),
+      ("type filter hook input priority 0; policy accept; udp dport != { 53, 1701 } drop", "UDP 500, UDP 4500"),
+      ("type filter hook input priority 0; policy accept; ip daddr 203.0.113.50 udp dport 1-1023 drop", "UDP 500"),
+      ("type filter hook input priority 0; policy accept; ip daddr 203.0.113.51 udp dport 1-1023 drop", nil),
+      ("type filter hook input priority 0; policy accept; udp dport { 100-499, 501-4500 } drop", "UDP 4500, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy accept; ip daddr . udp dport { 203.0.113.50 . 500 } drop", "UDP 500"),
+      ("type filter hook input priority 0; policy accept; ip daddr != 203.0.113.0/24 drop", nil),
+      ("type filter hook input priority 0; policy accept; ip daddr { 203.0.113.0/24, 192.0.2.0/24 } udp dport 4500 drop", "UDP 4500"),
+      ("type filter hook input priority 0; policy accept; ip saddr { 192.0.2.0/24 } drop", nil),
+      ("type filter hook input priority 0; policy accept; udp dport vmap { 500 : drop, 4500 : accept, * : drop }", "UDP 500, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy accept; meta secpath missing udp dport 1701 drop", nil),
+      ("type filter hook input priority 0; policy drop; meta mark 7 return; accept", nil),
+      // What might have gone back may get through.
+      ("type filter hook input priority 0; policy accept; meta mark 7 return; drop", nil),
+      ("type filter hook input priority 0; policy drop; meta mark 7 return; drop", "UDP 500, UDP 4500, ESP, UDP 1701 out of IPsec"),
+      ("type filter hook input priority 0; policy accept; limit rate over 10/second drop", nil),
     ])
   func blockades(_ chain: String, _ dropped: String?) throws {
     let story = """
       set -e
       mount -t tmpfs none /run
       mount -t tmpfs none /var/lib/vpnha 2>/dev/null || true
+      ip link add eth0 type veth peer name eth1
       echo 1 >/proc/sys/net/ipv4/ip_forward
       export OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=firewall OCF_RESKEY_CRM_meta_interval=10000 OCF_RESKEY_CRM_meta_timeout=20000
-      export OCF_RESKEY_address=203.0.113.50 OCF_RESKEY_pool=10.9.0.0/24
+      export OCF_RESKEY_address=203.0.113.50 OCF_RESKEY_pool=10.9.0.0/24 OCF_RESKEY_outside=eth0
       \(try Story.agents)/firewall start
       nft -f - <<'END'
       table ip other {
@@ -90,6 +119,38 @@ import Testing
     #expect(succeeded, "\(output)")
     let said = output.split(separator: "\n").filter { $0.hasPrefix("SAID ") }.map(String.init)
     #expect(said == (dropped.map { ["SAID accept \($0) in chain decides of table ip other, which drops them"] } ?? []), "\(output)")
+  }
+
+  /// The same rules as iptables makes them.
+  @Test(
+    .enabled(if: Story.isHere("/usr/sbin/iptables-nft", "/usr/sbin/nft"), "iptables is missing"),
+    arguments: [
+      ("-P INPUT DROP; -A INPUT -i lo -j ACCEPT; -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; -A INPUT -p tcp -m multiport --dports 22,2224 -j ACCEPT", "UDP 500, UDP 4500, ESP, UDP 1701 out of IPsec"),
+      ("-P INPUT DROP; -A INPUT -m state --state ESTABLISHED -j ACCEPT; -A INPUT -p udp -m multiport --dports 500,4000:5000 -j ACCEPT", "ESP, UDP 1701 out of IPsec"),
+      ("-A INPUT -i eth0 -p udp --dport 500 -m comment --comment no -j DROP", "UDP 500"),
+      ("-A INPUT -i eth1 -p udp --dport 500 -j DROP", nil),
+      ("-A INPUT -p udp --sport 500 --dport 500 -j DROP", nil),
+      ("-A INPUT -m conntrack --ctstate NEW -p udp --dport 4500 -j REJECT", "UDP 4500"),
+      // As ufw has it.
+      ("-P INPUT DROP; -N u; -N d; -A INPUT -j u; -A u -m addrtype --dst-type LOCAL -j RETURN; -A u -m addrtype --dst-type BROADCAST -j RETURN; -A u -m limit --limit 3/min -j d; -A d -j LOG; -A u -j DROP; -A INPUT -p udp --dport 500 -j ACCEPT", "UDP 4500, ESP, UDP 1701 out of IPsec"),
+    ])
+  func iptablesBlockades(_ rules: String, _ dropped: String?) throws {
+    let story = """
+      set -e
+      mount -t tmpfs none /run
+      mount -t tmpfs none /var/lib/vpnha 2>/dev/null || true
+      ip link add eth0 type veth peer name eth1
+      echo 1 >/proc/sys/net/ipv4/ip_forward
+      export OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=firewall OCF_RESKEY_CRM_meta_interval=10000 OCF_RESKEY_CRM_meta_timeout=20000
+      export OCF_RESKEY_address=203.0.113.50 OCF_RESKEY_pool=10.9.0.0/24 OCF_RESKEY_outside=eth0
+      \(try Story.agents)/firewall start
+      \(rules.split(separator: ";").map { "iptables-nft \($0)" }.joined(separator: "\n"))
+      OCF_CHECK_LEVEL=10 \(try Story.agents)/firewall monitor 2>&1 | sed -n 's/^ocf-exit-reason:/SAID /p'
+      """
+    let (succeeded, output) = try Story.play("/usr/bin/unshare", ["-n", "-m", "/bin/bash", "-c", story], seconds: 60)
+    #expect(succeeded, "\(output)")
+    let said = output.split(separator: "\n").filter { $0.hasPrefix("SAID ") }.map(String.init)
+    #expect(said == (dropped.map { ["SAID accept \($0) in chain INPUT of table ip filter, which drops them"] } ?? []), "\(output)")
   }
 
   /// Two nodes with README's constraints: their digests are told, rules that differ are named with what to do, rules that were

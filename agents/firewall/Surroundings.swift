@@ -106,23 +106,28 @@ extension Firewall {
 
   /// What others certainly drop of what this node is for. (Of the rest `conflicts` tells the log.)
   func blockades(_ call: Call) -> [String] {
-    let wanted: [(packet: FilteredPacket, name: String)] =
-      ([500, 4500] as [UInt16]).map { (FilteredPacket(protocolNumber: 17, port: $0), "UDP \($0)") }
-      + [(FilteredPacket(protocolNumber: 50), "ESP"), (FilteredPacket(protocolNumber: 17, port: port.number), "UDP \(port.number) out of IPsec")]
-    func concerns(_ chain: BaseChain, _ isIPv6: [Bool]) -> Bool { chain.family == "inet" || isIPv6.contains(chain.family == "ip6") }
     do throws(SystemError) {
+      let links = try doors(call)
       var found: [String] = []
       for chain in try call.host.packetFilter.baseChains() where !(chain.family == "inet" && chain.table == table.description) {
-        let what: [String]
+        var what: [String] = []
         switch chain.hook {
-        case .prerouting, .input:
-          guard concerns(chain, address.map(\.isIPv6)) else { continue }
-          let dropped = try call.host.packetFilter.certainlyDropped(wanted.map(\.packet), by: chain)
-          what = wanted.filter { dropped.contains($0.packet) }.map(\.name)
+        case .prerouting, .input, .output, .postrouting:
+          let isAnswer = [.output, .postrouting].contains(chain.hook)
+          for (packet, name) in wanted(isAnswer: isAnswer) {
+            // Of several addresses and interfaces: what gets to none, and what gets in by none.
+            let all = address.filter { Self.sees(chain, isIPv6: $0.isIPv6) }.flatMap { address in
+              links.map { link in
+                var packet = packet
+                (packet.address, packet.interface, packet.link) = (address, link?.name, link?.index)
+                return packet
+              }
+            }
+            if !all.isEmpty, try call.host.packetFilter.certainlyDropped(all, by: chain).count == all.count { what.append(name) }
+          }
         case .forward:
-          guard concerns(chain, pool.map(\.network.isIPv6)) else { continue }
+          guard pool.contains(where: { Self.sees(chain, isIPv6: $0.network.isIPv6) }) else { continue }
           what = try call.host.packetFilter.certainlyDropped([FilteredPacket()], by: chain).isEmpty ? [] : ["the clients' packets"]
-        case .output, .postrouting: continue
         }
         if !what.isEmpty { found.append("accept \(what.joined(separator: ", ")) in chain \(chain.name) of table \(chain.family) \(chain.table), which drops them") }
       }
@@ -131,6 +136,24 @@ extension Firewall {
       call.log.debug("looking for other programs' rules: \(error)")
       return []
     }
+  }
+
+  private static func sees(_ chain: BaseChain, isIPv6: Bool) -> Bool { chain.family == "inet" || (chain.family == "ip6") == isIPv6 }
+
+  private func wanted(isAnswer: Bool) -> [(packet: FilteredPacket, name: String)] {
+    let ike = ([500, 4500] as [UInt16]).map { (FilteredPacket(protocolNumber: 17, port: $0, wasProtected: false, isAnswer: isAnswer), "\(isAnswer ? "answers from " : "")UDP \($0)") }
+    let esp = [(FilteredPacket(protocolNumber: 50, wasProtected: false, isAnswer: isAnswer), "ESP")]
+    // What leaves through IPsec passes the chains before and after it.
+    return ike + esp + (isAnswer ? [] : [(FilteredPacket(protocolNumber: 17, port: port.number, wasProtected: true), "UDP \(port.number) out of IPsec")])
+  }
+
+  /// The interfaces by which clients come; nil: not known which.
+  private func doors(_ call: Call) throws(SystemError) -> [Link?] {
+    var found: [Link?] = []
+    for name in outside where !name.isWildcard {
+      if let link = try call.host.network.link(named: name.text) { found.append(link) }
+    }
+    return found.isEmpty || outside.contains(where: \.isWildcard) ? [nil] : found
   }
 
   private func conflicts(_ call: Call) throws(SystemError) -> [String] {
