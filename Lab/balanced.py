@@ -162,6 +162,16 @@ class Balanced:
             raise Failure(f"{when}: {', '.join(late)} heard nothing for longer than {limit} s")
         return seen
 
+    def dialled(self):
+        """Every client has a session, on both gateways; says where each is."""
+        self.dial()
+        places = self.where()
+        self.say(f"sessions: {places}")
+        if set(places.values()) != set(GATEWAYS):
+            raise Failure("all clients are on one gateway: other addresses would show more")
+        self.quiet("steady")
+        return places
+
     # The story
 
     def boot_all(self):
@@ -178,12 +188,7 @@ class Balanced:
             self.act(name, "monitor")
         self.say(f"moon directs: promoted in {self.act('moon', 'promote'):.2f} s")
         self.act("moon", "monitor", 8)
-        self.dial()
-        places = self.where()
-        self.say(f"sessions: {places}")
-        if set(places.values()) != set(GATEWAYS):
-            raise Failure("all clients are on one gateway: other addresses would show more")
-        self.quiet("steady")
+        places = self.dialled()
         self.move("moon", "sun")
         self.move("sun", "moon")
         self.same(places)

@@ -1288,9 +1288,8 @@ def run(bed, event):
     harmed = time.monotonic()
     try:
         # What lost its power and should not have is no reason to leave its files as they are.
-        for node in bed.nodes.values():
-            if not event.fenced:
-                node.boot()
+        for node in () if event.fenced else bed.nodes.values():
+            node.boot()
         next(steps, None)
         bed.await_whole(75, boots=True)
         whole = time.monotonic() - harmed

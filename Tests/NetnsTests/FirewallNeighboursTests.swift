@@ -94,31 +94,20 @@ import Testing
       ("type filter hook input priority 0; policy accept; limit rate over 10/second drop", nil),
     ])
   func blockades(_ chain: String, _ dropped: String?) throws {
-    let story = """
-      set -e
-      mount -t tmpfs none /run
-      mount -t tmpfs none /var/lib/vpnha 2>/dev/null || true
-      ip link add eth0 type veth peer name eth1
-      echo 1 >/proc/sys/net/ipv4/ip_forward
-      export OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=firewall OCF_RESKEY_CRM_meta_interval=10000 OCF_RESKEY_CRM_meta_timeout=20000
-      export OCF_RESKEY_address=203.0.113.50 OCF_RESKEY_pool=10.9.0.0/24 OCF_RESKEY_outside=eth0
-      \(try Story.agents)/firewall start
-      nft -f - <<'END'
-      table ip other {
-        chain services {
-          udp dport 500 accept
+    try expect(
+      dropped, inChain: "decides of table ip other",
+      of: """
+        nft -f - <<'END'
+        table ip other {
+          chain services {
+            udp dport 500 accept
+          }
+          chain decides {
+            \(chain)
+          }
         }
-        chain decides {
-          \(chain)
-        }
-      }
-      END
-      OCF_CHECK_LEVEL=10 \(try Story.agents)/firewall monitor 2>&1 | sed -n 's/^ocf-exit-reason:/SAID /p'
-      """
-    let (succeeded, output) = try Story.play("/usr/bin/unshare", ["-n", "-m", "/bin/bash", "-c", story], seconds: 60)
-    #expect(succeeded, "\(output)")
-    let said = output.split(separator: "\n").filter { $0.hasPrefix("SAID ") }.map(String.init)
-    #expect(said == (dropped.map { ["SAID accept \($0) in chain decides of table ip other, which drops them"] } ?? []), "\(output)")
+        END
+        """)
   }
 
   /// The same rules as iptables makes them.
@@ -135,6 +124,11 @@ import Testing
       ("-P INPUT DROP; -N u; -N d; -A INPUT -j u; -A u -m addrtype --dst-type LOCAL -j RETURN; -A u -m addrtype --dst-type BROADCAST -j RETURN; -A u -m limit --limit 3/min -j d; -A d -j LOG; -A u -j DROP; -A INPUT -p udp --dport 500 -j ACCEPT", "UDP 4500, ESP, UDP 1701 out of IPsec"),
     ])
   func iptablesBlockades(_ rules: String, _ dropped: String?) throws {
+    try expect(dropped, inChain: "INPUT of table ip filter", of: rules.split(separator: ";").map { "iptables-nft \($0)" }.joined(separator: "\n"))
+  }
+
+  /// What a deep monitor says of another program's rules, which `making` loads: what they drop, or nothing.
+  private func expect(_ dropped: String?, inChain chain: String, of making: String) throws {
     let story = """
       set -e
       mount -t tmpfs none /run
@@ -144,13 +138,13 @@ import Testing
       export OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=firewall OCF_RESKEY_CRM_meta_interval=10000 OCF_RESKEY_CRM_meta_timeout=20000
       export OCF_RESKEY_address=203.0.113.50 OCF_RESKEY_pool=10.9.0.0/24 OCF_RESKEY_outside=eth0
       \(try Story.agents)/firewall start
-      \(rules.split(separator: ";").map { "iptables-nft \($0)" }.joined(separator: "\n"))
+      \(making)
       OCF_CHECK_LEVEL=10 \(try Story.agents)/firewall monitor 2>&1 | sed -n 's/^ocf-exit-reason:/SAID /p'
       """
     let (succeeded, output) = try Story.play("/usr/bin/unshare", ["-n", "-m", "/bin/bash", "-c", story], seconds: 60)
     #expect(succeeded, "\(output)")
     let said = output.split(separator: "\n").filter { $0.hasPrefix("SAID ") }.map(String.init)
-    #expect(said == (dropped.map { ["SAID accept \($0) in chain INPUT of table ip filter, which drops them"] } ?? []), "\(output)")
+    #expect(said == (dropped.map { ["SAID accept \($0) in chain \(chain), which drops them"] } ?? []), "\(output)")
   }
 
   /// Two nodes with README's constraints: their digests are told, rules that differ are named with what to do, rules that were

@@ -59,14 +59,14 @@ extension Balancer {
   }
 
   /// What is lost with a gateway has to find room in the others.
-  func withoutOne(_ call: Call) throws(OCFError) -> [Risk] {
+  func withoutOne(_ present: [RealServer], _ call: Call) throws(OCFError) -> [Risk] {
+    guard maxSessions > 0 else { return [] }
     let clients = try clients(call)
-    let present = try listed(call)
     let serving = servers.filter { server in present.contains { $0.address == server.address } }
     return serving.compactMap { lost in
       let own = clients[lost.node] ?? 0
       let room = serving.filter { $0.node != lost.node }.reduce(UInt64(0)) { $0 + UInt64(maxSessions) - min(UInt64(maxSessions), clients[$1.node] ?? 0) }
-      guard maxSessions > 0, own > room else { return nil }
+      guard own > room else { return nil }
       return Risk("\(lost.node) has \(own) clients, and without it the others have room for \(room): max_sessions")
     }
   }
