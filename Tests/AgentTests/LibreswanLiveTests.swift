@@ -29,11 +29,11 @@ private let obstacle = Sandbox.obstacle("\(unpacked)/usr/libexec/ipsec/pluto", "
         step validate env OCF_CHECK_LEVEL=10 bash -c "OCF_RESOURCE_TYPE=libreswan $AGENTS/libreswan validate-all"
         step again on start
         step reload on reload-agent
-        # Of an address that comes later pluto knows nothing until it is told.
+        # Of an address that comes after its addconn told it to listen pluto knows nothing until it is told again.
         step stop on stop
         address del
         (/usr/libexec/ipsec/pluto --config /run/c/ipsec.conf --rundir /run/pluto --nofork >/dev/null 2>&1 &)
-        step byHand await bash -c '/usr/libexec/ipsec/whack --status | grep -q interface'
+        step byHand await bash -c '/usr/libexec/ipsec/whack --status | grep -qF 127.0.0.1:500'
         address add
         step unheard close
         step listen on start
