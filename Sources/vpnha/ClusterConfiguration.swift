@@ -247,6 +247,22 @@ struct ClusterConfiguration {
       fix: ["pcs stonith update \(device.id)\(["pcmk_delay_base", "pcmk_delay_max"].filter { device.parameter($0) != nil }.map { " \($0)=" }.joined())"], at: device.id)
   }
 
+  /// Where every way to end `node` is given up before its delay is over, by a limit that somebody has set; nil where one is not.
+  func givenUp(before node: String) -> Finding? {
+    // Pacemaker waits so long for a node that has more of what has a priority.
+    let hasPriority = services.flatMap(\.service).contains { OCFScore.read(meta("priority", of: $0)) ?? 0 > 0 }
+    let headStart = hasPriority ? property("priority-fencing-delay").flatMap(seconds) ?? 0 : 0
+    let own = property("stonith-action") == "off" ? "pcmk_off_timeout" : "pcmk_reboot_timeout"
+    func late(_ device: Primitive) -> Finding? {
+      let delay = delay(of: device, ending: node) + headStart
+      guard delay > 0, let limit = (device.parameter(own) ?? property("stonith-timeout")).flatMap(seconds), limit <= delay else { return nil }
+      let fix = device.parameter(own) != nil ? "pcs stonith update \(device.id) \(own)=" : "pcs property set stonith-timeout=\(max(60, 2 * delay))s"
+      return Finding(.FENCE3, .bad, "\(device.id) is given \(limit) s to end \(node), and waits \(delay) s before it begins", fix: [fix], at: device.id)
+    }
+    let ways = waysToFence(node).map { devices in devices.lazy.compactMap(late).first }
+    return ways.contains { $0 == nil } ? nil : ways.first ?? nil
+  }
+
   private static func words(_ list: String?) -> [Substring] { (list ?? "").split { $0 == " " || $0 == "," || $0 == ";" } }
 
   func constraints(_ kind: String) -> [XMLElement] { configuration.first("constraints")?.children(named: kind) ?? [] }

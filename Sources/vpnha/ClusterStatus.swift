@@ -629,7 +629,7 @@ private struct Judge {
       return now.isForgotten(device.id) || places(device, in: now).contains { $0 != node || after.map { !places(device, in: $0).isEmpty } ?? true }
     }
     let name = devices[0].id
-    if ways.contains(where: { $0.allSatisfy(works) }) { return [unusable(ways, ending: node) ?? configuration.longDelay(before: node)].compactMap { $0 } }
+    if ways.contains(where: { $0.allSatisfy(works) }) { return [unusable(ways, ending: node) ?? configuration.givenUp(before: node) ?? configuration.longDelay(before: node)].compactMap { $0 } }
     let failure = now.nodes.compactMap { lastFailure(of: name, on: $0.name) }.first
     // It stopped with the last node that could run it; that node is the complaint.
     if failure == nil, !now.nodes.contains(where: { $0.name != node && isAllowed($0.name) }) { return [] }

@@ -6,6 +6,8 @@ struct CorosyncConfiguration: Equatable {
   var expectedVotes: Int?
   var transport = "knet"
   var isTwoNode = false
+  /// The same in the corosync that runs here; nil: not known.
+  var runsAsTwoNode: Bool?
   var hasDevice = false
   /// `wait_for_all: 0` where two_node implies 1.
   var waitsForNobody = false
@@ -60,7 +62,17 @@ struct CorosyncConfiguration: Equatable {
 
   /// What decides a failover.
   var findings: [Finding] {
-    guard nodes == 2, !isTwoNode, !hasDevice else { return [] }
+    guard nodes == 2, !hasDevice, !(runsAsTwoNode ?? isTwoNode) || !isTwoNode else { return [] }
+    if isTwoNode {
+      return [Finding(.QUOR2, .bad, "corosync runs without the two_node of its file: one node alone has no quorum", fix: ["pcs cluster reload corosync", "corosync-quorumtool -s    # on each node"], at: Self.path)]
+    }
+    if runsAsTwoNode == true {
+      return [
+        Finding(
+          .QUOR2, .risk, "corosync runs with two_node, and its file has lost it: after the next reload or start one node alone has no quorum",
+          fix: ["sed -i '/^quorum {/a two_node: 1' \(Self.path)", "pcs cluster sync"], at: Self.path)
+      ]
+    }
     return [
       Finding(
         .QUOR2, .bad, "two nodes, and neither two_node nor a quorum device: one alone has no quorum",

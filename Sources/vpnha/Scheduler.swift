@@ -56,15 +56,23 @@ extension PacemakerTools {
     var saving: String?
   }
 
+  /// In memory: crm_simulate writes the CIB twice and waits for the disk. On the disk where the memory's folder is full.
   private func simulate(_ runs: [Run]) throws(SystemError) -> [(said: [UInt8], saved: [UInt8])] {
+    guard geteuid() == 0 else { return try simulate(runs, in: "/tmp") }
+    do throws(SystemError) { return try simulate(runs, in: "/run") } catch {
+      guard error.errno != .timedOut else { throw error }
+      return try simulate(runs, in: "/tmp")
+    }
+  }
+
+  private func simulate(_ runs: [Run], in folder: String) throws(SystemError) -> [(said: [UInt8], saved: [UInt8])] {
     guard !runs.isEmpty else { return [] }
     // crm_simulate works in the file that it is to save, and puts another one in its place.
     var paths: [Int: any ReplyFile] = [:]
     defer { for file in paths.values { file.discard() } }
-    for index in runs.indices where runs[index].saving != nil { paths[index] = try files.makeReplyFile(in: geteuid() == 0 ? "/run" : "/tmp") }
+    for index in runs.indices where runs[index].saving != nil { paths[index] = try files.makeReplyFile(in: folder) }
     var environment = environment
-    // It writes the CIB twice and waits for the disk; in memory there is nothing to wait for.
-    if geteuid() == 0 { environment["CIB_shadow_dir"] = "/run" }
+    if geteuid() == 0 { environment["CIB_shadow_dir"] = folder }
     let commands = runs.enumerated().map { index, one in
       Command(
         "/usr/sbin/crm_simulate", ["--xml-pipe"] + one.arguments + (paths[index].map { ["\(one.saving ?? "")=\($0.path)"] } ?? []), environment: environment,

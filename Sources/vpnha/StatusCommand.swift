@@ -124,7 +124,10 @@ struct PacemakerTools {
     let local = LocalLook(host: host, node: node)
     let forgotten = configuration.forgotten(members.map(\.id), on: node)
     for member in members {
-      if monitor.role(member.id, on: node) != .stopped || forgotten.contains(member.id) {
+      let program = "/usr/lib/ocf/resource.d/vpnha/\(member.own ?? "")"
+      if monitor.role(member.id, on: node) != .stopped, !host.files.isExecutable(program) {
+        looks.seen[member.id] = .working(promoted: monitor.role(member.id, on: node) == .promoted, [Risk("\(program) is missing or cannot be executed: apt-get install --reinstall vpnha", unfit: true)])
+      } else if monitor.role(member.id, on: node) != .stopped || forgotten.contains(member.id) {
         looks.seen[member.id] = local.state(of: member)
       } else if !member.isPromotable {
         looks.foreseen[member.id] = local.foreseen(of: member)
@@ -181,10 +184,21 @@ struct PacemakerTools {
 
   func votes() -> CorosyncConfiguration? {
     do throws(SystemError) {
-      return try files.read(CorosyncConfiguration.path, limit: 1 << 20).map { CorosyncConfiguration(String(decoding: $0, as: UTF8.self)) }
+      var votes = try files.read(CorosyncConfiguration.path, limit: 1 << 20).map { CorosyncConfiguration(String(decoding: $0, as: UTF8.self)) }
+      votes?.runsAsTwoNode = try runsAsTwoNode()
+      return votes
     } catch {
       return nil
     }
+  }
+
+  /// What corosync goes by here, whatever its file says by now; nil where it gives no answer.
+  private func runsAsTwoNode() throws(SystemError) -> Bool? {
+    guard environment.isEmpty, host != nil else { return nil }
+    // Its status says whether there is a quorum.
+    let command = Command("/usr/sbin/corosync-quorumtool", ["-s"], outputLimit: 1 << 16)
+    let said = try processes.run(command, before: clock.now + .seconds(2))
+    return String(decoding: said.output, as: UTF8.self).split(whereSeparator: \.isNewline).first { $0.hasPrefix("Flags:") }.map { $0.contains("2Node") }
   }
 
   func ask(_ program: String, _ arguments: [String], input: [UInt8] = []) throws(SystemError) -> [UInt8] {

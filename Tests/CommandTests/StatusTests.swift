@@ -92,6 +92,8 @@ import Testing
     Case(name: "levels that end another node", changes: [Pair.levels(#"<fencing-level id="l1" target="moon" index="1" devices="fence-sun"/>"#)], would: false, id: .FENCE2, fix: "pcs stonith level clear target moon"),
     Case(name: "levels that do", changes: [Pair.levels(#"<fencing-level id="l0" target="moon" index="1" devices="fence-sun"/><fencing-level id="l1" target="moon" index="2" devices="fence-moon"/>"#), Pair.fence("moon", "pcmk_delay_base", "10s")], would: true, id: .DELAY1, fix: "pcs stonith update fence-moon pcmk_delay_base="),
     Case(name: "a device that is kept off the one that is left", changes: [(#"rsc="fence-moon" node="moon""#, #"rsc="fence-moon" node="sun""#)], would: false, id: .FENCE3, fix: "pcs constraint delete location-fence-moon-moon--INFINITY"),
+    Case(name: "given up before its delay is over", changes: [Pair.fence("moon", "pcmk_delay_base", "8s"), Pair.property("stonith-timeout", "2s")], would: false, id: .FENCE3, fix: "pcs property set stonith-timeout=60s"),
+    Case(name: "given up by the device", changes: [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_list" value="moon"/><nvpair id="fence-moon-t" name="pcmk_reboot_timeout" value="2s"/><nvpair id="fence-moon-d" name="pcmk_delay_base" value="8s""#)], would: false, id: .FENCE3, fix: "pcs stonith update fence-moon pcmk_reboot_timeout="),
     Case(name: "at risk only", changes: [Pair.attribute("sun", "master-xl2tpd", "50"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z the pools overlap")], would: true, id: .RISK1, fix: "vpnha run --resource xl2tpd monitor --depth 10"),
     Case(
       name: "another program's rules", changes: [Pair.attribute("sun", "vpnha-risk-firewall", "2026-11-28T09:05:00Z accept UDP 500, UDP 4500 in chain input of table inet filter, which drops them")],
@@ -99,6 +101,18 @@ import Testing
     Case(name: "other rules", changes: [Pair.attribute("sun", "firewall-digest", "0123456789abcdef")], would: true, id: .DRIFT1, fix: "nft list table inet vpnha"),
     Case(name: "fencing off", changes: [(#"name="stonith-enabled" value="true""#, #"name="stonith-enabled" value="false""#)], would: true, id: .FENCE1, fix: "pcs property set stonith-enabled=true"),
   ]
+
+  /// What corosync goes by counts, not what its file says by now.
+  @Test func theVotesInForceCount() {
+    let nodes = "nodelist {\n node {\n ring0_addr: a\n }\n node {\n ring0_addr: b\n }\n}\n"
+    func found(_ quorum: String, _ runs: Bool?) -> [Finding.Severity] {
+      var votes = CorosyncConfiguration(nodes + "quorum {\n \(quorum)\n}\n")
+      votes.runsAsTwoNode = runs
+      return votes.findings.map(\.severity)
+    }
+    #expect(found("two_node: 1", nil) == [] && found("two_node: 1", true) == [] && found("two_node: 1", false) == [.bad])
+    #expect(found("", nil) == [.bad] && found("", false) == [.bad] && found("", true) == [.risk])
+  }
 
   /// A group runs up to the member that fails: an address that answers is no VPN.
   @Test(arguments: [["xl2tpd"], ["strongswan", "xl2tpd"]]) func anAddressWithoutAVPNBehindItIsBad(missing: [String]) throws {
