@@ -31,6 +31,8 @@ struct ClusterMonitor: Equatable {
   var bans: [Ban]
   /// What Pacemaker has forgotten and asks again: resource and node.
   var forgotten: [Forgotten] = []
+  /// What the fencer remembers, as long as it runs on some node.
+  var fencings: [Fencing] = []
   var hasQuorum: Bool
   var dc: String?
 
@@ -39,6 +41,17 @@ struct ClusterMonitor: Equatable {
     var resource: String
     var node: String
     var isPromotedOnly: Bool
+  }
+
+  /// A node that was ended, or was to be.
+  struct Fencing: Equatable {
+    var node: String
+    /// off, reboot.
+    var action: String
+    /// success, failed, pending.
+    var result: String
+    /// Nil while it is pending.
+    var ended: Timestamp?
   }
 
   struct Forgotten: Equatable {
@@ -75,6 +88,10 @@ struct ClusterMonitor: Equatable {
         Ban(
           id: ban["id"] ?? "", resource: ban["resource"] ?? "", node: ban["node"] ?? "",
           isPromotedOnly: ban["promoted-only"] == "true" || ban["master_only"] == "true")
+      } ?? []
+    fencings =
+      root?.first("fence_history")?.children(named: "fence_event").filter { ["off", "reboot"].contains($0["action"]) }.map { event in
+        Fencing(node: event["target"] ?? "", action: event["action"] ?? "", result: event["status"] ?? "", ended: event["completed"].flatMap { Timestamp(fencer: $0) })
       } ?? []
     let dc = root?.first("summary")?.first("current_dc")
     hasQuorum = dc?["with_quorum"] != "false"

@@ -25,6 +25,13 @@ struct ClusterStatus {
     var barredUntil: Timestamp?
   }
 
+  /// When a node was last ended by fencing, and what came of it.
+  struct Tested: Equatable {
+    var node: String
+    /// Nil: the fencer remembers none.
+    var last: ClusterMonitor.Fencing?
+  }
+
   /// What happened, and is over or counts no more than its fail count says.
   struct Past: Equatable {
     var node: String
@@ -54,6 +61,8 @@ struct ClusterStatus {
   var complaints: [Finding] = []
   var nodes: [Node] = []
   var past: [Past] = []
+  /// Empty where nothing is known of it, or nothing is fenced.
+  var fencing: [Tested] = []
 
   var findings: [Finding] {
     // The same in two places: the worse one.
@@ -102,6 +111,12 @@ struct ClusterStatus {
         version: node.isOnline ? looks?.versions(on: node.name).sorted().joined(separator: " ") : nil, looked: judge.looked(at: node.name), risks: risks, barredUntil: barred.compactMap(\.until).max { $0.seconds < $1.seconds })
     }
     past = now.nodes.flatMap { judge.past(of: $0.name) }
+    if looks != nil, configuration.isFencingEnabled, !configuration.isFencedByWatchdog {
+      fencing = now.nodes.map { node in
+        let its = now.fencings.filter { $0.node == node.name && $0.ended != nil }
+        return Tested(node: node.name, last: its.max { ($0.ended?.seconds ?? 0) < ($1.ended?.seconds ?? 0) })
+      }
+    }
     guard let serving else { return }
 
     let others = now.nodes.map(\.name).filter { $0 != serving }
@@ -690,6 +705,21 @@ func spoken(_ seconds: Int64, isRough: Bool = false) -> String {
 }
 
 extension Timestamp {
+  /// As Pacemaker's fencer writes it: `2026-11-30 01:05:04Z`, `2026-11-30 01:05:04.123456 +02:00`; nil for anything else.
+  init?(fencer text: String) {
+    guard text.count >= 20, let local = Timestamp("\(text.prefix(10))T\(text.dropFirst(11).prefix(8))Z") else { return nil }
+    var zone = text.dropFirst(19)
+    if zone.first == "." { zone = zone.dropFirst().drop { $0.isASCII && $0.isNumber } }
+    zone = zone.drop { $0 == " " }
+    if zone == "Z" {
+      self = local
+      return
+    }
+    let parts = zone.dropFirst().split(separator: ":").compactMap { Int64($0) }
+    guard let sign = zone.first, sign == "+" || sign == "-", parts.count == 2, parts.allSatisfy({ (0...59).contains($0) }) else { return nil }
+    self.init(seconds: local.seconds - (sign == "+" ? 1 : -1) * (parts[0] * 60 + parts[1]) * 60)
+  }
+
   /// `2026-11-24T14:03:22Z`; nil for anything else.
   init?(_ text: String) {
     let letters = Array(text.utf8)

@@ -8,15 +8,17 @@ struct DrillCommand: ParsableCommand {
     commandName: "drill",
     abstract: "Rehearse a failover, and measure it.",
     discussion: """
-      switchover: a planned move. node NODE: the cluster fences it. daemon charon|xl2tpd|conntrackd: killed on the serving node, \
+      switchover: a planned move. node NODE: the cluster fences it. daemon charon|pluto|xl2tpd|conntrackd: killed on the serving node, \
       which is this one. uplink: what the probe asks is out of this node's reach for up to a minute. Without --go it only says \
       whether it could be done, and what would be. Exit status as for switchover.
       """)
 
   @Argument(help: "switchover, node, daemon or uplink.", completion: .list(["switchover", "node", "daemon", "uplink"]))
   var event: String
-  @Argument(help: "The node, or the daemon.", completion: .shellCommand("crm_node -l 2>/dev/null | cut -d' ' -f2; echo charon; echo xl2tpd; echo conntrackd"))
+  @Argument(help: "The node, or the daemon.", completion: .shellCommand("crm_node -l 2>/dev/null | cut -d' ' -f2; echo charon; echo pluto; echo xl2tpd; echo conntrackd"))
   var what: String?
+  @Option(help: ArgumentHelp("Of several addresses of the cluster, the one that is measured.", valueName: "address"))
+  var address: String?
   @Flag(help: "Do it.")
   var go = false
   @Option(help: ArgumentHelp("What \"ping -D -i 0.2\" writes on a client meanwhile.", valueName: "file"))
@@ -30,6 +32,7 @@ struct DrillCommand: ParsableCommand {
 
   func validate() throws {
     guard (1...600).contains(maxOutage) else { throw ValidationError("--max-outage: 1 to 600 seconds") }
+    if let address, IPAddress(address) == nil { throw ValidationError("--address: expected an IP address, got \"\(address)\"") }
     switch event {
     case "switchover": break
     case "uplink": if what != nil { throw ValidationError("uplink is this node's") }
@@ -43,7 +46,7 @@ struct DrillCommand: ParsableCommand {
   func run() throws {
     try Rehearsal.carryOut(
       on: Host.silent, title: (["drill", event] + [what].compactMap { $0 }).joined(separator: " "), limit: maxOutage, isWanted: go, json: json, confirmation: "--go", client: client,
-      reportFile: report
+      reportFile: report, address: address
     ) { status in
       switch event {
       case "switchover": .switchover(to: what, status)

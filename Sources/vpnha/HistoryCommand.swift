@@ -66,7 +66,7 @@ enum History {
   }
 
   static let identifiers = [
-    "charon-systemd", "charon", "xl2tpd", "pppd", "conntrackd", "conntrack-tools", "corosync", "pacemaker-controld", "pacemaker-schedulerd", "pacemaker-fenced",
+    "charon-systemd", "charon", "pluto", "xl2tpd", "pppd", "conntrackd", "conntrack-tools", "corosync", "pacemaker-controld", "pacemaker-schedulerd", "pacemaker-fenced",
     "pacemaker-attrd", "pacemakerd",
   ]
   /// Lines that are read, the newest.

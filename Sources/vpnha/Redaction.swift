@@ -139,6 +139,27 @@ struct Redaction {
     }.joined(separator: "\n") + "\n"
   }
 
+  /// Those of ipsec.secrets: `IDS : PSK "secret"`. What is indented goes on with the line before it.
+  static func secrets(ofKeys text: String) -> [String] {
+    text.split(whereSeparator: \.isNewline).filter { $0.first != "#" }.flatMap { line -> [String] in
+      // From the last colon that stands alone: an address may have colons.
+      let words = line.split(whereSeparator: \.isWhitespace)
+      let rest = words.lastIndex(of: ":").map { words[($0 + 1)...] } ?? (line.first?.isWhitespace == true ? words[...] : [])
+      let quoted = line.split(separator: "\"", omittingEmptySubsequences: false)
+      return (quoted.count > 2 ? [String(quoted[1])] : []) + rest.dropFirst(rest.first.map { $0.count < 6 } == true ? 1 : 0).map { word in String(word.filter { $0 != "\"" }) }
+    }.filter { !$0.isEmpty }
+  }
+
+  /// Whose keys they are, and of which kind.
+  static func keyNames(_ text: String) -> String {
+    text.split(whereSeparator: \.isNewline).filter { $0.first != "#" && $0.first?.isWhitespace == false }.map { line -> String in
+      let words = line.split(whereSeparator: \.isWhitespace)
+      guard let colon = words.lastIndex(of: ":") else { return words.first == "include" ? String(line) : mark }
+      let kind = words[(colon + 1)...].first.map(String.init) ?? ""
+      return (words[..<colon].map(String.init) + [":", ["PSK", "RSA", "ECDSA", "XAUTH", "PIN"].contains(kind) ? kind : "", mark]).joined(separator: " ")
+    }.joined(separator: "\n") + "\n"
+  }
+
   // MARK: The CIB
 
   private static func isSecret(_ pair: XMLElement) -> Bool { pair.name == "nvpair" && isSecret(pair["name"] ?? "") }

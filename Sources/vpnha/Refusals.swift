@@ -35,6 +35,8 @@ struct Refusal: Equatable {
   var fix: [String] {
     switch id {
     case .AUTH1, .AUTH2, .AUTH10: ["editor /etc/ppp/chap-secrets    # on both nodes, or the account in RADIUS"]
+    case .AUTH3 where source == "pluto": ["editor /etc/ipsec.secrets    # on both nodes; or the client's key", "ipsec whack --rereadsecrets"]
+    case .AUTH4 where source == "pluto", .AUTH5 where source == "pluto": ["ipsec whack --status", "editor /etc/ipsec.conf    # on both nodes"]
     case .AUTH3: ["editor /etc/swanctl/swanctl.conf    # secrets, on both nodes; or the client's key", "swanctl --load-creds"]
     case .AUTH4, .AUTH5: ["swanctl --list-conns", "editor /etc/swanctl/swanctl.conf", "swanctl --load-conns"]
     case .AUTH6: ["cp /usr/share/doc/vpnha/examples/strongswan/vpnha.conf /etc/strongswan.d/vpnha.conf"]
@@ -146,7 +148,7 @@ struct RefusalReader {
   /// Users that a pppd has named.
   private var users: [Int32: String] = [:]
 
-  static let identifiers = ["charon-systemd", "charon", "ipsec", "xl2tpd", "pppd"]
+  static let identifiers = ["charon-systemd", "charon", "ipsec", "pluto", "xl2tpd", "pppd"]
 
   init(_ lines: [LogLine]) {
     for line in lines.sorted(by: { $0.micros < $1.micros }) { read(line) }
@@ -157,6 +159,7 @@ struct RefusalReader {
     switch line.source {
     case "pppd": readPPPD(line)
     case "xl2tpd": readXL2TPD(line)
+    case "pluto": readPluto(line)
     case let name where name.hasPrefix("charon") || name == "ipsec": readCharon(line)
     default: return
     }
@@ -209,6 +212,29 @@ struct RefusalReader {
       // "no IKE config found for LOCAL...REMOTE, sending …"
       add(id, line, user: user, address: Self.address(after: "...", in: text) ?? Self.address(after: "setup from", in: text) ?? peer)
     }
+  }
+
+  // MARK: pluto (libreswan 4.10)
+
+  /// It names the client in each line: `packet from 198.51.100.7:500: …`, `"l2tp"[1] 198.51.100.7 #1: …`.
+  private mutating func readPluto(_ line: LogLine) {
+    let text = line.text
+    let causes: [(FindingID, [String])] = [
+      (.AUTH3, ["probable authentication failure (mismatch of preshared secrets?)"]),
+      (.AUTH4, ["no acceptable Oakley Transform", "no local proposal matches remote proposals", "matches no local proposals"]),
+      (.AUTH5, ["but no connection has been authorized", "but no suitable connection found", "cannot respond to IPsec SA request because no connection is known"]),
+      (.AUTH7, ["max number of retransmissions", "second timeout exceeded after"]),
+    ]
+    guard let (id, _) = causes.first(where: { _, words in words.contains { text.contains($0) } }) else { return }
+    var peer: String?
+    if text.hasPrefix("packet from "), let word = Self.word(after: "packet from ", in: text) {
+      // ADDRESS:PORT, and a colon.
+      peer = word.split(separator: ":").dropLast().joined(separator: ":")
+      if peer.flatMap({ IPAddress($0) }) == nil { peer = word.split(separator: ":").first.map(String.init) }
+    } else if text.hasPrefix("\"") {
+      peer = text.split(separator: " ").dropFirst().first.map(String.init)
+    }
+    add(id, line, address: peer.flatMap { IPAddress($0) }?.description)
   }
 
   // MARK: xl2tpd 1.3.18

@@ -12,7 +12,7 @@ struct Rehearsal {
     case uplink
   }
 
-  static let daemons = ["charon": ["/usr/sbin/charon-systemd", "/usr/lib/ipsec/charon"], "xl2tpd": ["/usr/sbin/xl2tpd"], "conntrackd": ["/usr/sbin/conntrackd"]]
+  static let daemons = ["charon": ["/usr/sbin/charon-systemd", "/usr/lib/ipsec/charon"], "pluto": ["/usr/libexec/ipsec/pluto"], "xl2tpd": ["/usr/sbin/xl2tpd"], "conntrackd": ["/usr/sbin/conntrackd"]]
 
   struct Condition: Equatable {
     var isMet: Bool
@@ -65,6 +65,12 @@ struct Rehearsal {
 
   /// Nothing is to be done.
   var isNeedless: Bool { event == .switchover(to: status.serving ?? "") && status.serving != nil }
+
+  /// Of several addresses each has an xl2tpd of its own, with a file of its own.
+  func isMeant(_ process: Process) -> Bool {
+    guard event == .daemon("xl2tpd"), configuration.services.count > 1, let config = service.first(where: { $0.own == "xl2tpd" })?.parameter("config") else { return true }
+    return process.arguments.contains(config)
+  }
 
   // MARK: Before
 

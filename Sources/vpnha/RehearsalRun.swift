@@ -154,7 +154,7 @@ struct RehearsalRun {
   private func victims() throws(SystemError) -> [Process] {
     guard case .daemon(let name) = rehearsal.event else { return [] }
     var found: [Process] = []
-    for program in Rehearsal.daemons[name] ?? [] { found += try host.processes.running(program) }
+    for program in Rehearsal.daemons[name] ?? [] { found += try host.processes.running(program).filter(rehearsal.isMeant) }
     if found.isEmpty { throw SystemError("looking for \(name)", .noSuchProcess, detail: "it does not run on this node") }
     return found
   }
@@ -184,7 +184,7 @@ struct RehearsalRun {
     case .node(let node): return now.node(node)?.isOnline == false
     case .daemon(let name):
       let pids = Set(before.map(\.pid))
-      for program in Rehearsal.daemons[name] ?? [] where try host.processes.running(program).contains(where: { !pids.contains($0.pid) }) { return true }
+      for program in Rehearsal.daemons[name] ?? [] where try host.processes.running(program).contains(where: { !pids.contains($0.pid) && rehearsal.isMeant($0) }) { return true }
       // A plain group starts it elsewhere.
       return now.serving(rehearsal.service).map { $0 != rehearsal.here } ?? false
     }

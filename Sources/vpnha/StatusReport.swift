@@ -66,6 +66,8 @@ struct StatusReport {
     if let serving = nodes(status).first(where: { $0.name == status.serving }), let carried = serving.ledger {
       for node in nodes(status) { if node.name != serving.name, let known = node.ledger { screen.add("\(node.name) knows \(known) sessions, \(serving.name) carries \(carried) (ledger)") } }
     }
+    let tested = status.fencing.filter { node == nil || $0.node == node }
+    if !tested.isEmpty { screen.add("fencing tested: " + tested.map(shown).joined(separator: "; "), indent: 16) }
     if !findings.isEmpty { screen.add("") }
     for finding in findings { screen.add(finding, now: now) }
     if !past.isEmpty { screen.add("") }
@@ -75,6 +77,11 @@ struct StatusReport {
         indent: 5)
     }
     return screen.text(more: "vpnha status --json")
+  }
+
+  private func shown(_ tested: ClusterStatus.Tested) -> String {
+    guard let last = tested.last else { return "\(tested.node): none remembered" }
+    return "\(tested.node) \(age(last.ended)) ago, \(last.action)\(last.result == "success" ? "" : " " + last.result.uppercased())"
   }
 
   var json: String {
@@ -104,6 +111,15 @@ struct StatusReport {
         ),
         ("findings", jsonArray(findings.map(\.json))),
         (
+          "fencing",
+          jsonArray(
+            status.fencing.filter { node == nil || $0.node == node }.map { one in
+              jsonObject([
+                ("node", one.node.jsonQuoted), ("tested", one.last?.ended?.description.jsonQuoted), ("action", one.last?.action.jsonQuoted), ("result", one.last?.result.jsonQuoted),
+              ])
+            })
+        ),
+        (
           "was",
           jsonArray(
             past.map { one in
@@ -130,7 +146,7 @@ struct StatusReport {
       jsonObject([
         ("verdict", Verdict.unknown.name.jsonQuoted), ("serving", nil), ("since", nil),
         ("failover", jsonObject([("would_succeed", nil), ("to", nil), ("reasons", "[]")])), ("nodes", "{}"), ("findings", jsonArray([why.json])),
-        ("was", "[]"),
+        ("fencing", "[]"), ("was", "[]"),
       ])
     )
   }

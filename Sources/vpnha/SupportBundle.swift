@@ -38,7 +38,7 @@ struct SupportBundle {
 
   // MARK: Files
 
-  private enum Kind { case settings, xl2tpd, users, servers }
+  private enum Kind { case settings, xl2tpd, users, servers, keys }
 
   private func files() -> [(path: String, kind: Kind)] {
     func parameter(_ name: String, of agent: String) -> String? { configuration?.own(agent).first?.parameter(name) }
@@ -48,12 +48,16 @@ struct SupportBundle {
       (parameter("config", of: "conntrackd") ?? "/etc/conntrackd/conntrackd.conf", .settings), ("/etc/ppp/chap-secrets", .users), ("/etc/ppp/pap-secrets", .users),
       ("/etc/xl2tpd/l2tp-secrets", .users), ("/etc/ppp/options", .settings), ("/etc/corosync/corosync.conf", .settings),
       ("/etc/radcli/radiusclient.conf", .settings), ("/etc/radcli/servers", .servers),
+      (parameter("config", of: "libreswan") ?? "/etc/ipsec.conf", .settings), ("/etc/ipsec.secrets", .keys),
     ]
     if let extra = parameter("extra", of: "firewall"), extra.hasPrefix("/") { files.append((extra, .settings)) }
     do { if let bytes = try host.files.read(xl2tpd, limit: 1 << 20) { files += try XL2TPDConfiguration(bytes).pppOptionFiles.map { ($0, .settings) } } } catch {
       // The file itself is shown all the same.
     }
-    for folder in ["/etc/swanctl/conf.d", "/etc/strongswan.d", "/etc/sysctl.d"] {
+    do throws(SystemError) { files += try (host.files.entries(of: "/etc/ipsec.d") ?? []).filter { $0.hasSuffix(".secrets") }.map { ("/etc/ipsec.d/\($0)", .keys) } } catch {
+      // The folder need not be there.
+    }
+    for folder in ["/etc/swanctl/conf.d", "/etc/strongswan.d", "/etc/sysctl.d", "/etc/ipsec.d"] {
       do throws(SystemError) { files += try (host.files.entries(of: folder) ?? []).filter { $0.hasSuffix(".conf") }.map { ("\(folder)/\($0)", .settings) } } catch { continue }
     }
     return files
@@ -69,6 +73,7 @@ struct SupportBundle {
         switch kind {
         case .users: Redaction.secrets(ofUsers: text)
         case .servers: text.split(whereSeparator: \.isNewline).flatMap { $0.split(whereSeparator: \.isWhitespace).dropFirst().map(String.init) }
+        case .keys: Redaction.secrets(ofKeys: text)
         case .settings, .xl2tpd: Redaction.values(in: text)
         }
       for secret in secrets { redaction.learn(secret) }
@@ -92,6 +97,7 @@ struct SupportBundle {
       case .settings: add("files\(path)", Redaction.settings(text))
       case .xl2tpd: add("files\(path)", Redaction.settings(text, comments: [";", "#"]))
       case .users: add("files\(path)", Redaction.userNames(text))
+      case .keys: add("files\(path)", Redaction.keyNames(text))
       // A server, and its secret.
       case .servers: add("files\(path)", text.split(whereSeparator: \.isNewline).compactMap { $0.split(whereSeparator: \.isWhitespace).first.map { "\($0) \(Redaction.mark)\n" } }.joined())
       }
@@ -104,15 +110,15 @@ struct SupportBundle {
 
   private mutating func addFindings() {
     let now = host.clock.timestamp
+    var asking = tools
+    asking.host = host
     do throws(SystemError) {
-      var asking = tools
-      asking.host = host
       let report = StatusReport(try asking.statuses(), now: now)
       add("status.txt", report.text + "\n")
       add("status.json", report.json + "\n")
     } catch { missing.append(("status", "\(error)")) }
     do throws(SystemError) { add("doctor.json", try Checkup(host).json + "\n") } catch { missing.append(("doctor", "\(error)")) }
-    do throws(SystemError) { add("plan.json", Plan.json(try Plan.all(tools, [], at: now)) + "\n") } catch { missing.append(("plan", "\(error)")) }
+    do throws(SystemError) { add("plan.json", Plan.json(try Plan.all(asking, [], at: now)) + "\n") } catch { missing.append(("plan", "\(error)")) }
     do throws(SystemError) { add("fingerprint.json", try FingerprintSource(host: host, configuration: configuration).fingerprint().json + "\n") } catch { missing.append(("fingerprint", "\(error)")) }
   }
 
@@ -136,7 +142,7 @@ struct SupportBundle {
     ["/usr/sbin/swanctl", "--list-sas", "--noblock"], ["/usr/sbin/swanctl", "--list-certs"], ["/usr/sbin/nft", "list", "ruleset"], ["/usr/sbin/conntrackd", "-s"],
     ["/usr/bin/ip", "-statistics", "address"], ["/usr/bin/ip", "route", "show", "table", "all"], ["/usr/bin/ip", "rule"], ["/usr/bin/ip", "xfrm", "policy"],
     ["/usr/bin/ss", "-lunp"], ["/usr/bin/dpkg-query", "--show"], ["/usr/bin/uname", "-a"], ["/usr/bin/uptime"], ["/usr/sbin/lsmod"],
-    ["/usr/bin/systemctl", "--no-pager", "--full", "status", "corosync", "pacemaker", "strongswan", "xl2tpd", "conntrackd"],
+    ["/usr/bin/systemctl", "--no-pager", "--full", "status", "corosync", "pacemaker", "strongswan", "ipsec", "xl2tpd", "conntrackd"],
   ]
 
   private mutating func add(_ words: [String]) {

@@ -91,4 +91,19 @@ import Testing
     let found = Self.read(Self.call, ("pppd", "Peer al\u{1b}[2Jice failed CHAP authentication"))
     #expect(!RefusalReport(refusals: found, since: "-1d").text(Timestamp(seconds: 1_795_551_400)).contains("\u{1b}"))
   }
+
+  /// The words of libreswan 4.10's pluto.
+  @Test(
+    arguments: [
+      (FindingID.AUTH3, "\"l2tp\"[1] 198.51.100.7 #1: probable authentication failure (mismatch of preshared secrets?): malformed payload in packet"),
+      (.AUTH4, "\"l2tp\"[1] 198.51.100.7 #1: no acceptable Oakley Transform"), (.AUTH4, "\"l2tp\"[2] 198.51.100.7 #3: no local proposal matches remote proposals 1:IKE"),
+      (.AUTH5, "packet from 198.51.100.7:500: initial Main Mode message received but no connection has been authorized with authby=PSK and xauth=no"),
+      (.AUTH7, "\"l2tp\"[1] 198.51.100.7 #1: max number of retransmissions (8) reached after STATE_MAIN_R1"),
+      (.AUTH7, "\"l2tp\"[1] 198.51.100.7 #1: STATE_MAIN_R1: 60 second timeout exceeded after 7 retransmits."),
+    ]) func whatPlutoRefuses(id: FindingID, said: String)
+  {
+    let refusals = RefusalReader([LogLine(micros: 1, node: "moon", source: "pluto", pid: 7, thread: nil, text: said)]).refusals
+    #expect(refusals.map(\.id) == [id] && refusals.first?.address == "198.51.100.7", "\(refusals)")
+    #expect(refusals.allSatisfy { one in !one.fix.contains { $0.contains("swanctl") } })
+  }
 }

@@ -491,7 +491,7 @@ import Testing
     #expect(healthy.text.split(separator: "\n").first.map(String.init) == healthy.brief)
     #expect(
       healthy.json
-        == #"{"verdict":"good","serving":"moon","since":"2026-11-28T12:05:13Z","failover":{"would_succeed":true,"to":"sun","reasons":[]},"nodes":{"moon":{"role":"serves","path":"up","sessions":null,"sas":null,"flows":null,"ledger":null,"version":null,"looked":null,"score":300,"risks":[],"barred_until":null},"sun":{"role":"standby","path":"up","sessions":null,"sas":null,"flows":null,"ledger":null,"version":null,"looked":null,"score":300,"risks":[],"barred_until":null}},"findings":[],"was":[]}"#)
+        == #"{"verdict":"good","serving":"moon","since":"2026-11-28T12:05:13Z","failover":{"would_succeed":true,"to":"sun","reasons":[]},"nodes":{"moon":{"role":"serves","path":"up","sessions":null,"sas":null,"flows":null,"ledger":null,"version":null,"looked":null,"score":300,"risks":[],"barred_until":null},"sun":{"role":"standby","path":"up","sessions":null,"sas":null,"flows":null,"ledger":null,"version":null,"looked":null,"score":300,"risks":[],"barred_until":null}},"findings":[],"fencing":[],"was":[]}"#)
   }
 
   @Test func anUnfitStandbyInWords() throws {
@@ -541,6 +541,33 @@ import Testing
       #expect(id.why.hasSuffix(".") && id.remedy.hasSuffix("."), "\(id)")
       #expect(id.explanation.hasPrefix("\(id.rawValue): "))
     }
+  }
+
+  @Test(
+    arguments: [
+      ("2026-11-30 01:05:04Z", "2026-11-30T01:05:04Z"), ("2026-11-30 01:05:04.123456Z", "2026-11-30T01:05:04Z"), ("2026-11-30 01:05:04 +02:00", "2026-11-29T23:05:04Z"),
+      ("2026-11-30 01:05:04.123456 -05:30", "2026-11-30T06:35:04Z"), ("2026-11-30 01:05:04", nil), ("2026-11-30 01:05:04 +99:99", nil), ("yesterday", nil), ("", nil),
+    ] as [(String, String?)]) func whenTheFencerEndedANode(text: String, expected: String?)
+  {
+    let moment = Timestamp(fencer: text)
+    #expect(moment.map { "\($0)" } == expected)
+  }
+
+  /// As crm_mon 2.1.5 printed it on a live pair.
+  @Test func fencingWasTested() throws {
+    let event = { (node: String, time: String, result: String) in "<fence_event action=\"reboot\" target=\"\(node)\" client=\"stonith_admin.495\" origin=\"sun\" status=\"\(result)\" delegate=\"sun\" completed=\"\(time)\"/>" }
+    let xml = "<r><nodes/><resources/><fence_history>\(event("moon", "2026-11-30 01:05:04Z", "success"))\(event("moon", "2026-11-29 01:05:04Z", "failed"))</fence_history></r>"
+    let fencings = try ClusterMonitor(Array(xml.utf8)).fencings
+    #expect(fencings.map(\.result) == ["success", "failed"] && fencings[0].node == "moon" && fencings[0].ended == Timestamp("2026-11-30T01:05:04Z"))
+    var status = try StatusTests.status([])
+    status.fencing = [.init(node: "moon", last: fencings[0]), .init(node: "sun", last: nil)]
+    let report = StatusReport(status: status, now: Timestamp(seconds: (fencings[0].ended?.seconds ?? 0) + 7200))
+    #expect(report.text.contains("\nfencing tested: moon 2 h ago, reboot; sun: none remembered"))
+    #expect(report.json.contains(#""fencing":[{"node":"moon","tested":"2026-11-30T01:05:04Z","action":"reboot","result":"success"},{"node":"sun","tested":null,"action":null,"result":null}]"#))
+    status.fencing = [.init(node: "moon", last: fencings[1])]
+    let aMinuteLater = Timestamp(seconds: (fencings[1].ended?.seconds ?? 0) + 60)
+    let failed = StatusReport(status: status, now: aMinuteLater).text
+    #expect(failed.contains("fencing tested: moon 1 min ago, reboot FAILED"))
   }
 }
 

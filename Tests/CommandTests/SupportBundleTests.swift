@@ -91,4 +91,12 @@ import Testing
     #expect(throws: SystemError.self) { try bundle.write(path, node: "moon") }
     #expect(try files.entries(of: "/run")?.contains { $0.hasPrefix("vpnha-report-\(getpid())") } == false)
   }
+
+  @Test func whatIsLeftOfAFileOfKeys() {
+    let text = "# PSK \"no\"\n203.0.113.50 %any : PSK \"two words\"\n2001:db8::1 %any : PSK 0xdeadbeef\n: RSA {\n  Modulus: 0x123456\n}\ninclude /etc/ipsec.d/*.secrets\nodd\"one\n"
+    let (names, secrets) = (Redaction.keyNames(text), Redaction.secrets(ofKeys: text))
+    #expect(names.contains("203.0.113.50 %any : PSK <secret>\n2001:db8::1 %any : PSK <secret>\n") && names.contains("include /etc/ipsec.d/*.secrets"))
+    for hidden in ["two words", "words", "0xdeadbeef", "0x123456", "odd"] { #expect(!names.contains(hidden), "\(hidden)") }
+    #expect(secrets.contains("two words") && secrets.contains("0xdeadbeef") && secrets.contains("0x123456"))
+  }
 }
