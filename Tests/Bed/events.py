@@ -907,8 +907,9 @@ def _states():
 
     def unable(bed, here, there):
         """What a start needs is gone; nothing runs there that could miss it."""
-        there.run("mv /etc/swanctl/swanctl.conf /root/swanctl.good")
-        return lambda: there.run("mv /root/swanctl.good /etc/swanctl/swanctl.conf; crm_resource --cleanup -r strongswan", check=False)
+        resource, path = ("libreswan", "/etc/ipsec.conf") if bed.libreswan else ("strongswan", "/etc/swanctl/swanctl.conf")
+        there.run(f"mv {path} /root/good")
+        return lambda: there.run(f"mv /root/good {path}; crm_resource --cleanup -r {resource}", check=False)
 
     def standby(bed, here, there):
         there.run(f"pcs node standby {there.name}")
@@ -943,9 +944,9 @@ def _states():
 def states_of(recipe):
     """Those that a recipe can be in."""
     absent = set() if recipe in ("promotable", "seamless") else {"path-lost"}  # the others have no probe
-    if recipe == "group":  # whose standby runs nothing
-        absent |= {"suspended", "secret-missing", "barred", "split", "at-risk"}
-    return [name for name in STATES if name not in absent and (name != "unable" or recipe == "group")]
+    # The standby of a plain group runs nothing.
+    absent |= {"suspended", "secret-missing", "barred", "split", "at-risk"} if recipe == "group" or recipe.endswith("libreswan") else {"unable"}
+    return [name for name in STATES if name not in absent]
 
 
 STATES = _states()

@@ -103,6 +103,7 @@ class Node:
         self.mac = f"02:00:00:00:00:0{self.number}"
         self.place = f"{WORK}/{name}"
         self.process = self.init = self.l2tp = None
+        self.plug = threading.RLock()  # a node may be fenced while it boots
         self.booted = 0
         for folder in ("disk", "work", "root"):
             os.makedirs(f"{self.place}/{folder}")
@@ -161,39 +162,41 @@ class Node:
         return self.process is not None and self.process.poll() is None
 
     def boot(self):
-        if self.on:
-            return
-        wired = pathlib.Path(f"{SHARE}/{self.name}.wired")
-        wired.unlink(missing_ok=True)
-        first = "no" if self.booted else "yes"
-        self.booted += 1
-        log = open(f"{self.place}/console", "ab")
-        self.process = subprocess.Popen(
-            ["unshare", "-n", "-m", "-p", "-f", "-u", "-i", "--kill-child", "bash", "-c", BOOT, "boot", self.name, first, self.place, self.bed.roots[self.name]],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
-        self.init = int(until(f"{self.name} has a first process", 10, lambda: open(children).read().split(), every=0.01)[0])
-        until(f"{self.name} has a network of its own", 10, lambda: os.readlink(f"/proc/{self.init}/ns/net") != os.readlink("/proc/self/ns/net"), every=0.01)
-        for bridge, nic, mac, address in (("outside", "eth0", self.mac, config.OUTSIDE[self.name]),
-                                          ("cluster", "eth1", f"02:00:00:00:01:0{self.number}", config.CLUSTER[self.name])):
-            ip("link", "add", f"{self.name}-{nic}", "master", bridge, "type", "veth", "peer", "name", nic, "address", mac, "netns", str(self.init))
-            ip("link", "set", f"{self.name}-{nic}", "up")
-            inside = ["nsenter", "-t", str(self.init), "-n", "--", "ip"]
-            subprocess.run([*inside, "address", "add", f"{address}/24", "dev", nic], check=True)
-            subprocess.run([*inside, "link", "set", nic, "up"], check=True)
-        subprocess.run([*inside, "route", "add", "default", "via", HOPS[0]], check=True)
-        wired.touch()
-        for watch in self.bed.watches.values():
-            watch.attend(self)
+        with self.plug:
+            if self.on:
+                return
+            wired = pathlib.Path(f"{SHARE}/{self.name}.wired")
+            wired.unlink(missing_ok=True)
+            first = "no" if self.booted else "yes"
+            self.booted += 1
+            log = open(f"{self.place}/console", "ab")
+            self.process = subprocess.Popen(
+                ["unshare", "-n", "-m", "-p", "-f", "-u", "-i", "--kill-child", "bash", "-c", BOOT, "boot", self.name, first, self.place, self.bed.roots[self.name]],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+            self.init = int(until(f"{self.name} has a first process", 10, lambda: open(children).read().split(), every=0.01)[0])
+            until(f"{self.name} has a network of its own", 10, lambda: os.readlink(f"/proc/{self.init}/ns/net") != os.readlink("/proc/self/ns/net"), every=0.01)
+            for bridge, nic, mac, address in (("outside", "eth0", self.mac, config.OUTSIDE[self.name]),
+                                              ("cluster", "eth1", f"02:00:00:00:01:0{self.number}", config.CLUSTER[self.name])):
+                ip("link", "add", f"{self.name}-{nic}", "master", bridge, "type", "veth", "peer", "name", nic, "address", mac, "netns", str(self.init))
+                ip("link", "set", f"{self.name}-{nic}", "up")
+                inside = ["nsenter", "-t", str(self.init), "-n", "--", "ip"]
+                subprocess.run([*inside, "address", "add", f"{address}/24", "dev", nic], check=True)
+                subprocess.run([*inside, "link", "set", nic, "up"], check=True)
+            subprocess.run([*inside, "route", "add", "default", "via", HOPS[0]], check=True)
+            wired.touch()
+            for watch in self.bed.watches.values():
+                watch.attend(self)
 
     def cut(self):
         """The plug is pulled: every process of the node ends at once, and its cables carry nothing."""
-        if not self.on:
-            return
-        os.kill(self.init, 9)
-        for nic in ("eth0", "eth1"):
-            subprocess.run(["ip", "link", "delete", f"{self.name}-{nic}"], stderr=subprocess.DEVNULL)
-        self.process.wait(20)
+        with self.plug:
+            if not self.on:
+                return
+            os.kill(self.init, 9)
+            for nic in ("eth0", "eth1"):
+                subprocess.run(["ip", "link", "delete", f"{self.name}-{nic}"], stderr=subprocess.DEVNULL)
+            self.process.wait(20)
 
     def enter(self, *words):
         return ["nsenter", "-t", str(self.init), "-n", "-m", "-u", "-i", "-p", "--", *words]
@@ -342,7 +345,7 @@ class Bed:
 protocol device {{ scan time 10; }}
 protocol kernel {{ ipv4 {{ import none; export all; }}; }}
 protocol bfd {{ interface "outside" {{ min rx interval 100 ms; min tx interval 100 ms; multiplier 20; }}; }}
-template bgp gateways {{ local {HOPS[0]} as 65000; passive; bfd on; ipv4 {{ import all; export none; }}; ipv6 {{ import all; next hop address fe80::1; export none; }}; }}
+template bgp gateways {{ local {HOPS[0]} as 65000; passive; bfd on; error wait time 1, 5; ipv4 {{ import all; export none; }}; ipv6 {{ import all; next hop address fe80::1; export none; }}; }}
 {sessions}""")
         self.router = subprocess.Popen(["bird", "-f", "-c", f"{WORK}/router.conf", "-s", f"{WORK}/router.ctl", "-P", f"{WORK}/router.pid"], stdin=subprocess.DEVNULL)
 
