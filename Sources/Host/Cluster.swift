@@ -1,3 +1,6 @@
+/// The node attribute that Pacemaker keeps a resource's promotion score in (crm_attribute(8), --promotion).
+public func promotionScoreAttribute(of resource: String) -> String { "master-\(resource)" }
+
 /// The cluster's attributes. Outside a cluster every call fails, which an agent logs and survives.
 public protocol Cluster: AnyObject {
   /// Sets this resource's promotion score on this node; nil deletes it (lifetime: until the node leaves the cluster).

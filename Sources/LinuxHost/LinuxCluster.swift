@@ -24,7 +24,7 @@ public final class LinuxCluster: Cluster {
 
   public func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
     let change = score.map { ["-U", String($0)] } ?? ["-D"]
-    try run("setting the promotion score of \(resource)", Command(updater, ["-n", "master-\(resource)"] + change))
+    try run("setting the promotion score of \(resource)", Command(updater, ["-n", promotionScoreAttribute(of: resource)] + change))
   }
 
   public func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {

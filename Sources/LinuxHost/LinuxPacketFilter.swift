@@ -84,11 +84,9 @@ public final class LinuxPacketFilter: PacketFilter {
         let ends = try Admission(packet, chains, sets).ends(of: chain.name)
         return !ends.contains(.accepts) && (chain.dropsByDefault || !ends.contains(.passesOn))
       }
-    } catch let error as Malformed {
-      throw SystemError(operation, .badMessage, detail: "the kernel sent \(error.what)")
     } catch let error as SystemError {
       throw error
-    } catch { return [] }
+    } catch { throw SystemError(operation, .badMessage, detail: "the kernel sent \((error as? Malformed)?.what ?? "\(error)")") }
   }
 
   // MARK: Parts

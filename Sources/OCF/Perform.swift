@@ -105,7 +105,7 @@ private struct Loop<Agent: ResourceAgent> {
   private func whoWaits() -> String? {
     guard call.request.isFromCluster, isCandidate, LastFailure.isNew(call) else { return nil }
     do throws(SystemError) {
-      let scores = try call.host.cluster.nodeAttribute("master-\(call.request.instance)")
+      let scores = try call.host.cluster.nodeAttribute(promotionScoreAttribute(of: call.request.instance))
       return scores.filter { $0.key != call.request.nodeName && Int($0.value) ?? 0 > 0 }.keys.min()
     } catch {
       call.log.debug("\(error)")

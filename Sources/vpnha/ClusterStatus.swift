@@ -377,7 +377,7 @@ private struct Judge {
   }
 
   func score(of node: String) -> Int? {
-    let scores = members.compactMap { OCFScore.read(attribute("master-\($0.id)", of: node)) }
+    let scores = members.compactMap { OCFScore.read(attribute(promotionScoreAttribute(of: $0.id), of: node)) }
     return scores.isEmpty ? nil : scores.reduce(0, +)
   }
 
@@ -492,7 +492,7 @@ private struct Judge {
     case .failed, .stopped, .running, .promoted: return false
     case nil: break
     }
-    guard resource.isPromotable, now.role(resource.id, on: node) != .promoted, let score = OCFScore.read(attribute("master-\(resource.id)", of: node)) else { return false }
+    guard resource.isPromotable, now.role(resource.id, on: node) != .promoted, let score = OCFScore.read(attribute(promotionScoreAttribute(of: resource.id), of: node)) else { return false }
     return score <= OCFScore.unfit
   }
 
@@ -516,7 +516,7 @@ private struct Judge {
       }
     }
     if path(of: node) == "0" { found.append(lostPath(of: node, .bad)) }
-    for member in members where member.isPromotable && OCFScore.read(attribute("master-\(member.id)", of: node)) == OCFScore.failedLately {
+    for member in members where member.isPromotable && OCFScore.read(attribute(promotionScoreAttribute(of: member.id), of: node)) == OCFScore.failedLately {
       found.append(
         Finding(
           .LATELY1, .note, "\(member.id) failed on \(node) a short while ago", fix: [], at: node, since: lastFailure(of: member.id, on: node)?.since))
@@ -562,7 +562,7 @@ private struct Judge {
     return members.compactMap { member in
       guard member.isPromotable else { return nil }
       if let instance = now.instance(member.id, on: name), instance.role != .stopped, !instance.isFailed {
-        guard attribute("master-\(member.id)", of: name) == nil else { return nil }
+        guard attribute(promotionScoreAttribute(of: member.id), of: name) == nil else { return nil }
         return Finding(.SCORE1, .bad, "\(member.id) has no promotion score on \(name)", fix: ["pcs resource refresh \(member.id) node=\(name)"], at: name)
       }
       if now.isForgotten(member.id, on: name) { return nil }

@@ -74,7 +74,7 @@ extension Metrics {
     }
     let attributes = configuration.attributes(of: here)
     for resource in configuration.primitives where resource.own != nil && resource.isPromotable {
-      if let score = attributes["master-\(resource.id)"].flatMap({ Int($0) }) {
+      if let score = attributes[promotionScoreAttribute(of: resource.id)].flatMap({ Int($0) }) {
         add("promotion_score", "What the agent says of its fitness to serve: 100 as good as any, less after a failure or at risk.", labels: [("resource", resource.id)], score)
       }
     }

@@ -335,7 +335,7 @@ private struct World {
       let its = resource.monitors.filter { $0.interval > 0 && ($0.role == role || $0.role == nil) }
       let quickest = its.min { ($0.level, $0.interval) < ($1.level, $1.interval) }
       // One that was not promoted before it failed is less wanted: the agents lower its score.
-      let lowered = resource.isPromotable ? [NodeAttribute(node: node, name: "master-\(resource.id)", value: "\(OCFScore.failedLately)")] : []
+      let lowered = resource.isPromotable ? [NodeAttribute(node: node, name: promotionScoreAttribute(of: resource.id), value: "\(OCFScore.failedLately)")] : []
       return (["--op-inject", "\(resource.id)_monitor_\((quickest?.interval ?? 10) * 1000)@\(node)=7"], lowered)
     case .link: return ([], [])
     }
