@@ -36,6 +36,11 @@ public protocol Routes: AnyObject {
   ///
   /// Equivalent to: `ip route get TARGET from SOURCE`.
   func hasRoute(to target: IPAddress, from source: IPAddress?) throws(SystemError) -> Bool
+  /// The priority of a rule that certainly refuses what is sent from `source`, held here or not; nil where there is none. The one that
+  /// `blockEgress` makes does not count.
+  ///
+  /// Equivalent to: `ip rule show`.
+  func refusal(of source: IPAddress) throws(SystemError) -> UInt32?
   /// Forgets what was remembered about single destinations (redirects, path MTUs).
   ///
   /// Equivalent to: `ip route flush cache`.

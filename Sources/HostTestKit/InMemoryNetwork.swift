@@ -37,6 +37,9 @@ public final class InMemoryNetwork: Network {
   /// What routes and rules say of a packet, by its target and its source.
   public var isOpen: (_ target: IPAddress, _ source: IPAddress?) -> Bool = { _, _ in true }
 
+  /// The priority of the rule that refuses what is sent from an address.
+  public var refusals: [IPAddress: UInt32] = [:]
+
   /// IPVS, as it is seen from outside; nil: the kernel has none.
   public var balancing: Balancing? = Balancing()
 
@@ -161,6 +164,10 @@ public final class InMemoryNetwork: Network {
   public func hasRoute(to target: IPAddress, from source: IPAddress?) throws(SystemError) -> Bool {
     try calls.sees("network.hasRoute(to: \(target) from \(source.map { "\($0)" } ?? "here"))")
     return isOpen(target, source)
+  }
+  public func refusal(of source: IPAddress) throws(SystemError) -> UInt32? {
+    try calls.sees("network.refusal(of: \(source))")
+    return refusals[source]
   }
   private func coveringRoutes(_ address: IPAddress) -> [Route] {
     let own = addresses.filter { !$0.flags.contains(.noPrefixRoute) && $0.prefixLength < $0.address.bits }.map {

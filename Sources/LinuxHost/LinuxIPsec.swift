@@ -79,6 +79,14 @@ extension LinuxNetwork {
     return found
   }
 
+  public func refusal(of source: IPAddress) throws(SystemError) -> UInt32? {
+    do throws(SystemError) {
+      return RoutingRule.refusal(of: source, in: try routes().dump(.getRules(isIPv6: source.isIPv6), "listing routing rules", RoutingRule.init))?.priority
+    } catch  where error.errno == .notSupported || error.errno == .familyNotSupported {
+      return nil
+    }
+  }
+
   private func associations(of address: IPAddress) throws(SystemError) -> [SecurityAssociation] {
     let from = try ipsec().dump(
       .getAssociations(source: address), "listing IPsec SAs of \(address)", SecurityAssociation.init)

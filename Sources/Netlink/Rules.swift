@@ -40,6 +40,64 @@ public struct SilencingRule: Equatable, Sendable {
   }
 }
 
+/// A routing rule, as far as it decides what may leave from an address.
+public struct RoutingRule: Equatable, Sendable {
+  public var priority: UInt32 = 0
+  public var source: IPAddress?
+  public var sourceLength: Int
+  /// Nil: it refuses what it matches (unreachable, prohibit, blackhole).
+  public var table: UInt32?
+  /// Whether nothing but the source is asked.
+  public var asksMore: Bool
+
+  /// Reads `RTM_NEWRULE`; nil for any other message and for a rule that only leads to another one.
+  public init?(_ message: ReceivedMessage) throws(Malformed) {
+    guard message.type == UInt16(RTM_NEWRULE) else { return nil }
+    let header = message.payload
+    guard header.count >= 12, let destinationLength = header.field(UInt8.self, at: 1), let sourceLength = header.field(UInt8.self, at: 2), let service = header.field(UInt8.self, at: 3),
+      let table = header.field(UInt8.self, at: 4), let action = header.field(UInt8.self, at: 7), let flags = header.field(UInt32.self, at: 8)
+    else { throw Malformed(what: "a routing rule that ends early") }
+    switch action {
+    case UInt8(FR_ACT_UNREACHABLE), UInt8(FR_ACT_PROHIBIT), UInt8(FR_ACT_BLACKHOLE): self.table = nil
+    case UInt8(FR_ACT_TO_TBL): self.table = UInt32(table)
+    default: return nil
+    }
+    self.sourceLength = Int(sourceLength)
+    // FIB_RULE_INVERT of linux/fib_rules.h.
+    asksMore = destinationLength != 0 || service != 0 || flags & 2 != 0
+    var attributes = Attributes(header.bytes(from: 12))
+    while let (type, value) = try attributes.next() {
+      switch Int(type) {
+      case Int(FRA_SRC): source = IPAddress(bytes: Array(value))
+      case Int(FRA_PRIORITY): priority = value.field(UInt32.self, at: 0) ?? 0
+      case Int(FRA_TABLE): if action == UInt8(FR_ACT_TO_TBL) { self.table = value.field(UInt32.self, at: 0) }
+      // No suppression is -1.
+      case Int(FRA_PROTOCOL), Int(FRA_PAD), Int(FRA_SUPPRESS_PREFIXLEN), Int(FRA_SUPPRESS_IFGROUP): break
+      default: asksMore = true
+      }
+    }
+  }
+
+  private func covers(_ address: IPAddress) -> Bool { sourceLength == 0 || source.map { $0.isIPv6 == address.isIPv6 && address.isIn($0, prefixLength: sourceLength) } ?? false }
+
+  /// Tables that hold no way into the world: that of local addresses, and charon's.
+  private static let aside: Set<UInt32> = [UInt32(RT_TABLE_LOCAL.rawValue), 220]
+
+  /// The rule that certainly refuses all that leaves from `address`, whatever the tables hold: none before it looks for a way. The one that silences
+  /// a standby is not meant.
+  public static func refusal(of address: IPAddress, in rules: [RoutingRule]) -> RoutingRule? {
+    let ours = SilencingRule.priority
+    for rule in rules.filter({ $0.covers(address) && $0.priority != ours }).sorted(by: { $0.priority < $1.priority }) {
+      guard let table = rule.table else {
+        if rule.asksMore { continue }
+        return rule
+      }
+      if !aside.contains(table) { return nil }
+    }
+    return nil
+  }
+}
+
 extension Message {
   /// Asks for the routing rules of one family, by `dump`.
   public static func getRules(isIPv6: Bool) -> Message { rule(RTM_GETRULE, family: UInt8(isIPv6 ? AF_INET6 : AF_INET)) }

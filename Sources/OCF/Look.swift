@@ -6,6 +6,8 @@ import Host
 public struct Look: Equatable, Sendable {
   /// In front of the resource's name.
   public static let prefix = "vpnha-look-"
+  /// A count: 1 where the node has a way to those who are not in its own networks, else 0.
+  public static let defaultRoute = "default-route"
   private static let limit = 512
 
   public var at: Timestamp

@@ -86,6 +86,9 @@ package final class WatchedHost: Network, PacketFilter, Processes, Units, Files,
   package func delivers(_ address: IPAddress, on link: Link) throws(SystemError) -> Bool {
     try seen("\(address) is taken in on \(link.name)", { "\($0)" }, try host.network.delivers(address, on: link))
   }
+  package func refusal(of source: IPAddress) throws(SystemError) -> UInt32? {
+    try seen("rule that refuses what is sent from \(source)", { $0.map { "\($0)" } ?? "none" }, try host.network.refusal(of: source))
+  }
   package func hasRoute(to target: IPAddress, from source: IPAddress?) throws(SystemError) -> Bool {
     try seen("route to \(target) from \(source.map { "\($0)" } ?? "here")", { "\($0)" }, try host.network.hasRoute(to: target, from: source))
   }

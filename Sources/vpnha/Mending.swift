@@ -31,7 +31,8 @@ struct Mending {
     if let package = reason.firstMatch(of: #/is missing \(package ([a-z0-9.+-]+)\)/#) { return ["apt-get install \(package.1)"] }
     if reason.hasPrefix("pppd: In file ") { return ["editor \(reason.dropFirst(14).prefix { $0 != ":" })"] }
     if reason.hasPrefix("no user can log in") { return ["editor /etc/ppp/chap-secrets"] }
-    if let setting = reason.firstMatch(of: #/net\.ipv4\.[^\s:]+=1/#) { return ["sysctl -w \(setting.0)"] }
+    if let setting = reason.firstMatch(of: #/net\.ipv4\.[^\s:]+=[01]/#) { return ["sysctl -w \(setting.0)"] }
+    if let command = reason.firstMatch(of: #/: (ip rule del priority [0-9]+|ip link set \S+ arp on)$/#) { return [String(command.1)] }
     if reason.hasPrefix("/dev/ppp is missing") { return ["modprobe ppp_generic"] }
     if reason.hasPrefix("BIRD does not run") { return ["systemctl start bird"] }
     if let more = reason.firstMatch(of: #/^(\S+) is on (\S+) as well/#) { return ["ip address del \(more.1) dev \(more.2)"] }

@@ -88,7 +88,11 @@ extension VirtualIP {
     call.peer(answeringFor: ip, on: link, within: .milliseconds(rivals(on: link, call) == nil ? 12 : 500))
   }
 
-  package func counts(_ call: Call) throws(OCFError) -> [String: UInt64] { Call.hardware(of: try place(call).link) }
+  package func counts(_ call: Call) throws(OCFError) -> [String: UInt64] {
+    var counts = Call.hardware(of: try place(call).link)
+    if !ip.isLoopback, let hasWay = hasDefaultRoute(call) { counts[Look.defaultRoute] = hasWay ? 1 : 0 }
+    return counts
+  }
 
   /// Another host that has the address beside us. A wire without one is silent, so this takes a fifth of a second: only for
   /// the deep monitor of the node that holds it, once a minute.

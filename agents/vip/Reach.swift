@@ -28,6 +28,37 @@ extension VirtualIP {
     }
   }
 
+  /// What would keep clients from an address that this node does not hold yet, as far as it shows before. Only for a deep look.
+  func obstructions(on link: Link, _ call: Call) throws(OCFError) -> [String] {
+    guard call.depth >= .service, !ip.isLoopback, !link.isLoopback else { return [] }
+    let rule = try explained(try call.host.network.refusal(of: ip)).map { "nothing leaves from \(ip) while a rule refuses it: ip rule del priority \($0)" }
+    return [try deafness(of: link, call), rule].compactMap(\.self)
+  }
+
+  /// Kinds of links on which others are found by ARP; "" is hardware. A dummy, a tunnel, a VRF have none.
+  private static let asked: Set = ["", "veth", "vlan", "bond", "team", "bridge", "macvlan"]
+
+  /// What keeps the kernel from answering who asks for an address by ARP. Only for a deep look.
+  func deafness(of link: Link, _ call: Call) throws(OCFError) -> String? {
+    guard call.depth >= .service, !ip.isIPv6, !link.isLoopback, link.hardwareType == 1, Self.asked.contains(link.kind) else { return nil }
+    guard link.answersARP else { return "nobody finds \(ip) on \(link.name), which answers no ARP: ip link set \(link.name) arp on" }
+    // Those of this network namespace; the greater of the two counts (`IN_DEV_ARP_IGNORE`).
+    guard networkNamespace.isEmpty else { return nil }
+    for name in ["all", link.name.split(separator: ".").joined(separator: "/")] {
+      let parameter = "net.ipv4.conf.\(name).arp_ignore"
+      if try explained(try call.host.files.kernelParameter(parameter)) == "8" { return "set \(parameter)=0: nobody finds \(ip), for which no ARP is answered" }
+    }
+    return nil
+  }
+
+  /// Whether this node has a way to those who are not in its own networks; nil where that cannot be asked.
+  func hasDefaultRoute(_ call: Call) -> Bool? {
+    do throws(SystemError) { return try Self.farAway(isIPv6: ip.isIPv6).map { (far) throws(SystemError) in try call.host.network.hasRoute(to: far, from: nil) } } catch {
+      call.log.debug("looking for a default route: \(error)")
+      return nil
+    }
+  }
+
   /// An address of another host in the network; nobody has to have it.
   private func neighbour(on link: Link, _ call: Call) throws(SystemError) -> IPAddress? {
     let routes = try call.host.network.connectedRoutes(covering: ip, near: link)

@@ -261,7 +261,7 @@ package struct VirtualIP: ResourceAgent {
     if let barrier, barrier.isTotal { return .failed(barrier.text, promoted: isPromoted) }
     refresh(on: link, call)
     let duplicate = try duplicate(of: copy, call)
-    return .working(promoted: isPromoted, [rivals(on: link, call), barrier?.text, intruder(on: link, call), duplicate, weakness?.text].compactMap { $0.map { Risk($0) } })
+    return .working(promoted: isPromoted, [rivals(on: link, call), barrier?.text, try deafness(of: link, call), intruder(on: link, call), duplicate, weakness?.text].compactMap { $0.map { Risk($0) } })
   }
 
   /// An unpromoted member: ready without the address.
@@ -269,7 +269,8 @@ package struct VirtualIP: ResourceAgent {
     guard let link = try standbyLink(call) else { return .failed("no connected route leads to \(ip)") }
     let trouble = try trouble(of: link, call).map { Risk($0, unfit: true) }
     let weakness = try weakness(of: link, call).map { Risk($0.text, unfit: $0.isTotal) }
-    return .working(promoted: false, [trouble, weakness, rivals(on: link, call).map { Risk($0) }].compactMap { $0 })
+    let obstructions = try obstructions(on: link, call).map { Risk($0, unfit: true) }
+    return .working(promoted: false, [trouble].compactMap { $0 } + obstructions + [weakness, rivals(on: link, call).map { Risk($0) }].compactMap { $0 })
   }
 
   // MARK: - Starting and stopping
