@@ -50,7 +50,7 @@ struct ClusterChecks {
       Finding(.OFF1, .bad, "\($0.id) is switched off", fix: ["pcs stonith enable \($0.id)"], at: $0.id)
     }
     if !configuration.isFencedByWatchdog { found += configuration.nodes.filter { configuration.fences($0).isEmpty }.map { configuration.unfenced($0) } }
-    let waits = configuration.nodes.compactMap { configuration.givenUp(before: $0) ?? configuration.longDelay(before: $0) }
+    let waits = configuration.nodes.compactMap { configuration.wrongPlug(of: $0) ?? configuration.givenUp(before: $0) ?? configuration.longDelay(before: $0) }
     guard configuration.nodes.count == 2, found.isEmpty else { return found + waits }
     found += waits
     let delay = configuration.property("priority-fencing-delay").flatMap(seconds) ?? 0

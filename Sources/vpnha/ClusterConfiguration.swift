@@ -263,6 +263,28 @@ struct ClusterConfiguration {
     return ways.contains { $0 == nil } ? nil : ways.first ?? nil
   }
 
+  /// A device that would end `node` by the plug of another one, as far as its map shows: one that has the name of another node, or that two nodes share.
+  func wrongPlug(of node: String) -> Finding? {
+    for device in fences(node) {
+      let map = Self.words(device.parameter("pcmk_host_map")).compactMap { entry -> (node: String, plugs: [Substring])? in
+        guard let colon = entry.firstIndex(of: ":") else { return nil }
+        return (String(entry[..<colon]), entry[entry.index(after: colon)...].split(separator: "+"))
+      }
+      guard let plugs = map.first(where: { $0.node == node })?.plugs else { continue }
+      if let other = nodes.first(where: { other in other != node && plugs.contains { $0 == other } }) {
+        let names = map.map(\.node)
+        let hasNames = map.allSatisfy { entry in entry.plugs.allSatisfy { nodes.contains(String($0)) } }
+        return Finding(
+          .FENCE3, .bad, "\(device.id) ends \(node) by the plug \(other), which has the name of another node: what is left would end itself",
+          fix: [hasNames ? "pcs stonith update \(device.id) pcmk_host_map= pcmk_host_list=\(names.joined(separator: ","))" : "pcs stonith update \(device.id) pcmk_host_map=…"], at: device.id)
+      }
+      if let other = map.first(where: { entry in entry.node != node && entry.plugs.contains { plugs.contains($0) } }) {
+        return Finding(.FENCE3, .bad, "\(device.id) ends \(node) and \(other.node) by the same plug", fix: ["pcs stonith update \(device.id) pcmk_host_map=…"], at: device.id)
+      }
+    }
+    return nil
+  }
+
   private static func words(_ list: String?) -> [Substring] { (list ?? "").split { $0 == " " || $0 == "," || $0 == ";" } }
 
   func constraints(_ kind: String) -> [XMLElement] { configuration.first("constraints")?.children(named: kind) ?? [] }

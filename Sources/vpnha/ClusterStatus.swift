@@ -516,6 +516,8 @@ private struct Judge {
       }
     }
     if path(of: node) == "0" { found.append(lostPath(of: node, .bad)) }
+    found += missingWay(on: node)
+    if looks?.here == node { found += looks?.stoppedDaemons.map { $0.finding(on: node) } ?? [] }
     for member in members where member.isPromotable && OCFScore.read(attribute(promotionScoreAttribute(of: member.id), of: node)) == OCFScore.failedLately {
       found.append(
         Finding(
@@ -533,6 +535,18 @@ private struct Judge {
     }
   }
   private static func isBlockade(_ reason: String) -> Bool { reason.hasPrefix("accept ") && reason.hasSuffix(", which drops them") }
+
+  /// Where the node that serves has a default route, clients may come from anywhere.
+  private func missingWay(on node: String) -> [Finding] {
+    guard let home, home != node, let vip = members.first(where: { $0.own == "vip" }) else { return [] }
+    func hasWay(_ node: String) -> UInt64? { looks?.look(at: vip.id, on: node)?.counts[Look.defaultRoute] }
+    guard hasWay(home) == 1, hasWay(node) == 0 else { return [] }
+    return [
+      Finding(
+        .WAY1, .risk, "\(node) has no default route, and \(home) has one: clients from beyond its networks would get no answer",
+        fix: ["ip route show default    # on \(home)", "ip route add default via ROUTER    # on \(node), and where its network is configured"], at: node)
+    ]
+  }
 
   private func lostPath(of node: String, _ severity: Finding.Severity) -> Finding {
     let probe = configuration.own("probe").first?.id ?? ""
@@ -563,7 +577,8 @@ private struct Judge {
       guard member.isPromotable else { return nil }
       if let instance = now.instance(member.id, on: name), instance.role != .stopped, !instance.isFailed {
         guard attribute(promotionScoreAttribute(of: member.id), of: name) == nil else { return nil }
-        return Finding(.SCORE1, .bad, "\(member.id) has no promotion score on \(name)", fix: ["pcs resource refresh \(member.id) node=\(name)"], at: name)
+        // The cluster forgets them when the node's controller starts again, and its attribute daemon still has them.
+        return Finding(.SCORE1, .bad, "\(member.id) has no promotion score on \(name)", fix: ["attrd_updater --refresh", "pcs resource refresh \(member.id) node=\(name)"], at: name)
       }
       if now.isForgotten(member.id, on: name) { return nil }
       let failure = lastFailure(of: member.id, on: name)
@@ -644,7 +659,7 @@ private struct Judge {
       return now.isForgotten(device.id) || places(device, in: now).contains { $0 != node || after.map { !places(device, in: $0).isEmpty } ?? true }
     }
     let name = devices[0].id
-    if ways.contains(where: { $0.allSatisfy(works) }) { return [unusable(ways, ending: node) ?? configuration.givenUp(before: node) ?? configuration.longDelay(before: node)].compactMap { $0 } }
+    if ways.contains(where: { $0.allSatisfy(works) }) { return [unusable(ways, ending: node) ?? configuration.wrongPlug(of: node) ?? configuration.givenUp(before: node) ?? configuration.longDelay(before: node)].compactMap { $0 } }
     let failure = now.nodes.compactMap { lastFailure(of: name, on: $0.name) }.first
     // It stopped with the last node that could run it; that node is the complaint.
     if failure == nil, !now.nodes.contains(where: { $0.name != node && isAllowed($0.name) }) { return [] }

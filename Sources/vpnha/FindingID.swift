@@ -2,7 +2,7 @@
 enum FindingID: String, CaseIterable {
   // Status
   case PCMK1, SERV0, SERV1, HALF1, DOWN1, MAINT1, NODE1, NODE2, NODE3, MEMB1, SCORE1, BARRED1, BAN1, UNFIT1, LATELY1, RISK1, PATH1, WALL1, SIDE1
-  case GATE1, SPLT1, DRIFT1, DRIFT2, DRIFT3, DRIFT4, DRIFT5, SIM1, SIM2, QUOR1, LOOK1, LOOK2, ASKS1, VERS1, BOTH1
+  case GATE1, SPLT1, DRIFT1, DRIFT2, DRIFT3, DRIFT4, DRIFT5, SIM1, SIM2, QUOR1, LOOK1, LOOK2, ASKS1, VERS1, BOTH1, WAY1, PCMK2
   // Status and doctor
   case FENCE1, FENCE2, FENCE3, FENCE4, QUOR2
   // Doctor: the cluster
@@ -58,7 +58,7 @@ enum FindingID: String, CaseIterable {
     case .MEMB1:
       ("A node takes over only with every member of the group.", "The last failure says why it does not run: mend that, then clean up. Without one, a constraint keeps it from running: the scores say on which node.")
     case .SCORE1:
-      ("Pacemaker promotes no member without a promotion score.", "The agent tells it at its next monitor. If the finding stays for a minute, let Pacemaker look again.")
+      ("Pacemaker promotes no member without a promotion score.", "The agent tells it at its next monitor. If the finding stays for a minute, have the scores told again, which are lost where the node's controller started again; else let Pacemaker look again.")
     case .BARRED1:
       ("A barred node does not take the service over.", "It ends by itself when failure-timeout is over. If the cause is mended, a cleanup ends it now.")
     case .BAN1:
@@ -71,6 +71,13 @@ enum FindingID: String, CaseIterable {
       ("It works now and may not for long.", "The agent says what to mend. The finding goes when the next monitor of that depth sees it mended.")
     case .PATH1:
       ("A node that reaches nobody serves nobody.", "Look at the node's uplink, its next hop and the targets of the probe.")
+    case .WAY1:
+      ("Clients from beyond its own networks would get no answer from that node.", "Give it the route that the other one has, now and where its network is configured.")
+    case .PCMK2:
+      (
+        "A daemon of Pacemaker's that does nothing lets its node take nothing over, or late: Pacemaker ends it after half a minute, and starts it again.",
+        "Have it go on, or restart Pacemaker on that node while the other one serves."
+      )
     case .WALL1:
       ("Without its rules a node may not serve, or serves in clear text.", "The last failure says why it does not run. Mend that, then clean up.")
     case .SIDE1:

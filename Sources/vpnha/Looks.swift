@@ -21,6 +21,9 @@ struct Looks {
   /// nil.
   var enders: [String: Set<String>?] = [:]
 
+  /// Pacemaker's daemons on this node that a signal has stopped.
+  var stoppedDaemons: [StoppedDaemon] = []
+
   static let limit = Look.lifetime
 
   func look(at resource: String, on node: String) -> Look? { told[resource]?[node] }
@@ -28,4 +31,25 @@ struct Looks {
 
   func count(_ name: String, on node: String) -> UInt64? { told.values.compactMap { $0[node]?.counts[name] }.max() }
   func versions(on node: String) -> Set<String> { Set(told.values.compactMap { $0[node]?.version }) }
+}
+
+/// A daemon of Pacemaker's that does nothing until it is told to go on.
+struct StoppedDaemon: Equatable {
+  var name: String
+  var pid: Int32
+
+  /// Without the fencer's answer nobody is ended, and the others do the rest of what a take-over takes.
+  static let names = ["based", "fenced", "execd", "attrd", "schedulerd", "controld"].map { "pacemaker-\($0)" }
+
+  func finding(on node: String) -> Finding {
+    Finding(
+      .PCMK2, .bad, "\(name) (pid \(pid)) on \(node) is stopped by a signal: this node takes nothing over as long as that lasts",
+      fix: ["kill -CONT \(pid)    # on \(node)", "systemctl restart pacemaker    # on \(node), if another one serves and this does not help"], at: node)
+  }
+
+  static func all(_ processes: any Processes) -> [StoppedDaemon] {
+    names.flatMap { name -> [StoppedDaemon] in
+      do throws(SystemError) { return try processes.running("/usr/lib/pacemaker/\(name)").filter(\.isStopped).map { StoppedDaemon(name: name, pid: $0.pid) } } catch { return [] }
+    }
+  }
 }

@@ -32,6 +32,7 @@ struct Mending {
     if reason.hasPrefix("pppd: In file ") { return ["editor \(reason.dropFirst(14).prefix { $0 != ":" })"] }
     if reason.hasPrefix("no user can log in") { return ["editor /etc/ppp/chap-secrets"] }
     if let setting = reason.firstMatch(of: #/net\.ipv4\.[^\s:]+=[01]/#) { return ["sysctl -w \(setting.0)"] }
+    if let older = reason.firstMatch(of: #/^(ip6?tables-legacy) has rules that drop/#) { return ["\(older.1)-save", "\(older.1) -D CHAIN RULE    # what drops UDP 500 and 4500, ESP, or the clients' packets"] }
     if let command = reason.firstMatch(of: #/: (ip rule del priority [0-9]+|ip link set \S+ arp on)$/#) { return [String(command.1)] }
     if reason.hasPrefix("/dev/ppp is missing") { return ["modprobe ppp_generic"] }
     if reason.hasPrefix("BIRD does not run") { return ["systemctl start bird"] }

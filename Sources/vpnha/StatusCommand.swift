@@ -46,13 +46,27 @@ struct StatusCommand: ParsableCommand {
       let report = StatusReport(statuses, now: host.clock.timestamp, node: node)
       return (json ? report.json : brief ? report.brief : report.text, report.status.verdict)
     } catch {
-      let finding = Finding(.PCMK1, .bad, "the cluster cannot be asked here: \(error)", fix: ["pcs cluster start", "pcs status"])
+      let finding = Self.unanswered(error, host.processes)
       let said = StatusReport.unknown(finding)
       var screen = Screen()
       screen.add(said.brief, indent: 9)
       if !brief { for command in finding.fix { screen.add(verbatim: "         " + command) } }
       return (json ? said.json : screen.text(more: ""), .unknown)
     }
+  }
+}
+
+extension StatusCommand {
+  /// Why the cluster gives no answer: Pacemaker runs and one of its daemons hangs, or it does not run.
+  static func unanswered(_ error: SystemError, _ processes: any Processes) -> Finding {
+    if let stopped = StoppedDaemon.all(processes).first { return stopped.finding(on: hostName()) }
+    var isHere = false
+    do throws(SystemError) { isHere = try !processes.running("/usr/sbin/pacemakerd").isEmpty } catch {
+      // Then the usual advice stands.
+    }
+    guard isHere, error.errno == .timedOut else { return Finding(.PCMK1, .bad, "the cluster cannot be asked here: \(error)", fix: ["pcs cluster start", "pcs status"]) }
+    return Finding(
+      .PCMK1, .bad, "Pacemaker runs here, and does not answer: \(error)", fix: ["crm_mon -1    # again: Pacemaker ends a daemon of its own that hangs, after half a minute", "systemctl restart pacemaker    # on this node, if it does not"])
   }
 }
 
@@ -119,6 +133,7 @@ struct PacemakerTools {
     // Others do not see the processes behind the daemons.
     guard geteuid() == 0, let node = thisNode() else { return looks }
     looks.here = node
+    looks.stoppedDaemons = StoppedDaemon.all(host.processes)
     do throws(SystemError) { looks.prints[node] = try FingerprintSource(host: host, configuration: configuration).fingerprint() } catch { looks.prints[node] = nil }
     look(atFencesOf: Set(configuration.services.compactMap { monitor.serving($0.service) }), configuration, host, from: node, into: &looks)
     let local = LocalLook(host: host, node: node)

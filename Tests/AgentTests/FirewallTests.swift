@@ -639,6 +639,22 @@ private enum Last {
     #expect(node.perform("monitor", level: 10) == Outcome(.success))
   }
 
+  @Test("Rules of the older iptables that drop are a risk; its program is asked where the kernel has its tables")
+  func olderBlockades() {
+    let node = FilteringNode()
+    #expect(node.perform("start") == Outcome(.success))
+    var rules = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p udp -m udp --dport 500 -j DROP\nCOMMIT\n"
+    node.machine.files.putExecutable("/usr/sbin/iptables-legacy-save")
+    node.machine.processes.whenRun("/usr/sbin/iptables-legacy-save") { _ in CommandResult(.exited(0), output: Array(rules.utf8)) }
+    #expect(node.perform("monitor", level: 10) == Outcome(.success), "the kernel has none")
+    node.machine.files.put("filter\n", at: "/proc/net/ip_tables_names")
+    let risk = "iptables-legacy has rules that drop, see that they accept what clients send: iptables-legacy-save (-A INPUT -p udp -m udp --dport 500 -j DROP)"
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, risk))
+    #expect(node.perform("monitor") == Outcome(.success))
+    rules = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -j ACCEPT\nCOMMIT\n"
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+  }
+
   @Test("The table of another resource is left alone")
   func anothersTable() {
     let node = FilteringNode()

@@ -970,6 +970,29 @@ struct VirtualIPTests {
     #expect(node.perform("stop", ["nic": "eth0"], clone: true) == Outcome(.success))
   }
 
+  @Test("A standby that nobody would find, or from whose address nothing would leave, is unfit; asked by a deep look only")
+  func deafStandby() {
+    let node = AddressNode()
+    let inCluster = ["CRM_meta_on_node": "moon"]
+    #expect(node.perform("start", inCluster, clone: true) == Outcome(.success))
+    func expect(_ reason: String?, _ label: String) {
+      #expect(node.perform("monitor", inCluster, clone: true, level: 10) == Outcome(.success, reason), "\(label)")
+      #expect(node.machine.cluster.scoresSet.last == (reason == nil ? 100 : 5), "\(label)")
+    }
+    node.machine.network.all[1].answersARP = false
+    expect("nobody finds 192.0.2.50 on eth0, which answers no ARP: ip link set eth0 arp on", "arp off")
+    node.machine.network.all[1].kind = "dummy"
+    for _ in 0..<2 { expect(nil, "a dummy has none") }
+    (node.machine.network.all[1].kind, node.machine.network.all[1].answersARP) = ("", true)
+    node.machine.files.kernelParameters["net.ipv4.conf.eth0.arp_ignore"] = "8"
+    expect("set net.ipv4.conf.eth0.arp_ignore=0: nobody finds 192.0.2.50, for which no ARP is answered", "arp_ignore")
+    node.machine.files.kernelParameters["net.ipv4.conf.eth0.arp_ignore"] = "1"
+    for _ in 0..<2 { expect(nil, "1 answers for what the interface has") }
+    if let address = IPAddress("192.0.2.50") { node.machine.network.refusals[address] = 100 }
+    expect("nothing leaves from 192.0.2.50 while a rule refuses it: ip rule del priority 100", "a rule")
+    #expect(node.perform("monitor", inCluster, clone: true).status == .success)
+  }
+
   @Test("A record for another address, or after a reboot, counts for nothing")
   func staleRecord() {
     let node = AddressNode()

@@ -93,6 +93,8 @@ import Testing
     Case(name: "levels that do", changes: [Pair.levels(#"<fencing-level id="l0" target="moon" index="1" devices="fence-sun"/><fencing-level id="l1" target="moon" index="2" devices="fence-moon"/>"#), Pair.fence("moon", "pcmk_delay_base", "10s")], would: true, id: .DELAY1, fix: "pcs stonith update fence-moon pcmk_delay_base="),
     Case(name: "a device that is kept off the one that is left", changes: [(#"rsc="fence-moon" node="moon""#, #"rsc="fence-moon" node="sun""#)], would: false, id: .FENCE3, fix: "pcs constraint delete location-fence-moon-moon--INFINITY"),
     Case(name: "given up before its delay is over", changes: [Pair.fence("moon", "pcmk_delay_base", "8s"), Pair.property("stonith-timeout", "2s")], would: false, id: .FENCE3, fix: "pcs property set stonith-timeout=60s"),
+    Case(name: "plugs exchanged", changes: [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_map" value="moon:sun""#)], would: false, id: .FENCE3, fix: "pcs stonith update fence-moon pcmk_host_map= pcmk_host_list=moon"),
+    Case(name: "one plug for both", changes: [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_map" value="moon:1;sun:1""#)], would: false, id: .FENCE3, fix: "pcs stonith update fence-moon pcmk_host_map=…"),
     Case(name: "given up by the device", changes: [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_list" value="moon"/><nvpair id="fence-moon-t" name="pcmk_reboot_timeout" value="2s"/><nvpair id="fence-moon-d" name="pcmk_delay_base" value="8s""#)], would: false, id: .FENCE3, fix: "pcs stonith update fence-moon pcmk_reboot_timeout="),
     Case(name: "at risk only", changes: [Pair.attribute("sun", "master-xl2tpd", "50"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z the pools overlap")], would: true, id: .RISK1, fix: "vpnha run --resource xl2tpd monitor --depth 10"),
     Case(
@@ -334,6 +336,33 @@ import Testing
     #expect(report.json.contains(#""sun":{"role":"standby","path":"up","sessions":null,"sas":214,"flows":1898,"ledger":206,"version":"0.2.0","looked":"2026-11-28T12:06:28Z","#))
     #expect(report.text.split(separator: "\n").allSatisfy { $0.count <= 80 })
     #expect(report.text.contains("\nsun knows 206 sessions, moon carries 207 (ledger)\n") || report.text.hasSuffix("\nsun knows 206 sessions, moon carries 207 (ledger)"))
+  }
+
+  @Test(arguments: [(1, 0, true), (1, 1, false), (0, 0, false), (0, 1, false), (nil, 0, false)] as [(UInt64?, UInt64, Bool)])
+  func aWayThatOnlyTheServingNodeHas(_ serving: UInt64?, _ standby: UInt64, _ isTold: Bool) throws {
+    let status = try Self.status(
+      [],
+      looks: Self.looks {
+        $0.told["vip"]?["moon"]?.counts[Look.defaultRoute] = serving
+        $0.told["vip"]?["sun"]?.counts[Look.defaultRoute] = standby
+      })
+    #expect(status.wouldSucceed == true && status.findings.map(\.id) == (isTold ? [.WAY1] : []) && status.verdict == (isTold ? .risk : .good))
+  }
+
+  @Test func aDaemonOfPacemakersThatIsStoppedIsNamed() throws {
+    let machine = InMemoryMachine()
+    machine.processes.appear("/usr/lib/pacemaker/pacemaker-controld")
+    machine.processes.appear("/usr/sbin/pacemakerd")
+    let silent = SystemError("asking /usr/sbin/crm_mon", .timedOut)
+    #expect(StatusCommand.unanswered(silent, machine.processes).fix.last?.hasPrefix("systemctl restart pacemaker") == true)
+    let stopped = machine.processes.appear("/usr/lib/pacemaker/pacemaker-execd", state: "T")
+    let finding = StatusCommand.unanswered(silent, machine.processes)
+    #expect(finding.id == .PCMK2 && finding.fix.first?.hasPrefix("kill -CONT \(stopped.pid) ") == true)
+    for (here, would) in [("sun", false), ("moon", true)] {
+      let status = try Self.status([], looks: Self.looks { ($0.here, $0.stoppedDaemons) = (here, StoppedDaemon.all(machine.processes)) })
+      #expect(status.wouldSucceed == would && status.reasons.map(\.id) == (would ? [] : [.PCMK2]))
+    }
+    #expect(StatusCommand.unanswered(silent, InMemoryMachine().processes).fix.first == "pcs cluster start")
   }
 
   @Test func whatNobodyHasLookedAtIsNotKnown() throws {

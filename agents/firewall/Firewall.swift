@@ -114,7 +114,7 @@ package struct Firewall: ResourceAgent, ReloadableAgent {
     do throws(OCFError) {
       if let problem = problems(call) { throw .failed(problem) }
       try run(try definition(call), ["--check"], call)
-      return (try blockades(call) + misnamed(call) + ownAddressesInPool()).map { Risk($0) }
+      return (try blockades(call) + olderBlockades(call) + misnamed(call) + ownAddressesInPool()).map { Risk($0) }
     } catch {
       // A start has the last good rules to fall back on.
       if let found = try ourTable(call), try difference(found, call) == nil { return [Risk("\(error.reason), and the last good rules stay")] }

@@ -7,7 +7,7 @@ extension Firewall {
   /// Tells the log of other programs' rules as well.
   func risks(_ found: FilterTable, _ call: Call) throws(OCFError) -> [Risk] {
     warnOfConflicts(call, always: false)
-    return (try blockades(call) + forwardingThatIsOff(call) + misnamed(call) + ownAddressesInPool() + peersThatDiffer(Mark.digest(in: found.comment), call)).map { Risk($0) }
+    return (try blockades(call) + olderBlockades(call) + forwardingThatIsOff(call) + misnamed(call) + ownAddressesInPool() + peersThatDiffer(Mark.digest(in: found.comment), call)).map { Risk($0) }
   }
 
   // MARK: What the parameters name
@@ -138,6 +138,26 @@ extension Firewall {
     }
   }
 
+  /// Rules of the older iptables that drop something: no nftables program shows them, and what they ask is not looked at. Its program is run where the
+  /// kernel has such a table only.
+  func olderBlockades(_ call: Call) -> [String] {
+    guard call.depth >= .service else { return [] }
+    return Self.older.compactMap { (program, file) -> String? in
+      do throws(SystemError) {
+        guard try call.host.files.read(file, limit: 4096)?.isEmpty == false, call.host.files.isExecutable("/usr/sbin/\(program)-save") else { return nil }
+        let said = try call.host.processes.run(Command("/usr/sbin/\(program)-save", outputLimit: 1 << 20), before: call.host.clock.now + .seconds(2))
+        guard said.succeeded else { return nil }
+        let lines = String(decoding: said.output, as: UTF8.self).split(separator: "\n")
+        let dropping = lines.first { $0.hasPrefix("-A ") && ($0.hasSuffix(" -j DROP") || $0.contains(" -j REJECT")) } ?? lines.first { $0.hasPrefix(":") && $0.contains(" DROP ") }
+        return dropping.map { "\(program) has rules that drop, see that they accept what clients send: \(program)-save (\($0))" }
+      } catch {
+        call.log.debug("asking \(program)-save: \(error)")
+        return nil
+      }
+    }
+  }
+  private static let older = [("iptables-legacy", "/proc/net/ip_tables_names"), ("ip6tables-legacy", "/proc/net/ip6_tables_names")]
+
   private static func sees(_ chain: BaseChain, isIPv6: Bool) -> Bool { chain.family == "inet" || (chain.family == "ip6") == isIPv6 }
 
   private func wanted(isAnswer: Bool) -> [(packet: FilteredPacket, name: String)] {
@@ -175,7 +195,7 @@ extension Firewall {
       }
     }
     // The older iptables keeps rules of its own, which no nftables program shows.
-    for (program, file) in [("iptables-legacy", "/proc/net/ip_tables_names"), ("ip6tables-legacy", "/proc/net/ip6_tables_names")] {
+    for (program, file) in Self.older {
       let names = String(decoding: try call.host.files.read(file, limit: 4096) ?? [], as: UTF8.self)
         .split(whereSeparator: \.isWhitespace)
       if !names.isEmpty { lines.append("\(program) has rules, too (tables \(names.joined(separator: " "))): it must accept the same packets") }
