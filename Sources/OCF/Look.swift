@@ -8,6 +8,8 @@ public struct Look: Equatable, Sendable {
   public static let prefix = "vpnha-look-"
   /// A count: 1 where the node has a way to those who are not in its own networks, else 0.
   public static let defaultRoute = "default-route"
+  /// A count: 1 where this member serves, and no new client would get in. Its risk says why.
+  public static let unfit = "unfit"
   private static let limit = 512
 
   public var at: Timestamp

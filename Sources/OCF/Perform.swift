@@ -458,6 +458,7 @@ private struct Loop<Agent: ResourceAgent> {
     guard call.request.isFromCluster, !call.request.isProbe, call.depth >= .service, state.role != nil else { return }
     var counts: [String: UInt64] = [:]
     do throws(OCFError) { counts = try agent.counts(call) } catch { call.log.debug("counting: \(error.reason)") }
+    if case .atRisk(let risks, promoted: _) = state, risks.contains(where: \.isUnfit) { counts[Look.unfit] = 1 }
     do throws(SystemError) {
       let look = Look(at: call.host.clock.timestamp, counts: counts, digests: comparison.digests)
       try call.host.cluster.share(look.text, as: call.request.lookAttribute, on: nil)

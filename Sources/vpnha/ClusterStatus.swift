@@ -245,6 +245,10 @@ private struct Judge {
     if let serving {
       if path(of: serving) == "0" { found.append(lostPath(of: serving, .risk)) }
       found += blockades(on: serving)
+      found += members.filter { turnsAway($0, on: serving) }.map { member in
+        let said = risks(member, on: serving).first
+        return Finding(.SHUT1, .bad, "\(serving) serves, and turns new clients away: \(member.id)\(said.map { ": \($0.reason)" } ?? "")", fix: mend(said?.reason ?? "", of: member, on: serving), at: serving, since: said?.since)
+      }
       for member in members {
         guard let instance = now.instance(member.id, on: serving) else { continue }
         if instance.isFailed || instance.isBlocked {
@@ -395,8 +399,8 @@ private struct Judge {
   func risks(of node: String) -> [Finding] {
     guard now.node(node)?.isOnline == true else { return [] }
     var found = ours.flatMap { resource in
-      // What makes it unfit is said there.
-      risks(resource, on: node).dropFirst(isUnfit(resource, on: node) ? 1 : 0).filter { resource.own != "firewall" || !Self.isBlockade($0.reason) }.map { risk in
+      // What makes it unfit, or shuts clients out, is said there.
+      risks(resource, on: node).dropFirst(isUnfit(resource, on: node) || turnsAway(resource, on: node) ? 1 : 0).filter { resource.own != "firewall" || !Self.isBlockade($0.reason) }.map { risk in
         Finding(.RISK1, .risk, "\(resource.id) on \(node): \(risk.reason)", fix: mend(risk.reason, of: resource, on: node), at: node, since: risk.since)
       }
     }
@@ -494,6 +498,16 @@ private struct Judge {
     }
     guard resource.isPromotable, now.role(resource.id, on: node) != .promoted, let score = OCFScore.read(attribute(promotionScoreAttribute(of: resource.id), of: node)) else { return false }
     return score <= OCFScore.unfit
+  }
+
+  /// Whether a member works where the service is, and says that a client would not get in.
+  private func turnsAway(_ resource: ClusterConfiguration.Primitive, on node: String) -> Bool {
+    guard node == home, members.contains(where: { $0.id == resource.id }), now.role(resource.id, on: node) == resource.servingRole else { return false }
+    switch looks?.state(of: resource.id, on: node) {
+    case .atRisk(let risks, _): return risks.contains(where: \.isUnfit)
+    case .failed, .stopped, .running, .promoted: return false
+    case nil: return looks?.look(at: resource.id, on: node)?.counts[Look.unfit] == 1 && !risks(resource, on: node).isEmpty
+    }
   }
 
   /// What the agents and the probe of a node say against it, of which Pacemaker's scheduler makes a smaller number only.

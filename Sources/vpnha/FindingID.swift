@@ -1,7 +1,7 @@
 /// The name of a kind of complaint: the same in status, doctor and documents, for ever.
 enum FindingID: String, CaseIterable {
   // Status
-  case PCMK1, SERV0, SERV1, HALF1, DOWN1, MAINT1, NODE1, NODE2, NODE3, MEMB1, SCORE1, BARRED1, BAN1, UNFIT1, LATELY1, RISK1, PATH1, WALL1, SIDE1
+  case PCMK1, SERV0, SERV1, HALF1, SHUT1, DOWN1, MAINT1, NODE1, NODE2, NODE3, MEMB1, SCORE1, BARRED1, BAN1, UNFIT1, LATELY1, RISK1, PATH1, WALL1, SIDE1
   case GATE1, SPLT1, DRIFT1, DRIFT2, DRIFT3, DRIFT4, DRIFT5, SIM1, SIM2, QUOR1, LOOK1, LOOK2, ASKS1, VERS1, BOTH1, WAY1, PCMK2
   // Status and doctor
   case FENCE1, FENCE2, FENCE3, FENCE4, QUOR2
@@ -38,6 +38,8 @@ enum FindingID: String, CaseIterable {
       ("No client can connect.", "Read the findings below this one: they say what keeps each node from serving. Mend those, then clean up.")
     case .HALF1:
       ("Clients reach the address and get no VPN from it.", "The member that does not serve failed, or something it follows is missing. crm_mon -1rf shows its last failure.")
+    case .SHUT1:
+      ("Who is connected stays so; whoever dials in now gets no VPN.", "Mend what the agent names; it is looked at again within about a minute. Where the other node would take over, vpnha switchover serves clients meanwhile.")
     case .GATE1:
       ("Its share of the clients is on the others, and what those lose has one place less to go.", "The last failure says why it does not run: mend that, then clean up. Clients come to it again as soon as its balancer has started.")
     case .GATE2:

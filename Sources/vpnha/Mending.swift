@@ -34,6 +34,7 @@ struct Mending {
     if let setting = reason.firstMatch(of: #/net\.ipv4\.[^\s:]+=[01]/#) { return ["sysctl -w \(setting.0)"] }
     if let older = reason.firstMatch(of: #/^(ip6?tables-legacy) has rules that drop/#) { return ["\(older.1)-save", "\(older.1) -D CHAIN RULE    # what drops UDP 500 and 4500, ESP, or the clients' packets"] }
     if let command = reason.firstMatch(of: #/: (ip rule del priority [0-9]+|ip link set \S+ arp on)$/#) { return [String(command.1)] }
+    if let setting = reason.firstMatch(of: #/ while (net\.ipv4\.[^\s:]+) is 0: set it to 1$/#) { return ["sysctl -w \(setting.1)=1"] }
     if reason.hasPrefix("/dev/ppp is missing") { return ["modprobe ppp_generic"] }
     if reason.hasPrefix("BIRD does not run") { return ["systemctl start bird"] }
     if let more = reason.firstMatch(of: #/^(\S+) is on (\S+) as well/#) { return ["ip address del \(more.1) dev \(more.2)"] }

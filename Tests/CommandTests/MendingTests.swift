@@ -33,6 +33,7 @@ import Testing
     Case("xl2tpd", "pppd: In file /etc/ppp/options.xl2tpd: unrecognized option 'crtscs'", [:], "editor /etc/ppp/options.xl2tpd"),
     Case("xl2tpd", "no user can log in: /etc/ppp/chap-secrets has no entry, and no plugin of pppd is configured", [:], "editor /etc/ppp/chap-secrets"),
     Case("xl2tpd", "set net.ipv4.ip_forward=1: this node forwards nothing for clients", [:], "sysctl -w net.ipv4.ip_forward=1"),
+    Case("firewall", "pool: clients reach nothing while net.ipv4.ip_forward is 0: set it to 1", ["pool": "10.9.0.0/24"], "sysctl -w net.ipv4.ip_forward=1"),
     Case("xl2tpd", "/dev/ppp is missing: modprobe ppp_generic (the kernel has no PPP)", [:], "modprobe ppp_generic"),
     Case("xl2tpd", "moon gives out 10.9.0.10-10.9.0.127, too: make the ip ranges of the nodes disjoint", [:], "editor /etc/xl2tpd/xl2tpd.conf    # ip range", "pcs node standby sun", "pcs node unstandby sun"),
     Case("xl2tpd", "2 programs are bound to 203.0.113.50 port 1701 (another xl2tpd: pid 2795)", [:], "kill 2795"),

@@ -401,7 +401,19 @@ import Testing
         $0.seen["strongswan"] = state
       })
     #expect(serving.wouldSucceed == true)
-    if isUnfit { #expect(serving.findings.map(\.id) == [.RISK1]) } else { #expect(serving.verdict == .bad && serving.findings.map(\.id) == [.DOWN1]) }
+    #expect(serving.verdict == .bad && serving.serving == "moon" && serving.findings.map(\.id) == [isUnfit ? .SHUT1 : .DOWN1])
+  }
+
+  /// The close look says it to the other node, and the risk says why.
+  @Test(arguments: [(true, "moon", [.SHUT1]), (false, "moon", [.RISK1]), (true, "sun", [.RISK1])] as [(Bool, String, [FindingID])])
+  func whoeverDialsInIsTurnedAway(isUnfit: Bool, node: String, found: [FindingID]) throws {
+    let looks = Self.looks {
+      $0.here = node == "moon" ? "sun" : "moon"
+      $0.told["strongswan", default: [:]][node]?.counts[Look.unfit] = isUnfit ? 1 : nil
+    }
+    let status = try Self.status([Pair.attribute(node, "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key for 203.0.113.50 in /etc/swanctl/swanctl.conf")], looks: looks)
+    #expect(status.findings.map(\.id) == found && status.verdict == (found == [.SHUT1] ? .bad : .risk) && status.wouldSucceed == true, "\(status.findings)")
+    #expect(status.findings.first?.fix == ["editor /etc/swanctl/swanctl.conf", "swanctl --load-creds"])
   }
 
   /// Nobody new gets in, whoever is in stays.

@@ -439,7 +439,7 @@ import Testing
     member.monitor(.failed("hung"), level: 10)
     #expect(look() == nil, "what does not work is no candidate")
     member.monitor(.atRisk("no key", unfit: true), level: 10)
-    #expect(look() == Look(at: member.machine.clock.timestamp, counts: [:]))
+    #expect(look() == Look(at: member.machine.clock.timestamp, counts: [Look.unfit: 1]))
     member.pass(60)
     member.monitor(.running, level: 10)
     #expect(look()?.at == member.machine.clock.timestamp)
