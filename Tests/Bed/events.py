@@ -932,20 +932,54 @@ def _states():
                 there.run("\n".join(line for line in found[0]["fix"] if line.startswith("nft ")))
         return mend
 
+    def deaf(bed, here, there):
+        """Its interface answers no ARP, so nobody would find the address there."""
+        there.run("ip link set eth0 arp off")
+        _await_unfit(bed, here, there)
+        return lambda: there.run("ip link set eth0 arp on", check=False)
+
+    def refused(bed, here, there):
+        """A rule that somebody left behind lets nothing leave from the address."""
+        there.run(f"ip rule add from {VIP} blackhole")
+        _await_unfit(bed, here, there)
+        return lambda: there.run(f"ip rule del from {VIP} blackhole", check=False)
+
+    def plugs(bed, here, there):
+        """Whoever is to end the serving node ends itself."""
+        there.run(f"pcs stonith update fence-{here.name} pcmk_host_list= pcmk_host_map={here.name}:{there.name}")
+
+        def mend():
+            until("both nodes are there to be told", 60, lambda: [node.boot() for node in (here, there)] and (view := bed.view()) and len(view.online) == 2, every=1)
+            there.run(f"pcs stonith update fence-{here.name} pcmk_host_map= pcmk_host_list={here.name}")
+        return mend
+
+    def scores_lost(bed, here, there):
+        """The standby's controller started again: the cluster has no promotion score of it any more. What status has people type brings them back."""
+        there.run("kill -KILL $(pidof pacemaker-controld)")
+        until("both nodes say so", 40, lambda: all("SCORE1" in status_of(bed, node)[1] for node in (here, there)))
+        there.run(json.loads(there.run("vpnha status --json; true"))["failover"]["reasons"][0]["fix"][0])
+        until("it would take over again", 20, lambda: status_of(bed, there)[0] is True)
+        return None
+
     def at_risk(bed, here, there):
         spoil(there)
         time.sleep(13)  # longer than a monitor's interval
         return lambda: mend(there)
 
     return {play.__name__.replace("_", "-"): (play,) for play in
-            (healthy, gone, suspended, path_lost, secret_missing, flushed, split, drifted, unfenced, barred, unable, standby, maintenance, at_risk, blocked)}
+            (healthy, gone, suspended, path_lost, secret_missing, flushed, split, drifted, unfenced, barred, unable, standby, maintenance, at_risk, blocked, deaf, refused, plugs, scores_lost)}
+
+
+def _await_unfit(bed, *nodes):
+    """After the standby's next close look."""
+    until("every node says that the standby is unfit", 80, lambda: all("UNFIT1" in status_of(bed, node)[1] for node in nodes))
 
 
 def states_of(recipe):
     """Those that a recipe can be in."""
     absent = set() if recipe in ("promotable", "seamless") else {"path-lost"}  # the others have no probe
     # The standby of a plain group runs nothing.
-    absent |= {"suspended", "secret-missing", "barred", "split", "at-risk"} if recipe == "group" or recipe.endswith("libreswan") else {"unable"}
+    absent |= {"suspended", "secret-missing", "barred", "split", "at-risk", "deaf", "refused", "scores-lost"} if recipe == "group" or recipe.endswith("libreswan") else {"unable"}
     return [name for name in STATES if name not in absent]
 
 
