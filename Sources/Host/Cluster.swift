@@ -7,6 +7,10 @@ public protocol Cluster: AnyObject {
   ///
   /// Equivalent to: `attrd_updater -n master-RESOURCE -U SCORE`, or `-D`.
   func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError)
+  /// Has the cluster take up again every attribute that its attribute daemon has: it forgets them when a node's controller starts again.
+  ///
+  /// Equivalent to: `attrd_updater --refresh`.
+  func takeUpAttributes() throws(SystemError)
   /// Sets an attribute of this node that lasts until the node leaves the cluster; nil deletes it.
   ///
   /// - Parameter dampening: how long the cluster waits before it acts on it, so that what other nodes say of theirs within

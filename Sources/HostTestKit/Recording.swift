@@ -56,6 +56,10 @@ public final class RecordingCluster: Cluster {
     scoresSet.append(score)
     scores[resource] = score
   }
+  public func takeUpAttributes() throws(SystemError) {
+    try calls.changes("cluster.takeUpAttributes()")
+    try reach("having the cluster take up its attributes")
+  }
   public func share(_ value: String, as name: String, on node: String?) throws(SystemError) {
     try calls.changes("cluster.share(\(value) as \(name)\(node.map { " on \($0)" } ?? ""))")
     try reach("setting \(name)")

@@ -27,6 +27,8 @@ public final class LinuxCluster: Cluster {
     try run("setting the promotion score of \(resource)", Command(updater, ["-n", promotionScoreAttribute(of: resource)] + change))
   }
 
+  public func takeUpAttributes() throws(SystemError) { try run("having the cluster take up its attributes", Command(updater, ["--refresh"])) }
+
   public func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {
     let seconds = Int(max(0, (dampening.nanoseconds + 999_999_999) / 1_000_000_000))
     let change = value.map { ["-B", $0, "-d", "\(seconds)s"] } ?? ["-D"]

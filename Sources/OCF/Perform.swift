@@ -429,6 +429,8 @@ private struct Loop<Agent: ResourceAgent> {
         standing.score = nil
         try cluster.setPromotionScore(score, of: call.request.instance)
         standing.score = (score, daemon)
+        // A controller that starts again asks what runs, and has had the cluster forget the score: to the attribute daemon the same value is no news.
+        if call.request.isProbe, call.request.isFromCluster { try cluster.takeUpAttributes() }
       }
       let text = standing.text
       if let text, isDoubted || standing.told?.text != text || standing.told?.daemon != daemon {

@@ -342,6 +342,7 @@ package final class WatchedHost: Network, PacketFilter, Processes, Units, Files,
   package func setPromotionScore(_ score: Int?, of resource: String) throws(SystemError) {
     try done("set the promotion score of \(resource) to \(score.map(String.init) ?? "nothing")", try host.cluster.setPromotionScore(score, of: resource))
   }
+  package func takeUpAttributes() throws(SystemError) { try done("had the cluster take up its attributes", try host.cluster.takeUpAttributes()) }
   package func setNodeAttribute(_ name: String, to value: String?, dampening: Duration) throws(SystemError) {
     try done("set node attribute \(name) to \(value ?? "nothing")", try host.cluster.setNodeAttribute(name, to: value, dampening: dampening))
   }

@@ -970,6 +970,19 @@ struct VirtualIPTests {
     #expect(node.perform("stop", ["nic": "eth0"], clone: true) == Outcome(.success))
   }
 
+  @Test("A probe that finds a standby has the cluster take its score up again: one whose controller started anew has forgotten it")
+  func probedStandby() {
+    let node = AddressNode()
+    let inCluster = ["CRM_meta_on_node": "moon"]
+    func taken() -> Int { node.machine.calls.changes.count { $0 == "cluster.takeUpAttributes()" } }
+    #expect(node.perform("monitor", inCluster, clone: true, interval: 0) == Outcome(.notRunning))
+    #expect(node.perform("start", inCluster, clone: true) == Outcome(.success))
+    for _ in 0..<2 { #expect(node.perform("monitor", inCluster, clone: true, level: 10) == Outcome(.success)) }
+    #expect(taken() == 0)
+    #expect(node.perform("monitor", inCluster, clone: true, interval: 0) == Outcome(.success))
+    #expect(taken() == 1)
+  }
+
   @Test("A standby that nobody would find, or from whose address nothing would leave, is unfit; asked by a deep look only")
   func deafStandby() {
     let node = AddressNode()
