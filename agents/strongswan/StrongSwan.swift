@@ -164,7 +164,7 @@ package struct StrongSwan: ResourceAgent {
       if call.depth >= .service, statistics.idleWorkers == 0, statistics.queues.total > 0 {
         risks.append(Risk("all \(statistics.workers) worker threads are busy, \(statistics.queues.total) jobs wait"))
       }
-      if isClose { risks += lacks(statistics, call).map { Risk($0.reason, unfit: $0.isUnfit && !isPromoted) } }
+      if isClose { risks += lacks(statistics, call) }
       if call.depth >= .service, call.request.action == .monitor, call.isPromotable, !isPromoted,
         let name = try initiatedByStandby(hasHA: statistics.hasPlugin("ha"), call)
       {
