@@ -557,12 +557,16 @@ def attrd_killed_on_both_then_serving_lost(bed):
     here.boot()
 
 
-@event("peer", 15, fenced=["here"])
+@event("peer", 15, fenced=["here"], fresh=True)
 def attrd_killed_then_serving_lost(bed):
     """A respawned attribute daemon has forgotten the node's promotion scores: the agents tell them again."""
-    here, there = yield bed.places()
-    there.signal("attrd", "KILL")
+    served, standby = bed.places()
+    standby.signal("attrd", "KILL")
     time.sleep(13)  # longer than the interval of a standby's monitor
+    # One that only the other node has lost would be back before it is missed, and fenced in the next row.
+    here, there = yield bed.places()
+    if here is not served:
+        bed.say(f"    {served.name} served, and {here.name} does since the attribute daemon of {standby.name} ended")
     here.cut()
     yield
     here.boot()

@@ -103,7 +103,7 @@ class Node:
         self.mac = f"02:00:00:00:00:0{self.number}"
         self.place = f"{WORK}/{name}"
         self.process = self.init = self.l2tp = None
-        self.plug = threading.RLock()  # a node may be fenced while it boots
+        self.switch = threading.RLock()  # a node may be fenced while it boots
         self.booted = 0
         for folder in ("disk", "work", "root"):
             os.makedirs(f"{self.place}/{folder}")
@@ -162,7 +162,7 @@ class Node:
         return self.process is not None and self.process.poll() is None
 
     def boot(self):
-        with self.plug:
+        with self.switch:
             if self.on:
                 return
             wired = pathlib.Path(f"{SHARE}/{self.name}.wired")
@@ -190,7 +190,7 @@ class Node:
 
     def cut(self):
         """The plug is pulled: every process of the node ends at once, and its cables carry nothing."""
-        with self.plug:
+        with self.switch:
             if not self.on:
                 return
             os.kill(self.init, 9)
