@@ -88,6 +88,8 @@ extension LinuxNetwork {
     let operation = "asking for \(address) on \(link.name)"
     let type = UInt16(address.isIPv6 ? ETH_P_IPV6 : ETH_P_ARP)
     let wire = try inNamespace { () throws(SystemError) in try PacketSocket(on: link, hears: type) }
+    // Closing it would wait as well; who is announced next sends with it, and leaves the close to others.
+    if announcing?.link.index != link.index { announcing = wire }
     // A solicitation is another node's probe for the same address.
     if address.isIPv6 { try wire.hearOnly(icmpv6: [135, 136]) }
     let question =
