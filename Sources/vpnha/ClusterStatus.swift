@@ -490,12 +490,17 @@ private struct Judge {
       }
   }
 
-  private func isUnfit(_ resource: ClusterConfiguration.Primitive, on node: String) -> Bool {
+  /// Whether it works and is seen to be of no use to a client; nil where this node cannot see it.
+  private func isSeenUnfit(_ resource: ClusterConfiguration.Primitive, on node: String) -> Bool? {
     switch looks?.state(of: resource.id, on: node) {
-    case .atRisk(let risks, _): return risks.contains(where: \.isUnfit) && now.role(resource.id, on: node) != .promoted
-    case .failed, .stopped, .running, .promoted: return false
-    case nil: break
+    case .atRisk(let risks, _): risks.contains(where: \.isUnfit)
+    case .failed, .stopped, .running, .promoted: false
+    case nil: nil
     }
+  }
+
+  private func isUnfit(_ resource: ClusterConfiguration.Primitive, on node: String) -> Bool {
+    if let isSeen = isSeenUnfit(resource, on: node) { return isSeen && now.role(resource.id, on: node) != .promoted }
     guard resource.isPromotable, now.role(resource.id, on: node) != .promoted, let score = OCFScore.read(attribute(promotionScoreAttribute(of: resource.id), of: node)) else { return false }
     return score <= OCFScore.unfit
   }
@@ -503,11 +508,7 @@ private struct Judge {
   /// Whether a member works where the service is, and says that a client would not get in.
   private func turnsAway(_ resource: ClusterConfiguration.Primitive, on node: String) -> Bool {
     guard node == home, members.contains(where: { $0.id == resource.id }), now.role(resource.id, on: node) == resource.servingRole else { return false }
-    switch looks?.state(of: resource.id, on: node) {
-    case .atRisk(let risks, _): return risks.contains(where: \.isUnfit)
-    case .failed, .stopped, .running, .promoted: return false
-    case nil: return looks?.look(at: resource.id, on: node)?.counts[Look.unfit] == 1 && !risks(resource, on: node).isEmpty
-    }
+    return isSeenUnfit(resource, on: node) ?? (looks?.look(at: resource.id, on: node)?.counts[Look.unfit] == 1 && !risks(resource, on: node).isEmpty)
   }
 
   /// What the agents and the probe of a node say against it, of which Pacemaker's scheduler makes a smaller number only.

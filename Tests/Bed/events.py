@@ -953,7 +953,7 @@ def _states():
         there.run(f"pcs stonith update fence-{here.name} pcmk_host_list= pcmk_host_map={here.name}:{there.name}")
 
         def mend():
-            until("both nodes are there to be told", 60, lambda: [node.boot() for node in (here, there)] and (view := bed.view()) and len(view.online) == 2, every=1)
+            _have_both_online(bed)
             there.run(f"pcs stonith update fence-{here.name} pcmk_host_map= pcmk_host_list={here.name}")
         return mend
 
@@ -972,6 +972,15 @@ def _states():
 
     return {play.__name__.replace("_", "-"): (play,) for play in
             (healthy, gone, suspended, path_lost, secret_missing, flushed, split, drifted, unfenced, barred, unable, standby, maintenance, at_risk, blocked, deaf, refused, plugs, scores_lost)}
+
+
+def _have_both_online(bed):
+    """Boots what has lost its power, again and again: a fence may come late."""
+    def together():
+        for node in bed.nodes.values():
+            node.boot()
+        return (view := bed.view()) and len(view.online) == 2
+    until("both nodes are online again", 60, together, every=1)
 
 
 def _await_unfit(bed, *nodes):
@@ -1030,12 +1039,7 @@ def truth(bed, name):
         complaints.append("no node knows")
     if mend:
         mend()
-
-    def together():
-        for node in bed.nodes.values():
-            node.boot()
-        return (view := bed.view()) and len(view.online) == 2
-    until("both nodes are online again", 60, together, every=1)
+    _have_both_online(bed)
     bed.await_whole(90, boots=True)
     bed.await_recovered(90)
     try:
