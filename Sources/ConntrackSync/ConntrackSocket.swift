@@ -57,13 +57,27 @@ public struct ConntrackSocket {
   @discardableResult
   public func ask(_ request: Request, on host: Host, before deadline: Instant) throws(ConntrackError) -> String {
     do {
-      let stream = try host.sockets.connect(toUnix: path, before: deadline)
+      let stream = try send(request, on: host, before: deadline)
       defer { stream.close() }
-      try stream.write(withUnsafeBytes(of: request.rawValue, Array.init), before: deadline)
       return String(decoding: try stream.readToEnd(limit: Self.longestReply, before: deadline), as: UTF8.self)
     } catch {
       throw ConntrackError(error, "asking \(path) to \(request.words)")
     }
+  }
+
+  /// Sends `request`, one without an answer, and leaves: the daemon takes its requests in turn, and reads one that waits after its
+  /// sender has gone (`local.c`, `do_local_server_step`).
+  public func leave(_ request: Request, on host: Host, before deadline: Instant) throws(ConntrackError) {
+    do { try send(request, on: host, before: deadline).close() } catch { throw ConntrackError(error, "asking \(path) to \(request.words)") }
+  }
+
+  private func send(_ request: Request, on host: Host, before deadline: Instant) throws(SystemError) -> any ByteStream {
+    let stream = try host.sockets.connect(toUnix: path, before: deadline)
+    do { try stream.write(withUnsafeBytes(of: request.rawValue, Array.init), before: deadline) } catch {
+      stream.close()
+      throw error
+    }
+    return stream
   }
 
   public func statistics(on host: Host, before deadline: Instant) throws(ConntrackError) -> SyncStatistics {

@@ -232,7 +232,9 @@ private struct Loop<Agent: ResourceAgent> {
       case .stopped, .failed: false
       }
     }
-    return outcome.status == .success ? outcome : failed(outcome.reason ?? "promote")
+    guard outcome.status == .success else { return failed(outcome.reason ?? "promote") }
+    agent.promoted(call)
+    return outcome
   }
 
   func demote(_ agent: any PromotableAgent) -> Outcome {

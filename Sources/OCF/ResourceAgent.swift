@@ -102,12 +102,16 @@ extension ResourceAgent {
 public protocol PromotableAgent: ResourceAgent {
   /// Makes this node the one that serves.
   func promote(_ call: Call) throws(OCFError)
+  /// Does what a promotion brings with it and nobody has to wait for, once this node was seen to be the one that serves. The next
+  /// member's promotion waits for its return: what takes time is asked for here, and its end is not awaited.
+  func promoted(_ call: Call)
   /// Steps back to warm standby.
   func demote(_ call: Call) throws(OCFError)
 }
 
 extension PromotableAgent {
   public static var isPromotable: Bool { true }
+  public func promoted(_ call: Call) {}
 }
 
 /// An agent that takes changed (reloadable) parameters without a restart.

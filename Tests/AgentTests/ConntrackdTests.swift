@@ -28,6 +28,8 @@ final class SyncGateway {
   let machine = InMemoryMachine(links: [Link(index: 2, name: "eth1", isUp: true, hasCarrier: true)])
   var exitsAtOnce = false
   var hangs = false
+  /// What it has begun with, and does not come to the end of.
+  var busyWith: ConntrackSocket.Request?
   var silent = false
   var external: UInt64 = 0
   /// Flows that a commit brings into the kernel, of those in the external cache.
@@ -99,6 +101,7 @@ final class SyncGateway {
       if hangs { return [.silence] }
       guard let request = ConntrackSocket.Request(rawValue: number) else { return [.closes] }
       requests.append(request)
+      if busyWith == request { return [.silence] }
       return [.says(Array(answer(request).utf8)), .closes]
     }
   }
@@ -616,6 +619,17 @@ final class SyncGateway {
     #expect(node.created == 1040 && node.external == 0)
     #expect(node.perform("monitor").status == .runningPromoted)
     #expect(node.machine.cluster.scoresSet == [100])
+  }
+
+  /// It reads the kernel's whole table for this, and a large one takes long.
+  @Test func promoteDoesNotWaitForTheResync() {
+    let node = SyncGateway()
+    node.running()
+    node.busyWith = .resyncWithKernel
+    let before = node.machine.clock.now
+    #expect(node.perform("promote") == Outcome(.success))
+    #expect(node.machine.clock.now - before < .milliseconds(100))
+    #expect(node.orders.suffix(2) == [.resyncWithKernel, .sendBulk])
   }
 
   @Test func promoteWaitsForTheLastUpdates() {

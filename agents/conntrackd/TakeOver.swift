@@ -22,7 +22,7 @@ struct TakeOver {
   /// How long the peer's last updates may keep arriving before the commit.
   static let settling = Duration.milliseconds(500)
   /// Without a change for so long, the last update has arrived.
-  static let calm = Duration.milliseconds(15)
+  static let calm = Duration.milliseconds(5)
   /// Without a change for so long, no more of what was committed will show.
   static let standstill = Duration.milliseconds(60)
   /// How long the kernel's events may take to come back after the commit, and caches to be empty after a flush.
@@ -30,9 +30,9 @@ struct TakeOver {
   /// How long a flush that is refused is asked for again.
   static let insistence = Duration.seconds(2)
 
-  /// Commits the external cache and announces the result to the peer.
+  /// Commits the external cache.
   ///
-  /// Equivalent to: `conntrackd -c; conntrackd -f; conntrackd -R; conntrackd -B`, with the first one verified.
+  /// Equivalent to: `conntrackd -c; conntrackd -f`, with both verified.
   func commit() throws(OCFError) {
     let before = try settled()
     let tracked = try trackedFlows()
@@ -40,9 +40,16 @@ struct TakeOver {
     try ask(.commit)
     if let entries = before.external.active, entries > 0 { try verify(entries, since: before, tracked) }
     if !configuration.disablesExternalCache { try flush(before.external.active ?? 0) }
-    try ask(.resyncWithKernel)
-    try ask(.sendBulk)
     call.log.info("committed \(before.external.active ?? 0) flows of the peer")
+  }
+
+  /// Has the peer told what was committed, without waiting for it.
+  ///
+  /// Equivalent to: `conntrackd -R; conntrackd -B`.
+  func announce() throws(OCFError) {
+    do throws(ConntrackError) {
+      for request in [.resyncWithKernel, .sendBulk] as [ConntrackSocket.Request] { try socket.leave(request, on: call.host, before: call.deadline) }
+    } catch { throw .failed(error.reason) }
   }
 
   /// Empties the external cache, whose entries are in the kernel now.

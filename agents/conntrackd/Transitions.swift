@@ -105,6 +105,13 @@ extension Conntrackd: PromotableAgent {
     try record(.promoted, of: process, call)
   }
 
+  /// conntrackd reads the kernel's whole table (9 ms for an empty one) and answers nobody meanwhile.
+  package func promoted(_ call: Call) {
+    do throws(OCFError) { try TakeOver(try running(call).settings.configuration, call.within(Self.haste)).announce() } catch {
+      call.log.warning("telling the peer what is here: \(error.reason)")
+    }
+  }
+
   package func demote(_ call: Call) throws(OCFError) {
     // Outside a clone a resource that does not run may be demoted.
     if !call.isPromotable, try found(call) == nil { return }
