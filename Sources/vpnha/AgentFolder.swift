@@ -4,6 +4,9 @@ import Host
 struct AgentFolder: Equatable {
   var path: String
 
+  /// Where Pacemaker looks for them.
+  static let cluster = AgentFolder(path: "/usr/lib/ocf/resource.d/vpnha")
+
   static let agents = ["vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "libreswan", "balancer"]
 
   static func unknown(_ agent: String) -> String { "no agent named \(agent); there are \(agents.joined(separator: ", "))" }

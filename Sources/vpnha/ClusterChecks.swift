@@ -24,7 +24,7 @@ struct ClusterChecks {
   }
 
   private var all: [Finding] {
-    fencing + quorum + health + colocations + sharing + bars + monitors + operations + clones + parameters + leftovers + shape + places
+    fencing + quorum + configuration.nodes.compactMap(configuration.illness) + colocations + sharing + bars + monitors + operations + clones + parameters + leftovers + shape + places
   }
 
   private var members: [Primitive] { configuration.service }
@@ -82,20 +82,6 @@ struct ClusterChecks {
     return found
   }
   private var priority: [String] { configuration.services.first?.service.first.map { ["pcs resource meta \($0.top) priority=10"] } ?? [] }
-
-  /// Nodes that their health keeps everything off.
-  private var health: [Finding] {
-    let strategy = configuration.property("node-health-strategy") ?? "none"
-    guard strategy != "none" else { return [] }
-    return configuration.nodes.compactMap { node in
-      let ill = configuration.attributes(of: node).filter { $0.key.hasPrefix("#health") && (strategy == "only-green" ? $0.value != "green" : $0.value == "red") }.keys.sorted()
-      return ill.isEmpty
-        ? nil
-        : Finding(
-          .NODE3, .bad, "\(node) is unhealthy (\(ill.joined(separator: ", "))), and node-health-strategy=\(strategy) keeps everything off it",
-          fix: ill.map { "attrd_updater --node \(node) --name '\($0)' --delete    # when its cause is mended" }, at: node)
-    }
-  }
 
   private var quorum: [Finding] {
     guard let votes else { return [] }

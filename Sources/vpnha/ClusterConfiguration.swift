@@ -214,8 +214,8 @@ struct ClusterConfiguration {
     if let pattern = level["target-pattern"] {
       do { return try node.contains(Regex(pattern)) } catch { return false }
     }
-    guard let name = level["target-attribute"], let element = configuration.first("nodes")?.children(named: "node").first(where: { $0["uname"] == node }) else { return false }
-    return value(name, in: [element], "instance_attributes") == level["target-value"]
+    guard let name = level["target-attribute"], let value = keptAttributes(of: node)[name] else { return false }
+    return value == level["target-value"]
   }
 
   /// A node that is lost ends itself by its watchdog, with no fence device.
@@ -299,6 +299,28 @@ struct ClusterConfiguration {
   func attributes(of node: String) -> [String: String] {
     let pairs = state(of: node)?.first("transient_attributes")?.children(named: "instance_attributes").flatMap { $0.children(named: "nvpair") } ?? []
     return Dictionary(pairs.map { ($0["name"] ?? "", $0["value"] ?? "") }) { first, _ in first }
+  }
+
+  /// What an operator has written down for a node; it outlives the node's restarts.
+  private func keptAttributes(of node: String) -> [String: String] {
+    let element = configuration.first("nodes")?.children(named: "node").first { $0["uname"] == node }
+    let pairs = element?.children(named: "instance_attributes").flatMap { $0.children(named: "nvpair") } ?? []
+    return Dictionary(pairs.map { ($0["name"] ?? "", $0["value"] ?? "") }) { first, _ in first }
+  }
+
+  /// A node that its health (attributes `#health…`) keeps everything off.
+  func illness(of node: String) -> Finding? {
+    let strategy = property("node-health-strategy") ?? "none"
+    guard strategy != "none" else { return nil }
+    func ill(_ attributes: [String: String]) -> [(name: String, value: String)] {
+      attributes.filter { $0.key.hasPrefix("#health") && (strategy == "only-green" ? $0.value != "green" : $0.value == "red") }
+        .map { ($0.key, $0.value) }.sorted { $0.name < $1.name }
+    }
+    let (told, kept) = (ill(attributes(of: node)), ill(keptAttributes(of: node)))
+    guard !(told + kept).isEmpty else { return nil }
+    let fix = told.map { "attrd_updater --node \(node) --name '\($0.name)' --delete    # when its cause is mended" } + kept.map { "crm_attribute --node \(node) --name '\($0.name)' --delete" }
+    let reasons = (told + kept).map { "\($0.name) \($0.value)" }.joined(separator: ", ")
+    return Finding(.NODE3, .bad, "\(node) is unhealthy (\(reasons)), and node-health-strategy=\(strategy) keeps everything off it", fix: fix, at: node)
   }
 
   struct Failures: Equatable {

@@ -12,8 +12,6 @@ struct ClusterMonitor: Equatable {
     var isPending = false
     var isUnclean = false
     var isShuttingDown = false
-    /// red, yellow, green: what Pacemaker makes of its attributes `#health…`.
-    var health = "green"
   }
 
   struct Instance: Equatable {
@@ -71,7 +69,7 @@ struct ClusterMonitor: Equatable {
       Node(
         name: node["name"] ?? "", isOnline: node["online"] == "true", isStandby: node["standby"] == "true",
         isInMaintenance: node["maintenance"] == "true", isPending: node["pending"] == "true", isUnclean: node["unclean"] == "true",
-        isShuttingDown: node["shutdown"] == "true", health: node["health"] ?? "green")
+        isShuttingDown: node["shutdown"] == "true")
     }
     instances = resources.all(named: "resource").flatMap { resource -> [Instance] in
       func instance(on node: String?) -> Instance {

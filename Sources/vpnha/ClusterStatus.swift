@@ -448,16 +448,7 @@ private struct Judge {
   }
 
   private func isAllowed(_ node: String) -> Bool {
-    now.node(node).map { $0.isOnline && !$0.isStandby && !$0.isPending && !isUnhealthy($0) } ?? false
-  }
-
-  /// Whether its health (attributes `#health…`) keeps everything off it.
-  private func isUnhealthy(_ node: ClusterMonitor.Node) -> Bool {
-    switch configuration.property("node-health-strategy") ?? "none" {
-    case "none": false
-    case "only-green": node.health != "green"
-    default: node.health == "red"
-    }
+    now.node(node).map { $0.isOnline && !$0.isStandby && !$0.isPending && configuration.illness(of: node) == nil } ?? false
   }
 
   /// When the least recent of the members on a node was looked at closely; nil: one of them never, or nothing is known.
@@ -577,14 +568,7 @@ private struct Judge {
       return [Finding(.NODE1, .bad, "\(name) is \(node.isPending ? "joining" : "shutting down")", fix: ["crm_mon -1"], at: name)]
     }
     if node.isStandby { return [Finding(.NODE2, .bad, "\(name) is in standby", fix: ["pcs node unstandby \(name)"], at: name)] }
-    if isUnhealthy(node) {
-      let (strategy, colours) = (configuration.property("node-health-strategy") ?? "", configuration.attributes(of: name).filter { $0.key.hasPrefix("#health") && $0.value != "green" }.keys.sorted())
-      return [
-        Finding(
-          .NODE3, .bad, "\(name) is unhealthy (\(colours.joined(separator: ", ")) \(node.health)), and node-health-strategy=\(strategy) keeps everything off it",
-          fix: colours.map { "attrd_updater --node \(name) --name '\($0)' --delete    # when its cause is mended" }, at: name)
-      ]
-    }
+    if let illness = configuration.illness(of: name) { return [illness] }
     let barred = barred(name).filter { one in members.contains { $0.id == one.resource } }.map(\.finding)
     let bans = bans(on: name)
     if !(barred + bans).isEmpty { return barred + bans }

@@ -6,7 +6,7 @@ struct ManualPage {
     var lines = [
       ".TH OCF_VPNHA_\(agent.name.uppercased()) 7 \"\" vpnha \"OCF resource agents\"",
       ".SH NAME", "ocf_vpnha_\(agent.name) \\- \(escaped(lowercasedStart(agent.short)))",
-      ".SH SYNOPSIS", ".B /usr/lib/ocf/resource.d/vpnha/\(agent.name)",
+      ".SH SYNOPSIS", ".B \(AgentFolder.cluster.program(agent.name))",
       ".RB [ " + operationNames.map(escaped).joined(separator: " | ") + " ]",
       ".SH DESCRIPTION",
     ]

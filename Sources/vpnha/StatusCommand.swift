@@ -139,7 +139,7 @@ struct PacemakerTools {
     let local = LocalLook(host: host, node: node)
     let forgotten = configuration.forgotten(members.map(\.id), on: node)
     for member in members {
-      let program = "/usr/lib/ocf/resource.d/vpnha/\(member.own ?? "")"
+      let program = AgentFolder.cluster.program(member.own ?? "")
       if monitor.role(member.id, on: node) != .stopped, !host.files.isExecutable(program) {
         looks.seen[member.id] = .working(promoted: monitor.role(member.id, on: node) == .promoted, [Risk("\(program) is missing or cannot be executed: apt-get install --reinstall vpnha", unfit: true)])
       } else if monitor.role(member.id, on: node) != .stopped || forgotten.contains(member.id) {

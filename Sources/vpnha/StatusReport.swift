@@ -17,6 +17,7 @@ struct StatusReport {
   init(status: ClusterStatus, now: Timestamp, node: String? = nil) { self.init([status], now: now, node: node) }
 
   private func nodes(_ status: ClusterStatus) -> [ClusterStatus.Node] { status.nodes.filter { node == nil || $0.name == node } }
+  private func fencing(_ status: ClusterStatus) -> [ClusterStatus.Tested] { status.fencing.filter { node == nil || $0.node == node } }
   private var findings: [Finding] {
     Finding.ordered(Finding.distinct(all.flatMap(\.findings))).filter { node == nil || $0.place == nil || $0.place == node }
   }
@@ -66,7 +67,7 @@ struct StatusReport {
     if let serving = nodes(status).first(where: { $0.name == status.serving }), let carried = serving.ledger {
       for node in nodes(status) { if node.name != serving.name, let known = node.ledger { screen.add("\(node.name) knows \(known) sessions, \(serving.name) carries \(carried) (ledger)") } }
     }
-    let tested = status.fencing.filter { node == nil || $0.node == node }
+    let tested = fencing(status)
     if !tested.isEmpty { screen.add("fencing tested: " + tested.map(shown).joined(separator: "; "), indent: 16) }
     if !findings.isEmpty { screen.add("") }
     for finding in findings { screen.add(finding, now: now) }
@@ -113,7 +114,7 @@ struct StatusReport {
         (
           "fencing",
           jsonArray(
-            status.fencing.filter { node == nil || $0.node == node }.map { one in
+            fencing(status).map { one in
               jsonObject([
                 ("node", one.node.jsonQuoted), ("tested", one.last?.ended?.description.jsonQuoted), ("action", one.last?.action.jsonQuoted), ("result", one.last?.result.jsonQuoted),
               ])

@@ -280,6 +280,11 @@ import Testing
     #expect(finding.fix.first?.hasPrefix("attrd_updater --node sun --name '#health-disk' --delete") == true)
     // Nobody acts on it.
     #expect(try Self.status([changes[0]]).verdict == .good)
+
+    // Written down by hand, and no attribute daemon has it.
+    let kept = (#"<node id="2" uname="sun"/>"#, ##"<node id="2" uname="sun"><instance_attributes id="n2"><nvpair id="n2-h" name="#health-disk" value="red"/></instance_attributes></node>"##)
+    let other = try #require(try Self.status([kept, changes[1]]).findings.first { $0.id == .NODE3 })
+    #expect(other.summary == finding.summary && other.fix == ["crm_attribute --node sun --name '#health-disk' --delete"])
   }
 
   /// Nothing failed, and a cleanup would change nothing.
@@ -297,7 +302,7 @@ import Testing
     let ruled = try Self.status([rule], stopped)
     #expect(ruled.findings.filter { $0.id == .BAN1 }.map(\.fix) == [["pcs constraint delete r"], ["pcs constraint delete r"]])
     #expect(status.findings.contains { $0.id == .MEMB1 && $0.fix.first?.hasPrefix("crm_simulate -sL | grep 'vip.* on sun'") == true }, "\(status.findings)")
-    #expect(status.verdict == .bad && !status.findings.flatMap(\.fix).contains { $0.contains("cleanup") }, "\(status.findings)")
+    #expect(status.verdict == .bad && !status.findings.map(\.fix).joined().contains { $0.contains("cleanup") }, "\(status.findings)")
   }
 
   @Test func twoPromotedMembersAreBadAndOneInstanceIsARisk() throws {
@@ -479,7 +484,7 @@ import Testing
     }
     let standby = try status(.running)
     #expect(standby.verdict == .unknown && standby.serving == nil && standby.wouldSucceed == nil)
-    #expect(standby.findings.map(\.id) == [.ASKS1] && !standby.findings.flatMap(\.fix).contains { $0.contains("pcs") })
+    #expect(standby.findings.map(\.id) == [.ASKS1] && !standby.findings.map(\.fix).joined().contains { $0.contains("pcs") })
     #expect(StatusReport(status: standby, now: Self.moment).brief == "UNKNOWN  who serves is not known here")
     guard let here else { return }
     let serving = try status(.promoted)
