@@ -8,42 +8,43 @@ public struct PPPUser: Hashable, Sendable {
   /// Those of a file; a line with fewer than three words lets nobody in, nor does one with an empty secret, or without an address (`-`).
   public static func all(in bytes: [UInt8]) -> [PPPUser] {
     bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated().compactMap { number, line in
-      let words = words(line)
+      let words = pppWords(line)
       return words.count < 3 || words[2].isEmpty || words.dropFirst(3).first == "-" ? nil : PPPUser(name: words[0], server: words[1], line: number + 1)
     }
   }
+}
 
-  /// As pppd reads them (`options.c`, `getword`): quotes keep spaces together, a backslash keeps what follows, `#` begins a comment.
-  private static func words(_ line: ArraySlice<UInt8>) -> [String] {
-    var words: [[UInt8]] = []
-    var quote: UInt8?
-    var isEscaped = false
-    var isInside = false
-    for byte in line {
-      if !isInside, quote == nil, byte == UInt8(ascii: "#") { break }
-      let isSpace = byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") || byte == UInt8(ascii: "\r")
-      if !isEscaped, quote == nil, isSpace {
-        isInside = false
-        continue
-      }
-      if !isInside {
-        words.append([])
-        isInside = true
-      }
-      if isEscaped {
-        isEscaped = false
-      } else if byte == UInt8(ascii: "\\") {
-        isEscaped = true
-        continue
-      } else if byte == quote {
-        quote = nil
-        continue
-      } else if quote == nil, byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "'") {
-        quote = byte
-        continue
-      }
-      words[words.count - 1].append(byte)
+/// The words of a line of options or secrets, as pppd reads them (`options.c`, `getword`): quotes keep spaces together, a backslash keeps what
+/// follows, `#` begins a comment.
+public func pppWords(_ line: ArraySlice<UInt8>) -> [String] {
+  var words: [[UInt8]] = []
+  var quote: UInt8?
+  var isEscaped = false
+  var isInside = false
+  for byte in line {
+    if !isInside, quote == nil, byte == UInt8(ascii: "#") { break }
+    let isSpace = byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") || byte == UInt8(ascii: "\r")
+    if !isEscaped, quote == nil, isSpace {
+      isInside = false
+      continue
     }
-    return words.map { String(decoding: $0, as: UTF8.self) }
+    if !isInside {
+      words.append([])
+      isInside = true
+    }
+    if isEscaped {
+      isEscaped = false
+    } else if byte == UInt8(ascii: "\\") {
+      isEscaped = true
+      continue
+    } else if byte == quote {
+      quote = nil
+      continue
+    } else if quote == nil, byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "'") {
+      quote = byte
+      continue
+    }
+    words[words.count - 1].append(byte)
   }
+  return words.map { String(decoding: $0, as: UTF8.self) }
 }

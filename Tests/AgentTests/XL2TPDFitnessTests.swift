@@ -89,6 +89,36 @@ import Testing
     #expect(node.perform("monitor", level: 10) == Outcome(.success, isFit ? nil : reason))
   }
 
+  /// pppd reads words, not lines, and files that its files name.
+  @Test(arguments: [
+    ("auth\nfile /etc/ppp/more", "plugin radius.so", nil), ("auth file \"/etc/ppp/more\"", "noauth", nil), ("auth\ncall vpn", "plugin radius.so", nil), ("auth plugin radius.so", "", nil), ("file\n/etc/ppp/more", "file /etc/ppp/options.xl2tpd login", nil),
+    ("auth\nfile /etc/ppp/more", "mtu 1400", "no user can log in: /etc/ppp/chap-secrets has no entry, and no plugin of pppd is configured"),
+    ("file /etc/ppp/more", "\"auth\"", "no user can log in: /etc/ppp/chap-secrets has no entry, and no plugin of pppd is configured"),
+    ("auth\nfile /etc/ppp/more", "crtscs noauth", words),
+  ]) func filesThatAFileNamesAreReadToo(options: String, more: String, reason: String?) {
+    let node = Self.node("noauth\n")
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+    node.machine.files.put(options, at: Self.options)
+    for file in ["/etc/ppp/more", "/etc/ppp/peers/vpn"] { node.machine.files.put("noauth\n", at: file) }
+    #expect(node.perform("monitor", level: 10) == Outcome(.success))
+    // One of them alone has changed.
+    node.machine.processes.whenRun(Self.pppd) { _ in more.contains("crtscs") ? CommandResult(.exited(2), error: Array("/usr/sbin/pppd: \(Self.words.dropFirst(6))\n".utf8)) : CommandResult(.exited(4)) }
+    for file in ["/etc/ppp/more", "/etc/ppp/peers/vpn"] { node.machine.files.put(more, at: file) }
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, reason))
+  }
+
+  /// A daemon that answers is well whatever lies in the place of what its clients need.
+  @Test(arguments: ["/etc/ppp/options", options, "/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"]) func whatCannotBeReadFailsNoDaemon(file: String) {
+    let node = Self.node("auth\n")
+    node.machine.files.put("alice * secret *\n", at: "/etc/ppp/chap-secrets")
+    #expect(node.perform("start") == Outcome(.success))
+    node.machine.files.nodes[file] = nil
+    node.machine.files.put(String(repeating: "#", count: 1 << 21), at: file)
+    let outcome = node.perform("monitor", level: 10)
+    #expect(outcome.status == .success && outcome.reason?.contains(file) != false, "\(outcome)")
+  }
+
   /// Debian's own file, whose entries let nobody in by CHAP, and by PAP only who has a password of the system's.
   @Test(arguments: [("auth\nrequire-mschap-v2", false), ("auth\nrefuse-pap", false), ("auth", false), ("auth\nrequire-pap", false), ("auth\nlogin", true)])
   func theEntriesThatDebiansPPPBringsAreNoUsers(options: String, isFit: Bool) {

@@ -49,11 +49,9 @@ extension XL2TPD {
   /// pppd itself reads the files, without going further. A monitor asks it only when they are not what they were.
   func refusal(of configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> String? {
     let isKernel = try carriesInKernel(configuration, call)
-    var texts: [(file: String, bytes: [UInt8])] = []
-    for file in configuration.pppOptionFiles { texts.append((file, try optionFile(file, call))) }
-    let common = try optionFile(Self.commonOptions, call)
-    var key: [UInt8] = [isKernel ? 1 : 0] + md5(common)
-    for (file, bytes) in texts { key += md5(Array(file.utf8)) + md5(bytes) }
+    let texts = try optionFiles(configuration.pppOptionFiles, call)
+    var key: [UInt8] = [isKernel ? 1 : 0]
+    for (file, bytes) in try texts + optionFiles([Self.commonOptions], call) { key += md5(Array(file.utf8)) + md5(bytes) }
     let digest = md5(key).map { String($0, radix: 16) }.joined(separator: ".")
     if call.request.action == .monitor, let known = Verdict.read(call), known.digest == digest { return known.refusal }
     var refusal = serialOption(in: isKernel ? texts : [])
@@ -67,8 +65,8 @@ extension XL2TPD {
 
   package func judgedFiles(_ call: Call) -> [String] {
     var options: [String] = []
-    do throws(OCFError) { options = try readConfiguration(call).pppOptionFiles } catch { call.log.debug(error.reason) }
-    return [config.description, Self.commonOptions] + options + Self.secrets + [Self.tunnelSecrets]
+    do throws(OCFError) { options = try optionFiles([Self.commonOptions] + readConfiguration(call).pppOptionFiles, call).map(\.file) } catch { call.log.debug(error.reason) }
+    return [config.description] + options + Self.secrets + [Self.tunnelSecrets]
   }
 
   /// Who is let in, and how.
@@ -87,7 +85,7 @@ extension XL2TPD {
     }
     return [
       CommonThing("users", "the users in \(Self.secrets.joined(separator: " and "))", try text(Self.secrets)),
-      CommonThing("options", "the options of pppd", try text([Self.commonOptions] + readConfiguration(call).pppOptionFiles.sorted())),
+      CommonThing("options", "the options of pppd", try text(optionFiles([Self.commonOptions] + readConfiguration(call).pppOptionFiles.sorted(), call).map(\.file))),
       CommonThing("tunnels", "the secrets in \(Self.tunnelSecrets)", try text([Self.tunnelSecrets])),
     ]
   }
@@ -95,6 +93,23 @@ extension XL2TPD {
 
   private func optionFile(_ file: String, _ call: Call) throws(OCFError) -> [UInt8] {
     try attempt("reading \(file)", try call.host.files.read(file, limit: 1 << 20) ?? [])
+  }
+
+  /// Files of options, and those that they take in (`file`, `call`).
+  private func optionFiles(_ files: [String], _ call: Call) throws(OCFError) -> [(file: String, bytes: [UInt8])] {
+    var found: [(file: String, bytes: [UInt8])] = []
+    var waiting = Array(files.reversed())
+    while found.count < 32, let file = waiting.popLast() {
+      if found.contains(where: { $0.file == file }) { continue }
+      let bytes = try optionFile(file, call)
+      found.append((file, bytes))
+      let words = Self.lines(bytes).flatMap(\.self)
+      for (option, argument) in zip(words, words.dropFirst()) {
+        if option == "file", argument.hasPrefix("/") { waiting.append(argument) }
+        if option == "call" { waiting.append("/etc/ppp/peers/\(argument)") }
+      }
+    }
+    return found
   }
 
   /// Whether the kernel carries sessions, which xl2tpd prefers. Its module may come with the daemon's first socket: who asks
@@ -142,13 +157,12 @@ extension XL2TPD {
   private func missingUsers(_ configuration: XL2TPDConfiguration, _ call: Call) throws(OCFError) -> String? {
     let demands = configuration.servers.contains(where: \.asksForUser)
     for file in configuration.pppOptionFiles.isEmpty ? [nil] : configuration.pppOptionFiles.map(Optional.some) {
-      var options = Self.lines(try optionFile(Self.commonOptions, call))
-      if let file { options += Self.lines(try optionFile(file, call)) }
-      let words = Set(options.compactMap(\.first))
+      let options = try optionFiles([Self.commonOptions] + [file].compactMap(\.self), call).flatMap { Self.lines($0.bytes).flatMap(\.self) }
+      let words = Set(options)
       // Each plugin may be one that knows users; `login` asks the system's.
       if !words.isDisjoint(with: ["plugin", "login", "noauth"]) { continue }
       guard demands || words.contains("auth") || words.contains(where: { $0.hasPrefix("require-") }) else { continue }
-      let names = configuration.serverNames.union(options.compactMap { $0.count > 1 && $0[0] == "name" ? $0[1] : nil })
+      let names = configuration.serverNames.union(zip(options, options.dropFirst()).compactMap { $0 == "name" ? $1 : nil })
       var others = false
       // Debian's pap-secrets comes with entries: who is asked by CHAP is looked for in the other file only.
       let asksByCHAP = words.contains("refuse-pap") || words.contains { $0.hasPrefix("require-") && $0 != "require-pap" }
@@ -168,8 +182,8 @@ extension XL2TPD {
   /// The words of each line that has any, without remarks.
   private static func lines(_ bytes: [UInt8]) -> [[String]] {
     bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
-      let words = String(decoding: line.prefix { $0 != UInt8(ascii: "#") }, as: UTF8.self).split(whereSeparator: \.isWhitespace)
-      return words.isEmpty ? nil : words.map(String.init)
+      let words = pppWords(line)
+      return words.isEmpty ? nil : words
     }
   }
 }

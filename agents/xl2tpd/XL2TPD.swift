@@ -160,7 +160,8 @@ package struct XL2TPD: ResourceAgent {
     }
     if let configuration = terms.configuration {
       if isPromoted, call.request.action == .monitor, !call.request.isForAPerson { reserveCarried(from: process, configuration, call) }
-      risks += try unfitness(configuration, call)
+      // What cannot be read keeps clients out, perhaps; the daemon is well.
+      do throws(OCFError) { risks += try unfitness(configuration, call) } catch { risks.append(Risk(error.reason)) }
       risks += sharedPools(configuration, call).map { Risk($0) }
     }
     let orphans = try sessions(call).orphans(call)
