@@ -473,6 +473,28 @@ struct VirtualIPTests {
     #expect(node.places == ["24@2"])
   }
 
+  @Test("An interface and a route that come late are waited for", arguments: [false, true])
+  func latePlace(clone: Bool) {
+    for given in [["nic": "eth0", "cidr_netmask": "24"], ["nic": "eth0"], [:]] {
+      let node = AddressNode()
+      let (links, addresses, routes) = (node.machine.network.all, node.machine.network.addresses, node.machine.network.routes)
+      node.machine.network.all = Array(links.prefix(1))
+      (node.machine.network.addresses, node.machine.network.routes) = ([], [])
+      node.machine.clock.after(.seconds(2)) {
+        node.machine.network.all = links
+        (node.machine.network.addresses, node.machine.network.routes) = (addresses, routes)
+      }
+      #expect(node.perform("start", given, clone: clone) == Outcome(.success), "\(given)")
+      #expect(node.perform("stop", given, clone: clone) == Outcome(.success))
+    }
+    // What does not come is said, and a check waits for nothing.
+    let node = AddressNode()
+    let before = node.machine.clock.now
+    #expect(node.perform("validate-all", ["nic": "eth7"], clone: clone, level: 10).status == .invalidHere && node.machine.clock.now == before)
+    #expect(node.perform("start", ["nic": "eth7"], clone: clone) == Outcome(.invalidHere, "nic: eth7 is not on this node"))
+    #expect(node.machine.clock.now < before + .seconds(6))
+  }
+
   @Test("A link that tells of carrier is not believed when what carries it has none", arguments: ["vlan", "macvlan", "ipvlan", "gre"], [true, false])
   func lowerLinks(kind: String, isUp: Bool) {
     let node = AddressNode()

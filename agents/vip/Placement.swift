@@ -66,6 +66,18 @@ extension VirtualIP {
     return place
   }
 
+  /// Waits for the interface and for the route that tells what was not given: at boot a VLAN or a bond is made, and an address
+  /// arrives, a moment later.
+  func awaitPlace(_ call: Call) throws(OCFError) {
+    _ = try call.within(min(.seconds(5), call.request.timeout / 3)).until { () throws(OCFError) in
+      if ip.isLoopback, nic.isEmpty { return true }
+      let link = try nic.isEmpty ? nil : namedLink(call)
+      if !nic.isEmpty, link == nil { return false }
+      if link != nil, cidrNetmask != nil { return true }
+      return try route(on: link, call) != nil
+    }
+  }
+
   /// Interface and prefix length as they were given, else as the routing table has them, and the route if it was looked at.
   ///
   /// - Throws: `OCF_ERR_ARGS` for an interface that is not here, `OCF_ERR_GENERIC` without a route.

@@ -157,6 +157,7 @@ package struct VirtualIP: ResourceAgent {
 
   package func checkNode(_ call: Call) throws(OCFError) {
     let call = try inside(call)
+    if call.request.action == .start { try awaitPlace(call) }
     let link = try place(call).link
     try checkHolders(on: link, call)
     if let obstacle = obstacle(on: link) { throw .wrongHere(obstacle) }
