@@ -275,10 +275,10 @@ extension Charon {
   /// Names under which shared secrets of any kind were loaded over VICI; swanctl's are the names of their sections.
   public func sharedKeys() throws(VICIError) -> [String] { try ask("get-shared").list("keys") ?? [] }
 
-  /// The X.509 certificates of that subject, or all.
-  public func certificates(of subject: String? = nil) throws(VICIError) -> [Certificate] {
+  /// The X.509 certificates of that subject, or all; raw public keys and whatever else charon counts among them where `others` is set.
+  public func certificates(of subject: String? = nil, others: Bool = false) throws(VICIError) -> [Certificate] {
     var request = Message()
-    request.append("type", "X509")
+    request.append("type", others ? "ANY" : "X509")
     if let subject { request.append("subject", subject) }
     var found: [Certificate] = []
     try stream("list-certs", "list-cert", request) { row in

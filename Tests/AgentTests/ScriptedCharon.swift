@@ -34,6 +34,7 @@ final class ScriptedCharon {
     var hasKey = true
     /// `YYMMDDhhmmssZ`
     var end = "300101000000Z"
+    var kind = "X509"
   }
 
   var loaded: [String] = []
@@ -42,7 +43,7 @@ final class ScriptedCharon {
   var keys: [String] = []
   var certificates: [Certificate] = []
   var halfOpen = 0
-  var plugins = ["vici", "kernel-netlink"]
+  var plugins = ["vici", "kernel-netlink", "socket-default"]
   var sas: [SA] = []
   var idleWorkers = 11
   var queued = 0
@@ -153,9 +154,10 @@ final class ScriptedCharon {
     case "get-shared": reply.append("keys", keys)
     case "list-certs":
       let subject = request.text("subject")
-      return certificates.filter { subject == nil || $0.subject == subject }.map { certificate in
+      let kind = request.text("type")
+      return certificates.filter { (subject == nil || $0.subject == subject) && (kind == "ANY" || $0.kind == kind) }.map { certificate in
         var row = Message()
-        row.append("type", "X509")
+        row.append("type", certificate.kind)
         if certificate.hasKey { row.append("has_privkey", true) }
         row.entries.append(.init("data", .text(Self.encoded(until: certificate.end))))
         return .event("list-cert", row)

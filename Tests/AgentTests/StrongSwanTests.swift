@@ -266,7 +266,10 @@ import VICI
       // It came another way.
       ("", ["by-hand"], l2tp, nil),
       // Nobody needs one.
-      ("", [], Row(rounds: [("local-1", "public key", "", []), ("remote-1", "EAP", "", [])]), nil),
+      ("", [], Row(rounds: [("local-1", "EAP", "", []), ("remote-1", "EAP", "", [])]), nil),
+      // swanctl passes over what is not in small letters.
+      ("secrets { IKE-1 { secret = x\n } }", [], l2tp, none),
+      ("secrets { ike-1 { secret = x\n ID = 203.0.113.50\n id = 203.0.113.99\n } }", ["ike-1"], l2tp, none),
     ]
     for row in table {
       let world = World(running: true)
@@ -404,6 +407,9 @@ import VICI
       (connection + "secrets { ike-1 { secret = x\n id = 203.0.113.99\n } }", none),
       ("connections { l2tp {\n local_addrs = 203.0.113.51, 203.0.113.52\n children {\n l2tp { }\n }\n } }", "connections: local_addrs of l2tp is not 203.0.113.50"),
       ("connections { l2tp {\n local_addrs = %any\n children {\n l2tp { }\n }\n } }", nil), ("connections { l2tp {\n local_addrs = 203.0.113.0/24\n children {\n l2tp { }\n }\n } }", nil),
+      ("connections { l2tp {\n local_addrs = 198.51.100.0/24, 2001:db8::/32\n children {\n l2tp { }\n }\n } }", "connections: local_addrs of l2tp is not 203.0.113.50"),
+      ("connections { l2tp {\n local_addrs = 203.0.113.51-203.0.113.99\n children {\n l2tp { }\n }\n } }", "connections: local_addrs of l2tp is not 203.0.113.50"),
+      ("connections { l2tp {\n local_addrs = 203.0.113.1-203.0.113.50\n children {\n l2tp { }\n }\n } }", nil), ("connections { l2tp {\n local_addrs = gw-a.example.org\n children {\n l2tp { }\n }\n } }", nil),
       ("connections { l2tp {\n local_addrs = 203.0.113.500\n children {\n l2tp { }\n }\n } }", "connections: local_addrs of l2tp is not 203.0.113.50"),
       ("connections { l2tp { } }", "connections: l2tp has no children, so no client gets an SA"),
       ("connections { l2tp {\n children {\n c {\n local_ts = dynamic[udp/1701]\n }\n }\n } }", "connections: child c of l2tp is for tunnel mode, and L2TP needs mode = transport"),
@@ -438,7 +444,11 @@ import VICI
       // It was renewed; another one is not judged; without a name charon chooses.
       ([.init(subject: subject, end: "251231235959Z"), .init(subject: subject)], [subject], nil, 100),
       ([.init(subject: subject), .init(subject: "CN=other", end: "251231235959Z")], [subject], nil, 100),
-      ([.init(subject: subject, hasKey: false)], [], nil, 100),
+      // It finds none where no certificate has its key: a node that was given the file and not the key.
+      ([.init(subject: subject, hasKey: false)], [], "connections: l2tp has no private key that belongs to a certificate", 5),
+      ([], [], "connections: l2tp has no private key that belongs to a certificate", 5),
+      ([.init(subject: subject, hasKey: false), .init(subject: "CN=other")], [], nil, 100),
+      ([.init(subject: subject, kind: "PUBKEY")], [], nil, 100),
       ([.init(subject: subject, end: "nonsense")], [subject], nil, 100),
     ]
     for row in table {
@@ -447,6 +457,19 @@ import VICI
       world.charon.certificates = row.certificates
       #expect(world.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.success, row.risk), "\(row)")
       #expect(world.machine.cluster.scores["ipsec"] == row.score, "\(row)")
+    }
+  }
+
+  /// An explicit `load` in strongswan.conf, as older guides have it, and a plugin that it forgets.
+  @Test func charonThatHearsNobodyIsARisk() {
+    for (plugins, risk) in [
+      (["vici", "kernel-netlink"], "charon has loaded no plugin socket-… and hears no client: see load in /etc/strongswan.conf"),
+      (["vici", "socket-dynamic"], "charon has loaded no plugin kernel-… and installs no SA: see load in /etc/strongswan.conf"), (["vici", "kernel-libipsec", "socket-dynamic"], nil),
+    ] {
+      let world = World(running: true)
+      world.charon.plugins = plugins
+      #expect(world.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.success, risk))
+      #expect(world.machine.cluster.scores["ipsec"] == (risk == nil ? 100 : 5))
     }
   }
 
@@ -929,6 +952,15 @@ import VICI
     #expect(world.machine.clock.now - begin < .seconds(4))
     #expect(world.machine.network.ipsec[address, default: 0] == 0)
     #expect(world.machine.files.heldLocks.isEmpty)
+  }
+
+  /// A full or read-only /run keeps nobody from saying goodbye: the lock is an arrangement among ourselves.
+  @Test(arguments: [Errno.readOnly, .noSpace]) func withoutAPlaceForTheLockClientsAreTold(errno: Errno) {
+    let world = World(running: true)
+    world.charon.sas = [.init(id: 1)]
+    world.machine.calls.fail("files.lock(", with: errno)
+    #expect(world.perform("stop", ["address": "203.0.113.50"]) == Outcome(.success))
+    #expect(world.charon.terminated == [1])
   }
 
   @Test func stopRemovesSocketsThatNobodyServes() {
@@ -1498,7 +1530,7 @@ import VICI
 
     // Nobody's SAs are here without the plugin, nor in a plain resource.
     for other in [World(), World(ha: true)] {
-      #expect(other.perform("start", promotable: other.charon.plugins.count == 2) == Outcome(.success))
+      #expect(other.perform("start", promotable: !other.charon.plugins.contains("ha")) == Outcome(.success))
       #expect(other.machine.network.quiet.isEmpty)
     }
   }

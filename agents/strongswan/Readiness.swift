@@ -70,14 +70,28 @@ struct Readiness {
   private func mayServe(_ address: IPAddress, _ connection: Connection) -> Bool {
     let local = connection.localAddresses
     // What looks like an address and is none is asked of the name servers, and nobody has it.
-    return local.isEmpty || local.contains { text in IPAddress(text).map { $0 == address || $0.isUnspecified } ?? !text.allSatisfy { $0 == "." || $0.isNumber } }
+    return local.isEmpty || local.contains { Self.holds($0, address) }
+  }
+
+  /// Whether an entry of local_addrs (`ike_cfg.c`) stands for `address`: an address, a network, a range, or a name that may be anybody's.
+  private static func holds(_ text: String, _ address: IPAddress) -> Bool {
+    if let one = IPAddress(text) { return one == address || one.isUnspecified }
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+    if parts.count == 2, let network = IPAddress(parts[0]), let bits = Int(parts[1]), (0...network.bits).contains(bits) {
+      return network.bits == address.bits && network.withHostBits(set: false, prefixLength: bits) == address.withHostBits(set: false, prefixLength: bits)
+    }
+    let ends = text.split(separator: "-").map { IPAddress($0.filter { $0 != " " }) }
+    if ends.count == 2, let first = ends[0], let last = ends[1] {
+      return first.bits == address.bits && last.bits == address.bits && !address.bytes.lexicographicallyPrecedes(first.bytes) && !last.bytes.lexicographicallyPrecedes(address.bytes)
+    }
+    return !text.allSatisfy { $0 == "." || $0.isNumber }
   }
 
   private var secrets: [Secret] {
-    (file?.resolved("secrets")?.sections ?? []).filter { $0.name.lowercased().hasPrefix("ike") }.map { section in
+    (file?.resolved("secrets")?.sections ?? []).filter { $0.name.hasPrefix("ike") }.map { section in
       Secret(
         name: section.name,
-        identities: section.settings.compactMap { $0.key.lowercased().hasPrefix("id") ? $0.value : nil })
+        identities: section.settings.compactMap { $0.key.hasPrefix("id") ? $0.value : nil })
     }
   }
 
@@ -184,6 +198,10 @@ extension StrongSwan {
     let keys = Set(try connect(call, within: .seconds(5)).sharedKeys())
     let readiness = Readiness(file: file, config: config, address: address, names: connections, connections: loaded, keys: keys, l2tp: .served(call))
     var risks = readiness.lacks.map { Risk($0, unfit: true) }
+    // An explicit `load` in strongswan.conf leaves out what it does not name.
+    for (prefix, what) in [("socket-", "hears no client"), ("kernel-", "installs no SA")] where !statistics.plugins.isEmpty && !statistics.plugins.contains(where: { $0.hasPrefix(prefix) }) {
+      risks.append(Risk("charon has loaded no plugin \(prefix)… and \(what): see load in \(Self.daemonSettings)", unfit: true))
+    }
     for connection in readiness.served {
       for round in connection.rounds where round.isLocal && round.method == .publicKey {
         if let lack = try lack(round, connection, call) { risks.append(lack) }
@@ -201,6 +219,10 @@ extension StrongSwan {
     let usable = found.filter(\.hasPrivateKey)
     if usable.isEmpty, !round.certificates.isEmpty {
       return Risk("connections: \(connection.name) has no private key for its certificate", unfit: true)
+    }
+    // By the identity charon finds a certificate, or a raw public key, that has its key; by nothing else, but for an identity that is a key's.
+    if usable.isEmpty, round.identity?.contains(":") != true, try !connect(call, within: .seconds(5)).certificates(others: true).contains(where: \.hasPrivateKey) {
+      return Risk("connections: \(connection.name) has no private key that belongs to a certificate", unfit: true)
     }
     let ends = usable.compactMap(\.end)
     guard let last = ends.max(by: { $0.seconds < $1.seconds }), ends.count == usable.count else { return nil }
