@@ -34,4 +34,15 @@ extension Call {
     }
     return nil
   }
+
+  /// The interface of that name. At boot one that is made, a VLAN or a bond, comes a moment later than the cluster: a start
+  /// waits five seconds for it.
+  public func link(named name: String) throws(OCFError) -> Link? {
+    var link: Link?
+    _ = try within(request.action == .start ? min(.seconds(5), request.timeout / 3) : .zero).until { () throws(OCFError) in
+      link = try attempt("looking for \(name)", try host.network.link(named: name))
+      return link != nil
+    }
+    return link
+  }
 }

@@ -71,6 +71,14 @@ final class BalancingNode {
     #expect(node.machine.cluster.shared["vpnha-serves-balancer"]?["moon"] == "no")
   }
 
+  @Test func anInterfaceThatIsMadeAtBootIsWaitedFor() {
+    let node = BalancingNode()
+    let links = node.network.all
+    node.network.all = Array(links.prefix(1))
+    node.machine.clock.after(.seconds(2)) { node.network.all = links }
+    #expect(node.perform("start") == Outcome(.success))
+  }
+
   /// The director is there before the address, and the address is gone before the director: no packet meets one that does not direct.
   @Test func theOrderOfAPromotion() {
     let node = BalancingNode()

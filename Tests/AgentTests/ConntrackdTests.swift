@@ -259,6 +259,14 @@ final class SyncGateway {
     #expect(node.perform("validate-all", level: 10) == outcome, "our own is no other")
   }
 
+  @Test func anInterfaceThatIsMadeAtBootIsWaitedFor() {
+    let node = SyncGateway()
+    let links = node.machine.network.all
+    node.machine.network.all = []
+    node.machine.clock.after(.seconds(2)) { node.machine.network.all = links }
+    #expect(node.perform("start") == Outcome(.success))
+  }
+
   @Test func aBareNameIsLookedFor() {
     let node = SyncGateway()
     #expect(node.perform("start", ["binary": "conntrackd"]) == Outcome(.success))

@@ -82,9 +82,8 @@ package struct Balancer: ResourceAgent, ReloadableAgent {
   }
 
   package func checkNode(_ call: Call) throws(OCFError) {
-    _ = try outside(call)
     for (name, parameter) in [(nic, "nic"), (syncNic, "sync_nic")] {
-      guard try attempt("looking for \(name)", try call.host.network.link(named: name)) != nil else { throw .wrongHere("\(parameter): \(name) is not on this node") }
+      guard try call.link(named: name) != nil else { throw .wrongHere("\(parameter): \(name) is not on this node") }
     }
     guard try own(call) != nil else { throw .wrongHere("servers: none of these addresses is one of this node's") }
     if let other = try attempt("looking for sync daemons", try call.host.network.syncDaemons()).first(where: { !isOurs($0) }) {

@@ -69,8 +69,7 @@ package struct Conntrackd: ResourceAgent {
     if let refusal = refusal(of: configuration, call) { throw .failed(refusal) }
     // conntrackd ends at once without them.
     for name in try interfaces(call) {
-      let link = try attempt("looking for \(name)", try call.host.network.link(named: name))
-      guard link != nil else { throw .failed("config: \(config) has a link over \(name), which is no interface of this node") }
+      guard try call.link(named: name) != nil else { throw .failed("config: \(config) has a link over \(name), which is no interface of this node") }
     }
     try daemon(call).checkNobodyElses(call, "each needs its own config")
     if let other = try attempt("looking for another conntrackd", try holder(of: configuration, call)) {

@@ -154,8 +154,7 @@ package struct PathProbe: ResourceAgent {
   package func checkNode(_ call: Call) throws(OCFError) {
     try prober(call).checkInstalled(call)
     if !nic.isEmpty {
-      let link = try attempt("nic", try call.host.network.link(named: nic))
-      guard link != nil else { throw .wrongHere("nic: there is no interface \(nic)") }
+      guard try call.link(named: nic) != nil else { throw .wrongHere("nic: there is no interface \(nic)") }
     }
     if !radius.isEmpty { _ = try sharedSecret(call.host) }
     for (parameter, targets) in asked {
