@@ -192,6 +192,7 @@ final class PlutoNode {
     #expect(node.perform("reload-agent") == Outcome(.success) && node.loads.count == before + 1, "to load it again would end its SAs")
     node.owners = "203.0.113.51 198.51.100.7"
     #expect(node.perform("monitor", level: 10).reason == "connections: l2tp has no pre-shared key for 203.0.113.50")
+    #expect(node.machine.cluster.shared["vpnha-look-libreswan"]?["moon"]?.contains("unfit=1") == true, "whoever dials in is turned away")
   }
 
   @Test func aBrokenFileFailsNoDaemonThatRuns() throws {

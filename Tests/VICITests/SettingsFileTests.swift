@@ -146,7 +146,7 @@ import Testing
   }
 
   /// References may multiply what a file holds, and are counted; a long file is only long.
-  @Test func followsReferencesWithinBounds() throws {
+  @Test(.timeLimit(.minutes(1))) func followsReferencesWithinBounds() throws {
     let many = (0..<30_000).map { "c\($0) { local { auth = psk } }" }.joined(separator: "\n")
     let long = try SettingsFile("connections {\n\(many)\n}")
     #expect(long.resolved("connections")?.sections.count == 30_000)

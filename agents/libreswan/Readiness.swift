@@ -13,15 +13,15 @@ extension Libreswan {
     var risks: [Risk] = []
     let wanted = connections.isEmpty ? status.connections : status.connections.filter { one in connections.contains(where: one.isNamed) }
     for missing in connections where !wanted.contains(where: { $0.isNamed(missing) }) { risks.append(Risk("connections: \(missing) is not loaded\(hint(status))")) }
-    if wanted.isEmpty { risks.append(Risk("config: pluto has no connection loaded, so nobody can connect\(hint(status))")) }
+    if wanted.isEmpty { risks.append(Risk("config: pluto has no connection loaded, so nobody can connect\(hint(status))", unfit: true)) }
     for one in wanted where !one.isOriented { risks.append(Risk("connections: neither end of \(one.name) is an address of this node")) }
     if let address, !wanted.isEmpty, !wanted.contains(where: { $0.local == address }) {
-      risks.append(Risk("connections: left of \(wanted.map(\.name).joined(separator: " ")) is not \(address)"))
+      risks.append(Risk("connections: left of \(wanted.map(\.name).joined(separator: " ")) is not \(address)", unfit: true))
     }
     guard call.depth >= .service, wanted.contains(where: \.usesSharedKey) else { return risks }
     let secrets = try answer(process, call) { (control) throws(PlutoError) in try control.secrets() }
     for one in wanted where one.usesSharedKey && !secrets.contains(where: { $0.mayServe(one) }) {
-      risks.append(Risk("connections: \(one.name) has no pre-shared key\(address.map { " for \($0)" } ?? "")"))
+      risks.append(Risk("connections: \(one.name) has no pre-shared key\(address.map { " for \($0)" } ?? "")", unfit: true))
     }
     return risks
   }
