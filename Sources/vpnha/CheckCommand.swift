@@ -1,5 +1,6 @@
 import ArgumentParser
 import Host
+import JSON
 import Ledger
 import LinuxHost
 import OCF

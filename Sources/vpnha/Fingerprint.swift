@@ -1,4 +1,5 @@
 import Host
+import JSON
 
 /// What a node has of the things that should be the same on every node. Files and what is loaded are there as keyed digests, from which
 /// nobody who lacks the key learns anything; numbers of the kernel and versions as they are.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Host
+import JSON
 import LinuxHost
 
 struct FingerprintCommand: ParsableCommand {

@@ -21,7 +21,7 @@ struct Recipe: Equatable {
       case .libreswan: "the same with libreswan in strongSwan's place, without conntrackd and carried sessions (docs/libreswan.md)"
       case .probe: "the path of each node, and the rule that makes it count"
       case .firewall: "the packet filter alone, for a warm standby without one"
-      case .announce: "the address told to routers by BGP, for a warm standby; needs BIRD on both nodes (docs/announce.md)"
+      case .announce: "the address told to routers by BGP, for a warm standby; needs BIRD or FRR on both nodes (docs/announce.md)"
       case .alert: "alerts to the journal and to an address"
       }
     }

@@ -1,4 +1,5 @@
 import Host
+import JSON
 
 /// Clients that were not let in, and why, from what charon, xl2tpd and pppd wrote.
 struct Refusal: Equatable {

@@ -1,4 +1,5 @@
 import Host
+import JSON
 import Sessions
 
 /// A session as it is shown, of this node or as another node said it.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Host
+import JSON
 import L2TP
 import LinuxHost
 import Sessions

@@ -1,4 +1,3 @@
-import BIRD
 import Host
 import HostTestKit
 import OCF
@@ -17,7 +16,7 @@ final class BIRDNode {
   private(set) var loaded = ""
 
   init() {
-    machine.files.putExecutable(RouteAnnouncement.program)
+    machine.files.putExecutable(RoutingSoftware.bird.program)
     machine.sockets.whenConnected(toUnix: "/run/bird/bird.ctl") { [unowned self] in PeerThatGreets(machine, isSilent: isHung, answer) }
   }
 
@@ -174,7 +173,7 @@ private final class PeerThatGreets: ByteStream {
     #expect(node.perform("monitor").status == .failedPromoted)
     #expect(node.perform("demote").status == .success && node.perform("monitor").status == .success)
     #expect(node.perform("stop") == Outcome(.success))
-    node.machine.files.nodes[RouteAnnouncement.program] = nil
+    node.machine.files.nodes[RoutingSoftware.bird.program] = nil
     #expect(node.perform("start") == Outcome(.notInstalled, "/usr/sbin/bird is missing (package bird2)"))
   }
 

@@ -38,6 +38,13 @@ struct DocumentsTests {
     #expect(there.subtracting(named).filter { !$0.hasPrefix("crmsh/") } == [])
   }
 
+  @Test("the page has the example's frr.conf")
+  func frr() throws {
+    let example = try Answer(.init("/bin/cat", ["\(Built.checkout)/Packaging/examples/frr/frr.conf"]), within: .seconds(5)).output.split(separator: "\n").map { String($0.drop { $0 == " " }) }
+    let page = try Self.typed("announce")
+    #expect(example.count > 30 && page.indices.contains { page[$0...].starts(with: example) })
+  }
+
   @Test("vpnha is called as it can be called", .needsNamespaces, arguments: pages)
   func calls(_ page: String) throws {
     // A key would be this machine's.

@@ -1,6 +1,7 @@
 import Digests
 import Host
 import HostTestKit
+import JSON
 import OCF
 import Testing
 

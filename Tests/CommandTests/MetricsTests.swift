@@ -1,6 +1,7 @@
 import ConntrackSync
 import Glibc
 import Host
+import JSON
 import LinuxHost
 import Testing
 import VICI

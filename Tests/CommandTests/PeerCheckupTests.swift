@@ -1,5 +1,6 @@
 import Host
 import HostTestKit
+import JSON
 import Testing
 
 @testable import vpnha

@@ -1,4 +1,5 @@
 import Host
+import JSON
 import Testing
 
 @testable import vpnha

@@ -1,23 +1,23 @@
-import BIRD
+import BGP
 import Daemon
 import Host
 import OCF
 
-/// Routers are told that the gateway's address is here, by BIRD, which runs by itself on every node.
+/// Routers are told that the gateway's address is here, by BIRD or FRR, which runs by itself on every node.
 ///
-/// Running means: BIRD has loaded our list, which is silent (or names a longer path). Promoted: the list is open, the kernel
-/// holds the addresses, and enough neighbours are told. What BIRD answers counts, not what is in the file.
+/// Running means: the daemon has our list, which is silent (or names a longer path). Promoted: the list is open, the kernel
+/// holds the addresses, and enough neighbours are told. What the daemon answers counts, not what is in a file.
 package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
   package init() {}
 
   package static let about = About(
-    "The gateway's address, announced to routers by BGP (BIRD 2)",
+    "The gateway's address, announced to routers by BGP (BIRD 2 or FRR)",
     """
-    Tells BIRD which of this node's addresses it may announce: a function in a file that BIRD's configuration includes and its export \
-    filters ask. Only what BIRD's protocol direct has found on an interface is announced, so that no announcement outlives its address. \
-    BIRD itself runs all the time on every node; protocols are never enabled or disabled, because the next reload would \
-    undo that. The address is withdrawn before it goes, while the node still serves. Meant as a promotable clone that follows the \
-    VPN's, with vip's cidr_netmask=32. A BIRD that is gone, or no neighbour at all, fails the promoted member; fewer neighbours than there are, graceful \
+    Tells BIRD or FRR which of this node's addresses it may announce. BIRD: by a function in a file that its configuration includes and its export \
+    filters ask. FRR: by network statements, which are never saved. Only what an interface holds is announced, so that no announcement outlives its \
+    address. The daemon itself runs all the time on every node; no protocol and no neighbour is enabled or disabled. \
+    The address is withdrawn before it goes, while the node still serves. Meant as a promotable clone that follows the \
+    VPN's, with vip's cidr_netmask=32. A daemon that is gone, or no neighbour at all, fails the promoted member; fewer neighbours than there are, graceful \
     restart (which keeps a dead node's route), a broken configuration and missing BFD are shown as risks.
     """)
 
@@ -35,8 +35,9 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
     "Addresses to announce", "IPv4 and IPv6 literals, each of which the node holds with its full prefix length (vip's cidr_netmask=32). Space-separated.",
     required: true, reloadable: true)
   var prefixes: [HostRoute] = []
+  @Parameter("Which daemon announces them", "FRR: bgpd and zebra.") var daemon = RoutingSoftware.bird
   @Parameter(
-    "Neighbours that are told", "Names of BGP protocols in BIRD's configuration; all of them when empty. Space-separated.", reloadable: true)
+    "Neighbours that are told", "Names of BGP protocols in BIRD's configuration, or the addresses of FRR's neighbours; all of them when empty. Space-separated.", reloadable: true)
   var neighbors: [ProtocolName] = []
   @Parameter(
     "How many neighbours have to be told", "A promoted member that tells fewer has failed.", reloadable: true)
@@ -53,11 +54,13 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
   @Parameter(
     "Whether every neighbour needs BFD", "One without a BFD session that is up is a risk then: it would notice a dead node only when its hold time is over.", reloadable: true)
   var requireBfd = false
-  @Parameter("BIRD's control socket", reloadable: true) var control: AbsolutePath = "/run/bird/bird.ctl"
+  @Parameter("BIRD's control socket, or the folder of FRR's", "Unset, /run/bird/bird.ctl or /run/frr.", reloadable: true) var control: AbsolutePath? = nil
   @Parameter(
     "The file that BIRD includes", "Written by this agent alone. BIRD's configuration has include \"/run/vpnha-bird.conf\"; in front of its protocols.", uniqueGroup: "include")
   var include: AbsolutePath = "/run/vpnha-bird.conf"
-  @Parameter("The function that the file defines", "BIRD's configuration has export where vpnha(); in the channels of its neighbours.", uniqueGroup: "function")
+  @Parameter(
+    "The function that the file defines", "BIRD's configuration has export where vpnha(); in the channels of its neighbours. A longer path has a route map of that name and -standby in FRR.",
+    uniqueGroup: "function")
   var function: FunctionName = "vpnha"
 
   package func checkParameters() throws(OCFError) {
@@ -74,19 +77,19 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
 
   package func checkNode(_ call: Call) throws(OCFError) {
     _ = try heading(call)
-    let bird = try connect(call)
-    bird.close()
+    let driver = try connect(call)
+    driver.daemon.close()
   }
 
   /// A start goes on without neighbours, and one of a plain resource needs them and the addresses. Until our file is there, BIRD need not
-  /// have it.
+  /// have it; FRR has none.
   package func foreseen(_ call: Call) throws(OCFError) -> [Risk] {
-    guard try heading(call) != nil else { return [] }
-    let bird = try connect(call)
-    defer { bird.close() }
-    if let refusal = try refusal(bird) { throw .failed(refusal) }
-    guard try loaded(bird) != nil else { throw .failed(lacksOurs) }
-    let all = try chosen(bird)
+    let heading = try heading(call)
+    guard daemon == .frr || heading != nil else { return [] }
+    let driver = try connect(call)
+    defer { driver.daemon.close() }
+    if let problem = try asked(try driver.obstacle()) { throw .failed(problem) }
+    let all = try chosen(driver)
     let established = all.filter(\.isEstablished)
     return established.count >= minNeighbors ? [] : [Risk("could not announce: \(words(all))", unfit: true)]
   }
@@ -98,61 +101,66 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
     let isAnnouncing = heading.standing == .announcing || heading.standing == .withdrawing
     let isPromoted = isAnnouncing && call.isPromotable
     do throws(OCFError) {
-      let bird = try connect(call)
-      defer { bird.close() }
+      let driver = try connect(call)
+      defer { driver.daemon.close() }
+      try asked(try driver.daemon.checkFollowsKernel())
       if isAnnouncing {
-        let risk = try announcing(heading, bird, call)
+        let risk = try announcing(heading, driver, call)
         return risk.map { .atRisk($0, promoted: isPromoted) } ?? (isPromoted ? .promoted : .running)
       }
-      guard let risk = try silent(heading, bird, call) else { return .running }
+      guard let risk = try silent(heading, driver, call) else { return .running }
       return .atRisk(risk.text, unfit: risk.isUnfit)
     } catch {
-      // A standby whose BIRD says nothing announces nothing that its node does not hold.
-      if case .standby = heading.standing, call.request.action != .start, isAboutBIRD(error) { return .atRisk(error.reason, unfit: true) }
+      // A standby whose daemon says nothing announces nothing that its node does not hold.
+      if case .standby = heading.standing, call.request.action != .start, isAboutDaemon(error) { return .atRisk(error.reason, unfit: true) }
       return .failed(error.reason, promoted: isPromoted)
     }
   }
 
-  package func obituary(_ call: Call) -> String? { "\(include) is gone, or another resource's: see what wrote or removed it" }
+  package func obituary(_ call: Call) -> String? { "\(listPath(call)) is gone, or another resource's: see what wrote or removed it" }
 
   /// What weakens a member that announces; throws why it does not.
-  private func announcing(_ heading: RouteList.Heading, _ bird: BIRDControl, _ call: Call) throws(OCFError) -> String? {
-    guard try loaded(bird) == heading.mark else { throw .failed(try whyNotLoaded(bird)) }
+  private func announcing(_ heading: RouteList.Heading, _ driver: any RouteDriver, _ call: Call) throws(OCFError) -> String? {
+    let isMended = try mend(heading, driver, call)
     try checkHeld(call)
-    let all = try chosen(bird)
-    let told = try toldNeighbours(all, bird)
-    guard told.count >= minNeighbors else { throw .failed(shortage(all, told)) }
-    if let silent = all.first(where: { neighbour in !told.contains(neighbour.name) }) { return "not every neighbour is told: \(why(silent))" }
-    return try weakness(all, bird, call)?.text
+    let all = try chosen(driver)
+    var told = try toldNeighbours(all, driver)
+    if isMended {
+      _ = try call.within(Self.haste).until { () throws(OCFError) in
+        told = try toldNeighbours(all, driver)
+        return told.count >= minNeighbors
+      }
+    }
+    guard told.count >= minNeighbors else { throw .failed(shortage(all, told, driver)) }
+    if let silent = all.first(where: { neighbour in !told.contains(neighbour.name) }) { return "not every neighbour is told: \(why(silent, driver))" }
+    return try weakness(all, driver, call)?.text
   }
 
   /// What weakens a standby; throws what is announced although it should not be.
-  private func silent(_ heading: RouteList.Heading, _ bird: BIRDControl, _ call: Call) throws(OCFError) -> (text: String, isUnfit: Bool)? {
-    guard try loaded(bird) == heading.mark else {
-      if let refusal = try refusal(bird) { return ("\(refusal); what is announced ends with the address", true) }
-      throw .failed(try whyNotLoaded(bird))
-    }
-    let all = try chosen(bird)
+  private func silent(_ heading: RouteList.Heading, _ driver: any RouteDriver, _ call: Call) throws(OCFError) -> (text: String, isUnfit: Bool)? {
+    if try asked(try driver.discrepancy(heading)) != nil, let refusal = try asked(try driver.daemon.refusal()) { return ("\(refusal); what is announced ends with the address", true) }
+    try mend(heading, driver, call)
+    let all = try chosen(driver)
     for neighbour in all where standby == .withdraw {
-      guard try isTold(neighbour, bird, any: true) else { continue }
-      throw .failed("\(neighbour.name) is told of an address while this member is not promoted: its export filter does not ask \(function)()")
+      guard try isTold(neighbour, driver, any: true) else { continue }
+      throw .failed("\(neighbour.name) is told of an address while this member is not promoted: \(driver.whyOpen)")
     }
     let established = all.filter(\.isEstablished)
     if established.count < minNeighbors { return ("could not announce: \(words(all))", true) }
     if let other = all.first(where: { !$0.isEstablished }) { return ("not every neighbour would be told: \(other.words)", false) }
-    return try weakness(all, bird, call)
+    return try weakness(all, driver, call)
   }
 
   /// What is not wrong now and will be: looked at by the deeper monitor.
-  private func weakness(_ all: [Neighbour], _ bird: BIRDControl, _ call: Call) throws(OCFError) -> (text: String, isUnfit: Bool)? {
+  private func weakness(_ all: [Neighbour], _ driver: any RouteDriver, _ call: Call) throws(OCFError) -> (text: String, isUnfit: Bool)? {
     guard call.depth >= .service else { return nil }
-    if let refusal = try refusal(bird) { return (refusal, true) }
+    if let refusal = try asked(try driver.daemon.refusal()) { return (refusal, true) }
     if let neighbour = all.first(where: { $0.keptFor != nil }), let time = neighbour.keptFor {
-      return ("\(neighbour.name) keeps the route for \(time) s when this node is dead: set graceful restart aware (or off)", false)
+      return ("\(neighbour.name) keeps the route for \(time) s when this node is dead: \(driver.restartAdvice)", false)
     }
     if requireBfd {
-      let live = try asked(try bird.liveBFDSessions())
-      if let neighbour = all.first(where: { $0.isEstablished && !($0.address.map(live.contains) ?? false) }) {
+      for neighbour in all where neighbour.isEstablished {
+        guard try asked(try !driver.daemon.hasBFD(neighbour)) else { continue }
         return ("\(neighbour.name) has no BFD session that is up: it notices a dead node only when its hold time is over", false)
       }
     }
@@ -163,13 +171,13 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
 // MARK: - Questions
 
 extension RouteAnnouncement {
-  /// How long BIRD may take for all of an action's questions; the same where a take-over waits for it.
+  /// How long the daemon may take for all of an action's questions; the same where a take-over waits for it.
   static let patience = Duration.seconds(4)
   static let haste = Duration.seconds(1)
 
   /// - Parameter patience: nil leaves it to the action.
-  func connect(_ call: Call, patience: Duration? = nil) throws(OCFError) -> BIRDControl {
-    // A BIRD with many routes answers late; what follows a failed demote is a stop, and what follows a failed stop is fencing.
+  func connect(_ call: Call, patience: Duration? = nil) throws(OCFError) -> any RouteDriver {
+    // A daemon with many routes answers late; what follows a failed demote is a stop, and what follows a failed stop is fencing.
     let usual =
       switch call.request.action {
       case .demote: Self.haste
@@ -178,90 +186,92 @@ extension RouteAnnouncement {
       default: Self.patience
       }
     let limit = patience ?? usual
-    do throws(BIRDError) { return try BIRDControl(control.description, on: call.host, before: call.within(limit).deadline) } catch {
-      if error.kind == .absent, !call.host.files.isExecutable(Self.program) { throw .missing(Self.program, package: "bird2") }
+    let place = control?.description ?? daemon.control
+    do throws(AnswerError) {
+      switch daemon {
+      case .bird: return BIRDDriver(daemon: try BIRDControl(place, on: call.host, before: call.within(limit).deadline), function: function, include: include.description)
+      case .frr: return FRRDriver(daemon: try FRRControl(place, on: call.host, before: call.within(limit).deadline), routeMap: "\(function)-standby")
+      }
+    } catch {
+      if error.kind == .absent, !call.host.files.isExecutable(daemon.program) { throw .missing(daemon.program, package: daemon.package) }
       throw explain(error)
     }
   }
 
-  static let program = "/usr/sbin/bird"
-
-  /// Who must act: BIRD belongs to the node, and a file is mended without a change to the resource.
-  private func explain(_ error: BIRDError) -> OCFError {
+  /// Who must act: the daemon belongs to the node, and a file is mended without a change to the resource.
+  func explain(_ error: AnswerError) -> OCFError {
     switch error.kind {
-    case .absent, .unread: .failed("BIRD does not run: systemctl start bird (\(error.reason))")
-    case .unanswered: .failed("BIRD hangs: \(error.reason)")
+    case .absent, .unread: .failed("\(daemon.name) does not run: systemctl start \(daemon.unit) (\(error.reason))")
+    case .unanswered: .failed("\(daemon.name) hangs: \(error.reason)")
     case .malformed, .refused: .failed(error.reason)
     case .system(.notPermitted), .system(.accessDenied): .denied(error.reason)
     case .system: .failed(error.reason)
     }
   }
 
-  private func isAboutBIRD(_ error: OCFError) -> Bool { error.status == .notInstalled || error.reason.hasPrefix("BIRD does not run") || error.reason.hasPrefix("BIRD hangs") }
+  private func isAboutDaemon(_ error: OCFError) -> Bool { isGone(error) || error.reason.hasPrefix("\(daemon.name) hangs") }
 
-  func asked<Value>(_ body: @autoclosure () throws(BIRDError) -> Value) throws(OCFError) -> Value {
-    do throws(BIRDError) { return try body() } catch { throw explain(error) }
+  func isGone(_ error: OCFError) -> Bool { error.status == .notInstalled || error.reason.hasPrefix("\(daemon.name) does not run") }
+
+  func asked<Value>(_ body: @autoclosure () throws(AnswerError) -> Value) throws(OCFError) -> Value {
+    do throws(AnswerError) { return try body() } catch { throw explain(error) }
   }
 
-  func loaded(_ bird: BIRDControl) throws(OCFError) -> String? { try asked(try bird.constant(RouteList.constant(function))) }
-
-  /// Why BIRD does not take the configuration; nil: it would.
-  func refusal(_ bird: BIRDControl) throws(OCFError) -> String? {
-    do throws(BIRDError) {
-      try bird.checkConfiguration()
-      return nil
-    } catch {
-      if case .refused = error.kind { return error.reason }
-      throw explain(error)
-    }
-  }
-
-  var lacksOurs: String { "BIRD's configuration lacks our file: add include \"\(include)\"; and export where \(function)();" }
-
-  private func whyNotLoaded(_ bird: BIRDControl) throws(OCFError) -> String {
-    if let refusal = try refusal(bird) { return refusal }
-    guard try loaded(bird) != nil else { return lacksOurs }
-    return "BIRD has another list loaded than \(include) has"
+  /// Whether something was mended; throws what is not as recorded otherwise.
+  ///
+  /// FRR forgets what it was given when it is restarted or its file is loaded again, which administrators do as they like: to give it again is
+  /// a monitor of the cluster's work, and no reason to move the service. Whoever only looks changes nothing.
+  @discardableResult private func mend(_ heading: RouteList.Heading, _ driver: any RouteDriver, _ call: Call) throws(OCFError) -> Bool {
+    guard let lost = try asked(try driver.discrepancy(heading)) else { return false }
+    guard driver.forgets, heading.standing != .withdrawing, call.request.action == .monitor, call.request.isFromCluster, !call.request.isProbe else { throw .failed(lost) }
+    if heading.standing == .announcing { try checkHeld(call) }
+    if let refusal = try asked(try driver.daemon.refusal()) { throw .failed(refusal) }
+    call.log.warning("\(lost); given again")
+    let list = try list(heading.standing, driver, call)
+    try asked(try driver.load(list, insteadOf: heading.routes))
+    try write(list, call)
+    return true
   }
 
   /// The neighbours that are meant.
-  func chosen(_ bird: BIRDControl) throws(OCFError) -> [Neighbour] {
-    let names = neighbors.isEmpty ? try asked(try bird.neighbours()) : neighbors.map(\.description)
+  func chosen(_ driver: any RouteDriver) throws(OCFError) -> [Neighbour] {
+    let names = neighbors.isEmpty ? try asked(try driver.daemon.neighbours()) : neighbors.map(\.description)
     var found: [Neighbour] = []
-    for name in names { found.append(try asked(try bird.neighbour(name)) ?? Neighbour(name, state: "no BGP protocol of that name")) }
+    for name in names { found.append(try asked(try driver.daemon.neighbour(name)) ?? Neighbour(name, state: "\(daemon.neighbourWord) of that name is not configured")) }
     return found
   }
 
   /// Whether every address is told to `neighbour`; with `any`, whether one is.
-  private func isTold(_ neighbour: Neighbour, _ bird: BIRDControl, any: Bool = false) throws(OCFError) -> Bool {
+  /// - Parameter former: what was announced before the parameters changed.
+  private func isTold(_ neighbour: Neighbour, _ driver: any RouteDriver, any: Bool = false, former: [String] = []) throws(OCFError) -> Bool {
     guard neighbour.isEstablished else { return false }
-    for prefix in prefixes where try asked(try bird.exports(prefix.description, to: neighbour.name)) == any { return any }
+    for prefix in prefixes.map(\.description) + former where try asked(try driver.daemon.exports(prefix, to: neighbour.name)) == any { return any }
     return !any
   }
 
-  func toldNeighbours(_ all: [Neighbour], _ bird: BIRDControl) throws(OCFError) -> Set<String> {
+  func toldNeighbours(_ all: [Neighbour], _ driver: any RouteDriver) throws(OCFError) -> Set<String> {
     var told: Set<String> = []
-    for neighbour in all where try isTold(neighbour, bird) { told.insert(neighbour.name) }
+    for neighbour in all where try isTold(neighbour, driver) { told.insert(neighbour.name) }
     return told
   }
 
   /// Whether one of the neighbours is told of one of the addresses.
-  func isAnybodyTold(_ bird: BIRDControl) throws(OCFError) -> Bool {
-    for neighbour in try chosen(bird) where try isTold(neighbour, bird, any: true) { return true }
+  func isAnybodyTold(_ driver: any RouteDriver, _ former: [String]) throws(OCFError) -> Bool {
+    for neighbour in try chosen(driver) where try isTold(neighbour, driver, any: true, former: former) { return true }
     return false
   }
 
-  func shortage(_ all: [Neighbour], _ told: Set<String>) -> String {
-    guard !all.isEmpty else { return "nobody is told: BIRD's configuration has no BGP protocol" }
+  func shortage(_ all: [Neighbour], _ told: Set<String>, _ driver: any RouteDriver) -> String {
+    guard !all.isEmpty else { return "nobody is told: \(daemon.name)'s configuration has no \(daemon.neighbourWord)" }
     let silent = all.filter { !told.contains($0.name) }
-    return "\(told.count) of \(minNeighbors) neighbours told: \(silent.map(why).joined(separator: "; "))"
+    return "\(told.count) of \(minNeighbors) neighbours told: \(silent.map { why($0, driver) }.joined(separator: "; "))"
   }
 
-  private func why(_ neighbour: Neighbour) -> String {
-    neighbour.isEstablished ? "\(neighbour.name): protocol direct has not found the address, or the export filter does not ask \(function)()" : neighbour.words
+  private func why(_ neighbour: Neighbour, _ driver: any RouteDriver) -> String {
+    neighbour.isEstablished ? "\(neighbour.name): \(driver.whySilent)" : neighbour.words
   }
 
-  private func words(_ all: [Neighbour]) -> String { all.isEmpty ? "BIRD's configuration has no BGP protocol" : all.filter { !$0.isEstablished }.map(\.words).joined(separator: "; ") }
+  private func words(_ all: [Neighbour]) -> String { all.isEmpty ? "\(daemon.name)'s configuration has no \(daemon.neighbourWord)" : all.filter { !$0.isEstablished }.map(\.words).joined(separator: "; ") }
 
   /// Each address is here, with its full length: protocol direct makes a route of the network otherwise.
   func checkHeld(_ call: Call) throws(OCFError) {
@@ -269,27 +279,31 @@ extension RouteAnnouncement {
       let copies = try attempt("looking for \(prefix.address)", try call.host.network.holders(of: prefix.address))
       guard let copy = copies.first else { throw .failed("\(prefix.address) is not on this node, and so it is not announced") }
       guard copies.contains(where: { $0.prefixLength == prefix.address.bits }) else {
-        throw .failed("\(prefix.address) is here as \(copy): give vip cidr_netmask=\(prefix.address.bits), or BIRD announces the network")
+        throw .failed("\(prefix.address) is here as \(copy): give vip cidr_netmask=\(prefix.address.bits), or \(daemon == .bird ? "BIRD announces the network" : "FRR announces nothing")")
       }
     }
   }
 
-  // MARK: The file
+  // MARK: The list
 
   static let longestFile = 1 << 20
+  static let record = "list"
 
-  /// What the file says of itself; nil when there is none. Throws when it is somebody else's.
+  /// Where the list is: BIRD reads it, FRR has none of its own.
+  func listPath(_ call: Call) -> String { daemon == .bird ? include.description : call.request.recordPath(Self.record) }
+
+  /// What the list says of itself; nil when there is none. Throws when it is somebody else's.
   func heading(_ call: Call) throws(OCFError) -> RouteList.Heading? {
-    guard let bytes = try attempt("include", try call.host.files.read(include.description, limit: Self.longestFile)) else { return nil }
-    guard let heading = RouteList.Heading(bytes) else { throw .failed("include: \(include) exists and was not written by this agent; name another file") }
-    guard heading.standing == .stopped || heading.owner == owner(call) else { throw .failed("include: \(include) is that of resource \(heading.owner); give each its own") }
+    guard let bytes = try attempt("include", try call.host.files.read(listPath(call), limit: Self.longestFile)) else { return nil }
+    guard let heading = RouteList.Heading(bytes) else { throw .failed("include: \(listPath(call)) exists and was not written by this agent; name another file") }
+    guard heading.standing == .stopped || heading.owner == owner(call) else { throw .failed("include: \(listPath(call)) is that of resource \(heading.owner); give each its own") }
     return heading
   }
 
   /// The same; a file of somebody else's is none.
   private func ownHeading(_ call: Call) throws(OCFError) -> RouteList.Heading? {
     let bytes: [UInt8]?
-    do throws(SystemError) { bytes = try call.host.files.read(include.description, limit: Self.longestFile) } catch {
+    do throws(SystemError) { bytes = try call.host.files.read(listPath(call), limit: Self.longestFile) } catch {
       // What is no file, or no name of one, was not written by us.
       let foreign: [Errno] = [.isADirectory, .invalidArgument, .tooManyLinks, .nameTooLong, .tooLarge]
       guard foreign.contains(error.errno) else { throw .failed("include: \(error)") }
@@ -300,5 +314,23 @@ extension RouteAnnouncement {
     return heading.owner == owner(call) ? heading : nil
   }
 
-  func owner(_ call: Call) -> String { list(.stopped, owner: String(call.request.instance), localAS: nil).owner }
+  func owner(_ call: Call) -> String { RouteList(.stopped, of: String(call.request.instance), []).owner }
+
+  /// A list in that standing, for this resource.
+  func list(_ standing: RouteList.Standing, _ driver: (any RouteDriver)?, _ call: Call) throws(OCFError) -> RouteList {
+    let path: RouteList.Path
+    switch (standing, standby) {
+    case (.stopped, _), (.withdrawing, _), (.standby, .withdraw): path = .none
+    case (.announcing, _): path = .short
+    case (.standby, .med): path = .med(Self.standbyMED)
+    case (.standby, .prepend):
+      // Without the number there is no longer path, and nothing is said.
+      guard let driver, let number = try chosen(driver).lazy.compactMap(\.localAS).first else { path = .none; break }
+      path = .prepended([UInt32](repeating: number, count: Self.standbyHops))
+    }
+    return RouteList(standing, of: String(call.request.instance), prefixes, path, comparesMED: standby == .med)
+  }
+
+  static let standbyMED: UInt32 = 1000
+  static let standbyHops = 3
 }

@@ -1,7 +1,6 @@
 import Host
+import JSON
 import Testing
-
-@testable import vpnha
 
 @Suite struct JSONValueTests {
   @Test func everyKindOfValue() throws {

@@ -3,7 +3,7 @@ import Host
 /// A conversation over BIRD's control socket.
 ///
 /// Equivalent to: `birdc -s PATH`.
-public final class BIRDControl {
+public final class BIRDControl: RoutingDaemon {
   private let path: String
   private let stream: any ByteStream
   private let deadline: Instant
@@ -28,6 +28,9 @@ public final class BIRDControl {
 
   public func close() { stream.close() }
 
+  /// BIRD reads addresses from the kernel itself.
+  public func checkFollowsKernel() {}
+
   /// Sends a command of one line. What BIRD thinks of it is the answer's code: from 8000 on it is a refusal.
   public func ask(_ command: String) throws(BIRDError) -> Reply {
     guard !command.utf8.contains(UInt8(ascii: "\n")) else { throw .malformed("a command of several lines") }
@@ -47,10 +50,16 @@ public final class BIRDControl {
 }
 
 extension BIRDControl {
-  /// Reads the configuration without taking it; throws `refused` with the place of the first mistake.
+  /// Reads the configuration without taking it: the place of the first mistake.
   ///
   /// Equivalent to: `birdc configure check`.
-  public func checkConfiguration() throws(BIRDError) { try accept("configure check", [20]) }
+  public func refusal() throws(BIRDError) -> String? {
+    do throws(BIRDError) { try accept("configure check", [20]) } catch {
+      if case .refused = error.kind { return error.reason }
+      throw error
+    }
+    return nil
+  }
 
   /// Takes the configuration; a broken one changes nothing and throws `refused`.
   ///
@@ -93,39 +102,17 @@ extension BIRDControl {
     try ask("show route \(prefix) export '\(name)'").texts(1007).contains { $0.hasPrefix("\(prefix) ") }
   }
 
-  /// Addresses to which a BFD session is up.
-  ///
   /// Equivalent to: `birdc show bfd sessions`.
-  public func liveBFDSessions() throws(BIRDError) -> Set<IPAddress> {
-    Set(
-      try ask("show bfd sessions").texts(1020).compactMap { line in
-        let words = line.split(separator: " ")
-        return words.count > 2 && words[2] == "Up" ? IPAddress(words[0]) : nil
-      })
+  public func hasBFD(_ neighbour: Neighbour) throws(BIRDError) -> Bool {
+    guard let address = neighbour.address else { return false }
+    return try ask("show bfd sessions").texts(1020).contains { line in
+      let words = line.split(separator: " ")
+      return words.count > 2 && words[2] == "Up" && IPAddress(words[0]) == address
+    }
   }
 }
 
-/// A BGP protocol, as BIRD sees it.
-public struct Neighbour: Equatable, Sendable {
-  public var name: String
-  /// `Established`, `Active`, `Connect`, `Idle`, `Down` …
-  public var state: String
-  public var address: IPAddress?
-  public var localAS: UInt32?
-  public var lastError: String?
-  /// Seconds for which the neighbour keeps what this node announced when this node's BIRD is gone; nil: it does not.
-  public var keptFor: Int?
-
-  public var isEstablished: Bool { state == "Established" }
-
-  /// `upstream: Active (Socket: Connection refused)`
-  public var words: String { "\(name): \(state)\(lastError.map { " (\($0))" } ?? "")" }
-
-  public init(_ name: String, state: String) {
-    self.name = name
-    self.state = state
-  }
-
+extension Neighbour {
   /// Of the answer to `show protocols all`; nil when it tells of no BGP session.
   init?(_ name: String, _ reply: Reply) {
     self.name = name

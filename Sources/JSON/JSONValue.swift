@@ -1,6 +1,6 @@
 /// A value of JSON (RFC 8259), as another program or another node wrote it: whatever is in it, reading ends, and a text that is no JSON is
 /// nil. Numbers are kept as they are written.
-indirect enum JSONValue: Equatable {
+public indirect enum JSONValue: Equatable {
   case null
   case bool(Bool)
   case number(String)
@@ -11,22 +11,22 @@ indirect enum JSONValue: Equatable {
   /// Containers may be in each other so deep, and no deeper.
   private static let depthLimit = 64
 
-  init?(_ text: some Sequence<UInt8>) {
+  public init?(_ text: some Sequence<UInt8>) {
     var reader = Reader(bytes: Array(text))
     guard let value = reader.value(depth: 0), reader.isAtEnd() else { return nil }
     self = value
   }
 
-  subscript(name: String) -> JSONValue? {
+  public subscript(name: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
     return members.first { $0.0 == name }?.1
   }
-  var string: String? { if case .string(let text) = self { text } else { nil } }
-  var elements: [JSONValue] { if case .array(let elements) = self { elements } else { [] } }
-  var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
-  var integer: UInt64? { if case .number(let text) = self { UInt64(text) } else { nil } }
+  public var string: String? { if case .string(let text) = self { text } else { nil } }
+  public var elements: [JSONValue] { if case .array(let elements) = self { elements } else { [] } }
+  public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  public var integer: UInt64? { if case .number(let text) = self { UInt64(text) } else { nil } }
 
-  static func == (a: JSONValue, b: JSONValue) -> Bool {
+  public static func == (a: JSONValue, b: JSONValue) -> Bool {
     switch (a, b) {
     case (.null, .null): true
     case (.bool(let a), .bool(let b)): a == b

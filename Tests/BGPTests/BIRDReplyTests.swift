@@ -2,7 +2,7 @@ import Host
 import HostTestKit
 import Testing
 
-@testable import BIRD
+@testable import BGP
 
 /// As BIRD 2.0.12 said it.
 private enum Said {
@@ -62,7 +62,7 @@ private enum Said {
   static let route = "1007-Table master4:\n 203.0.113.50/32      unicast [addresses 23:04:12.932] * (240)\n \tdev eth0\n0000 \n"
 }
 
-@Suite struct ReplyTests {
+@Suite struct BIRDReplyTests {
   private func read(_ text: String) throws -> Reply? {
     var reader = ReplyReader()
     return try reader.take(Array(text.utf8))
@@ -105,7 +105,7 @@ private enum Said {
   }
 }
 
-@Suite struct ConversationTests {
+@Suite struct BIRDConversationTests {
   private func control(_ answers: [String: String], greeting: String = "0001 BIRD 2.0.12 ready.\n") throws -> (BIRDControl, InMemoryMachine) {
     let machine = InMemoryMachine()
     machine.sockets.whenConnected(toUnix: "/run/bird/bird.ctl") {
@@ -134,9 +134,14 @@ private enum Said {
     #expect(upstream.isEstablished && upstream.address == IPAddress("10.0.0.2") && upstream.localAS == 65001 && upstream.keptFor == nil)
     #expect(try bird.neighbour("lost")?.words == "lost: Active (Socket: Connection refused)")
     #expect(try bird.neighbour("none") == nil)
-    #expect(try bird.liveBFDSessions() == [#require(IPAddress("10.0.0.2"))])
+    #expect(try bird.hasBFD(upstream))
+    var other = upstream
+    for address in ["10.0.0.9", "10.0.0.3"] {
+      other.address = IPAddress(address)
+      #expect(try !bird.hasBFD(other), "\(address)")
+    }
     #expect(try bird.constant("vpnha_list") == "announce standby 1" && bird.constant("other_list") == nil)
-    try bird.checkConfiguration()
+    #expect(try bird.refusal() == nil)
     try bird.configure()
     #expect(try bird.exports("203.0.113.50/32", to: "upstream"))
     #expect(try !bird.exports("203.0.113.5/32", to: "upstream") && !bird.exports("203.0.113.50/32", to: "lost"))
