@@ -72,7 +72,6 @@ def enclosed(work):
     stopping = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
     _checked(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWPID | _CLONE_NEWNET), "making namespaces")
-    outside = os.getpid()
     child = os.fork()
     if child == 0:
         status = 1

@@ -22,7 +22,7 @@ mount -t devpts devpts $R/dev/pts
 mount --bind $R/usr/lib/uml/modules $R/usr/lib/modules
 rm -rf $R/.dockerenv $R/etc/systemd/system/*.wants $R/lib/systemd/system/sysinit.target.wants $R/usr/sbin/policy-rc.d
 # Every daemon-reload runs all generators; a gateway needs but the one that knows init scripts.
-for generator in $R/lib/systemd/system-generators/*; do
+for generator in "$R"/lib/systemd/system-generators/*; do
   case $generator in *-sysv-*) ;; *) set -- "$@" "$generator" ;; esac
 done
 rm -f "$@"
@@ -31,6 +31,8 @@ mkdir $R/lab
 mount -t hostfs none $R/lab -o "$LAB_SHARE"
 echo "$LAB_NODE" > /proc/sys/kernel/hostname
 ip -batch "$LAB_SHARE/network"
+# Words on purpose.
+# shellcheck disable=SC2046
 [ ! -s "$LAB_SHARE/modules" ] || chroot $R modprobe -a $(cat "$LAB_SHARE/modules")
 cd $R || exit 1
 if [ "$LAB_SYSTEMD" = yes ]; then

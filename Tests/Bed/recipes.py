@@ -1,6 +1,5 @@
 """README's recipes, as `vpnha recipe` prints them."""
 
-import pathlib
 import re
 import time
 

@@ -4,7 +4,6 @@ A machine is the processes of a PID namespace whose first one is systemd. Its di
 and outlives a power cut; its /run does not. Everything ends with the sandbox that it is in.
 """
 
-import glob
 import os
 import pathlib
 import pwd
