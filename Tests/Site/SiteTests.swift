@@ -17,11 +17,21 @@ struct SiteTests {
     let files = answer.output.matches(of: /on (\d+) files/).first.flatMap { Int($0.output.1) }
     #expect((files ?? 0) >= 10, "\(answer.output)")
   }
+
+  @Test("The Ansible role writes what the examples say, and what the page has pcs write", .enabled(if: Site.lacks(["/usr/bin/ansible-playbook", "/usr/sbin/pcs", "/usr/sbin/corosync"]) == nil, "\(Site.lacks(["/usr/bin/ansible-playbook", "/usr/sbin/pcs", "/usr/sbin/corosync"]) ?? "")"))
+  func rendered() throws {
+    let answer = try Site.run("/usr/bin/python3", ["rendered.py"], in: Site.folder)
+    #expect(answer.status == 0, "\(answer.output)")
+  }
 }
 
 enum Site {
   static let package = ProcessInfo.processInfo.environment["VPNHA_DEB"]
   static let folder = URL(filePath: #filePath).deletingLastPathComponent()
+
+  static func lacks(_ programs: [String]) -> String? {
+    programs.first { !FileManager.default.isExecutableFile(atPath: $0) }.map { "\($0) is missing" }
+  }
 
   /// Why no machines can run here; nil if they can.
   static func missing(_ programs: [String]) -> String? {

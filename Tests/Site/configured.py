@@ -10,15 +10,11 @@ import threading
 import time
 
 from machines import HERE, SHARE, WORK, Failure, typed, until
+from rendered import EXAMPLES, ROOT, difference, lines_of
 
 SOURCE = HERE.parent.parent / "Packaging/ansible"
-EXAMPLES = HERE.parent.parent / "Packaging/examples"
 PLACE = f"{WORK}/ansible"
-# Where the role's files come from: with the example's values they say what the package's examples say.
-FILES = {"/etc/swanctl/swanctl.conf": "strongswan/swanctl.conf", "/etc/strongswan.d/vpnha.conf": "strongswan/vpnha.conf",
-         "/etc/xl2tpd/xl2tpd.conf": "xl2tpd/xl2tpd.conf", "/etc/ppp/options.xl2tpd": "ppp/options.xl2tpd", "/etc/ppp/chap-secrets": "ppp/chap-secrets",
-         "/etc/conntrackd/conntrackd.conf": "conntrackd/conntrackd.conf", "/etc/sysctl.d/vpnha.conf": "sysctl.d/vpnha.conf"}
-BACKUP = [path[1:] for path in (*FILES, "/etc/modules-load.d/vpnha.conf", "/etc/vpnha", "/etc/hosts", "/etc/logrotate.d/conntrackd")]
+BACKUP = [path[1:] for path in (*EXAMPLES, "/etc/ppp/chap-secrets", "/etc/modules-load.d/vpnha.conf", "/etc/vpnha", "/etc/hosts", "/etc/logrotate.d/conntrackd")]
 SECRETS = {"psk": "psk-of-the-test", "ha_secret": "ha-of-the-test", "fence_password": "fence-of-the-test"}
 said = [""]  # by the last run
 USER = {"name": "alice", "password": "password-of-the-test", "address": "10.9.0.251"}
@@ -56,16 +52,24 @@ def play(site):
             raise Failure(f"the second run changed something on {name}: {count}\n{said[0]}")
     site.say(f"applied again: {shown(counts)}")
 
-    # A key and a user: nothing is restarted, and nothing moves.
+    # Keys and a user: nothing is restarted, nothing moves, and the standby has its own first.
     before = daemons(moon, sun)
-    keep({**secrets, "psk": "another-psk", "users": [USER, {"name": "carol", "password": "another-password"}]})
+    secrets = {**secrets, "psk": "another-psk", "corosync_key": base64.b64encode(os.urandom(256)).decode(), "users": [USER, {"name": "carol", "password": "another-password"}]}
+    keep(secrets)
     apply(site, overrides)
+    standby = "sun" if status["serving"] == "moon" else "moon"
+    if (order := re.findall(r"^changed: \[(\w+)\] => \(item=--load-creds", said[0], re.MULTILINE)) != [standby, status["serving"]]:
+        raise Failure(f"the new key was loaded on {order}\n{said[0]}")
     if (now := daemons(moon, sun)) != before or whole(moon)["serving"] != status["serving"]:
         raise Failure(f"a new key and a new user restarted something: {before} became {now}")
     for machine in (moon, sun):
         if "another-psk" not in machine.run("cat /etc/swanctl/swanctl.conf") or '"carol"' not in machine.run("cat /etc/ppp/chap-secrets"):
             raise Failure(f"{machine.name} does not have the new key and the new user")
-    site.say("a new key and a new user are on both, and every daemon is the same process as before")
+    # A node that starts with the new key of the links finds the other one.
+    site.machines[standby].run("systemctl stop pacemaker corosync && systemctl start corosync pacemaker")
+    until("the node that started with the new key is a standby again", 120, lambda: json.loads(moon.run("vpnha status --json", check=False) or "{}")
+          .get("failover", {}).get("would_succeed") is True, every=1)
+    site.say("new keys and a new user are on both, and every daemon is the same process as before")
 
     # What a daemon reads only at its start: the standby first, then a move.
     with Watch() as watch:
@@ -89,10 +93,16 @@ def play(site):
     other = moon if serving is sun else sun
     empty_disk(site, serving, other, kept[other.name])
 
+    # The same with the playbook: the node that serves is not touched.
+    lost(site, serving, other)
+    counts = apply(site, {**overrides, "vpnha_inner_address": "10.9.0.2"})
+    if whole(serving)["serving"] != serving.name or counts[serving.name]["changed"]:
+        raise Failure(f"the playbook that brought {other.name} back changed something on {serving.name}: {counts}\n{said[0]}")
+    site.say(f"{other.name} came back with an empty disk, by the playbook: {shown(counts)}")
 
 
-def empty_disk(site, serving, dead, backup):
-    """docs/recovery.md: a node comes back with an empty disk and its files from a backup, and joins the cluster as it was."""
+def lost(site, serving, dead):
+    """The standby dies, and is there again as Debian's installation leaves a machine."""
     fences = len(site.power.done)
     dead.cut()
     until("the dead node is fenced", 60, lambda: len(site.power.done) > fences)
@@ -100,6 +110,11 @@ def empty_disk(site, serving, dead, backup):
         raise Failure(f"{serving.name} does not serve any more, though only its standby died")
     dead.blank()
     dead.boot()
+
+
+def empty_disk(site, serving, dead, backup):
+    """docs/recovery.md: a node comes back with an empty disk and its files from a backup, and joins the cluster as it was."""
+    lost(site, serving, dead)
     dead.run(f"dpkg --force-unsafe-io --install /bed/{site.package}")
     dead.run(f"base64 -d <<'END' | tar -C / -xzf -\n{backup}\nEND")
     dead.run("sysctl --load /etc/sysctl.d/vpnha.conf")
@@ -172,18 +187,9 @@ def daemons(*machines):
 
 def as_the_examples(moon):
     """With the example inventory, the role writes what the package's examples have; secrets and users apart."""
-    for path, example in FILES.items():
-        if path.endswith("chap-secrets"):
-            continue
-        wanted, written = lines_of((EXAMPLES / example).read_text()), lines_of(moon.run(f"cat {path}"))
-        if wanted != written:
-            raise Failure(f"{path} is not {example}:\n- " + "\n- ".join(sorted(set(wanted) - set(written))) + "\n+ " + "\n+ ".join(sorted(set(written) - set(wanted))))
-
-
-def lines_of(text):
-    lines = (re.sub(r"\s+", " ", re.sub(r"(^|\s)[#;].*", "", line)).strip() for line in text.splitlines())
-    # Which lines, and not their order: that of the nodes' addresses is the inventory's.
-    return sorted(re.sub(r"^(secret|load) = .*", r"\1", line) for line in lines if line)
+    for path, example in EXAMPLES.items():
+        if lack := difference(lines_of((ROOT / "Packaging/examples" / example).read_text()), lines_of(moon.run(f"cat {path}"))):
+            raise Failure(f"{path} is not {example}:{lack}")
 
 
 class Watch(threading.Thread):
