@@ -21,12 +21,15 @@ public struct WatchTime: ParameterValue, Hashable, Sendable, ExpressibleByIntege
 /// When a recurring monitor may wait.
 ///
 /// The first monitor of a series is an action of the cluster's transition: while it waits, no other failure is handled. So one
-/// waits only when the monitor before it, of the same interval and role, ended by itself a moment ago. The record of that end
-/// is removed when a wait begins and by every other action, so that after a kill, a cancellation or a probe the next monitor
-/// returns at once.
+/// waits only when the monitor before it, of the same interval and role, ended by itself one interval ago: the executor counts from
+/// that end, and whoever comes sooner was asked for by a transition, after a cancellation that no action of ours has seen. The record
+/// of that end is removed when a wait begins and by every other action, so that after a kill or a probe the next monitor returns at
+/// once.
 struct WaitingRule {
   private let call: Call
   private static let record = "watched"
+  /// How late the executor may be. On a machine that is busier than that nobody waits, and the next monitor comes when it is due.
+  private static let slack = Duration.milliseconds(500)
   private var path: String { call.request.recordPath(Self.record) }
 
   init(_ call: Call) { self.call = call }
@@ -43,8 +46,8 @@ struct WaitingRule {
       try call.host.files.remove(path)
       let words = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
       guard words.count == 2, words[0] == series, let ended = Int64(words[1]) else { return false }
-      let age = call.host.clock.now - Instant(nanoseconds: ended)
-      return age >= .zero && age <= .milliseconds(call.request.interval) + .seconds(2)
+      let age = call.host.clock.now - Instant(nanoseconds: ended) - .milliseconds(call.request.interval)
+      return age >= .zero && age <= Self.slack
     } catch {
       call.log.debug("looking for the last monitor's end: \(error)")
       return false
