@@ -31,7 +31,9 @@ class Event:
 
     def __init__(self, name, play, serves, seconds, fenced, recipes, long, tolerated, listed, fresh):
         self.name, self.play, self.serves, self.seconds, self.fenced = name, play, serves, seconds, fenced
-        self.recipes, self.long, self.tolerated, self.listed, self.fresh = recipes, long, tolerated, listed, fresh
+        self.recipes, self.tolerated, self.listed, self.fresh = recipes, tolerated, listed, fresh
+        # A monitor that waits for events must delay nothing.
+        self.long = (*long, "crm-watch") if "crm" in recipes else long
 
 
 def event(serves, seconds, fenced=(), recipes=WARM, long=None, tolerated=(), listed=True, fresh=False, names=None):

@@ -10,6 +10,7 @@ README = HERE.parent.parent / "README.md"
 RECIPES = {
     "promotable": ("cluster", "promotable", "probe", "alert"),
     "crm": ("crm",),
+    "crm-watch": ("crm-watch",),
     "group": ("cluster", "group"),
     "libreswan": ("cluster", "libreswan"),
     "crm-libreswan": ("crm-libreswan",),
@@ -36,10 +37,11 @@ def script(bed, name):
     values = VALUES.replace("/24 --nic", "/32 --nic") if name == "crm-host-route" else VALUES
     text = (bed.nodes["moon"].run(f"vpnha recipe {CRM.get(name, name)} {values}{' --quorum-device' if bed.quorum else ''}{HOME if bed.two else ''}") if name in SCRIPTS
             else f"set -e\n{block(name).replace('fence_ipmilan', 'fence_bed')}")
+    text = watched(text) if name == "crm-watch" else text
     return "\n".join(re.sub(r" (ip|username|password)=\S+", "", line) if "fence_bed" in line else line for line in text.splitlines())
 
 
-CRM = {"crm": "promotable --crm", "crm-libreswan": "libreswan --crm", "crm-two-addresses": "two-addresses --crm", "crm-seamless": "seamless --crm", "crm-host-route": "promotable --crm", "crm-probe": "probe --crm", "crm-announce": "announce --crm",
+CRM = {"crm": "promotable --crm", "crm-watch": "promotable --crm", "crm-libreswan": "libreswan --crm", "crm-two-addresses": "two-addresses --crm", "crm-seamless": "seamless --crm", "crm-host-route": "promotable --crm", "crm-probe": "probe --crm", "crm-announce": "announce --crm",
        "crm-alert": "alert --crm"}
 SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "libreswan", "seamless", "announce", "two-addresses", *CRM)
 
@@ -50,6 +52,16 @@ def block(name):
     if not found:
         raise Failure(f"README has no recipe marked <!-- recipe: {name} -->")
     return found[1]
+
+
+def watched(text):
+    """The monitors wait for events: 8 s in every 10."""
+    lines = []
+    for line in text.splitlines():
+        member = re.match(r"primitive (?:vip|strongswan|xl2tpd|conntrackd|firewall) ocf:vpnha:", line)
+        lines += [line, "  params watch=8 \\"] if member else [line]
+    text = "\n".join(lines).replace("params watch=8 \\\n  params ", "params watch=8 ")
+    return text.replace("monitor interval=10s", "monitor interval=2s").replace("monitor interval=11s", "monitor interval=3s")
 
 
 def share_key(bed):
