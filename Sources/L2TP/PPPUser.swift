@@ -48,3 +48,20 @@ public func pppWords(_ line: ArraySlice<UInt8>) -> [String] {
   }
   return words.map { String(decoding: $0, as: UTF8.self) }
 }
+
+/// Files of pppd's options in the order in which it reads them: these, and behind each those that it takes in (`file`, `call`). Nil: not there.
+public func pppOptionFiles<Failure: Error>(_ files: [String], read: (String) throws(Failure) -> [UInt8]?) throws(Failure) -> [(file: String, bytes: [UInt8]?)] {
+  var found: [(file: String, bytes: [UInt8]?)] = []
+  var waiting = Array(files.reversed())
+  while found.count < 32, let file = waiting.popLast() {
+    if found.contains(where: { $0.file == file }) { continue }
+    let bytes = try read(file)
+    found.append((file, bytes))
+    let words = (bytes ?? []).split(separator: UInt8(ascii: "\n")).flatMap { pppWords($0) }
+    for (option, argument) in zip(words, words.dropFirst()) {
+      if option == "file", argument.hasPrefix("/") { waiting.append(argument) }
+      if option == "call" { waiting.append("/etc/ppp/peers/\(argument)") }
+    }
+  }
+  return found
+}

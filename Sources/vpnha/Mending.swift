@@ -93,6 +93,7 @@ struct Mending {
   private func strongSwan(_ reason: String, _ edited: [String]) -> [String] {
     let (file, load) = (edited.isEmpty ? config.map { edit($0, line: nil) } ?? [] : edited, "swanctl --load-all --noprompt")
     if reason.contains(" has no pre-shared key") { return file + ["swanctl --load-creds"] }
+    if reason.hasPrefix("charon has loaded no plugin "), let node { return ["editor /etc/strongswan.conf"] + (node == standby ? [] : ["vpnha switchover --yes"]) + restart(node) }
     if reason.contains("certificate") { return ["swanctl --load-creds    # when the certificate or its key has been renewed"] }
     if reason.hasPrefix("connections: "), reason.hasSuffix(" is not loaded") { return [load] }
     // The name may be the slip, or the file.

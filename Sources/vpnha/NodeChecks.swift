@@ -227,31 +227,36 @@ struct NodeChecks {
     var hasNoCompression = false
     var hasMTU = false
     var servers = file.serverNames
-    for path in options {
-      guard let text = try text(path) else {
+    let read = try pppOptionFiles(options) { (path) throws(SystemError) in try files.read(path, limit: 1 << 20) }
+    for (path, bytes) in read {
+      guard let bytes else {
+        // What an included file lacks pppd says itself.
+        guard options.contains(path) else { continue }
         found.append(Finding(.PPP2, .bad, "\(path) is missing", fix: ["cp /usr/share/doc/vpnha/examples/ppp/options.xl2tpd \(path)"], at: path))
         continue
       }
-      for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-        let words = line.trimmed.split(separator: " ").map(String.init)
-        guard let word = words.first, !word.hasPrefix("#") else { continue }
+      for (number, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+        let words = pppWords(line)
+        guard let word = words.first else { continue }
         if ["crtscts", "nocrtscts", "cdtrcts", "nocdtrcts", "xonxoff", "modem", "local", "lock", "nolock"].contains(word) {
           found.append(Finding(.PPP3, .bad, "\(path) has \(word), an option of serial lines", fix: ["sed -i '\(number + 1)d' \(path)"], at: "\(path):\(number + 1)"))
         }
         if word == "noauth" {
           found.append(Finding(.PPP4, .bad, "\(path) has noauth: nobody is asked for a password", fix: ["sed -i '\(number + 1)s/noauth/auth/' \(path)"], at: "\(path):\(number + 1)"))
         }
-        if word == "auth" || word.hasPrefix("require-") { asksPeers = true }
         if word == "mtu" {
           hasMTU = true
           if let size = words.dropFirst().first.flatMap({ Int($0) }), size > Self.largestMTU {
             found.append(Finding(.MTU1, .note, "\(path) has mtu \(size): packets of that size do not fit into IPsec", fix: ["sed -i '\(number + 1)s/.*/mtu 1400/' \(path)"], at: "\(path):\(number + 1)"))
           }
         }
-        if word == "name", words.count > 1 { servers.insert(words[1]) }
-        if word == "refuse-pap" || (word.hasPrefix("require-") && word != "require-pap") { byCHAP = true }
-        if word == "noccp" { hasNoCompression = true }
-        if word == "plugin" { hasPlugin = true }
+        servers.formUnion(zip(words, words.dropFirst()).compactMap { $0 == "name" ? $1 : nil })
+        for word in words {
+          if word == "auth" || word.hasPrefix("require-") { asksPeers = true }
+          if word == "refuse-pap" || (word.hasPrefix("require-") && word != "require-pap") { byCHAP = true }
+          if word == "noccp" { hasNoCompression = true }
+          if word == "plugin" { hasPlugin = true }
+        }
       }
     }
     if found.isEmpty {

@@ -281,11 +281,14 @@ import VICI
       world.charon.plugins.append("sql")
       #expect(world.perform("monitor", level: 10) == Outcome(.success), "another plugin may have it")
     }
-    // A file that cannot be read fails nobody.
+    // A file that cannot be read fails nobody; the next daemon would not start with it.
     let world = World(running: true)
     world.charon.connection = l2tp
-    world.machine.files.put("connections {", at: "/etc/swanctl/swanctl.conf")
-    #expect(world.perform("monitor", level: 10) == Outcome(.success))
+    for (text, reason) in [("connections {", "config: /etc/swanctl/swanctl.conf:1: section connections is not closed"), (nil, "config: /etc/swanctl/swanctl.conf is missing")] {
+      world.machine.files.nodes["/etc/swanctl/swanctl.conf"] = nil
+      if let text { world.machine.files.put(text, at: "/etc/swanctl/swanctl.conf") }
+      #expect(world.perform("monitor", level: 10) == Outcome(.success, reason))
+    }
   }
 
   /// Both nodes have a usable key for every connection, and one of them is another.
@@ -300,7 +303,7 @@ import VICI
       ("secrets { ike-1 { secret = correct horse\n id-a = 203.0.113.51\n id-b = gw\n } }", false),
       ("secrets { eap-1 { secret = correct horse\n id-a = 203.0.113.50\n id-b = gw\n } }", false),
       (base + "\nsecrets { eap-carol { id = carol\n secret = x\n } }", false), ("", false),
-      // A file that cannot be read is a fault of its own.
+      // A file that cannot be read is a fault of its own, and said as one.
       ("secrets {", true),
     ]
     func world(_ secrets: String) -> World {
@@ -317,7 +320,8 @@ import VICI
       let moon = world(row.secrets)
       moon.machine.cluster.peers["vpnha-look-ipsec"] = ["sun": told]
       let risk = row.isSame ? nil : "the secrets in /etc/swanctl/swanctl.conf are not those of sun: make them the same"
-      #expect(moon.perform("monitor", level: 10, promotable: true, Self.told) == Outcome(.success, risk), "\(row.secrets)")
+      let outcome = moon.perform("monitor", level: 10, promotable: true, Self.told)
+      #expect(outcome == Outcome(.success, risk) || row.isSame && outcome.reason?.hasSuffix(" is not closed") == true, "\(row.secrets)")
       #expect(moon.perform("monitor", promotable: true, Self.told) == Outcome(.success), "a basic monitor does not look")
     }
   }

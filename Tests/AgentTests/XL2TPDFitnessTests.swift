@@ -153,6 +153,7 @@ import Testing
     ("/etc/ppp/chap-secrets", "", "the users in /etc/ppp/chap-secrets and /etc/ppp/pap-secrets"), ("/etc/ppp/pap-secrets", "bob * x *\n", "the users in /etc/ppp/chap-secrets and /etc/ppp/pap-secrets"),
     (options, "noauth\nmtu 1400\n", "the options of pppd"), (options, "  noauth\r\n#mtu 1400\n", nil), ("/etc/ppp/options", "mtu 1400\n", "the options of pppd"),
     ("/etc/xl2tpd/l2tp-secrets", "* * hush\n", "the secrets in /etc/xl2tpd/l2tp-secrets"),
+    ("/etc/xl2tpd/xl2tpd.conf", L2TPGateway.configuration + "\n[global]\nauth file = /etc/ppp/options.xl2tpd\n", "the secrets in /etc/ppp/options.xl2tpd"),
   ]) func whatTheOtherNodeHasNotIsARisk(file: String, text: String, what: String?) {
     func node() -> L2TPGateway {
       let node = Self.node("noauth\n")

@@ -436,6 +436,21 @@ import Testing
     #expect(found.first?.place == "/etc/ppp/options.xl2tpd:3" && found.first?.fix.first == "editor +3 /etc/ppp/options.xl2tpd")
   }
 
+  /// What pppd reads is what its files take in, word by word.
+  @Test func optionsInOtherFiles() throws {
+    let found = try Self.node(running: nil, ScriptedProcesses()) { files in
+      files.put("auth noccp mtu 1400\nfile /etc/ppp/users\n", at: "/etc/ppp/options.xl2tpd")
+      files.put("plugin radius.so\n", at: "/etc/ppp/users")
+      files.put("", at: "/etc/ppp/chap-secrets", mode: 0o600)
+    }
+    #expect(found.filter { [.USER1, .USER2, .PPP5].contains($0.id) }.isEmpty)
+    let serial = try Self.node(running: nil, ScriptedProcesses()) { files in
+      files.put("auth\nnoccp\nfile /etc/ppp/more\n", at: "/etc/ppp/options.xl2tpd")
+      files.put("mtu 1400\nlock\n", at: "/etc/ppp/more")
+    }
+    #expect(serial.filter { $0.id == .PPP3 }.map(\.place) == ["/etc/ppp/more:2"] && serial.first { $0.id == .PPP3 }?.fix == ["sed -i '2d' /etc/ppp/more"])
+  }
+
   @Test func anotherTableThatDrops() throws {
     let processes = ScriptedProcesses()
     let chains = "table inet vpnha {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\ntable inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n"

@@ -24,6 +24,8 @@ import Testing
     Case("strongswan", "connections: l2tp has no pre-shared key for 203.0.113.50: secret ike-l2tp was refused", [:], "editor \(swanctl)", "swanctl --load-creds"),
     Case("strongswan", "connections: local_addrs of l2tp is not 203.0.113.50", ["config": "/etc/vpn.conf"], "editor /etc/vpn.conf", load),
     Case("strongswan", "connections: l2tp is not loaded", [:], load),
+    Case("strongswan", "charon has loaded no plugin socket-… and hears no client: see load in /etc/strongswan.conf", [:], "editor /etc/strongswan.conf", "vpnha switchover --yes", "pcs node standby moon", "pcs node unstandby moon"),
+    Case("strongswan", "config: \(swanctl):2: connections is followed by l2tp, not by = or {", [:], "editor +2 \(swanctl)", load),
     Case("strongswan", "\(swanctl):5: connections is followed by l2tp, not by = or {", [:], "editor +5 \(swanctl)"),
     Case("strongswan", "config: /nope is missing", ["config": "/nope"], "pcs resource update r config=…"),
     Case("xl2tpd", "config: /etc/xl2tpd/xl2tpd.conf line 6: xl2tpd does not know 'requrie pap', did you mean 'require pap'?", [:], "editor +6 /etc/xl2tpd/xl2tpd.conf"),

@@ -185,6 +185,16 @@ import Testing
     #expect(member.score == 100)
   }
 
+  /// The daemon is there, and takes nothing in time: on a node that is just booting, say.
+  @Test func aScoreThatWasNotTakenInTimeIsToldByTheNextMonitor() {
+    let member = Member()
+    member.machine.calls.fail("cluster.setPromotionScore", with: .timedOut)
+    #expect(member.does(.start, .stopped, .running).status == .success && member.score == nil)
+    member.machine.calls.reset()
+    member.monitor(.running)
+    #expect(member.score == 100)
+  }
+
   @Test func anAttributeDaemonThatWasRestartedIsToldAgain() {
     let member = Member()
     member.does(.start, .stopped, .running)

@@ -165,6 +165,10 @@ package struct StrongSwan: ResourceAgent {
         risks.append(Risk("all \(statistics.workers) worker threads are busy, \(statistics.queues.total) jobs wait"))
       }
       if isClose { risks += lacks(statistics, call) }
+      // What is in a file matters to no daemon that runs. The next one would not start.
+      if call.depth >= .service, call.request.action == .monitor {
+        do throws(OCFError) { try checkSettings(call) } catch { risks.append(Risk(error.reason)) }
+      }
       if call.depth >= .service, call.request.action == .monitor, call.isPromotable, !isPromoted,
         let name = try initiatedByStandby(hasHA: statistics.hasPlugin("ha"), call)
       {

@@ -66,7 +66,7 @@ extension XL2TPD {
   package func judgedFiles(_ call: Call) -> [String] {
     var options: [String] = []
     do throws(OCFError) { options = try optionFiles([Self.commonOptions] + readConfiguration(call).pppOptionFiles, call).map(\.file) } catch { call.log.debug(error.reason) }
-    return [config.description] + options + Self.secrets + [Self.tunnelSecrets]
+    return [config.description] + options + Self.secrets + [tunnelSecrets(call)]
   }
 
   /// Who is let in, and how.
@@ -86,30 +86,22 @@ extension XL2TPD {
     return [
       CommonThing("users", "the users in \(Self.secrets.joined(separator: " and "))", try text(Self.secrets)),
       CommonThing("options", "the options of pppd", try text(optionFiles([Self.commonOptions] + readConfiguration(call).pppOptionFiles.sorted(), call).map(\.file))),
-      CommonThing("tunnels", "the secrets in \(Self.tunnelSecrets)", try text([Self.tunnelSecrets])),
+      CommonThing("tunnels", "the secrets in \(tunnelSecrets(call))", try text([tunnelSecrets(call)])),
     ]
   }
-  private static let tunnelSecrets = "/etc/xl2tpd/l2tp-secrets"
+  private func tunnelSecrets(_ call: Call) -> String {
+    var named: String?
+    do throws(OCFError) { named = try readConfiguration(call).global("auth file")?.value } catch { call.log.debug(error.reason) }
+    return named.flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "/etc/xl2tpd/l2tp-secrets"
+  }
 
   private func optionFile(_ file: String, _ call: Call) throws(OCFError) -> [UInt8] {
     try attempt("reading \(file)", try call.host.files.read(file, limit: 1 << 20) ?? [])
   }
 
-  /// Files of options, and those that they take in (`file`, `call`).
+  /// Files of options, and those that they take in.
   private func optionFiles(_ files: [String], _ call: Call) throws(OCFError) -> [(file: String, bytes: [UInt8])] {
-    var found: [(file: String, bytes: [UInt8])] = []
-    var waiting = Array(files.reversed())
-    while found.count < 32, let file = waiting.popLast() {
-      if found.contains(where: { $0.file == file }) { continue }
-      let bytes = try optionFile(file, call)
-      found.append((file, bytes))
-      let words = Self.lines(bytes).flatMap(\.self)
-      for (option, argument) in zip(words, words.dropFirst()) {
-        if option == "file", argument.hasPrefix("/") { waiting.append(argument) }
-        if option == "call" { waiting.append("/etc/ppp/peers/\(argument)") }
-      }
-    }
-    return found
+    try pppOptionFiles(files) { (file) throws(OCFError) in try optionFile(file, call) }.map { ($0.file, $0.bytes ?? []) }
   }
 
   /// Whether the kernel carries sessions, which xl2tpd prefers. Its module may come with the daemon's first socket: who asks
