@@ -377,7 +377,12 @@ struct NodeChecks {
     let wanted = parameter("address", of: "strongswan").map { [$0] } ?? addresses
     for name in named {
       guard let connection = connections?.section(name) else {
-        found.append(Finding(.SWAN2, .bad, "connection \(name) is not in \(path)", fix: ["editor \(path)", load], at: path))
+        // The name may be the slip, or the file.
+        let known = (connections?.sections ?? []).map(\.name).filter { $0 != "ha" && !named.contains($0) }
+        let meant = (nearest(to: name, among: known) ?? (known.count == 1 ? known.first : nil)).map { right in named.map { $0 == name ? right : $0 }.joined(separator: " ") }
+        let value = meant.map { $0.contains(" ") ? "\"\($0)\"" : $0 } ?? "…"
+        let update = configuration?.own("strongswan").first.map { ["pcs resource update \($0.id) connections=\(value)    # where \(name) is the slip"] } ?? []
+        found.append(Finding(.SWAN2, .bad, "connection \(name) is not in \(path)", fix: ["editor \(path)", load] + update, at: path))
         continue
       }
       let place = connection.place.description

@@ -436,6 +436,14 @@ import Testing
     #expect(found.first?.place == "/etc/ppp/options.xl2tpd:3" && found.first?.fix.first == "editor +3 /etc/ppp/options.xl2tpd")
   }
 
+  /// The parameter may be the slip as well as the file.
+  @Test func aConnectionThatTheFileHasNot() throws {
+    let files = try Self.tree()
+    Self.edited(files, Self.swanctl, "  l2tp {\n    version", "  l2pt {\n    version")
+    let found = try NodeChecks(files: files, processes: ScriptedProcesses(), clock: ManualClock(), configuration: try ClusterConfiguration(Array(try Pair.cib([]).utf8)), running: nil).findings()
+    #expect(found.first { $0.id == .SWAN2 }?.fix.last == "pcs resource update strongswan connections=l2pt    # where l2tp is the slip")
+  }
+
   /// What pppd reads is what its files take in, word by word.
   @Test func optionsInOtherFiles() throws {
     let found = try Self.node(running: nil, ScriptedProcesses()) { files in
