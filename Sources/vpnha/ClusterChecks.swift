@@ -240,7 +240,14 @@ struct ClusterChecks {
   /// What is configured so that the VPN is not served, twice, or without a standby.
   var service: [Finding] {
     let tops = Set((members + configuration.gateways).map(\.top))
-    return off(members + configuration.gateways) + strays + capacity + shape.filter { [.TWO1, .CLONE3, .CLONE4, .CLONE5].contains($0.id) && $0.place.map(tops.contains) ?? false }
+    return off(members + configuration.gateways + bound) + strays + capacity + shape.filter { [.TWO1, .CLONE3, .CLONE4, .CLONE5].contains($0.id) && $0.place.map(tops.contains) ?? false }
+  }
+
+  /// What the VPN has to be with: where that does not run, nor does it.
+  private var bound: [Primitive] {
+    let vpn = Set(members.flatMap(\.names))
+    let others = configuration.constraints("rsc_colocation").filter { vpn.contains($0["rsc"] ?? "") && score($0["score"] ?? "INFINITY") == 1_000_000 }.compactMap { $0["with-rsc"] }
+    return ours.filter { !Set($0.names).isDisjoint(with: others) }
   }
 
   private var shape: [Finding] {

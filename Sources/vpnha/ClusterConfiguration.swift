@@ -353,6 +353,12 @@ struct ClusterConfiguration {
     guard !isFalse(property("enable-startup-probes")), !constraints("rsc_location").contains(where: { ($0["resource-discovery"] ?? "always") != "always" }) else { return [] }
     return Set(resources).subtracting(operations(on: node).filter { $0.status != Self.pending }.map(\.resource))
   }
+  /// Whether all that is remembered of a promotable resource is that it was reloaded: no monitor has said since whether it is promoted, and
+  /// in maintenance mode none does. crm_mon shows it as unpromoted.
+  func hasOnlyReloaded(_ resource: String, on node: String) -> Bool {
+    let its = operations(on: node).filter { $0.resource == resource && $0.status != Self.pending && !$0.isFailure }
+    return !its.isEmpty && its.allSatisfy { $0.task.hasPrefix("reload") }
+  }
   /// PCMK_OCF_UNKNOWN in include/crm/common/results.h: no result yet.
   private static let pending = 193
 

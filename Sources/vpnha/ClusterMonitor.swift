@@ -100,7 +100,7 @@ struct ClusterMonitor: Equatable {
   mutating func recall(_ members: [ClusterConfiguration.Primitive], of configuration: ClusterConfiguration, _ looks: Looks?) {
     for node in nodes where node.isOnline && !node.isPending {
       let lost = configuration.forgotten(members.map(\.id), on: node.name)
-      for member in members where lost.contains(member.id) {
+      for member in members where lost.contains(member.id) || (member.isPromotable && configuration.hasOnlyReloaded(member.id, on: node.name)) {
         forgotten.append(Forgotten(resource: member.id, node: node.name))
         guard let role = looks?.state(of: member.id, on: node.name).flatMap({ ClusterResource.Role($0, isPromotable: member.isPromotable) }) else { continue }
         instances.removeAll { $0.id == member.id && ($0.node == node.name || $0.node == nil) }

@@ -256,6 +256,8 @@ import Testing
     (Pair.meta("vpn-clone", "target-role", "Unpromoted"), "vpn-clone is switched off (target-role=Unpromoted)", "pcs resource enable vpn-clone"),
     (Pair.property("stop-all-resources", "true"), "every resource is switched off (stop-all-resources)", "pcs property set stop-all-resources=false"),
     (Pair.property("symmetric-cluster", "false"), "symmetric-cluster=false, and no constraint lets vpn-clone run anywhere", "pcs property set symmetric-cluster=true"),
+    // The VPN runs nowhere without it.
+    (Pair.meta("firewall-clone", "target-role", "Stopped"), "firewall-clone is switched off (target-role=Stopped)", "pcs resource enable firewall-clone"),
     ((#"<primitive id="xl2tpd" class="ocf" type="xl2tpd" provider="vpnha">"#, #"<primitive id="xl2tpd" class="ocf" type="xl2tpd" provider="vpnha"><meta_attributes id="x"><nvpair id="x-t" name="target-role" value="Stopped"/></meta_attributes>"#), "xl2tpd is switched off (target-role=Stopped)", "pcs resource enable xl2tpd"),
   ]) func whatIsSwitchedOffIsSwitchedOn(change: (String, String), summary: String, fix: String) throws {
     let status = try Self.status([change])
@@ -466,6 +468,22 @@ import Testing
     #expect(try Self.status(none + [Pair.property("have-watchdog", "true"), Pair.property("stonith-watchdog-timeout", "10s")]).wouldSucceed == true)
     #expect(try Self.status(none + [Pair.property("have-watchdog", "true"), Pair.property("stonith-watchdog-timeout", "0")]).wouldSucceed == false)
     #expect(try Self.status(none + [Pair.property("have-watchdog", "false"), Pair.property("stonith-watchdog-timeout", "10s")]).wouldSucceed == false)
+  }
+
+  /// Reloaded, and put into maintenance before a monitor told its role: Pacemaker has it as unpromoted for as long as that lasts.
+  @Test(arguments: ["moon", "sun"]) func aMemberThatWasReloadedIsNotKnownToStandBy(_ here: String) throws {
+    func reloaded(_ cib: String) -> String {
+      cib.replacing(#"operation_key="strongswan_promote_0" operation="promote""#, with: #"operation_key="strongswan_reload-agent_0" operation="reload-agent""#).split(separator: "\n")
+        .filter { !$0.contains(#"<lrm_rsc_op id="strongswan_monitor_10000""#) && !$0.contains(#"<lrm_rsc_op id="strongswan_monitor_60000""#) }.joined(separator: "\n")
+    }
+    let status = try Self.status(
+      [Pair.property("maintenance-mode", "true")],
+      looks: Self.looks {
+        $0.here = here
+        $0.seen = ["vip": here == "moon" ? .promoted : .running, "strongswan": here == "moon" ? .promoted : .running, "xl2tpd": here == "moon" ? .promoted : .running]
+      }, reloaded)
+    #expect(!status.findings.contains { [.HALF1, .SERV1].contains($0.id) } && status.findings.contains { $0.id == .MAINT1 }, "\(status.findings)")
+    #expect(status.serving == (here == "moon" ? "moon" : nil) && status.verdict != .bad)
   }
 
   /// As a live pair of Pacemaker 2.1.5 was seen for 80 s after four refreshes, while it served all the time: nothing of its history is left.
