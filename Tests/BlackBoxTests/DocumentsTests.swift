@@ -19,6 +19,21 @@ struct DocumentsTests {
     #expect(lines.isSubset(of: Set(packaged.split(separator: "\n").map(String.init))))
   }
 
+  @Test("README as the package has it names pages and examples where they are")
+  func readme() throws {
+    let rules = try Answer(.init("/bin/cat", ["\(Built.checkout)/Packaging/debian/rules"]), within: .seconds(5)).output
+    let edit = try #require(rules.firstMatch(of: /sed -i '([^']+)' \S+\/README\.md/)).output.1
+    let text = try Answer(.init("/bin/sed", [String(edit), "\(Built.checkout)/README.md"], outputLimit: 1 << 20), within: .seconds(5)).output
+    let links = text.matches(of: /\]\(([^)#:]+)[^)]*\)/).map { String($0.output.1) }
+    let packaged = Set(Self.pages.map { "\($0).md" })
+    let listed = try Answer(.init("/usr/bin/find", ["\(Built.checkout)/Packaging/examples", "-printf", "examples/%P\\n"]), within: .seconds(5)).output
+    let examples = Set(listed.split(separator: "\n").map { $0.hasSuffix("/") ? String($0.dropLast()) : String($0) })
+    // The source's own things are told by their folders, and are in no package.
+    let source = ["agents/", "metadata/", "Lab", "Sources/", "Tests/"]
+    #expect(links.filter { link in !packaged.contains(link) && !examples.contains(link) && !source.contains(where: link.hasPrefix) } == [])
+    #expect(links.contains("operations.md") && links.contains("examples/strongswan/vpnha.conf"))
+  }
+
   @Test("every example that a page names is there, and every one that is there is named")
   func examples() throws {
     let listed = try Answer(.init("/usr/bin/find", ["\(Built.checkout)/Packaging/examples", "-type", "f", "-printf", "%P\\n"]), within: .seconds(5)).output
