@@ -383,6 +383,8 @@ struct ClusterChecks {
       let place = role.map { " for the role \($0)" } ?? ""
       if its.isEmpty {
         found.append(Finding(.MON1, .bad, "\(resource.id) has no monitor\(place)", fix: [add(role, level: 0)], at: resource.id))
+      } else if let least = its.map(\.interval).min(), least > 30 {
+        found.append(Finding(.MON1, .risk, "\(resource.id) is looked at every \(least) s only\(place): for so long nobody notices that it has ended", fix: [add(role, level: 0)], at: resource.id))
       }
       // The probe has one depth.
       if resource.own != "probe", !its.contains(where: { $0.level >= 10 }) {
@@ -392,10 +394,12 @@ struct ClusterChecks {
     for interval in Set(monitors.map(\.interval)).sorted() {
       let same = monitors.filter { $0.interval == interval }
       if same.count > 1 {
-        let ids = same.compactMap { $0.element["id"] }
-        found.append(
-          Finding(
-            .MON2, .bad, "\(resource.id) has \(same.count) monitors with the interval \(interval)s", fix: ids.dropFirst().map { "pcs resource op remove \($0)" }, at: resource.id))
+        // Another one for the same is enough.
+        let fix = same.dropFirst().flatMap { one in
+          ["pcs resource op remove \(one.element["id"] ?? "")"]
+            + (monitors.contains { ($0.element["id"] != one.element["id"]) && $0.role == one.role && $0.level == one.level } ? [] : [add(one.role, level: one.level)])
+        }
+        found.append(Finding(.MON2, .bad, "\(resource.id) has \(same.count) monitors with the interval \(interval)s", fix: fix, at: resource.id))
       }
     }
     for monitor in monitors where ["ignore", "block"].contains(monitor.element["on-fail"] ?? "") {

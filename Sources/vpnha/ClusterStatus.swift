@@ -670,6 +670,9 @@ private struct Judge {
           fix: bans.map { "pcs constraint delete \($0["id"] ?? "")" } + ["pcs constraint location \(name) avoids \(node)"], at: name)
       ]
     }
+    if let off = devices.first(where: { $0.ownMeta("target-role")?.lowercased() == "stopped" }) {
+      return [Finding(.FENCE3, .bad, "\(off.id), which fences \(node), is switched off", fix: ["pcs stonith enable \(off.id)"], at: off.id)]
+    }
     return [
       Finding(
         .FENCE3, .bad, "\(name), which fences \(node), does not work\(failure.map { ": \($0.reason.isEmpty ? "\($0.task) failed" : $0.reason)" } ?? "")",

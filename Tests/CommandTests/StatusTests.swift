@@ -92,6 +92,12 @@ import Testing
     Case(name: "levels that end another node", changes: [Pair.levels(#"<fencing-level id="l1" target="moon" index="1" devices="fence-sun"/>"#)], would: false, id: .FENCE2, fix: "pcs stonith level clear target moon"),
     Case(name: "levels that do", changes: [Pair.levels(#"<fencing-level id="l0" target="moon" index="1" devices="fence-sun"/><fencing-level id="l1" target="moon" index="2" devices="fence-moon"/>"#), Pair.fence("moon", "pcmk_delay_base", "10s")], would: true, id: .DELAY1, fix: "pcs stonith update fence-moon pcmk_delay_base="),
     Case(name: "a device that is kept off the one that is left", changes: [(#"rsc="fence-moon" node="moon""#, #"rsc="fence-moon" node="sun""#)], would: false, id: .FENCE3, fix: "pcs constraint delete location-fence-moon-moon--INFINITY"),
+    Case(
+      name: "a device that is switched off",
+      changes: [
+        (#"<primitive id="fence-moon" class="stonith" type="fence_bed">"#, #"<primitive id="fence-moon" class="stonith" type="fence_bed"><meta_attributes id="x"><nvpair id="x-t" name="target-role" value="Stopped"/></meta_attributes>"#),
+        (#"operation_key="fence-moon_start_0" operation="start""#, #"operation_key="fence-moon_stop_0" operation="stop""#), (#"operation_key="fence-moon_monitor_60000" operation="monitor""#, #"operation_key="fence-moon_stop_0" operation="stop""#),
+      ], would: false, id: .FENCE3, fix: "pcs stonith enable fence-moon"),
     Case(name: "given up before its delay is over", changes: [Pair.fence("moon", "pcmk_delay_base", "8s"), Pair.property("stonith-timeout", "2s")], would: false, id: .FENCE3, fix: "pcs property set stonith-timeout=60s"),
     Case(name: "plugs exchanged", changes: [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_map" value="moon:sun""#)], would: false, id: .FENCE3, fix: "pcs stonith update fence-moon pcmk_host_map= pcmk_host_list=moon"),
     Case(name: "one plug for both", changes: [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_map" value="moon:1;sun:1""#)], would: false, id: .FENCE3, fix: "pcs stonith update fence-moon pcmk_host_map=…"),
