@@ -22,10 +22,12 @@ public final class FRRControl: RoutingDaemon {
     zebra?.close()
   }
 
-  /// Asked a question that takes no time: a zebra that hangs tells bgpd nothing.
+  /// Whether zebra answers and has bgpd for a client: else bgpd goes on announcing what has gone.
   public func checkFollowsKernel() throws(FRRError) {
     if zebra == nil { zebra = try VTY("zebra", in: folder, on: host, before: deadline) }
-    try zebra?.command("show zebra client summary")
+    guard let clients = try zebra?.ask("show zebra client summary"), clients.text.split(whereSeparator: \.isNewline).contains(where: { $0.hasPrefix("bgp ") }) else {
+      throw FRRError(kind: .unanswered, reason: "bgpd has no connection to zebra: systemctl restart frr")
+    }
   }
 
   /// Without the import check a `network` is announced wherever it is configured.
@@ -111,7 +113,10 @@ extension FRRControl {
   /// Announces it no more. That there is nothing to take back is no error.
   public func withdraw(_ prefix: String) throws(FRRError) {
     do throws(FRRError) { try inFamily(of: prefix, "no network \(prefix)") } catch {
-      guard case .refused = error.kind, try network(prefix) == nil else { throw error }
+      guard case .refused = error.kind else { throw error }
+      // One that was taken back a moment ago is shown until bgpd has come to it.
+      let isGone = try host.until(before: min(deadline, host.clock.now + .seconds(1))) { () throws(FRRError) in try network(prefix) == nil }
+      if !isGone { throw error }
     }
   }
 

@@ -9,7 +9,7 @@ public protocol RoutingDaemon: AnyObject {
   /// Why the daemon as it is configured takes no announcement, or one that would not end with its address; nil: it would.
   func refusal() throws(AnswerError) -> String?
 
-  /// Throws when nobody would tell the daemon that an address has gone.
+  /// Throws when nothing would tell the daemon that an address has gone.
   func checkFollowsKernel() throws(AnswerError)
 
   /// Names of all neighbours.

@@ -126,7 +126,8 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
     let all = try chosen(driver)
     var told = try toldNeighbours(all, driver)
     if isMended {
-      _ = try call.within(Self.haste).until { () throws(OCFError) in
+      // A reload may have ended the sessions, too.
+      _ = try call.within(Self.patience / 2).until { () throws(OCFError) in
         told = try toldNeighbours(all, driver)
         return told.count >= minNeighbors
       }

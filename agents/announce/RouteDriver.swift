@@ -95,7 +95,7 @@ struct FRRDriver: RouteDriver {
 
   func load(_ list: RouteList, insteadOf former: [String]) throws(AnswerError) {
     let routes = list.path == .none ? [] : list.prefixes.map(\.description)
-    for route in former + list.prefixes.map(\.description) where !routes.contains(route) { try daemon.withdraw(route) }
+    for route in Set(former + list.prefixes.map(\.description)).subtracting(routes).sorted() { try daemon.withdraw(route) }
     switch list.path {
     case .none, .short: break
     case .med(let med): try daemon.define(routeMap, "set metric \(med)")
