@@ -105,6 +105,11 @@ extension FRRControl {
     return ours.map { Network(med: $0["metric"]?.integer.flatMap(UInt32.init(exactly:)) ?? 0, hops: $0["aspath"]?["length"]?.integer.flatMap(Int.init(exactly:)) ?? 0) }
   }
 
+  /// Whether bgpd has the route from its own node in another way, as by `redistribute connected`.
+  public func redistributes(_ prefix: String) throws(FRRError) -> Bool {
+    try route(prefix)["paths"]?.elements.contains { $0["sourced"]?.bool == true && $0["origin"]?.string == "incomplete" } == true
+  }
+
   /// Announces `prefix`, as long as an interface has it, in place of what is announced of it now. It is not written to a file.
   ///
   /// Equivalent to: `vtysh -c 'configure terminal' -c 'router bgp AS' -c 'address-family ipv4 unicast' -c 'network PREFIX'`.

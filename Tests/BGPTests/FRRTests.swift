@@ -147,7 +147,9 @@ private enum Said {
     #expect(try network(Said.route()) == FRRControl.Network(med: 0, hops: 0))
     #expect(try network(Said.route(metric: 1000)) == FRRControl.Network(med: 1000, hops: 0))
     #expect(try network(Said.route(#""string":"65001 65001 65001", "length":3"#)) == FRRControl.Network(med: 0, hops: 3))
+    #expect(try !frr.redistributes("203.0.113.50/32"))
     #expect(try network(Said.route(origin: "incomplete")) == nil && network("{}") == nil, "what is redistributed is none")
+    #expect(try network(Said.route(origin: "incomplete")) == nil && frr.redistributes("203.0.113.50/32"))
   }
 
   @Test func changes() throws {

@@ -159,6 +159,7 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
     if let neighbour = all.first(where: { $0.keptFor != nil }), let time = neighbour.keptFor {
       return ("\(neighbour.name) keeps the route for \(time) s when this node is dead: \(driver.restartAdvice)", false)
     }
+    if let rival = try asked(try driver.rival(prefixes.map(\.description))) { return (rival, false) }
     if requireBfd {
       for neighbour in all where neighbour.isEstablished {
         guard try asked(try !driver.daemon.hasBFD(neighbour)) else { continue }

@@ -28,6 +28,9 @@ protocol RouteDriver {
   /// Has the daemon announce what the list says, and nothing else of ours.
   func load(_ list: RouteList, insteadOf former: [String]) throws(AnswerError)
 
+  /// What else announces these; nil: nothing, or the daemon does not say.
+  func rival(_ routes: [String]) throws(AnswerError) -> String?
+
   /// Whether the daemon forgets the list when it is restarted or its configuration is loaded again.
   var forgets: Bool { get }
 
@@ -61,6 +64,8 @@ struct BIRDDriver: RouteDriver {
   }
 
   func load(_: RouteList, insteadOf _: [String]) throws(AnswerError) { try daemon.configure() }
+
+  func rival(_: [String]) -> String? { nil }
 
   var forgets: Bool { false }
   var whySilent: String { "protocol direct has not found the address, or the export filter does not ask \(function)()" }
@@ -103,6 +108,11 @@ struct FRRDriver: RouteDriver {
     }
     for route in routes { try daemon.announce(route, through: list.path == .short ? nil : routeMap) }
     if list.path == .none || list.path == .short { try daemon.remove(routeMap) }
+  }
+
+  func rival(_ routes: [String]) throws(AnswerError) -> String? {
+    for route in routes where try daemon.redistributes(route) { return "FRR's own configuration announces \(route), too (redistribute): it cannot be withdrawn before the address goes" }
+    return nil
   }
 
   var forgets: Bool { true }
