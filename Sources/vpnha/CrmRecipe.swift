@@ -38,7 +38,7 @@ extension Recipe {
   private var crmAnnounce: String {
     """
     primitive announce ocf:vpnha:announce \\
-      params prefixes=\(values.address) \\
+      params \((["prefixes=\(values.address)"] + announcer).joined(separator: " ")) \\
     \(Self.actions(start: 20, stop: 20, promote: 20, demote: 20)) \\
     \(Self.monitors)
     clone announce-clone announce meta promotable=true promoted-max=1 clone-max=2 interleave=true notify=false failure-timeout=30s migration-threshold=3

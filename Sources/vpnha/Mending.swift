@@ -37,6 +37,8 @@ struct Mending {
     if let setting = reason.firstMatch(of: #/ while (net\.ipv4\.[^\s:]+) is 0: set it to 1$/#) { return ["sysctl -w \(setting.1)=1"] }
     if reason.hasPrefix("/dev/ppp is missing") { return ["modprobe ppp_generic"] }
     if reason.hasPrefix("BIRD does not run") { return ["systemctl start bird"] }
+    if reason.hasPrefix("FRR does not run") { return ["systemctl start frr"] }
+    if reason.hasPrefix("FRR hangs: bgpd has no connection to zebra") { return ["systemctl restart frr"] }
     if let more = reason.firstMatch(of: #/^(\S+) is on (\S+) as well/#) { return ["ip address del \(more.1) dev \(more.2)"] }
     if let blockade = reason.firstMatch(of: #/^accept (.+) in chain (\S+) of table (\S+) (\S+), which drops them$/#) {
       let rules = ["UDP 500": "udp dport 500", "UDP 4500": "udp dport 4500", "answers from UDP 500": "udp sport 500", "answers from UDP 4500": "udp sport 4500", "ESP": "meta l4proto esp"]

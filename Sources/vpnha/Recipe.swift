@@ -53,6 +53,8 @@ struct Recipe: Equatable {
     var fenceUser = "fence"
     /// Whether a third machine decides a split: then nobody has to wait.
     var hasQuorumDevice = false
+    /// Whether FRR tells the routers, not BIRD.
+    var hasFRR = false
     /// A program that prints the password; without it the password is a word to be replaced.
     var fencePasswordScript: String?
 
@@ -285,10 +287,13 @@ struct Recipe: Equatable {
     ]
   }
 
+  /// What differs from the default.
+  var announcer: [String] { values.hasFRR ? ["daemon=frr"] : [] }
+
   /// Unlike the other followers it moves the VPN: one that no router is told of is of no use.
   private var announce: [[String]] {
     [
-      ["resource", "update", "vip", "cidr_netmask=\(values.address.contains(":") ? 128 : 32)"], follower("announce", ["prefixes=\(values.address)"]),
+      ["resource", "update", "vip", "cidr_netmask=\(values.address.contains(":") ? 128 : 32)"], follower("announce", ["prefixes=\(values.address)"] + announcer),
       ["constraint", "order", "promote", "vpn-clone", "then", "promote", "announce-clone"],
       ["constraint", "colocation", "add", "Promoted", "announce-clone", "with", "Promoted", "vpn-clone", "score=INFINITY"],
     ]

@@ -50,6 +50,8 @@ struct RecipeCommand: ParsableCommand {
   var fencePasswordScript: String?
   @Flag(help: "The cluster has a quorum device (docs/operations.md): no delay is needed where a split is decided by votes.")
   var quorumDevice = false
+  @Flag(help: "announce: FRR tells the routers, not BIRD.")
+  var frr = false
   @Option(help: ArgumentHelp("Where alerts are posted.", valueName: "url"))
   var receiver: String?
   @Option(help: ArgumentHelp("json, slack, alertmanager or pagerduty.", valueName: "format"))
@@ -73,6 +75,7 @@ struct RecipeCommand: ParsableCommand {
       let names = Recipe.Name.allCases.filter { Recipe(name: $0).hasCrm }.map(\.rawValue).joined(separator: ", ")
       throw ValidationError("--crm: there are crmsh files for \(names); promotable and seamless have the cluster's part in them")
     }
+    if frr, wanted != .announce { throw ValidationError("--frr is for the recipe announce") }
     if json, crm { throw ValidationError("--json describes the recipe for pcs") }
     _ = try values()
     if apply, wanted == .cluster, fence.isEmpty { throw ValidationError("--apply needs --fence NODE=ADDRESS for each node: README's are examples") }
@@ -162,6 +165,7 @@ struct RecipeCommand: ParsableCommand {
     if let format { values.format = try word("format", format) }
     if let fenceAgent { values.fenceAgent = try word("fence-agent", fenceAgent) }
     values.hasQuorumDevice = quorumDevice
+    values.hasFRR = frr
     if let fenceUser { values.fenceUser = try word("fence-user", fenceUser, "@") }
     if let fencePasswordScript { values.fencePasswordScript = try word("fence-password-script", fencePasswordScript, "/") }
     if !fence.isEmpty {

@@ -22,7 +22,9 @@ CARRIED = ("seamless",)
 # The same pair, typed as for crmsh: that it is one is seen by these few.
 CARRIED_TOO = ("seamless", "crm-seamless")
 TOLD = ("announce",)
-TOLD_TOO = TOLD + ("crm-announce",)
+# By FRR.
+TOLD_OTHERWISE = ("announce-frr",)
+TOLD_TOO = TOLD + ("crm-announce",) + TOLD_OTHERWISE
 
 
 class Event:
@@ -297,6 +299,26 @@ def reload_bird(bed):
             node.run("birdc configure")
         if bed.announced_by() != here.name:
             raise Failure(f"the router sends to {bed.announced_by()}")
+    yield
+
+
+@event("peer", 25, recipes=TOLD_OTHERWISE)
+def kill_bgpd_serving(bed):
+    here, there = yield bed.places()
+    here.signal("bgpd", "KILL")
+    until(f"the router sends to {there.name}", 40, lambda: bed.announced_by() == there.name)
+    yield
+    here.run("/usr/lib/frr/bgpd -d -A 127.0.0.1; vtysh -b")
+
+
+@event("same", 15, recipes=TOLD_OTHERWISE)
+def reload_frr(bed):
+    """A reload makes FRR forget what it was given: the next monitor gives it again, and the VPN stays."""
+    here, there = yield bed.places()
+    for node in (there, here):
+        node.run("/usr/lib/frr/frr-reload.py --reload /etc/frr/frr.conf")
+    until("the router is told no more", 5, lambda: bed.announced_by() is None)
+    until(f"the router sends to {here.name}", 20, lambda: bed.announced_by() == here.name)
     yield
 
 

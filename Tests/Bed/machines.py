@@ -28,7 +28,7 @@ SHARE = f"{WORK}/share"
 NODES = ("moon", "sun")
 HOPS, REMOTE, WITNESS = ("203.0.113.1", "203.0.113.2"), "198.51.100.9", "198.51.100.31"
 AGENTS = ("vip", "strongswan", "xl2tpd", "conntrackd", "probe", "firewall", "sessions", "announce", "libreswan")
-PROCESS = {"charon": "charon-systemd", "pluto": "pluto", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd", "ledger": "vpnha-ledger", "prober": "probe", "bird": "bird"}
+PROCESS = {"charon": "charon-systemd", "pluto": "pluto", "xl2tpd": "xl2tpd", "conntrackd": "conntrackd", "attrd": "pacemaker-attrd", "ledger": "vpnha-ledger", "prober": "probe", "bird": "bird", "bgpd": "bgpd"}
 
 BOOT = r"""
 set -e
@@ -81,6 +81,14 @@ if [ -e /etc/bird/gateway ]; then
   mkdir -p /run/bird
   bird
 fi
+if [ -e /etc/frr/gateway ]; then
+  # As watchfrr does.
+  mkdir -p /run/frr
+  chown frr:frr /run/frr
+  rm -rf /var/tmp/frr
+  for daemon in zebra bfdd bgpd; do /usr/lib/frr/$daemon -d -A 127.0.0.1 >/dev/null 2>&1; done
+  vtysh -b >/dev/null 2>&1
+fi
 corosync -f >/var/log/corosync/out 2>&1 </dev/null &
 until corosync-cfgtool -s >/dev/null 2>&1; do sleep 0.05; done
 if grep -q 'model: net' /etc/corosync/corosync.conf; then
@@ -121,7 +129,11 @@ class Node:
             # As docs/operations.md has it, but for the certificates, which need pcsd on all three.
             words = re.search(r"^ +pcs (quorum device add .*)$", OPERATIONS.read_text(), re.MULTILINE)[1].replace("host=witness", f"host={WITNESS} tls=off")
             self.write("/etc/corosync/device", f"pcs --force --corosync_conf /etc/corosync/corosync.conf {words}\n")
-        if bed.routed:
+        if bed.frr:
+            self.write("/etc/frr/gateway", "")
+            text = (HERE.parent.parent / "Packaging/examples/frr/frr.conf").read_text()
+            self.write("/etc/frr/frr.conf", text.replace("10.77.1.254", HOPS[0]).replace("10.77.1.1", config.OUTSIDE[name]).replace("transmit-interval 100", "transmit-interval 100\n  detect-multiplier 20"))
+        elif bed.routed:
             self.write("/etc/bird/gateway", "")
             text = (HERE.parent.parent / "Packaging/examples/bird/bird.conf").read_text()
             self.write("/etc/bird/bird.conf", text.replace("10.77.1.254", HOPS[0]).replace("10.77.1.1", config.OUTSIDE[name]).replace("multiplier 3", "multiplier 20"))
@@ -300,8 +312,8 @@ class Power(threading.Thread):
 class Bed:
     """Both nodes, what is around them, and whoever watches."""
 
-    def __init__(self, package, build, log, quorum=False, routed=False, roots=("/", "/"), two=False, libreswan=False):
-        self.package, self.log, self.quorum, self.routed, self.warm, self.two, self.libreswan, self.died = package, log, quorum, routed, True, two, libreswan, {}
+    def __init__(self, package, build, log, quorum=False, routed=False, roots=("/", "/"), two=False, libreswan=False, frr=False):
+        self.package, self.log, self.quorum, self.routed, self.warm, self.two, self.libreswan, self.frr, self.died = package, log, quorum, routed, True, two, libreswan, frr, {}
         self.roots = dict(zip(NODES, roots))
         self.began = time.monotonic()
         os.makedirs(SHARE)

@@ -18,6 +18,7 @@ RECIPES = {
     "crm-seamless": ("crm-seamless",),
     "seamless": ("cluster", "seamless", "probe", "alert"),
     "announce": ("cluster", "promotable", "announce"),
+    "announce-frr": ("cluster", "promotable", "announce-frr"),
     "two-addresses": ("cluster", "two-addresses"),
     "crm-two-addresses": ("crm-two-addresses",),
     "crm-announce": ("crm-host-route", "crm-probe", "crm-announce", "crm-alert"),
@@ -41,7 +42,7 @@ def script(bed, name):
     return "\n".join(re.sub(r" (ip|username|password)=\S+", "", line) if "fence_bed" in line else line for line in text.splitlines())
 
 
-CRM = {"crm": "promotable --crm", "crm-watch": "promotable --crm", "crm-libreswan": "libreswan --crm", "crm-two-addresses": "two-addresses --crm", "crm-seamless": "seamless --crm", "crm-host-route": "promotable --crm", "crm-probe": "probe --crm", "crm-announce": "announce --crm",
+CRM = {"crm": "promotable --crm", "crm-watch": "promotable --crm", "crm-libreswan": "libreswan --crm", "crm-two-addresses": "two-addresses --crm", "crm-seamless": "seamless --crm", "crm-host-route": "promotable --crm", "crm-probe": "probe --crm", "crm-announce": "announce --crm", "announce-frr": "announce --frr",
        "crm-alert": "alert --crm"}
 SCRIPTS = ("cluster", "promotable", "probe", "alert", "group", "libreswan", "seamless", "announce", "two-addresses", *CRM)
 

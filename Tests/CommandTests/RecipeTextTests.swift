@@ -28,6 +28,13 @@ import Testing
     #expect(crm.contains("connections=\"a b\" address=192.0.2.7") && !crm.contains("203.0.113"))
   }
 
+  @Test func theDaemonThatTellsRouters() throws {
+    for (words, isThere) in [(["announce"], false), (["announce", "--frr"], true)] {
+      let recipe = Recipe(name: .announce, values: try RecipeCommand.parse(words).values())
+      #expect(recipe.lines.contains("prefixes=203.0.113.50 daemon=frr meta") == isThere && recipe.crm.contains("params prefixes=203.0.113.50 daemon=frr \\\n") == isThere)
+    }
+  }
+
   /// README's remote responder answers nobody: with it both nodes would have lost their path.
   @Test func whoNamesNextHopsAsksNothingElse() throws {
     let command = try RecipeCommand.parse(["probe", "--ping", "192.0.2.1"])
@@ -61,7 +68,7 @@ import Testing
   @Test(arguments: [
     ["promotable", "--nic", "eth0; reboot"], ["promotable", "--vip", "203.0.113.50"], ["promotable", "--vip", "203.0.113.50/33"], ["promotable", "--pool", "10.9.0.0"],
     ["promotable", "--connections", "a$(reboot)"], ["cluster", "--fence", "moon"], ["cluster", "--fence", "moon=1.2.3.4\nreboot"], ["alert", "--receiver", "http://x/'; reboot"],
-    ["cluster", "--fence-user", "a b"], ["cluster", "--fence-password-script", "/a b"], ["nothing"], ["group", "--crm"],
+    ["cluster", "--fence-user", "a b"], ["cluster", "--fence-password-script", "/a b"], ["nothing"], ["group", "--crm"], ["promotable", "--frr"],
     ["promotable", "--apply"], ["cluster", "--apply", "--fence", "moon=192.0.2.1"], ["alert", "--apply"], ["probe", "--apply", "--vip", "192.0.2.1/24"],
   ]) func refused(_ words: [String]) {
     #expect(throws: (any Error).self) { try RecipeCommand.parse(words) }
