@@ -119,6 +119,7 @@ extension Neighbour {
     var state: String?
     var isOurs = false
     var restartTime: Int?
+    var channels: [Substring] = []
     for line in reply.texts(1006) {
       let trimmed = line.drop { $0 == " " || $0 == "\t" }
       let value = trimmed.firstIndex(of: ":").map { String(trimmed[trimmed.index(after: $0)...].drop { $0 == " " }) } ?? ""
@@ -131,11 +132,13 @@ extension Neighbour {
       case "Neighbor capabilities", "Session": isOurs = false
       // Told only where graceful restart is on, not where BIRD merely heeds that of others.
       case "Restart time" where isOurs: restartTime = Int(value)
+      case let channel where channel.hasPrefix("Channel "): channels.append(channel.dropFirst("Channel ".count))
       default: break
       }
     }
     guard let state else { return nil }
     self.state = state
     keptFor = restartTime
+    if !channels.isEmpty { (carriesIPv4, carriesIPv6) = (channels.contains("ipv4"), channels.contains("ipv6")) }
   }
 }

@@ -165,6 +165,7 @@ extension Neighbour {
     if let restart = peer["gracefulRestartInfo"], restart["localGrMode"]?.string?.hasPrefix("Restart") == true {
       keptFor = restart["timers"]?["configuredRestartTimer"]?.integer.flatMap(Int.init(exactly:)) ?? 120
     }
+    if let families = peer["addressFamilyInfo"] { (carriesIPv4, carriesIPv6) = (families["ipv4Unicast"] != nil, families["ipv6Unicast"] != nil) }
     isBFDUp = peer["peerBfdInfo"]?["status"]?.string == "Up"
   }
 }

@@ -36,6 +36,9 @@ public struct Neighbour: Equatable, Sendable {
   public var lastError: String?
   /// Seconds for which the neighbour keeps what this node announced when its daemon is gone; nil: it does not.
   public var keptFor: Int?
+  /// Which addresses it can be told of.
+  public var carriesIPv4 = true
+  public var carriesIPv6 = true
   /// What FRR says of it at once.
   var isBFDUp = false
 

@@ -86,6 +86,7 @@ final class FRRNode: RoutedNode {
   var isHung = false
   var hasZebra = true
   var isRedistributed = false
+  var hasIPv6 = false
   /// The commands that are refused.
   var refuses: [String] = []
   var networks: [String: String] = [:]
@@ -121,15 +122,17 @@ final class FRRNode: RoutedNode {
     let words = command.split(separator: " ").map(String.init)
     switch command {
     case "enable", "end", "configure terminal": mode = ""
-    case "show bgp summary json": return (#"{"ipv4Unicast":{"as":65001,"peers":{"10.0.0.2":{}}}}"#, 0)
-    case "show bgp neighbors 10.0.0.2 json": return ("{\"10.0.0.2\":{\"localAs\":65001,\"bgpState\":\"\(isEstablished ? "Established" : "Active")\"}}", 0)
+    case "show bgp summary json":
+      return (#"{"ipv4Unicast":{"as":65001,"peers":{"10.0.0.2":{}}}"# + (hasIPv6 ? #","ipv6Unicast":{"as":65001,"peers":{"2001:db8::2":{}}}"# : "") + "}", 0)
+    case "show bgp neighbors 2001:db8::2 json" where hasIPv6: return (#"{"2001:db8::2":{"localAs":65001,"bgpState":"Established","addressFamilyInfo":{"ipv6Unicast":{}}}}"#, 0)
+    case "show bgp neighbors 10.0.0.2 json": return ("{\"10.0.0.2\":{\"localAs\":65001,\"bgpState\":\"\(isEstablished ? "Established" : "Active")\",\"addressFamilyInfo\":{\"ipv4Unicast\":{}}}}", 0)
     case "show running-config | include ^router bgp|^ no bgp network import-check": return ("router bgp 65001\n\(isBroken ? " no bgp network import-check\n" : "")", 0)
-    case "router bgp 65001", "address-family ipv4 unicast": mode = command
+    case "router bgp 65001", "address-family ipv4 unicast", "address-family ipv6 unicast": mode = command
     default:
       switch (words.first, mode) {
       case ("show", _) where words.count == 6 && words[3] == "unicast": return (route(words[4]), 0)
-      case ("network", "address-family ipv4 unicast"): networks[words[1]] = words.count == 4 ? words[3] : ""
-      case ("no", "address-family ipv4 unicast") where words[1] == "network":
+      case ("network", "address-family ipv4 unicast"), ("network", "address-family ipv6 unicast"): networks[words[1]] = words.count == 4 ? words[3] : ""
+      case ("no", "address-family ipv4 unicast") where words[1] == "network", ("no", "address-family ipv6 unicast") where words[1] == "network":
         guard networks.removeValue(forKey: words[2]) != nil else { return ("% Can't find static route specified\n", 13) }
       case ("no", "") where words[1] == "route-map": routeMaps[words[2]] = nil
       case ("route-map", ""): mode = words[1]
@@ -144,7 +147,7 @@ final class FRRNode: RoutedNode {
     guard let map = networks[prefix] else { return "{}" }
     let clause = (routeMaps[map] ?? "").split(separator: " ")
     let (med, hops) = (clause.dropFirst().first == "metric" ? String(clause[2]) : "0", clause.dropFirst().first == "as-path" ? clause.count - 3 : 0)
-    return "{\(isEstablished && isHeld ? "\"advertisedTo\":{\"10.0.0.2\":{}}," : "")\"paths\":[{\"sourced\":true,\"origin\":\"IGP\",\"metric\":\(med),\"aspath\":{\"length\":\(hops)}}\(isRedistributed ? ",{\"sourced\":true,\"origin\":\"incomplete\"}" : "")]}"
+    return "{\(isEstablished && isHeld ? "\"advertisedTo\":{\"\(prefix.contains(":") ? "2001:db8::2" : "10.0.0.2")\":{}}," : "")\"paths\":[{\"sourced\":true,\"origin\":\"IGP\",\"metric\":\(med),\"aspath\":{\"length\":\(hops)}}\(isRedistributed ? ",{\"sourced\":true,\"origin\":\"incomplete\"}" : "")]}"
   }
 }
 
@@ -426,6 +429,24 @@ private final class PeerThatGreets: ByteStream {
     #expect(node.perform("demote").status == .success && !node.isAnnouncing, "bgpd needs no zebra to fall silent")
     #expect(node.perform("monitor") == Outcome(.success, blind) && node.machine.cluster.scores["announce"] == 5)
     #expect(node.perform("promote") == Outcome(.genericError, blind) && !node.isAnnouncing)
+  }
+
+  /// A session for each family, as FRR's users have it: each address needs neighbours of its own.
+  @Test func oneSessionCarriesOneFamily() throws {
+    let node = FRRNode()
+    try node.hold()
+    node.machine.network.addresses.append(InterfaceAddress(try #require(IPAddress("2001:db8::50")), prefixLength: 128, link: 2))
+    let both = ["prefixes": "203.0.113.50 2001:db8::50"]
+    #expect(node.perform("start", both).reason == "could not announce: no other BGP neighbour carries 2001:db8::50/128")
+    #expect(node.perform("promote", both) == Outcome(.genericError, "0 of 1 neighbours told: no other BGP neighbour carries 2001:db8::50/128") && node.networks.isEmpty)
+    node.hasIPv6 = true
+    #expect(node.perform("monitor", both) == Outcome(.success) && node.perform("promote", both) == Outcome(.success) && node.networks.count == 2)
+    #expect(node.perform("monitor", both) == Outcome(.runningPromoted))
+    node.isEstablished = false
+    #expect(node.perform("monitor", both) == Outcome(.failedPromoted, "0 of 1 neighbours told: 10.0.0.2: Active"))
+    #expect(node.perform("stop", both) == Outcome(.success) && node.networks.isEmpty)
+    // A session that carries none of the addresses is none of ours.
+    #expect(node.perform("start") == Outcome(.success, "could not announce: 10.0.0.2: Active"))
   }
 
   /// What is announced no more after a change of the parameters is withdrawn.

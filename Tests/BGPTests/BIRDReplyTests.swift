@@ -132,7 +132,10 @@ private enum Said {
     #expect(try bird.neighbours() == ["upstream", "lost"])
     let upstream = try #require(try bird.neighbour("upstream"))
     #expect(upstream.isEstablished && upstream.address == IPAddress("10.0.0.2") && upstream.localAS == 65001 && upstream.keptFor == nil)
-    #expect(try bird.neighbour("lost")?.words == "lost: Active (Socket: Connection refused)")
+    #expect(upstream.carriesIPv4 && upstream.carriesIPv6)
+    let lost = try #require(try bird.neighbour("lost"))
+    #expect(lost.carriesIPv4 && !lost.carriesIPv6, "its channels say so")
+    #expect(lost.words == "lost: Active (Socket: Connection refused)")
     #expect(try bird.neighbour("none") == nil)
     #expect(try bird.hasBFD(upstream))
     var other = upstream

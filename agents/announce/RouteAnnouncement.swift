@@ -90,8 +90,7 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
     defer { driver.daemon.close() }
     if let problem = try asked(try driver.obstacle()) { throw .failed(problem) }
     let all = try chosen(driver)
-    let established = all.filter(\.isEstablished)
-    return established.count >= minNeighbors ? [] : [Risk("could not announce: \(words(all))", unfit: true)]
+    return isEnough(all.filter(\.isEstablished)) ? [] : [Risk("could not announce: \(words(all))", unfit: true)]
   }
 
   // MARK: - Observing
@@ -129,10 +128,10 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
       // A reload may have ended the sessions, too.
       _ = try call.within(Self.patience / 2).until { () throws(OCFError) in
         told = try toldNeighbours(all, driver)
-        return told.count >= minNeighbors
+        return isEnough(all, told)
       }
     }
-    guard told.count >= minNeighbors else { throw .failed(shortage(all, told, driver)) }
+    guard isEnough(all, told) else { throw .failed(shortage(all, told, driver)) }
     if let silent = all.first(where: { neighbour in !told.contains(neighbour.name) }) { return "not every neighbour is told: \(why(silent, driver))" }
     return try weakness(all, driver, call)?.text
   }
@@ -146,8 +145,7 @@ package struct RouteAnnouncement: ResourceAgent, ReloadableAgent {
       guard try isTold(neighbour, driver, any: true) else { continue }
       throw .failed("\(neighbour.name) is told of an address while this member is not promoted: \(driver.whyOpen)")
     }
-    let established = all.filter(\.isEstablished)
-    if established.count < minNeighbors { return ("could not announce: \(words(all))", true) }
+    if !isEnough(all.filter(\.isEstablished)) { return ("could not announce: \(words(all))", true) }
     if let other = all.first(where: { !$0.isEstablished }) { return ("not every neighbour would be told: \(other.words)", false) }
     return try weakness(all, driver, call)
   }
@@ -240,14 +238,24 @@ extension RouteAnnouncement {
     let names = neighbors.isEmpty ? try asked(try driver.daemon.neighbours()) : neighbors.map(\.description)
     var found: [Neighbour] = []
     for name in names { found.append(try asked(try driver.daemon.neighbour(name)) ?? Neighbour(name, state: "\(daemon.neighbourWord) of that name is not configured")) }
-    return found
+    // One session may carry IPv4, another one IPv6.
+    return found.filter { neighbour in prefixes.isEmpty || prefixes.contains { carries(neighbour, $0.description) } }
   }
 
-  /// Whether every address is told to `neighbour`; with `any`, whether one is.
+  private func carries(_ neighbour: Neighbour, _ prefix: String) -> Bool { prefix.contains(":") ? neighbour.carriesIPv6 : neighbour.carriesIPv4 }
+
+  /// Whether every address has as many neighbours among these as it needs.
+  private func isEnough(_ some: [Neighbour]) -> Bool { prefixes.allSatisfy { prefix in some.count { carries($0, prefix.description) } >= minNeighbors } }
+
+  func isEnough(_ all: [Neighbour], _ told: Set<String>) -> Bool { isEnough(all.filter { told.contains($0.name) }) }
+
+  /// Whether every address that it carries is told to `neighbour`; with `any`, whether one is.
   /// - Parameter former: what was announced before the parameters changed.
   private func isTold(_ neighbour: Neighbour, _ driver: any RouteDriver, any: Bool = false, former: [String] = []) throws(OCFError) -> Bool {
     guard neighbour.isEstablished else { return false }
-    for prefix in prefixes.map(\.description) + former where try asked(try driver.daemon.exports(prefix, to: neighbour.name)) == any { return any }
+    for prefix in prefixes.map(\.description) + former where carries(neighbour, prefix) {
+      if try asked(try driver.daemon.exports(prefix, to: neighbour.name)) == any { return any }
+    }
     return !any
   }
 
@@ -265,15 +273,23 @@ extension RouteAnnouncement {
 
   func shortage(_ all: [Neighbour], _ told: Set<String>, _ driver: any RouteDriver) -> String {
     guard !all.isEmpty else { return "nobody is told: \(daemon.name)'s configuration has no \(daemon.neighbourWord)" }
-    let silent = all.filter { !told.contains($0.name) }
-    return "\(told.count) of \(minNeighbors) neighbours told: \(silent.map { why($0, driver) }.joined(separator: "; "))"
+    let (count, reasons) = fewest(all, among: { told.contains($0.name) }) { why($0, driver) }
+    return "\(count) of \(minNeighbors) neighbours told: \(reasons)"
+  }
+
+  /// How many of those that carry the address with the fewest are among `good`, and what is said of the others.
+  private func fewest(_ all: [Neighbour], among good: (Neighbour) -> Bool, _ said: (Neighbour) -> String) -> (count: Int, reasons: String) {
+    let groups = prefixes.map { prefix in (prefix: prefix, carriers: all.filter { carries($0, prefix.description) }) }
+    guard let least = groups.min(by: { $0.carriers.count(where: good) < $1.carriers.count(where: good) }) else { return (0, "") }
+    let reasons = least.carriers.filter { !good($0) }.map(said)
+    return (least.carriers.count(where: good), (reasons.isEmpty ? ["no other \(daemon.neighbourWord) carries \(least.prefix)"] : reasons).joined(separator: "; "))
   }
 
   private func why(_ neighbour: Neighbour, _ driver: any RouteDriver) -> String {
     neighbour.isEstablished ? "\(neighbour.name): \(driver.whySilent)" : neighbour.words
   }
 
-  private func words(_ all: [Neighbour]) -> String { all.isEmpty ? "\(daemon.name)'s configuration has no \(daemon.neighbourWord)" : all.filter { !$0.isEstablished }.map(\.words).joined(separator: "; ") }
+  private func words(_ all: [Neighbour]) -> String { all.isEmpty ? "\(daemon.name)'s configuration has no \(daemon.neighbourWord)" : fewest(all, among: \.isEstablished, \.words).reasons }
 
   /// Each address is here, with its full length: protocol direct makes a route of the network otherwise.
   func checkHeld(_ call: Call) throws(OCFError) {

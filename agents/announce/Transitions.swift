@@ -41,7 +41,7 @@ extension RouteAnnouncement {
         let all = try chosen(driver)
         let told = try toldNeighbours(all, driver)
         reason = shortage(all, told, driver)
-        return told.count >= minNeighbors
+        return isEnough(all, told)
       }
       if isTold { return call.log.info("announced: \(prefixes.map(\.description).joined(separator: " "))") }
     } catch { reason = error.reason }
