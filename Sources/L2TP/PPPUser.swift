@@ -4,12 +4,28 @@ public struct PPPUser: Hashable, Sendable {
   /// The name of the server that it is a user of; `*`: any.
   public var server: String
   public var line: Int
+  /// Those that it may have, `*` for any. Without one it gets none, and no session.
+  public var addresses: [String] = []
 
-  /// Those of a file; a line with fewer than three words lets nobody in, nor does one with an empty secret, or without an address (`-`).
-  public static func all(in bytes: [UInt8]) -> [PPPUser] {
+  /// Those of a file; a line with fewer than three words lets nobody in, nor does one with an empty secret, or without an address (none, or `-`).
+  public static func all(in bytes: [UInt8]) -> [PPPUser] { lines(of: bytes).filter { !$0.addresses.isEmpty } }
+
+  /// Those that would be users, had they an address.
+  public static func withoutAddress(in bytes: [UInt8]) -> [PPPUser] { lines(of: bytes).filter(\.addresses.isEmpty) }
+
+  /// Whether the line's secret is that word.
+  public static func hasSecret(_ word: String, at line: Int, in bytes: [UInt8]) -> Bool {
+    let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    return lines.indices.contains(line - 1) && pppWords(lines[line - 1]).dropFirst(2).first == word
+  }
+
+  private static func lines(of bytes: [UInt8]) -> [PPPUser] {
     bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated().compactMap { number, line in
       let words = pppWords(line)
-      return words.count < 3 || words[2].isEmpty || words.dropFirst(3).first == "-" ? nil : PPPUser(name: words[0], server: words[1], line: number + 1)
+      // Options follow two hyphens.
+      let addresses = words.dropFirst(3).prefix { $0 != "--" }
+      guard words.count >= 3, !words[2].isEmpty, addresses.first != "-" else { return nil }
+      return PPPUser(name: words[0], server: words[1], line: number + 1, addresses: Array(addresses))
     }
   }
 }

@@ -90,7 +90,7 @@ private struct Unanswered {
   var json: Bool
 
   var exit: ExitCode {
-    print(json ? jsonObject([("would_start", nil), ("problems", "[]"), ("error", why.jsonQuoted)]) : padded(Verdict.unknown.shown, 9) + why)
+    print(json ? jsonObject([("would_start", nil), ("problems", "[]"), ("error", why.jsonQuoted)]) : Verdict.unknown.line(why))
     return ExitCode(Verdict.unknown.rawValue)
   }
 }

@@ -24,7 +24,7 @@ struct ClusterChecks {
   }
 
   private var all: [Finding] {
-    fencing + quorum + configuration.nodes.compactMap(configuration.illness) + colocations + sharing + bars + monitors + operations + clones + parameters + leftovers + shape + places
+    fencing + quorum + configuration.nodes.compactMap(configuration.illness) + colocations + orders + sharing + bars + monitors + operations + clones + parameters + leftovers + shape + places
   }
 
   private var members: [Primitive] { configuration.service }
@@ -50,8 +50,17 @@ struct ClusterChecks {
       Finding(.OFF1, .bad, "\($0.id) is switched off", fix: ["pcs stonith enable \($0.id)"], at: $0.id)
     }
     if !configuration.isFencedByWatchdog { found += configuration.nodes.filter { configuration.fences($0).isEmpty }.map { configuration.unfenced($0) } }
+    for device in configuration.primitives where device.isFence {
+      for name in ["pcmk_reboot_action", "pcmk_off_action"] {
+        guard let action = device.parameter(name), action != (name == "pcmk_reboot_action" ? "reboot" : "off"), name == "pcmk_off_action" || action != "off" else { continue }
+        found.append(Finding(.FENCE6, .bad, "\(device.id) does \(action) where it should end a node (\(name))", fix: ["pcs stonith update \(device.id) \(name)="], at: device.id))
+      }
+    }
+    if configuration.property("stonith-action") == "off" {
+      found.append(Finding(.FENCE6, .note, "stonith-action=off: a node that was fenced stays off until somebody switches it on", fix: ["pcs property set stonith-action="], at: "property stonith-action"))
+    }
     let waits = configuration.nodes.compactMap { configuration.wrongPlug(of: $0) ?? configuration.givenUp(before: $0) ?? configuration.longDelay(before: $0) }
-    guard configuration.nodes.count == 2, found.isEmpty else { return found + waits }
+    guard configuration.nodes.count == 2, found.allSatisfy({ $0.id == .FENCE6 }) else { return found + waits }
     found += waits
     let delay = configuration.property("priority-fencing-delay").flatMap(seconds) ?? 0
     let hasDelay = configuration.primitives.contains { $0.isFence && ($0.parameter("pcmk_delay_base") ?? $0.parameter("pcmk_delay_max")).flatMap(seconds).map { $0 > 0 } ?? false }
@@ -91,7 +100,7 @@ struct ClusterChecks {
         Finding(.QUOR3, .note, "two nodes without a quorum device", fix: ["pcs quorum device add model net host=HOST algorithm=ffsplit"], at: CorosyncConfiguration.path))
     }
     if votes.links.allSatisfy({ $0.count == 1 }) {
-      found.append(Finding(.RING1, .note, "the nodes have one link to each other", fix: ["pcs cluster link add NODE=ADDRESS NODE=ADDRESS"], at: CorosyncConfiguration.path))
+      found.append(Finding(.RING1, .note, "the nodes have one link to each other", fix: ["pcs cluster link add \((configuration.nodes.isEmpty ? ["NODE", "NODE"] : configuration.nodes).map { "\($0)=ADDRESS" }.joined(separator: " "))"], at: CorosyncConfiguration.path))
     }
     return found
   }
@@ -180,6 +189,22 @@ struct ClusterChecks {
     if configuration.isInMaintenance {
       found.append(Finding(.MAINT1, .risk, "maintenance mode is on", fix: ["pcs property set maintenance-mode=false"], at: "property maintenance-mode"))
     }
+    for node in configuration.nodes {
+      if isTrue(configuration.setting("maintenance", of: node)) {
+        found.append(Finding(.MAINT1, .risk, "\(node) is in maintenance", fix: ["pcs node unmaintenance \(node)"], at: node))
+      }
+      if isTrue(configuration.setting("standby", of: node)) {
+        found.append(Finding(.NODE2, .risk, "\(node) is in standby: it takes nothing over", fix: ["pcs node unstandby \(node)"], at: node))
+      }
+    }
+    for (name, id, what) in [("is-managed", FindingID.MAINT1, "nothing is managed"), ("maintenance", .MAINT1, "nothing is managed"), ("target-role", .OFF1, "nothing is started, or nothing serves")] {
+      guard let value = configuration.resourceDefault(name), name == "target-role" ? !["started", "promoted", "master"].contains(value.lowercased()) : name == "maintenance" ? isTrue(value) : isFalse(value) else { continue }
+      found.append(Finding(id, .bad, "\(name)=\(value) is the default of all resources: \(what)", fix: ["pcs resource defaults update \(name)="], at: "resource defaults"))
+    }
+    for other in configuration.primitives where other.own == nil && !other.isFence {
+      guard let address = other.parameter("ip"), configuration.own("vip").contains(where: { $0.parameter("ip") == address }) else { continue }
+      found.append(Finding(.ADDR2, .bad, "\(other.id) (\(other.agent)) sets \(address) as well", fix: ["pcs resource delete \(other.id)"], at: other.id))
+    }
     for probe in configuration.own("probe") {
       let attribute = probe.parameter("name") ?? "vpnha-path"
       let isUsed = configuration.constraints("rsc_location").contains { $0.all(named: "expression").contains { $0["attribute"] == attribute } }
@@ -260,6 +285,9 @@ struct ClusterChecks {
       if let most = resource.ownMeta("clone-max"), resource.clone != nil, (Int(most) ?? Int.max) < configuration.nodes.count {
         found.append(Finding(.CLONE4, .bad, "\(resource.top) has clone-max=\(most), and there are \(configuration.nodes.count) nodes", fix: ["pcs resource meta \(resource.top) clone-max="], at: resource.top))
       }
+      if let each = resource.ownMeta("clone-node-max"), resource.clone != nil, Int(each) ?? 1 < 1 {
+        found.append(Finding(.CLONE4, .bad, "\(resource.top) has clone-node-max=\(each): no node has one", fix: ["pcs resource meta \(resource.top) clone-node-max="], at: resource.top))
+      }
       if isFalse(resource.ownMeta("is-managed")) || isTrue(resource.ownMeta("maintenance")) {
         found.append(Finding(.MAINT1, .risk, "\(resource.top) is not managed", fix: ["pcs resource manage \(resource.top)"], at: resource.top))
       }
@@ -270,7 +298,7 @@ struct ClusterChecks {
         found.append(Finding(.CLONE3, .bad, "\(resource.top) is not promotable: nothing says which node has the address", fix: ["pcs resource meta \(resource.top) promotable=true"], at: resource.top))
       }
       let most = resource.ownMeta("promoted-max") ?? resource.ownMeta("master-max")
-      if resource.isPromotable, let most, Int(most) ?? 1 > 1 {
+      if resource.isPromotable, let most, Int(most) ?? 1 != 1 {
         found.append(Finding(.TWO1, .bad, "\(resource.top) has promoted-max=\(most)", fix: ["pcs resource meta \(resource.top) promoted-max=1"], at: resource.top))
       }
     }
@@ -290,6 +318,31 @@ struct ClusterChecks {
     return found
   }
 
+  /// Those that must not keep the VPN from being promoted, or only come after it.
+  private var orders: [Finding] {
+    guard let vpn = members.first, vpn.isPromotable else { return [] }
+    let followers = ours.filter { Self.follow.contains($0.own ?? "") && $0.isPromotable }
+    return configuration.constraints("rsc_order").compactMap { order in
+      guard let id = order["id"], let first = order["first"], let then = order["then"] else { return nil }
+      func fix(_ follower: Primitive) -> [String] { ["pcs constraint delete \(id)", "pcs constraint order promote \(follower.top) then promote \(vpn.top) kind=Optional"] }
+      // Where the right one is there as well, the wrong one is all that has to go.
+      func only(_ follower: Primitive) -> [String] {
+        let isThere = configuration.constraints("rsc_order").contains { other in
+          other["id"] != id && other["kind"] == "Optional" && follower.names.contains(other["first"] ?? "") && vpn.names.contains(other["then"] ?? "")
+        }
+        return isThere ? ["pcs constraint delete \(id)"] : fix(follower)
+      }
+      let isMandatory = (order["kind"] ?? "Mandatory") == "Mandatory" && (order["score"].flatMap { score($0) } ?? 1) > 0
+      if vpn.names.contains(then), isMandatory, let follower = followers.first(where: { $0.names.contains(first) }) {
+        return Finding(.ORDER2, .risk, "\(id): where \(follower.top) cannot be \(order["first-action"] == "promote" ? "promoted" : "started"), \(vpn.top) is not promoted", fix: only(follower), at: id)
+      }
+      if vpn.names.contains(first), order["first-action"] == "promote" || order["then-action"] == "promote", let follower = followers.first(where: { $0.names.contains(then) }) {
+        return Finding(.ORDER2, .bad, "\(id): \(follower.top) is promoted after \(vpn.top), which makes no use of what the peer has told", fix: only(follower), at: id)
+      }
+      return nil
+    }
+  }
+
   // MARK: Where it may be
 
   private var places: [Finding] {
@@ -304,7 +357,24 @@ struct ClusterChecks {
     if !vpn.isPromotable, (configuration.meta("resource-stickiness", of: vpn).flatMap { OCFScore.read($0) } ?? 0) <= 0 {
       found.append(Finding(.PREFER1, .risk, "\(vpn.top) has no resource-stickiness: a node that comes back may take it along", fix: ["pcs resource defaults update resource-stickiness=100"], at: vpn.top))
     }
-    return found + walls(for: configuration.gateways.first ?? vpn)
+    return found + bans + walls(for: configuration.gateways.first ?? vpn)
+  }
+
+  /// What keeps a helper of the VPN's off a node, or, by a rule, the VPN itself.
+  private var bans: [Finding] {
+    configuration.constraints("rsc_location").flatMap { constraint -> [Finding] in
+      guard let id = constraint["id"], !id.hasPrefix("cli-"), let resource = ours.first(where: { $0.names.contains(constraint["rsc"] ?? "") }) else { return [] }
+      let isMember = members.contains { $0.id == resource.id }
+      if let node = constraint["node"], !isMember, let score = score(constraint["score"]), score <= -1_000_000 {
+        return [Finding(.BAN1, .bad, "\(id) keeps \(resource.top) off \(node) for ever", fix: ["pcs constraint delete \(id)"], at: id)]
+      }
+      return constraint.children(named: "rule").compactMap { rule in
+        let expressions = rule.all(named: "expression")
+        guard let score = score(rule["score"]), score <= -1_000_000, expressions.count == 1, expressions[0]["attribute"] == "#uname", expressions[0]["operation"] == "eq", let node = expressions[0]["value"], rule.all(named: "date_expression").isEmpty
+        else { return nil }
+        return Finding(.BAN1, .bad, "\(id) keeps \(resource.top) \(rule["role"] == nil ? "off" : "from serving on") \(node) for ever", fix: ["pcs constraint delete \(id)"], at: id)
+      }
+    }
   }
 
   /// The rules have to be in force where the VPN is served, and before it is.
@@ -317,11 +387,29 @@ struct ClusterChecks {
           return these.contains(where: vpn.names.contains) && those.contains(where: firewall.names.contains)
         }
       }
+      if let wrong = misplaced(firewall) { return wrong }
       let bonds = Self.bonds(of: vpn, to: firewall.top)
       let fix = (binds("rsc_colocation", "rsc", "with-rsc") ? [] : [bonds.place]) + (binds("rsc_order", "then", "first") ? [] : [bonds.order])
       guard !fix.isEmpty else { return nil }
       return Finding(.WALL2, .risk, "nothing has \(firewall.top) in force where \(vpn.top) is served, and before", fix: fix, at: firewall.top)
     }
+  }
+
+  /// Rules about another interface, or another address, than those of the VPN. Without these parameters they are about all.
+  private func misplaced(_ firewall: Primitive) -> Finding? {
+    guard configuration.balancer == nil else { return nil }
+    let vips = configuration.own("vip")
+    let outside = (firewall.parameter("outside") ?? "").split(separator: " ").map(String.init)
+    let nics = Set(vips.compactMap { $0.parameter("nic") })
+    if !outside.isEmpty, let nic = nics.sorted().first(where: { nic in !outside.contains { $0 == nic || ($0.hasSuffix("*") && nic.hasPrefix($0.dropLast())) } }) {
+      return Finding(.WALL3, .bad, "\(firewall.id) guards \(outside.joined(separator: " ")), and clients come in by \(nic)", fix: ["pcs resource update \(firewall.id) outside=\(nics.count == 1 ? nic : "\"\(nics.sorted().joined(separator: " "))\"")"], at: firewall.id)
+    }
+    let guarded = (firewall.parameter("address") ?? "").split { " ,".contains($0) }.map(String.init)
+    let served = vips.compactMap { $0.parameter("ip") }
+    if !guarded.isEmpty, let address = served.first(where: { one in !guarded.contains { $0 == one || IPAddress($0) == IPAddress(one) } }) {
+      return Finding(.WALL3, .bad, "\(firewall.id) guards \(guarded.joined(separator: " ")), and clients come to \(address)", fix: ["pcs resource update \(firewall.id) address=\(served.count == 1 ? address : "\"\(served.joined(separator: " "))\"")"], at: firewall.id)
+    }
+    return nil
   }
 
   private static func bonds(of vpn: Primitive, to firewall: String) -> (place: String, order: String) {
@@ -357,7 +445,10 @@ struct ClusterChecks {
 
   // MARK: Monitors
 
-  private var monitors: [Finding] { ours.flatMap(monitors) }
+  private var monitors: [Finding] {
+    let consequence = configuration.operationDefault("on-fail").flatMap { ["ignore", "block"].contains($0) ? $0 : nil }
+    return (consequence.map { [Finding(.MON5, .bad, "on-fail=\($0) is the default of all operations", fix: ["pcs resource op defaults update on-fail="], at: "operation defaults")] } ?? []) + ours.flatMap(monitors)
+  }
 
   private func monitors(of resource: Primitive) -> [Finding] {
     let monitors = resource.monitors.filter { $0.interval > 0 }
@@ -401,6 +492,22 @@ struct ClusterChecks {
         }
         found.append(Finding(.MON2, .bad, "\(resource.id) has \(same.count) monitors with the interval \(interval)s", fix: fix, at: resource.id))
       }
+    }
+    // The deep ones are about what goes wrong slowly.
+    for role in resource.isPromotable ? ["Promoted", "Unpromoted"] : [nil] {
+      guard let quickest = monitors.filter({ fits($0, role) }).min(by: { $0.interval < $1.interval }), quickest.interval > 90 else { continue }
+      found.append(
+        Finding(
+          .MON6, .risk, "\(resource.id) is looked at every \(quickest.interval) s only\(role.map { " in the role \($0)" } ?? "")",
+          fix: (quickest.level == 0 ? ["pcs resource op remove \(quickest.element["id"] ?? "")"] : []) + [add(role, level: 0)], at: resource.id))
+    }
+    for monitor in monitors {
+      guard let limit = (monitor.element["timeout"] ?? configuration.operationDefault("timeout")).flatMap(seconds), limit < 10 else { continue }
+      let words = [monitor.role.map { "role=\($0)" }, monitor.level > 0 ? "OCF_CHECK_LEVEL=\(monitor.level)" : nil].compactMap(\.self).map { " " + $0 }.joined()
+      found.append(
+        Finding(
+          .TIME1, .risk, "\(resource.id): the monitor every \(monitor.interval)s has \(limit) s, and the agent asks for 20",
+          fix: ["pcs resource op remove \(monitor.element["id"] ?? "")", "pcs resource op add \(resource.id) monitor interval=\(monitor.interval)s timeout=20s\(words)"], at: resource.id))
     }
     for monitor in monitors where ["ignore", "block"].contains(monitor.element["on-fail"] ?? "") {
       let role = monitor.role.map { " role=\($0)" } ?? ""

@@ -100,6 +100,12 @@ struct ClusterConfiguration {
   func meta(_ name: String, of primitive: Primitive) -> String? {
     primitive.ownMeta(name) ?? configuration.first("rsc_defaults").flatMap { value(name, in: [$0], "meta_attributes") }
   }
+  /// Of every resource that does not say it.
+  func resourceDefault(_ name: String) -> String? { configuration.first("rsc_defaults").flatMap { value(name, in: [$0], "meta_attributes") } }
+  /// What somebody has set for a node, until it is taken back.
+  func setting(_ name: String, of node: String) -> String? {
+    configuration.first("nodes")?.children(named: "node").first { $0["uname"] == node }.flatMap { value(name, in: [$0], "instance_attributes") }
+  }
   /// Of every operation that does not say it.
   func operationDefault(_ name: String) -> String? { configuration.first("op_defaults").flatMap { value(name, in: [$0], "meta_attributes") } }
   var isFencingEnabled: Bool { !isFalse(property("stonith-enabled")) }

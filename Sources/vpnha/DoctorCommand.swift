@@ -54,7 +54,7 @@ struct DoctorCommand: ParsableCommand {
 
 extension SystemError {
   fileprivate func asExit(json: Bool) -> ExitCode {
-    print(json ? jsonObject([("verdict", Verdict.unknown.name.jsonQuoted), ("findings", "[]"), ("error", "\(self)".jsonQuoted)]) : padded(Verdict.unknown.shown, 9) + "\(self)")
+    print(json ? jsonObject([("verdict", Verdict.unknown.name.jsonQuoted), ("findings", "[]"), ("error", "\(self)".jsonQuoted)]) : Verdict.unknown.line("\(self)"))
     return ExitCode(Verdict.unknown.rawValue)
   }
 }
@@ -227,7 +227,7 @@ struct Checkup {
   }
 
   private func needsThought(_ command: String) -> Bool {
-    command.contains("…") || command.hasPrefix("editor ") || command.split(separator: " ").contains { ["AGENT", "NODE", "HOST"].contains($0) || $0.contains("=HOST") || $0.contains("NODE=") || $0.contains("=NIC") || $0.contains("=ADDRESS") }
+    command.contains("…") || command.contains("    # where ") || command.hasPrefix("editor ") || command.split(separator: " ").contains { ["AGENT", "NODE", "HOST"].contains($0) || $0.contains("=HOST") || $0.contains("NODE=") || $0.contains("=NIC") || $0.contains("=ADDRESS") }
   }
 
   var json: String {

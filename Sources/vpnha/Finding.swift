@@ -80,6 +80,15 @@ enum Verdict: Int32 {
   }
 }
 
+extension Verdict {
+  /// The verdict and what it is about, wrapped.
+  func line(_ text: String) -> String {
+    var screen = Screen()
+    screen.add(padded(shown, 9) + text, indent: 9)
+    return screen.lines.joined(separator: "\n")
+  }
+}
+
 /// Lines of at most 80 columns, and no more of them than fit a terminal.
 struct Screen {
   static let width = 80

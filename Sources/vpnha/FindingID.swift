@@ -12,6 +12,7 @@ enum FindingID: String, CaseIterable {
   case UNIT1, UNIT2, ROTA1, FORWARD1, RPF1, PPP1, L2TP1, XL1, XL2, SWAN1, SWAN2, PSK1, LOCAL1, MODE1, TRACK1, TRACK2, LOCK1, HA1, HA2, HA3, KEY1, KEY2, CERT1
   case RESTART1, UPGRADE1, PORT2, XL3, XL4, PPP2, PPP3, PPP4, PPP5, PPP6, USER1, FORWARD2, UNIT3, CLOCK1, FLOOD1, TRACK3, FILTER1
   case MON5, OFF1, QUOR4, QUOR5, QUOR6, RING2, RING3, TWO1, CLONE3, ORDER1
+  case SWAN4, SWAN5, XL5, XL6, PPP7, USER3, USER4, XFRM1, TRACK4, BOOT1, FILTER3, MON6, FENCE6, ORDER2, WALL3, ADDR2
   case FENCE5, PREFER1, CLONE4, CLONE5, BIND1, UTIL1, WALL2, STOP1, TIME1, RING4, RING5, QUOR7, CERT2, SWAN3, USER2, MTU1, CLOCK2, UPGRADE2, FILTER2, HA4, HA5
   // Check
   case START1, START2, START3, PORT1
@@ -362,6 +363,38 @@ enum FindingID: String, CaseIterable {
       ("The agents say through that pipe which node has the clients.", "Set fifo_interface = yes.")
     case .HA5:
       ("Neither node hears of the other's clients.", "local is this node's address on the cluster's link, remote the other's.")
+    case .SWAN4:
+      ("No client of L2TP gets through to it: those speak IKEv1, and have the key that the gateway has.", "Let the connection have version = 1, auth = psk for both ends, and no remote_addrs.")
+    case .SWAN5:
+      ("charon hears no client, or cannot be spoken to.", "Take the setting out; what charon does not read again counts from its next start.")
+    case .XL5:
+      ("The setting keeps everybody out.", "Take it out, as in the example in /usr/share/doc/vpnha/examples/xl2tpd.")
+    case .XL6:
+      ("Clients with such an address log in, and reach nothing or one another's packets.", "Let the ranges of both nodes lie in the firewall's pool, and the gateway's own address in none of them.")
+    case .PPP7:
+      ("pppd ends every session whose client does not agree to MPPE, and inside IPsec none does.", "Take the option out: IPsec encrypts.")
+    case .USER3:
+      ("pppd allows a user no address that the line does not name.", "Add * as the fourth column, or the user's own address.")
+    case .USER4:
+      ("When both are logged in, what is for one goes to the other.", "Give each user an address of its own, or *.")
+    case .XFRM1:
+      ("The kernel passes IPsec by on that interface, whatever charon has agreed with the clients.", "Set it to 0, and find out who sets it: grep -r disable_ /etc/sysctl.d.")
+    case .TRACK4:
+      ("A packet of a connection that finds no place is dropped: old sessions go on, and new ones do not begin.", "Make the table larger, on both nodes, and conntrackd's HashLimit twice as large as the table.")
+    case .BOOT1:
+      ("A node that boots has the address before the cluster says who serves, beside the node that serves.", "Take it out there: the resource vip sets it.")
+    case .FILTER3:
+      ("Until the next monitor nobody gets in, and its failure may move the VPN.", "Let the file delete its own tables, and not those of others.")
+    case .MON6:
+      ("What fails in between is not noticed.", "Let the quick monitor come every 10 seconds.")
+    case .FENCE6:
+      ("What is left takes over when the device says that it has done its work, whatever that was; a node that was only switched off stays away.", "Leave the action out: a node is switched off and on again.")
+    case .ORDER2:
+      ("The VPN waits for a resource that only helps it, or takes over before that has done its work.", "Order it first, with kind=Optional, as the recipe does.")
+    case .WALL3:
+      ("Where clients come in nothing is filtered, and L2TP in clear text is answered.", "Let outside name the interface of the address, and address the address itself.")
+    case .ADDR2:
+      ("Two resources give one address to two nodes, or take it from each other.", "Keep the one of ocf:vpnha:vip.")
     case .START1:
       ("The resource would not start on this node with this configuration.", "The summary is the agent's own reason, and names the parameter or the file.")
     case .START2:

@@ -90,7 +90,7 @@ struct FingerprintCommand: ParsableCommand {
   }
 
   private func fail(_ error: SystemError) -> ExitCode {
-    print(json ? jsonObject([("verdict", Verdict.unknown.name.jsonQuoted), ("error", "\(error)".jsonQuoted)]) : padded(Verdict.unknown.shown, 9) + "\(error)")
+    print(json ? jsonObject([("verdict", Verdict.unknown.name.jsonQuoted), ("error", "\(error)".jsonQuoted)]) : Verdict.unknown.line("\(error)"))
     return fail(.unknown)
   }
   private func fail(_ verdict: Verdict) -> ExitCode { ExitCode(verdict.rawValue) }

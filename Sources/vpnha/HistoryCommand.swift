@@ -11,7 +11,7 @@ struct HistoryCommand: ParsableCommand {
       both. --all on the other node writes what --peer-file reads here. Exits with 0, with 3 when nothing could be read.
       """)
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("From then on, as journalctl reads it: -1h, today, \"2026-11-28 09:00\".", valueName: "time"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("From then on, as journalctl reads it, or a time back from now: 1h, today, \"2026-11-28 09:00\".", valueName: "time"))
   var since = "-1h"
   @Option(help: ArgumentHelp("What history --all wrote on the other node.", valueName: "file"))
   var peerFile: String?
@@ -88,11 +88,16 @@ enum History {
     return (events, complaints)
   }
 
+  /// As journalctl takes it, to which a time back from now has a minus in front.
+  static func moment(_ since: String) -> String {
+    since.contains(#/^[0-9]+ ?(s|sec|m|min|h|hours?|d|days?|w|weeks?)$/#) ? "-\(since)" : since
+  }
+
   private static func text(since: String, on host: Host) throws(SystemError) -> String {
     let tool = "/usr/bin/journalctl"
     guard host.files.isExecutable(tool) else { throw SystemError("reading the journal", .noSuchFile, detail: "there is no journalctl here") }
     let matches = identifiers.map { "SYSLOG_IDENTIFIER=\($0)" } + ["+"] + AgentFolder.agents.map { "VPNHA_AGENT=\($0)" }
-    let command = Command(tool, ["--quiet", "--no-pager", "--output=short-unix", "--lines=\(limit)", "--since=\(since)"] + matches, outputLimit: 16 << 20)
+    let command = Command(tool, ["--quiet", "--no-pager", "--output=short-unix", "--lines=\(limit)", "--since=\(moment(since))"] + matches, outputLimit: 16 << 20)
     let result = try host.processes.run(command, before: host.clock.now + .seconds(30))
     guard result.succeeded else {
       throw SystemError("reading the journal", .io, detail: String(decoding: result.error, as: UTF8.self).split(whereSeparator: \.isNewline).first.map(String.init))

@@ -30,6 +30,7 @@ struct Mending {
     let reason = ["refused: ", "loaded rules are out of date: ", "start: ", "promoting: ", "reloading: "].reduce(said) { $0.hasPrefix($1) ? String($0.dropFirst($1.count)) : $0 }
     if let package = reason.firstMatch(of: #/is missing \(package ([a-z0-9.+-]+)\)/#) { return ["apt-get install \(package.1)"] }
     if reason.hasPrefix("pppd: In file ") { return ["editor \(reason.dropFirst(14).prefix { $0 != ":" })"] }
+    if reason.hasPrefix("pppd: /usr/lib/pppd/") { return ["editor /etc/ppp/options.xl2tpd    # plugin", "vpnha doctor --only PPP6"] }
     if reason.hasPrefix("no user can log in") { return ["editor /etc/ppp/chap-secrets"] }
     if let setting = reason.firstMatch(of: #/net\.ipv4\.[^\s:]+=[01]/#) { return ["sysctl -w \(setting.0)"] }
     if let older = reason.firstMatch(of: #/^(ip6?tables-legacy) has rules that drop/#) { return ["\(older.1)-save", "\(older.1) -D CHAIN RULE    # what drops UDP 500 and 4500, ESP, or the clients' packets"] }

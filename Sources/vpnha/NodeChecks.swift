@@ -25,11 +25,12 @@ struct NodeChecks {
   private var addresses: [String] { configuration?.own("vip").compactMap { $0.parameter("ip") } ?? [] }
 
   func findings() throws(SystemError) -> [Finding] {
-    try units() + strays() + certificates() + kernel() + xl2tpd() + swanctl() + conntrackd() + plugin() + ledger() + permissions() + upgrades() + users() + boot() + otherTables()
+    try units() + strays() + certificates() + kernel() + xl2tpd() + swanctl() + conntrackd() + plugin() + ledger() + permissions() + upgrades() + users() + boot() + addressesAtBoot() + otherTables()
   }
 
   private func text(_ path: String) throws(SystemError) -> String? {
-    try files.read(path, limit: 1 << 20).map { String(decoding: $0, as: UTF8.self) }
+    // An editor of another system ends lines in two characters, which pppd, xl2tpd and the others take for white space.
+    try files.read(path, limit: 1 << 20).map { String(decoding: $0, as: UTF8.self).replacing("\r\n", with: "\n") }
   }
 
   // MARK: Units
@@ -103,13 +104,13 @@ struct NodeChecks {
     Timestamp(seconds: clock.timestamp.seconds - max(0, clock.now.nanoseconds / 1_000_000_000 - Int64(clamping: process.startTime / 100)))
   }
 
-  /// Those of the gateway itself, in swanctl's folder.
+  /// Those of the gateway itself and of whoever signed its own or its clients', in swanctl's folders.
   private func certificates() throws(SystemError) -> [Finding] {
-    let folder = "/etc/swanctl/x509"
     guard isUsed("strongswan"), files.isExecutable("/usr/bin/openssl") else { return [] }
     var found: [Finding] = []
-    for name in try files.entries(of: folder) ?? [] {
-      let path = "\(folder)/\(name)"
+    var paths: [String] = []
+    for folder in ["/etc/swanctl/x509", "/etc/swanctl/x509ca"] { paths += try (files.entries(of: folder) ?? []).map { "\(folder)/\($0)" } }
+    for path in paths {
       let command = Command("/usr/bin/openssl", ["x509", "-noout", "-enddate", "-checkend", "2592000", "-in", path])
       let result = try processes.run(command, before: clock.now + .seconds(5))
       // 1 and the date: it ends within thirty days, or has ended. Without a date it is no certificate.
@@ -157,6 +158,16 @@ struct NodeChecks {
       guard try files.kernelParameter(parameter) == "1" else { continue }
       found.append(Finding(.RPF1, .note, "\(parameter) is 1 (strict)", fix: set(parameter, 2), at: parameter))
     }
+    for name in ["all"] + interfaces {
+      for (key, what) in [("disable_xfrm", "what is for clients leaves without IPsec"), ("disable_policy", "what did not come out of IPsec is let in")] {
+        let parameter = "net.ipv4.conf.\(name.split(separator: ".").joined(separator: "/")).\(key)"
+        guard try files.kernelParameter(parameter) == "1" else { continue }
+        found.append(Finding(.XFRM1, .bad, "\(parameter) is 1: \(what)", fix: ["sysctl -w \(parameter)=0"], at: parameter))
+      }
+    }
+    if let count = try files.kernelParameter("net.netfilter.nf_conntrack_count").flatMap({ Int($0) }), let most = try files.kernelParameter("net.netfilter.nf_conntrack_max").flatMap({ Int($0) }), most > 0, count >= most - most / 10 {
+      found.append(Finding(.TRACK4, .bad, "the kernel's table of connections has \(count) of \(most): new ones are dropped", fix: set("net.netfilter.nf_conntrack_max", 2 * most), at: "net.netfilter.nf_conntrack_max"))
+    }
     if try files.status("/dev/ppp") == nil {
       found.append(
         Finding(.PPP1, .bad, "/dev/ppp is missing: the kernel has no PPP", fix: ["modprobe ppp_generic", "echo ppp_generic >>/etc/modules-load.d/vpnha.conf"], at: "/dev/ppp"))
@@ -176,20 +187,20 @@ struct NodeChecks {
     let name = configuration?.own("xl2tpd").first?.id ?? "xl2tpd"
     let again = "vpnha run --resource \(name) validate-all"
     guard let bytes = try files.read(path, limit: 1 << 20) else {
-      return [Finding(.XL1, .bad, "\(path) is missing", fix: ["cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf \(path)"], at: path)]
+      return [Finding(.XL1, .bad, "\(path) is missing", fix: [try usual("xl2tpd", "/etc/xl2tpd/xl2tpd.conf") ?? "cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf \(path)"], at: path)]
     }
     do throws(XL2TPDConfiguration.SyntaxError) {
       let file = try XL2TPDConfiguration(bytes)
-      let more = settings(of: file, path)
-      guard more.isEmpty else { return more }
+      let more = settings(of: file, path) + rest(of: file, path)
+      guard more.allSatisfy({ $0.severity != .bad }) else { return more }
       let wanted = parameter("address", of: "xl2tpd").map { [$0] } ?? addresses
-      guard let first = wanted.first else { return [] }
+      guard let first = wanted.first else { return more }
       guard let setting = file.listenAddress else {
-        return [Finding(.XL2, .bad, "\(path) has no listen-addr: the answers come from another address than \(first)", fix: ["sed -i '/^\\[global\\]/a listen-addr = \(first)' \(path)"], at: path)]
+        return more + [Finding(.XL2, .bad, "\(path) has no listen-addr: the answers come from another address than \(first)", fix: ["sed -i '/^\\[global\\]/a listen-addr = \(first)' \(path)"], at: path)]
       }
       // A name may mean it.
-      guard IPAddress(setting.value) != nil, !wanted.contains(setting.value) else { return [] }
-      return [
+      guard IPAddress(setting.value) != nil, !wanted.contains(setting.value) else { return more }
+      return more + [
         Finding(.XL2, .bad, "listen-addr is \(setting.value), the address of the VPN is \(first)", fix: ["sed -i '\(setting.line)s/.*/listen-addr = \(first)/' \(path)"], at: "\(path):\(setting.line)")
       ]
     } catch {
@@ -197,7 +208,64 @@ struct NodeChecks {
     }
   }
 
+  /// Where the cluster names a file that is not there, and the usual one is: the name is the slip.
+  private func usual(_ agent: String, _ path: String) throws(SystemError) -> String? {
+    guard let resource = configuration?.own(agent).first, let named = resource.parameter("config"), named != path, try files.status(path) != nil else { return nil }
+    return "pcs resource update \(resource.id) config="
+  }
+
   private func settings(of file: XL2TPDConfiguration, _ path: String) -> [Finding] {
+    var found: [Finding] = []
+    if let refused = file.refused {
+      found.append(Finding(.XL1, .risk, "xl2tpd 1.3.18 does not start with \(path): \(refused)", fix: ["editor +\(refused.line) \(path)"], at: "\(path):\(refused.line)"))
+    }
+    let servers = file.sections.filter { $0.kind == .lns }
+    if file.hasAccessControl, let setting = file.global("access control"), servers.allSatisfy({ $0["lac"] == nil }) {
+      found.append(Finding(.XL5, .bad, "access control is set, and no lac is named: every client is turned away", fix: ["sed -i '\(setting.line)d' \(path)"], at: "\(path):\(setting.line)"))
+    }
+    for server in servers {
+      if let setting = server["challenge"], XL2TPDConfiguration.isYes(setting.value) {
+        found.append(Finding(.XL5, .bad, "challenge asks clients for a secret of the tunnel, which they do not have", fix: ["sed -i '\(setting.line)d' \(path)"], at: "\(path):\(setting.line)"))
+      }
+      let assigns = server["assign ip"].map { XL2TPDConfiguration.isYes($0.value) } ?? true
+      if assigns, server["ip range"] == nil {
+        found.append(Finding(.XL5, .bad, "[lns \(server.name)] has no ip range: no client is given an address", fix: ["editor \(path)    # ip range = …, and none of the other node's"], at: path))
+      }
+    }
+    return found + pools(of: servers, path)
+  }
+
+  /// Addresses of clients that the packet filter does not take for clients', or that are the gateway's own.
+  private func pools(of servers: [XL2TPDConfiguration.Section], _ path: String) -> [Finding] {
+    let firewall = configuration?.own("firewall").first
+    let pool = (firewall?.parameter("pool") ?? "").split(separator: " ").map(String.init)
+    let networks = pool.compactMap { network -> ClosedRange<UInt32>? in
+      let parts = network.split(separator: "/")
+      guard let base = XL2TPDConfiguration.number(of: parts[0]), let length = parts.count > 1 ? Int(parts[1]) : 32, (0...32).contains(length) else { return nil }
+      let hosts = length == 0 ? UInt32.max : UInt32.max >> UInt32(length) & (length == 32 ? 0 : .max)
+      return base & ~hosts...base | hosts
+    }
+    var found: [Finding] = []
+    for server in servers {
+      for setting in server.settings where setting.word == "ip range" {
+        guard let range = XL2TPDConfiguration.range(setting.value), range.first <= range.last else { continue }
+        let place = "\(path):\(setting.line)"
+        if let firewall, !networks.isEmpty, networks.count == pool.count, !networks.contains(where: { $0.contains(range.first) && $0.contains(range.last) }) {
+          let length = (range.first ^ range.last).leadingZeroBitCount
+          let base = length == 0 ? 0 : range.first & ~(UInt32.max >> UInt32(length) & (length == 32 ? 0 : .max))
+          let missing = "\(base >> 24).\(base >> 16 & 255).\(base >> 8 & 255).\(base & 255)/\(length)"
+          found.append(
+            Finding(.XL6, .bad, "ip range \(setting.value) is outside of pool=\(pool.joined(separator: " ")) of \(firewall.id): those clients reach nothing", fix: ["pcs resource update \(firewall.id) pool=\"\((pool + [missing]).joined(separator: " "))\"    # or ip range in \(path)"], at: place))
+        }
+        if let own = server["local ip"], let number = XL2TPDConfiguration.number(of: own.value), number >= range.first, number <= range.last {
+          found.append(Finding(.XL6, .risk, "local ip \(own.value) is in ip range \(setting.value): a client may be given the gateway's address", fix: ["editor +\(own.line) \(path)"], at: "\(path):\(own.line)"))
+        }
+      }
+    }
+    return found
+  }
+
+  private func rest(of file: XL2TPDConfiguration, _ path: String) -> [Finding] {
     var found: [Finding] = []
     if !file.hasServer {
       found.append(Finding(.XL3, .bad, "\(path) has no [lns default]: nobody gets in", fix: ["cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf \(path)"], at: path))
@@ -244,6 +312,10 @@ struct NodeChecks {
         if word == "noauth" {
           found.append(Finding(.PPP4, .bad, "\(path) has noauth: nobody is asked for a password", fix: ["sed -i '\(number + 1)s/noauth/auth/' \(path)"], at: "\(path):\(number + 1)"))
         }
+        if word.hasPrefix("require-mppe") {
+          found.append(Finding(.PPP7, .bad, "\(path) has \(word): inside IPsec clients do not encrypt a second time, and are turned away", fix: ["sed -i '\(number + 1)d' \(path)"], at: "\(path):\(number + 1)"))
+        }
+        if word == "auth" || (word.hasPrefix("require-") && !word.hasPrefix("require-mppe")) { asksPeers = true }
         if word == "mtu" {
           hasMTU = true
           if let size = words.dropFirst().first.flatMap({ Int($0) }), size > Self.largestMTU {
@@ -281,14 +353,33 @@ struct NodeChecks {
   /// Where every user is one of another server: pppd takes those of its own name, and of `*`, only (`auth.c`, `scan_authfile`).
   private func strangers(_ servers: Set<String>) throws(SystemError) -> [Finding] {
     let path = "/etc/ppp/chap-secrets"
-    let users = PPPUser.all(in: try files.read(path, limit: 1 << 20) ?? [])
-    guard let name = servers.sorted().first, let first = users.first, !users.contains(where: { $0.server == "*" || servers.contains($0.server) }) else { return [] }
-    let old = #"^([^#[:space:]]+[[:space:]]+)"?\#(first.server)"?([[:space:]])"#
-    return [
-      Finding(
-        .USER2, .bad, "nobody in \(path) is a user of \(name), the name in xl2tpd.conf",
-        fix: [#"sed -Ei 's/\#(old)/\1\#(name)\2/' \#(path)"#], at: "\(path):\(first.line)")
-    ]
+    let bytes = try files.read(path, limit: 1 << 20) ?? []
+    let users = PPPUser.all(in: bytes)
+    var found: [Finding] = []
+    let homeless = PPPUser.withoutAddress(in: bytes)
+    if let first = homeless.first {
+      let who = homeless.count == 1 ? first.name : "\(homeless.count) users"
+      found.append(
+        Finding(
+          .USER3, users.isEmpty ? .bad : .risk, "\(who) in \(path) may have no address, and gets no session: a fourth column is missing", fix: homeless.prefix(8).map { #"sed -i '\#($0.line)s/[[:space:]]*$/ */' \#(path)"# }, at: "\(path):\(first.line)"))
+    }
+    var owners: [String: PPPUser] = [:]
+    for user in users {
+      guard user.addresses.count == 1, let address = user.addresses.first, IPAddress(address) != nil else { continue }
+      if let other = owners[address], other.name != user.name {
+        found.append(Finding(.USER4, .risk, "\(other.name) and \(user.name) have the same address \(address) in \(path)", fix: ["editor +\(user.line) \(path)"], at: "\(path):\(user.line)"))
+      }
+      owners[address] = user
+    }
+    guard let name = servers.sorted().first, let first = users.first, !users.contains(where: { $0.server == "*" || servers.contains($0.server) }) else { return found }
+    // What stands there may be a password in the wrong column: it is not shown.
+    let word = #"("[^"]*"|[^[:space:]]+)"#
+    let fix = users.filter { $0.server == first.server }.prefix(8).map { user in
+      let begin = #"sed -Ei '\#(user.line)s/^([[:space:]]*\#(word)[[:space:]]+)\#(word)"#
+      let isExchanged = PPPUser.hasSecret(name, at: user.line, in: bytes)
+      return isExchanged ? #"\#(begin)([[:space:]]+)\#(word)/\1\5\4\3/' \#(path)"# : #"\#(begin)/\1\#(name)/' \#(path)"#
+    }
+    return found + [Finding(.USER2, .bad, "nobody in \(path) is a user of \(name), the name in xl2tpd.conf", fix: fix, at: "\(path):\(first.line)")]
   }
 
   /// What pppd itself says against a file, which it reads without going further (EXIT_OPTION_ERROR).
@@ -313,7 +404,21 @@ struct NodeChecks {
       let folders = ["/etc/sysctl.d", "/usr/lib/sysctl.d", "/run/sysctl.d"]
       var places = ["/etc/sysctl.conf"]
       for folder in folders { places += try (files.entries(of: folder) ?? []).filter { $0.hasSuffix(".conf") }.map { "\(folder)/\($0)" } }
-      if try !hasLine(in: places, where: { $0.contains("ip_forward") && !$0.trimmed.hasPrefix(";") && $0.trimmed.hasSuffix("1") }) {
+      func sets(_ line: Substring) -> Bool { line.contains("ip_forward") && !line.trimmed.hasPrefix(";") && line.contains("=") }
+      // The last one in the order of their names counts; what root wrote in /etc replaces what has the same name elsewhere.
+      var last: (name: String, place: String)?
+      for folder in folders.reversed() {
+        for name in try files.entries(of: folder) ?? [] where name.hasSuffix(".conf") {
+          guard try line(in: "\(folder)/\(name)", where: { sets($0) }) != nil, name >= last?.name ?? "" else { continue }
+          let lines = try text("\(folder)/\(name)")?.split(separator: "\n", omittingEmptySubsequences: false) ?? []
+          guard let number = lines.lastIndex(where: { sets($0) && !$0.trimmed.hasPrefix("#") }) else { continue }
+          last = (name, lines[number].trimmed.hasSuffix("0") ? "\(folder)/\(name):\(number + 1)" : "")
+        }
+      }
+      if let place = last?.place, !place.isEmpty {
+        let number = place.split(separator: ":").last ?? ""
+        found.append(Finding(.FORWARD2, .risk, "\(place) sets net.ipv4.ip_forward to 0 at boot", fix: ["sed -i '\(number)s/0[[:space:]]*$/1/' \(place.dropLast(number.count + 1))"], at: place))
+      } else if try !hasLine(in: places, where: { sets($0) && $0.trimmed.hasSuffix("1") }) {
         found.append(
           Finding(.FORWARD2, .note, "no file sets net.ipv4.ip_forward at boot", fix: ["cp /usr/share/doc/vpnha/examples/sysctl.d/vpnha.conf /etc/sysctl.d/vpnha.conf"], at: "/etc/sysctl.d"))
       }
@@ -332,6 +437,35 @@ struct NodeChecks {
       if said.succeeded, String(decoding: said.output, as: UTF8.self).trimmed == "no" {
         found.append(Finding(.CLOCK2, .risk, "this node's clock is not in step with its time servers", fix: ["chronyc makestep", "timedatectl timesync-status"], at: "/usr/bin/timedatectl"))
       }
+    }
+    return found
+  }
+
+  /// The address of the VPN where something other than the cluster sets it.
+  private func addressesAtBoot() throws(SystemError) -> [Finding] {
+    guard !addresses.isEmpty else { return [] }
+    let root = "/etc/systemd/system"
+    var places = ["/etc/network/interfaces"]
+    for (folder, end) in [("/etc/network/interfaces.d", ""), ("/etc/systemd/network", ".network"), ("/etc/netplan", ".yaml"), ("/etc/NetworkManager/system-connections", "")] {
+      places += try (files.entries(of: folder) ?? []).filter { $0.hasSuffix(end) }.map { "\(folder)/\($0)" }
+    }
+    var found: [Finding] = []
+    var enabled: [String: String] = [:]
+    for folder in try files.entries(of: root) ?? [] where folder.hasSuffix(".wants") || folder.hasSuffix(".requires") {
+      for unit in try files.entries(of: "\(root)/\(folder)") ?? [] { enabled[unit] = "\(root)/\(folder)/\(unit)" }
+    }
+    if enabled["keepalived.service"] != nil { places.append("/etc/keepalived/keepalived.conf") }
+    for path in places {
+      for address in addresses {
+        guard let place = try line(in: path, where: { !$0.trimmed.hasPrefix(";") && $0.split(whereSeparator: { !$0.isHexDigit && $0 != "." && $0 != ":" }).contains(Substring(address)) }) else { continue }
+        found.append(Finding(.BOOT1, .bad, "\(path) sets \(address), which the cluster moves: after a boot both nodes have it", fix: ["editor +\(place.split(separator: ":").last ?? "1") \(path)"], at: place))
+      }
+    }
+    if let unit = enabled["nftables.service"], isUsed("firewall"), let place = try line(in: "/etc/nftables.conf", where: { $0.trimmed == "flush ruleset" }) {
+      let tables = try (text("/etc/nftables.conf") ?? "").split(separator: "\n").map(\.trimmed).filter { $0.hasPrefix("table ") && $0.hasSuffix("{") }.map { $0.dropLast().trimmed }
+      let own = tables.flatMap { [$0, "delete \($0)"] }.joined(separator: "\\n")
+      let number = place.split(separator: ":").last ?? "1"
+      found.append(Finding(.FILTER3, .risk, "\(unit.split(separator: "/").last ?? ""), when it is reloaded, flushes the rules of the cluster", fix: [own.isEmpty ? "sed -i '\(number)d' /etc/nftables.conf" : "sed -i '\(number)s/.*/\(own)/' /etc/nftables.conf"], at: place))
     }
     return found
   }
@@ -365,13 +499,13 @@ struct NodeChecks {
     let path = parameter("config", of: "strongswan") ?? "/etc/swanctl/swanctl.conf"
     let load = "swanctl --load-all --noprompt"
     guard try files.read(path, limit: 8 << 20) != nil else {
-      return [Finding(.SWAN1, .bad, "\(path) is missing", fix: ["install -m 600 /usr/share/doc/vpnha/examples/strongswan/swanctl.conf \(path)", load], at: path)]
+      return [Finding(.SWAN1, .bad, "\(path) is missing", fix: try usual("strongswan", "/etc/swanctl/swanctl.conf").map { [$0] } ?? ["install -m 600 /usr/share/doc/vpnha/examples/strongswan/swanctl.conf \(path)", load], at: path)]
     }
     let file: SettingsFile
     do throws(SettingsError) { file = try SettingsFile(reading: path, from: files) } catch {
       return [Finding(.SWAN1, .bad, "\(error)", fix: ["editor +\(error.place.line) \(error.place.file)", load], at: error.place.description)]
     }
-    var found = try missingCertificates(file) + withoutL2TP(file)
+    var found = try missingCertificates(file) + withoutL2TP(file) + closed(file)
     let connections = file.root.section("connections")
     let named = (parameter("connections", of: "strongswan") ?? "").split(whereSeparator: { " ,".contains($0) }).map(String.init)
     let wanted = parameter("address", of: "strongswan").map { [$0] } ?? addresses
@@ -443,6 +577,75 @@ struct NodeChecks {
     return []
   }
 
+  /// Where no connection that is for L2TP takes the clients that there are: they speak IKEv1, and know a key where the gateway does.
+  private func closed(_ file: SettingsFile) -> [Finding] {
+    let ports: Set<UInt16> = [parameter("port", of: "firewall").flatMap { UInt16($0) } ?? 1701]
+    let own = parameter("address", of: "strongswan").map { [$0] } ?? addresses
+    var found: [Finding] = []
+    for connection in file.connections where connection.children.contains(where: { $0.isTransport && $0.carries(udp: ports) }) {
+      guard let section = file.root.section("connections")?.section(connection.name), section.references.isEmpty else { return [] }
+      func say(_ what: String, _ fix: String, _ place: SettingsFile.Place) {
+        found.append(Finding(.SWAN4, .bad, "connection \(connection.name) \(what)", fix: [fix, "swanctl --load-all --noprompt"], at: place.description))
+      }
+      let before = found.count
+      if let version = section.settings.last(where: { $0.key == "version" }), version.value == "2" {
+        say("is for IKEv2, and L2TP clients speak IKEv1", "sed -Ei '\(version.place.line)s/version *= *2/version = 1/' \(version.place.file)", version.place)
+      }
+      let remotes = section.sections.filter { $0.name.hasPrefix("remote") }
+      if section.sections.contains(where: { $0.name.hasPrefix("local") && $0.value("auth") == "psk" }), !remotes.contains(where: { $0.value("auth") == "psk" }), remotes.allSatisfy(\.references.isEmpty) {
+        let place = remotes.first?.settings.last { $0.key == "auth" }?.place ?? remotes.first?.place ?? section.place
+        let fix =
+          if remotes.isEmpty {
+            "sed -i '\(place.line)s/{/{\\nremote {\\nauth = psk\\n}\\n/' \(place.file)"
+          } else if remotes[0].value("auth") == nil {
+            "sed -i '\(place.line)s/{/{\\nauth = psk\\n/' \(place.file)"
+          } else {
+            "sed -Ei '\(place.line)s/auth *= *[^ }]+/auth = psk/' \(place.file)"
+          }
+        say("has a pre-shared key, and asks clients for a certificate", fix, place)
+      }
+      if let remote = section.settings.last(where: { $0.key == "remote_addrs" }) {
+        let addresses = (remote.value ?? "").split { " ,".contains($0) }.map(String.init)
+        if !addresses.isEmpty, addresses.allSatisfy(own.contains) {
+          say("is for clients at \(addresses[0]), the gateway's own address", "sed -Ei '\(remote.place.line)s/remote_addrs *= *[^ }]+//' \(remote.place.file)", remote.place)
+        }
+      }
+      // One that takes them is enough.
+      if found.count == before { return [] }
+    }
+    return found
+  }
+
+  /// Settings with which charon hears no client, or nobody hears charon.
+  private func deaf(_ file: SettingsFile) -> [Finding] {
+    var found: [Finding] = []
+    func setting(_ path: String) -> (value: String, place: SettingsFile.Place)? {
+      let parts = path.split(separator: ".")
+      for daemon in ["charon-systemd", "charon"] {
+        let section = parts.count == 1 ? file.root.section(daemon) : file.root.section(at: "\(daemon).\(parts.dropLast().joined(separator: "."))")
+        if let setting = section?.settings.last(where: { $0.key == parts[parts.count - 1] }), let value = setting.value { return (value, setting.place) }
+      }
+      return nil
+    }
+    func say(_ path: String, _ what: String) {
+      guard let place = setting(path)?.place, let key = path.split(separator: ".").last else { return }
+      found.append(
+        Finding(
+          .SWAN5, .bad, "charon has \(path) = \(setting(path)?.value ?? ""): \(what)",
+          fix: ["sed -Ei '\(place.line)s/\(key) *= *[^}#]*//' \(place.file)", "swanctl --reload-settings    # or, where that is refused, at charon's next start"], at: place.description))
+    }
+    for (key, port) in [("port", "500"), ("port_nat_t", "4500")] {
+      if let value = setting(key)?.value, value != port { say(key, "clients ask UDP \(port)") }
+    }
+    for plugin in ["vici", "socket-default", "kernel-netlink"] where isFalse(setting("plugins.\(plugin).load")?.value) { say("plugins.\(plugin).load", "it does not work without") }
+    if let nic = parameter("nic", of: "vip") {
+      func names(_ key: String) -> [String] { (setting(key)?.value ?? "").split { " ,".contains($0) }.map(String.init) }
+      if !names("interfaces_use").isEmpty, !names("interfaces_use").contains(nic) { say("interfaces_use", "it hears nothing on \(nic)") }
+      if names("interfaces_ignore").contains(nic) { say("interfaces_ignore", "it hears nothing on \(nic)") }
+    }
+    return found
+  }
+
   /// The ha plugin in strongswan.conf.
   private func plugin() throws(SystemError) -> [Finding] {
     guard isUsed("strongswan") else { return [] }
@@ -452,8 +655,8 @@ struct NodeChecks {
     do throws(SettingsError) { file = try SettingsFile(reading: path, from: files) } catch {
       return [Finding(.SWAN1, .bad, "\(error)", fix: ["editor +\(error.place.line) \(error.place.file)"], at: error.place.description)]
     }
+    var found = deaf(file)
     let threshold = (file.root.value(at: "charon-systemd.block_threshold") ?? file.root.value(at: "charon.block_threshold")).map { Int($0) ?? 0 } ?? 5
-    var found: [Finding] = []
     if (1...5).contains(threshold) {
       found.append(
         Finding(
@@ -493,7 +696,7 @@ struct NodeChecks {
     let path = parameter("config", of: "conntrackd") ?? "/etc/conntrackd/conntrackd.conf"
     let example = "cp /usr/share/doc/vpnha/examples/conntrackd/conntrackd.conf \(path)"
     guard let bytes = try files.read(path, limit: 1 << 20) else {
-      return [Finding(.TRACK1, .bad, "\(path) is missing", fix: [example], at: path)]
+      return [Finding(.TRACK1, .bad, "\(path) is missing", fix: [try usual("conntrackd", "/etc/conntrackd/conntrackd.conf") ?? example], at: path)]
     }
     let file: SyncConfiguration
     do throws(SyncConfiguration.SyntaxError) { file = try SyncConfiguration(bytes) } catch {
@@ -514,11 +717,13 @@ struct NodeChecks {
 
   // MARK: The ledger of sessions
 
-  private func ledger() -> [Finding] {
+  private func ledger() throws(SystemError) -> [Finding] {
     guard hasLedger else { return [] }
     let path = parameter("key_file", of: "sessions") ?? KeyCommand.standardPath
+    let here = try files.kernelParameter("kernel.hostname")?.trimmed
+    let peer = configuration.flatMap { $0.nodes.count == 2 ? $0.nodes.first { $0 != here } : nil }
     do throws(LedgerError) { _ = try LedgerKey(ofFile: path, files) } catch {
-      return [Finding(.KEY1, .risk, "\(path): \(error.detail)", fix: ["vpnha key \(path)", "scp -p \(path) root@NODE:\(path)", "pcs resource cleanup sessions"], at: path)]
+      return [Finding(.KEY1, .risk, "\(path): \(error.detail)", fix: ["vpnha key \(path)", "scp -p \(path) root@\(peer ?? "NODE"):\(path)", "pcs resource cleanup sessions"], at: path)]
     }
     return []
   }

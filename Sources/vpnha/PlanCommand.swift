@@ -36,7 +36,7 @@ struct PlanCommand: ParsableCommand {
     let plans: [Plan]
     do throws(SystemError) { plans = try Plan.all(tools, words, at: host.clock.timestamp) } catch {
       let finding = Finding(.PCMK1, .bad, "nothing can be worked out here: \(error)", fix: ["pcs cluster start", "pcs status"])
-      print(json ? Plan.unknown(finding) : padded(Verdict.unknown.shown, 9) + finding.summary)
+      print(json ? Plan.unknown(finding) : Verdict.unknown.line(finding.summary))
       throw ExitCode(Verdict.unknown.rawValue)
     }
     print(json ? Plan.json(plans) : plans.map(\.text).joined(separator: "\n\n"))

@@ -33,7 +33,7 @@ struct ReportCommand: ParsableCommand {
       bundle.collect()
       bytes = try bundle.write(path, node: node)
     } catch {
-      print(json ? jsonObject([("verdict", Verdict.unknown.name.jsonQuoted), ("error", "\(error)".jsonQuoted)]) : padded(Verdict.unknown.shown, 9) + "\(error)".plain)
+      print(json ? jsonObject([("verdict", Verdict.unknown.name.jsonQuoted), ("error", "\(error)".jsonQuoted)]) : Verdict.unknown.line("\(error)"))
       throw ExitCode(Verdict.unknown.rawValue)
     }
     let verdict: Verdict = bundle.missing.isEmpty ? .good : .risk

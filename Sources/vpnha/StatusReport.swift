@@ -143,7 +143,7 @@ struct StatusReport {
   /// When the cluster could not be asked.
   static func unknown(_ why: Finding) -> (brief: String, json: String) {
     (
-      padded(Verdict.unknown.shown, 9) + why.summary,
+      Verdict.unknown.line(why.summary),
       jsonObject([
         ("verdict", Verdict.unknown.name.jsonQuoted), ("serving", nil), ("since", nil),
         ("failover", jsonObject([("would_succeed", nil), ("to", nil), ("reasons", "[]")])), ("nodes", "{}"), ("findings", jsonArray([why.json])),

@@ -78,7 +78,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("auth", "", false), ("auth", "# client server secret IP\n", false), ("require-mschap-v2", "", false), ("auth", "alice * secret *\n", true),
+    ("auth", "", false), ("auth", "# client server secret IP\n", false), ("require-mschap-v2", "", false), ("auth", "alice * secret *\n", true), ("auth", "alice * secret\n", false),
     ("auth\nplugin radius.so", "", true), ("noauth", "", true), ("", "", true), ("auth\nlogin", "", true),
   ]) func withoutUsersNobodyGetsIn(options: String, secrets: String, isFit: Bool) {
     let node = Self.node(options)

@@ -99,6 +99,24 @@ import Testing
     Mistake(.TIME1, (#"<op name="stop" interval="0s" timeout="60s" id="strongswan-stop-interval-0s"/>"#, #"<op name="stop" interval="0s" timeout="15s" id="strongswan-stop-interval-0s"/>"#), fix: "pcs resource update strongswan op stop interval=0s timeout=60s"),
     Mistake(.TIME1, without(#"<op name="demote" interval="0s" timeout="30s" id="conntrackd-demote-interval-0s"/>"#), fix: "pcs resource update conntrackd op demote interval=0s timeout=30s"),
     Mistake(.MAINT1, Pair.property("maintenance-mode", "true"), fix: "pcs property set maintenance-mode=false"),
+    Mistake(.MAINT1, Pair.node("sun", "maintenance", "true"), fix: "pcs node unmaintenance sun"),
+    Mistake(.NODE2, Pair.node("sun", "standby", "on"), fix: "pcs node unstandby sun"),
+    Mistake(.MAINT1, Pair.defaults("is-managed", "false"), fix: "pcs resource defaults update is-managed="),
+    Mistake(.OFF1, Pair.defaults("target-role", "Stopped"), fix: "pcs resource defaults update target-role="),
+    Mistake(.ADDR2, ("<resources>", #"<resources><primitive id="old" class="ocf" provider="heartbeat" type="IPaddr2"><instance_attributes id="o"><nvpair id="o-i" name="ip" value="203.0.113.50"/></instance_attributes></primitive>"#), fix: "pcs resource delete old"),
+    Mistake(.FENCE6, Pair.fence("sun", "pcmk_reboot_action", "metadata"), dummies, fix: "pcs stonith update fence-sun pcmk_reboot_action="),
+    Mistake(.FENCE6, Pair.property("stonith-action", "off"), fix: "pcs property set stonith-action="),
+    Mistake(.TWO1, (#"name="promoted-max" value="1""#, #"name="promoted-max" value="0""#), fix: "pcs resource meta vpn-clone promoted-max=1"),
+    Mistake(.CLONE4, Pair.meta("vpn-clone", "clone-node-max", "0"), fix: "pcs resource meta vpn-clone clone-node-max="),
+    Mistake(.BAN1, Pair.constraint(##"<rsc_location id="no-sun" rsc="vpn-clone"><rule id="r" role="Promoted" score="-INFINITY"><expression id="e" attribute="#uname" operation="eq" value="sun"/></rule></rsc_location>"##), fix: "pcs constraint delete no-sun"),
+    Mistake(.BAN1, Pair.constraint(#"<rsc_location id="no-wall" rsc="firewall-clone" node="sun" score="-INFINITY"/>"#), fix: "pcs constraint delete no-wall"),
+    Mistake(.WALL3, (#"name="outside" value="eth0""#, #"name="outside" value="eth1""#), fix: "pcs resource update firewall outside=eth0"),
+    Mistake(.WALL3, (#"id="firewall-instance_attributes-address" name="address" value="203.0.113.50""#, #"id="firewall-instance_attributes-address" name="address" value="203.0.113.51""#), fix: "pcs resource update firewall address=203.0.113.50"),
+    Mistake(.MON6, (#"<op name="monitor" interval="10s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-10s"/>"#, #"<op name="monitor" interval="15min" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-10s"/>"#), (#"<op name="monitor" interval="60s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-60s">"#, #"<op name="monitor" interval="20min" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-60s">"#), fix: "pcs resource op add xl2tpd monitor interval=10s timeout=20s role=Promoted"),
+    Mistake(.TIME1, (#"<op name="monitor" interval="10s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-10s"/>"#, #"<op name="monitor" interval="10s" timeout="1s" role="Promoted" id="xl2tpd-monitor-interval-10s"/>"#), fix: "pcs resource op add xl2tpd monitor interval=10s timeout=20s role=Promoted"),
+    Mistake(.MON5, ("<rsc_defaults>", #"<op_defaults><meta_attributes id="d-o"><nvpair id="d-of" name="on-fail" value="block"/></meta_attributes></op_defaults><rsc_defaults>"#), fix: "pcs resource op defaults update on-fail="),
+    Mistake(.ORDER2, (#"<rsc_order first="conntrackd-clone" then="vpn-clone" kind="Optional""#, #"<rsc_order first="conntrackd-clone" then="vpn-clone" kind="Mandatory""#), fix: "pcs constraint order promote conntrackd-clone then promote vpn-clone kind=Optional"),
+    Mistake(.ORDER2, Pair.constraint(#"<rsc_order id="late" first="vpn-clone" then="conntrackd-clone" first-action="promote" then-action="promote"/>"#), fix: "pcs constraint delete late"),
   ]
 
   /// `pcs resource group remove vpn xl2tpd`: it stays where it is when the address moves.
@@ -306,7 +324,43 @@ import Testing
     Slip(.SWAN3, "\(swanctl):25", fix: "swanctl --load-all --noprompt") { edited($0, swanctl, "        mode = transport\n", "") },
     Slip(.SWAN3, "\(swanctl):27", fix: "sed -i '27s|local_ts *=[^}]*|local_ts = dynamic[udp/1701]|' \(swanctl)") { edited($0, swanctl, "local_ts = dynamic[udp/1701]", "local_ts = dynamic[tcp/1701]") },
     Slip(.CERT2, "\(swanctl):19", fix: "swanctl --load-all --noprompt") { edited($0, swanctl, "    local {\n      auth = psk\n", "    local {\n      auth = psk\n      certs = gateway.pem\n") },
-    Slip(.USER2, "/etc/ppp/chap-secrets:4", fix: #"sed -Ei 's/^([^#[:space:]]+[[:space:]]+)"?vpn"?([[:space:]])/\1vpnha\2/' /etc/ppp/chap-secrets"#) { edited($0, "/etc/ppp/chap-secrets", "     vpnha ", "     vpn   ") },
+    Slip(.SWAN4, "", fix: "swanctl --load-all --noprompt") { edited($0, swanctl, "    version = 1\n", "    version = 2\n") },
+    Slip(.SWAN4, "", fix: "swanctl --load-all --noprompt") { edited($0, swanctl, "    remote {\n      auth = psk\n", "    remote {\n      auth = pubkey\n") },
+    Slip(.SWAN4, "", fix: "swanctl --load-all --noprompt") { edited($0, swanctl, "    remote {\n      auth = psk\n", "    remote {\n") },
+    Slip(.SWAN4, "", fix: "swanctl --load-all --noprompt") { edited($0, swanctl, "    remote {\n      auth = psk\n    }\n", "") },
+    Slip(.SWAN4, "", fix: "swanctl --load-all --noprompt") { edited($0, swanctl, "    mobike = no\n", "    remote_addrs = 203.0.113.50\n") },
+    Slip(.SWAN5, "", fix: "") { edited($0, "/etc/strongswan.conf", "threads = 32", "port = 1500") },
+    Slip(.SWAN5, "", fix: "") { edited($0, "/etc/strongswan.conf", "threads = 32", "interfaces_use = eth1") },
+    Slip(.SWAN5, "", fix: "") { edited($0, "/etc/strongswan.conf", "threads = 32", "interfaces_ignore = eth0, eth7") },
+    Slip(.SWAN5, "", fix: "") { edited($0, "/etc/strongswan.conf", "  plugins {\n", "  plugins {\n    vici { load = no }\n") },
+    Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf:6", fix: "editor +6 /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "port = 1701\n", "prot = 1701\n") },
+    Slip(.XL1, "", fix: "") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "length bit = yes", "length bit = on") },
+    Slip(.XL1, "", fix: "") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "ip range = 10.9.0.10-10.9.0.127", "ip range = 10.9.0.127-10.9.0.10") },
+    Slip(.XL5, "/etc/xl2tpd/xl2tpd.conf:6", fix: "sed -i '6d' /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "port = 1701\n", "access control = yes\n") },
+    Slip(.XL5, "", fix: "") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "length bit = yes", "challenge = yes") },
+    Slip(.XL5, "", fix: "") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "ip range = 10.9.0.10-10.9.0.127", "") },
+    Slip(.XL6, "", fix: "pcs resource update firewall pool=\"10.9.0.0/24 10.8.0.0/25\"    # or ip range in /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "10.9.0.10-10.9.0.127", "10.8.0.10-10.8.0.127") },
+    Slip(.XL6, "", fix: "") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "local ip = 10.9.0.1\n", "local ip = 10.9.0.100\n") },
+    Slip(.PPP7, "", fix: "") { edited($0, "/etc/ppp/options.xl2tpd", "require-mschap-v2\n", "require-mschap-v2\nrequire-mppe-128\n") },
+    Slip(.USER3, "/etc/ppp/chap-secrets:2", fix: "sed -i '2s/[[:space:]]*$/ */' /etc/ppp/chap-secrets") { $0.put("alice vpnha hunter2 *\nbob vpnha hunter2\n", at: "/etc/ppp/chap-secrets", mode: 0o600) },
+    Slip(.USER4, "/etc/ppp/chap-secrets:2", fix: "editor +2 /etc/ppp/chap-secrets") { $0.put("alice vpnha hunter2 10.9.0.251\nbob vpnha hunter2 10.9.0.251\n", at: "/etc/ppp/chap-secrets", mode: 0o600) },
+    // A password in the column of the server is not shown.
+    Slip(.USER2, "/etc/ppp/chap-secrets:1", fix: "") { $0.put("alice \"change me\" vpnha *\n\"the boss\" hunter2 vpnha *\n", at: "/etc/ppp/chap-secrets", mode: 0o600) },
+    Slip(.XFRM1, "net.ipv4.conf.eth0.disable_xfrm", fix: "sysctl -w net.ipv4.conf.eth0.disable_xfrm=0") { $0.kernelParameters["net.ipv4.conf.eth0.disable_xfrm"] = "1" },
+    Slip(.XFRM1, "", fix: "sysctl -w net.ipv4.conf.all.disable_policy=0") { $0.kernelParameters["net.ipv4.conf.all.disable_policy"] = "1" },
+    Slip(.TRACK4, "", fix: "sysctl -w net.netfilter.nf_conntrack_max=2048") { $0.kernelParameters.merge(["net.netfilter.nf_conntrack_max": "1024", "net.netfilter.nf_conntrack_count": "1000"]) { $1 } },
+    Slip(.BOOT1, "/etc/network/interfaces:3", fix: "editor +3 /etc/network/interfaces") { $0.put("# 203.0.113.50 moves\niface eth0 inet static\n  up ip address add 203.0.113.50/24 dev eth0\n", at: "/etc/network/interfaces") },
+    Slip(.BOOT1, "", fix: "editor +3 /etc/systemd/network/eth0.network") { $0.put("[Network]\nAddress=203.0.113.5/24\nAddress=203.0.113.50/24\n", at: "/etc/systemd/network/eth0.network") },
+    Slip(.BOOT1, "", fix: "") {
+      $0.put("vrrp_instance vpn {\n  virtual_ipaddress {\n    203.0.113.50/24 dev eth0\n  }\n}\n", at: "/etc/keepalived/keepalived.conf")
+      $0.put("", at: "\(wants)/keepalived.service")
+    },
+    Slip(.FILTER3, "/etc/nftables.conf:2", fix: "sed -i '2s/.*/table inet filter\\ndelete table inet filter/' /etc/nftables.conf") {
+      $0.put("#!/usr/sbin/nft -f\nflush ruleset\ntable inet filter {\n}\n", at: "/etc/nftables.conf")
+      $0.put("", at: "/etc/systemd/system/sysinit.target.wants/nftables.service")
+    },
+    Slip(.FORWARD2, "/etc/sysctl.d/zz-hardening.conf:2", fix: "sed -i '2s/0[[:space:]]*$/1/' /etc/sysctl.d/zz-hardening.conf") { $0.put("# no routers here\nnet.ipv4.ip_forward = 0\n", at: "/etc/sysctl.d/zz-hardening.conf") },
+    Slip(.USER2, "/etc/ppp/chap-secrets:4", fix: "") { edited($0, "/etc/ppp/chap-secrets", "     vpnha ", "     vpn   ") },
     Slip(.MTU1, "/etc/ppp/options.xl2tpd:9", fix: "sed -i '9s/.*/mtu 1400/' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "mtu 1400", "mtu 1500") },
     Slip(.MTU1, "/etc/ppp/options.xl2tpd", fix: "sed -i '1i mtu 1400' /etc/ppp/options.xl2tpd") { edited($0, "/etc/ppp/options.xl2tpd", "mtu 1400\n", "\n") },
     Slip(.FILTER2, "/proc/net/ip_tables_names", fix: "iptables-legacy -t filter -S") { $0.put("nat\nfilter\n", at: "/proc/net/ip_tables_names") },
@@ -328,7 +382,7 @@ import Testing
     Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf:1", fix: "vpnha run --resource xl2tpd validate-all") { $0.put("no equals sign\n", at: "/etc/xl2tpd/xl2tpd.conf") },
     Slip(.XL1, "/etc/xl2tpd/xl2tpd.conf", fix: "cp /usr/share/doc/vpnha/examples/xl2tpd/xl2tpd.conf /etc/xl2tpd/xl2tpd.conf") { try $0.remove("/etc/xl2tpd/xl2tpd.conf") },
     Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf", fix: "sed -i '/^\\[global\\]/a listen-addr = 203.0.113.50' /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "listen-addr", ";listen-addr") },
-    Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf:2", fix: "sed -i '2s/.*/listen-addr = 203.0.113.50/' /etc/xl2tpd/xl2tpd.conf") { $0.put("[global]\nlisten-addr = 203.0.113.11\n[lns default]\n", at: "/etc/xl2tpd/xl2tpd.conf") },
+    Slip(.XL2, "/etc/xl2tpd/xl2tpd.conf:2", fix: "sed -i '2s/.*/listen-addr = 203.0.113.50/' /etc/xl2tpd/xl2tpd.conf") { $0.put("[global]\nlisten-addr = 203.0.113.11\n[lns default]\nip range = 10.9.0.10-10.9.0.127\n", at: "/etc/xl2tpd/xl2tpd.conf") },
     Slip(.SWAN1, "\(swanctl):1", fix: "editor +1 \(swanctl)") { $0.put("connections {{\n", at: swanctl, mode: 0o600) },
     Slip(.SWAN1, swanctl, fix: "swanctl --load-all --noprompt") { try $0.remove(swanctl) },
     Slip(.SWAN2, swanctl, fix: "editor \(swanctl)") { edited($0, swanctl, "  l2tp {\n    version", "  l2pt {\n    version") },
@@ -397,7 +451,7 @@ import Testing
     }
     let commands = try findings().flatMap(\.fix).filter { command in ["sed ", "cp ", "install ", "chmod ", "echo "].contains { command.hasPrefix($0) } }
     // What a person or the kernel has to do cannot be typed here.
-    guard !commands.isEmpty, try findings().allSatisfy({ !["FORWARD1", "RPF1", "PPP1", "L2TP1", "FILTER2"].contains($0.id.rawValue) }) else { return }
+    guard !commands.isEmpty, try findings().allSatisfy({ !["FORWARD1", "RPF1", "PPP1", "L2TP1", "FILTER2", "XFRM1", "TRACK4"].contains($0.id.rawValue) }) else { return }
     let root = "/tmp/vpnha-doctor-\(getpid())-\(UInt32.random(in: 0 ... .max))"
     let disk = LinuxFiles()
     defer { _ = try? LinuxProcesses().run(Command("/bin/rm", ["-r", root]), before: LinuxClock().now + .seconds(20)) }
@@ -422,6 +476,16 @@ import Testing
     if slip.id == .FLOOD1, let text = files.text(at: "/etc/strongswan.d/vpnha.conf") { files.put(text, at: "/etc/strongswan.conf") }
     let left = try findings()
     #expect(left.map(\.id) == [], "\(commands): \(left)")
+  }
+
+  /// An editor of another system ends lines in two characters. The daemons take both for white space.
+  @Test func linesThatEndInTwoCharacters() throws {
+    let found = try Self.node { files in
+      for path in ["/etc/ppp/chap-secrets", "/etc/ppp/options.xl2tpd", "/etc/xl2tpd/xl2tpd.conf", "/etc/sysctl.d/vpnha.conf"] {
+        files.put((files.text(at: path) ?? "").replacing("\n", with: "\r\n"), at: path, mode: 0o600)
+      }
+    }
+    #expect(found == [])
   }
 
   @Test func optionsThatPPPDRefuses() throws {

@@ -19,6 +19,10 @@ import Testing
     #expect(events[1].text == "sent [PAP AuthReq id=0x1 user=\"alice\" password=<secret>]")
   }
 
+  @Test func aTimeBackFromNow() {
+    #expect(["10min", "1h", "2 days", "-1h", "today", "2026-11-28 09:00", "09:00"].map(History.moment) == ["-10min", "-1h", "-2 days", "-1h", "today", "2026-11-28 09:00", "09:00"])
+  }
+
   @Test func thePeersLinesComeBetween() {
     let mine = History.journal(Self.journal)
     let peer = History.read("2026-11-24T20:15:16.500Z sun charon-systemd taken over\nnonsense\n2026-11-24T20:15:16 x y z\n\n2026-11-24T20:15:16.x00Z sun a b\n")

@@ -653,6 +653,13 @@ enum Pair {
     return text
   }
 
+  static func defaults(_ name: String, _ value: String) -> (String, String) {
+    ("<meta_attributes id=\"rsc_defaults-meta_attributes\">", "<meta_attributes id=\"rsc_defaults-meta_attributes\"><nvpair id=\"d-\(name)\" name=\"\(name)\" value=\"\(value)\"/>")
+  }
+  static func node(_ node: String, _ name: String, _ value: String) -> (String, String) {
+    let begin = "<node id=\"\(node == "moon" ? 1 : 2)\" uname=\"\(node)\""
+    return ("\(begin)/>", "\(begin)><instance_attributes id=\"n-\(node)\"><nvpair id=\"n-\(node)-\(name)\" name=\"\(name)\" value=\"\(value)\"/></instance_attributes></node>")
+  }
   static func constraint(_ element: String) -> (String, String) { ("<constraints>", "<constraints>\(element)") }
   static func property(_ name: String, _ value: String) -> (String, String) {
     ("<cluster_property_set id=\"cib-bootstrap-options\">", "<cluster_property_set id=\"cib-bootstrap-options\"><nvpair id=\"p-\(name)\" name=\"\(name)\" value=\"\(value)\"/>")

@@ -76,6 +76,27 @@ import Testing
     } catch { #expect("\(error)" == reason) }
   }
 
+  /// What xl2tpd 1.3.18 said of the same files.
+  @Test(arguments: [
+    ("[global]\nfrobnicate = yes\n", "line 2: 'frobnicate' is no setting of [global]"), ("[lns default]\nppoptfile = /x\n", "line 2: 'ppoptfile' is no setting of [lns]"),
+    ("[lns default]\nlisten-addr = 1.2.3.4\n", "line 2: 'listen-addr' is no setting of [lns]"), ("[lns default]\nlength bit = 1\n", "line 2: length bit is yes or no"),
+    ("[lns default]\nip range = 10.9.0.9 - 10.9.0.5\n", "line 2: the range ends before it begins"),
+  ]) func whatItWouldNotStartWith(text: String, reason: String) throws { #expect(try XL2TPDConfiguration(Array(text.utf8)).refused?.description == reason) }
+
+  @Test(arguments: [
+    "[global]\nPort = 1701\nacCess control = No\n[lns default]\nip range = 10.9.0.5\nip range = 10.9.0.9 - 10.9.0.9\nrefuse pap = y\nhostname = x\nmax redials = 1\n",
+    "[lac x]\nanything = 1\n", "[lns default]\nip range = a-b\n",
+  ]) func whatItStartsWith(text: String) throws { #expect(try XL2TPDConfiguration(Array(text.utf8)).refused == nil) }
+
+  /// pppd(8), AUTHENTICATION: with three words, or a hyphen as the fourth, no address is allowed.
+  @Test func aUserWithoutAnAddress() {
+    let text = "alice vpnha secret *\nbob vpnha secret\ncarol vpnha secret -\ndave vpnha secret -- mtu 1400\nerin vpnha \"\" *\nfrank vpnha secret 10.9.0.7 10.9.0.8 # both\r\n"
+    let users = PPPUser.all(in: Array(text.utf8))
+    #expect(users.map(\.name) == ["alice", "frank"] && users[1].addresses == ["10.9.0.7", "10.9.0.8"])
+    #expect(PPPUser.withoutAddress(in: Array(text.utf8)).map(\.line) == [2, 4])
+    #expect(PPPUser.hasSecret("secret", at: 2, in: Array(text.utf8)) && !PPPUser.hasSecret("vpnha", at: 2, in: Array(text.utf8)))
+  }
+
   @Test func anyBytesReadOrThrow() {
     let seed = Array("[global]\nlisten-addr = 1.2.3.4 ; x\n[lns d]\nname = y\n".utf8)
     for index in seed.indices {
