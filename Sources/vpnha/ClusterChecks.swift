@@ -123,6 +123,11 @@ struct ClusterChecks {
       let inSets = constraint.all(named: "resource_ref").compactMap { $0["id"] }
       bound.formUnion(followers.filter { !$0.names.filter(inSets.contains).isEmpty }.map(\.id))
       found += drowned(constraint)
+      if let score = score(constraint["score"]), score <= -1_000_000, let one = constraint["rsc"], let other = constraint["with-rsc"], let id = constraint["id"],
+        resources(of: one).contains(where: { $0.own != nil }), resources(of: other).contains(where: { $0.own != nil })
+      {
+        found.append(Finding(.BAN1, .bad, "\(id) keeps \(one) off where \(other) is, for ever", fix: ["pcs constraint delete \(id)"], at: id))
+      }
       guard Self.isPromoted(constraint["rsc-role"]), Self.isPromoted(constraint["with-rsc-role"]) else { continue }
       let (one, other) = (constraint["rsc"] ?? "", constraint["with-rsc"] ?? "")
       let itsFollowers = resources(of: one).filter { Self.follow.contains($0.own ?? "") }
@@ -456,10 +461,12 @@ struct ClusterChecks {
     if !resource.isPromotable, resource.clone != nil, monitors.contains(where: { $0.role == "Promoted" }) { return [] }
     var found: [Finding] = []
     var used = Set(monitors.map(\.interval))
-    func add(_ role: String?, level: Int) -> String {
+    func add(_ role: String?, level: Int) -> [String] {
       var interval = (level == 0 ? 10 : 60) + (role == "Unpromoted" ? 1 : role == nil ? 2 : 0)
       while !used.insert(interval).inserted { interval += 3 }
-      return "pcs resource op add \(resource.id) monitor interval=\(interval)s timeout=20s\(role.map { " role=\($0)" } ?? "")\(level > 0 ? " OCF_CHECK_LEVEL=\(level)" : "")"
+      // pcs takes no second one for a role and a level; one that is switched off counts.
+      let off = resource.disabledMonitors.filter { $0.role == role && $0.level == level }.map { "pcs resource op remove \($0.element["id"] ?? "")" }
+      return off + ["pcs resource op add \(resource.id) monitor interval=\(interval)s timeout=20s\(role.map { " role=\($0)" } ?? "")\(level > 0 ? " OCF_CHECK_LEVEL=\(level)" : "")"]
     }
     // A monitor without a role is for the unpromoted.
     func fits(_ monitor: ClusterConfiguration.Monitor, _ role: String?) -> Bool {
@@ -473,13 +480,11 @@ struct ClusterChecks {
       let its = monitors.filter { fits($0, role) }
       let place = role.map { " for the role \($0)" } ?? ""
       if its.isEmpty {
-        found.append(Finding(.MON1, .bad, "\(resource.id) has no monitor\(place)", fix: [add(role, level: 0)], at: resource.id))
-      } else if let least = its.map(\.interval).min(), least > 30 {
-        found.append(Finding(.MON1, .risk, "\(resource.id) is looked at every \(least) s only\(place): for so long nobody notices that it has ended", fix: [add(role, level: 0)], at: resource.id))
+        found.append(Finding(.MON1, .bad, "\(resource.id) has no monitor\(place)", fix: add(role, level: 0), at: resource.id))
       }
       // The probe has one depth.
       if resource.own != "probe", !its.contains(where: { $0.level >= 10 }) {
-        found.append(Finding(.MON3, .note, "\(resource.id) has no deep monitor\(place)", fix: [add(role, level: 10)], at: resource.id))
+        found.append(Finding(.MON3, .note, "\(resource.id) has no deep monitor\(place)", fix: add(role, level: 10), at: resource.id))
       }
     }
     for interval in Set(monitors.map(\.interval)).sorted() {
@@ -488,18 +493,18 @@ struct ClusterChecks {
         // Another one for the same is enough.
         let fix = same.dropFirst().flatMap { one in
           ["pcs resource op remove \(one.element["id"] ?? "")"]
-            + (monitors.contains { ($0.element["id"] != one.element["id"]) && $0.role == one.role && $0.level == one.level } ? [] : [add(one.role, level: one.level)])
+            + (monitors.contains { ($0.element["id"] != one.element["id"]) && $0.role == one.role && $0.level == one.level } ? [] : add(one.role, level: one.level))
         }
         found.append(Finding(.MON2, .bad, "\(resource.id) has \(same.count) monitors with the interval \(interval)s", fix: fix, at: resource.id))
       }
     }
     // The deep ones are about what goes wrong slowly.
     for role in resource.isPromotable ? ["Promoted", "Unpromoted"] : [nil] {
-      guard let quickest = monitors.filter({ fits($0, role) }).min(by: { $0.interval < $1.interval }), quickest.interval > 90 else { continue }
+      guard let quickest = monitors.filter({ fits($0, role) }).min(by: { $0.interval < $1.interval }), quickest.interval > 30 else { continue }
       found.append(
         Finding(
           .MON6, .risk, "\(resource.id) is looked at every \(quickest.interval) s only\(role.map { " in the role \($0)" } ?? "")",
-          fix: (quickest.level == 0 ? ["pcs resource op remove \(quickest.element["id"] ?? "")"] : []) + [add(role, level: 0)], at: resource.id))
+          fix: (quickest.level == 0 ? ["pcs resource op remove \(quickest.element["id"] ?? "")"] : []) + add(role, level: 0), at: resource.id))
     }
     for monitor in monitors {
       guard let limit = (monitor.element["timeout"] ?? configuration.operationDefault("timeout")).flatMap(seconds), limit < 10 else { continue }

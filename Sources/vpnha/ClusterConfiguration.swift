@@ -70,9 +70,10 @@ struct ClusterConfiguration {
       ([element, template].compactMap { $0 } + around).first { value(name, in: [$0], "meta_attributes") != nil }?["id"]
     }
 
-    var monitors: [Monitor] {
-      [element, template].compactMap { $0?.first("operations") }.flatMap { $0.children(named: "op") }
-        .filter { $0["name"] == "monitor" && !isFalse($0["enabled"]) }.map(Monitor.init)
+    var monitors: [Monitor] { allMonitors.filter { !isFalse($0.element["enabled"]) } }
+    var disabledMonitors: [Monitor] { allMonitors.filter { isFalse($0.element["enabled"]) } }
+    private var allMonitors: [Monitor] {
+      [element, template].compactMap { $0?.first("operations") }.flatMap { $0.children(named: "op") }.filter { $0["name"] == "monitor" }.map(Monitor.init)
     }
   }
 

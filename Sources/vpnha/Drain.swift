@@ -105,7 +105,7 @@ struct DrainCommand: ParsableCommand {
   }
 
   private func fail(_ verdict: Verdict, _ why: String) -> ExitCode {
-    print(json ? jsonObject([("address", nil), ("draining", nil), ("seconds_left", nil), ("error", why.jsonQuoted)]) : padded(verdict.shown, 9) + why)
+    print(json ? jsonObject([("address", nil), ("draining", nil), ("seconds_left", nil), ("error", why.jsonQuoted)]) : verdict.line(why))
     return ExitCode(verdict.rawValue)
   }
 }

@@ -92,7 +92,7 @@ extension Rehearsal {
       verdict = report.verdict
       print(json ? report.json : report.text(confirmation))
     } catch {
-      print(json ? jsonObject([("verdict", verdict.name.jsonQuoted), ("error", "\(error)".jsonQuoted)]) : padded(verdict.shown, 9) + "\(error)".plain)
+      print(json ? jsonObject([("verdict", verdict.name.jsonQuoted), ("error", "\(error)".jsonQuoted)]) : verdict.line("\(error)"))
     }
     throw ExitCode(verdict.rawValue)
   }

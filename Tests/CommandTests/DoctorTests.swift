@@ -109,6 +109,9 @@ import Testing
     Mistake(.TWO1, (#"name="promoted-max" value="1""#, #"name="promoted-max" value="0""#), fix: "pcs resource meta vpn-clone promoted-max=1"),
     Mistake(.CLONE4, Pair.meta("vpn-clone", "clone-node-max", "0"), fix: "pcs resource meta vpn-clone clone-node-max="),
     Mistake(.BAN1, Pair.constraint(##"<rsc_location id="no-sun" rsc="vpn-clone"><rule id="r" role="Promoted" score="-INFINITY"><expression id="e" attribute="#uname" operation="eq" value="sun"/></rule></rsc_location>"##), fix: "pcs constraint delete no-sun"),
+    Mistake(.BAN1, Pair.constraint(#"<rsc_colocation id="apart" rsc="conntrackd-clone" with-rsc="vpn-clone" rsc-role="Promoted" with-rsc-role="Promoted" score="-INFINITY"/>"#), fix: "pcs constraint delete apart"),
+    // The quick one switched off.
+    Mistake(.MON6, (#"<op name="monitor" interval="10s" timeout="20s" role="Promoted" id="xl2tpd-monitor-interval-10s"/>"#, #"<op name="monitor" interval="10s" timeout="20s" role="Promoted" enabled="false" id="xl2tpd-monitor-interval-10s"/>"#), fix: "pcs resource op add xl2tpd monitor interval=10s timeout=20s role=Promoted"),
     Mistake(.BAN1, Pair.constraint(#"<rsc_location id="no-wall" rsc="firewall-clone" node="sun" score="-INFINITY"/>"#), fix: "pcs constraint delete no-wall"),
     Mistake(.WALL3, (#"name="outside" value="eth0""#, #"name="outside" value="eth1""#), fix: "pcs resource update firewall outside=eth0"),
     Mistake(.WALL3, (#"id="firewall-instance_attributes-address" name="address" value="203.0.113.50""#, #"id="firewall-instance_attributes-address" name="address" value="203.0.113.51""#), fix: "pcs resource update firewall address=203.0.113.50"),
