@@ -66,7 +66,7 @@ struct SessionsCommand: ParsableCommand {
     do throws(SystemError) {
       for pppd in try host.processes.running(SessionProcesses.program) { pppds[pppd.pid] = pppd }
       report = SessionReport(try rows(host))
-      if allNodes { try add(to: &report, host) }
+      if allNodes { add(to: &report, host) }
     } catch { throw failed(error) }
     report.rows = report.rows.filter(isWanted)
     guard kick else {
@@ -116,10 +116,16 @@ struct SessionsCommand: ParsableCommand {
   }
 
   /// The cluster's other nodes, each asked by ssh.
-  private func add(to report: inout SessionReport, _ host: Host) throws(SystemError) {
+  private func add(to report: inout SessionReport, _ host: Host) {
     let tools = PacemakerTools(host)
     let here = hostName()
-    for node in try tools.monitor().nodes.map(\.name) where node != here {
+    let nodes: [String]
+    do throws(SystemError) { nodes = try tools.monitor().nodes.map(\.name) } catch {
+      // Those of this node are known without the cluster.
+      report.silent.append(("the other node", "\(error)"))
+      return
+    }
+    for node in nodes where node != here {
       let command = Command.onNode(node, "vpnha sessions --json", outputLimit: 16 << 20)
       do throws(SystemError) {
         let result = try host.processes.run(command, before: host.clock.now + .seconds(15))

@@ -52,6 +52,12 @@ def play(site):
             raise Failure(f"the second run changed something on {name}: {count}\n{said[0]}")
     site.say(f"applied again: {shown(counts)}")
 
+    # What would be done, without doing it.
+    counts = apply(site, {**overrides, "vpnha_inner_address": "10.9.0.3"}, "--check")
+    if any(count["failed"] or count["changed"] != 1 for count in counts.values()) or "+local ip = 10.9.0.3" not in said[0] or "10.9.0.3" in moon.run("cat /etc/xl2tpd/xl2tpd.conf"):
+        raise Failure(f"--check foretells {counts}\n{said[0]}")
+    site.say("--check says what would change, and changes nothing")
+
     # Keys and a user: nothing is restarted, nothing moves, and the standby has its own first.
     before = daemons(moon, sun)
     secrets = {**secrets, "psk": "another-psk", "corosync_key": base64.b64encode(os.urandom(256)).decode(), "users": [USER, {"name": "carol", "password": "another-password"}]}
@@ -147,12 +153,12 @@ def environment():
             "ANSIBLE_PIPELINING": "true", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def run(site, overrides):
+def run(site, overrides, *options):
     pids = {"gateways": {"hosts": {name: {"site_pid": site.machines[name].init} for name in ("moon", "sun")}, "vars": {"ansible_connection": "namespaces"}}}
     with open(f"{WORK}/site.json", "w") as file:
         json.dump(pids, file)
     done = subprocess.run(["ansible-playbook", "--diff", "-i", "inventory/gateways.yml", "-i", f"{WORK}/site.json", "--vault-password-file", f"{WORK}/vault-password",
-                           "-e", json.dumps(overrides), "gateways.yml"], cwd=PLACE, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           "-e", json.dumps(overrides), *options, "gateways.yml"], cwd=PLACE, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
     for secret in (*SECRETS.values(), USER["password"], "another-psk", "another-password"):
         if secret in done.stdout:
@@ -160,9 +166,9 @@ def run(site, overrides):
     return done
 
 
-def apply(site, overrides):
+def apply(site, overrides, *options):
     """Runs the playbook; what it counted, by node."""
-    done = run(site, overrides)
+    done = run(site, overrides, *options)
     said[:] = [done.stdout]
     counts = {match[1]: {word: int(count) for word, count in re.findall(r"(\w+)=(\d+)", match[2])} for match in re.finditer(r"^(\w+) +: (ok=.*)$", done.stdout, re.MULTILINE)}
     if done.returncode != 0 or set(counts) != {"moon", "sun"}:
