@@ -52,6 +52,12 @@ def play(site):
             raise Failure(f"the second run changed something on {name}: {count}\n{said[0]}")
     site.say(f"applied again: {shown(counts)}")
 
+    # What would be done, without doing it.
+    counts = apply(site, {**overrides, "vpnha_inner_address": "10.9.0.3"}, "--check")
+    if any(count["failed"] or count["changed"] != 1 for count in counts.values()) or "+local ip = 10.9.0.3" not in said[0] or "10.9.0.3" in moon.run("cat /etc/xl2tpd/xl2tpd.conf"):
+        raise Failure(f"--check foretells {counts}\n{said[0]}")
+    site.say("--check says what would change, and changes nothing")
+
     # Keys and a user: nothing is restarted, nothing moves, and the standby has its own first.
     before = daemons(moon, sun)
     secrets = {**secrets, "psk": "another-psk", "corosync_key": base64.b64encode(os.urandom(256)).decode(), "users": [USER, {"name": "carol", "password": "another-password"}]}
