@@ -705,7 +705,7 @@ def files_broken_both_then_crashes(bed):
     yield
 
 
-@event("same", 1)
+@event("same", 1, fresh=True)
 def secret_missing(bed):
     """On the standby only: it says so, and is not the first choice any more. Mended, it is again, at the next basic monitor."""
     here, there = yield bed.places()
