@@ -69,7 +69,7 @@ extension VirtualIP {
   /// Waits for the interface and for the route that tells what was not given: at boot a VLAN or a bond is made, and an address
   /// arrives, a moment later.
   func awaitPlace(_ call: Call) throws(OCFError) {
-    _ = try call.within(min(.seconds(5), call.request.timeout / 3)).until { () throws(OCFError) in
+    _ = try call.within(min(.seconds(3), call.request.timeout / 3)).until { () throws(OCFError) in
       if ip.isLoopback, nic.isEmpty { return true }
       let link = try nic.isEmpty ? nil : namedLink(call)
       if !nic.isEmpty, link == nil { return false }
