@@ -37,7 +37,7 @@ public struct DaemonRole: Equatable, Sendable {
       if let own = try read(call), own.isAbout(process) { return nil }
       let owner = try call.host.files.records(of: call.request.type, as: "role", limit: 256).first { DaemonRole($0.bytes)?.isAbout(process) == true }?.instance
       // Ours while the clone was globally unique.
-      return owner.flatMap { $0.prefix { $0 != ":" } == call.request.instance ? nil : $0 }
+      return owner.flatMap { Request(arguments: [], environment: ["OCF_RESOURCE_INSTANCE": $0]).instance == call.request.instance ? nil : $0 }
     } catch { call.log.debug("looking for whose \(process.executable) (pid \(process.pid)) is: \(error)") }
     return nil
   }
