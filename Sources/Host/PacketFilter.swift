@@ -111,8 +111,24 @@ public struct BaseChain: Hashable, Sendable {
   }
 }
 
-/// A packet as far as it is known: the first of a connection from another host, or this node's answer to it.
+/// A packet as far as it is known: the first of a connection from another host, or this node's answer to it; or one that passes through.
 public struct FilteredPacket: Hashable, Sendable {
+  /// One that passes through this node, between a client and what clients ask for.
+  public struct Passage: Hashable, Sendable {
+    /// The client's.
+    public var address: IPAddress
+    /// The name of the client's interface; where a `*` is at its end, any that begins so.
+    public var clientLink: String
+    /// Where what clients ask for is; nil: not known.
+    public var far: Link?
+    /// Whether it is on its way to the client, as an answer.
+    public var isToClient: Bool
+
+    public init(client address: IPAddress, on clientLink: String, far: Link?, isToClient: Bool) {
+      (self.address, self.clientLink, self.far, self.isToClient) = (address, clientLink, far, isToClient)
+    }
+  }
+
   /// `IPPROTO_*`; nil: any.
   public var protocolNumber: UInt8?
   /// This node's; nil: any, or none.
@@ -126,12 +142,19 @@ public struct FilteredPacket: Hashable, Sendable {
   public var wasProtected: Bool?
   /// Whether this node sends it.
   public var isAnswer: Bool
+  /// Nil: this node is one of its ends. Otherwise the port, the addresses and the interfaces above say nothing.
+  public var passage: Passage?
 
   public init(protocolNumber: UInt8? = nil, port: UInt16? = nil, wasProtected: Bool? = nil, isAnswer: Bool = false) {
     self.protocolNumber = protocolNumber
     self.port = port
     self.wasProtected = wasProtected
     self.isAnswer = isAnswer
+  }
+
+  public init(_ passage: Passage) {
+    self.init()
+    self.passage = passage
   }
 }
 

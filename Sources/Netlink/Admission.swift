@@ -85,7 +85,7 @@ public struct Admission {
         let key = try number(NFTA_META_KEY.rawValue)
         registers.load(packet.meta(key), into: register)
         let isInterface = [NFT_META_IIF, NFT_META_IIFNAME].contains { $0.rawValue == key }
-        if isInterface, packet.interface == nil, !packet.isAnswer { interfaces.insert(register) } else { interfaces.remove(register) }
+        if isInterface, packet.interface == nil, packet.passage == nil, !packet.isAnswer { interfaces.insert(register) } else { interfaces.remove(register) }
       case "ct":
         guard let register = try number(NFTA_CT_DREG.rawValue) else { continue }
         registers.load(try number(NFTA_CT_KEY.rawValue) == NFT_CT_STATE.rawValue ? packet.state : nil, into: register)
@@ -285,11 +285,12 @@ extension FilterRuleEntry {
 
 extension FilteredPacket {
   /// `NF_CT_STATE_BIT(IP_CT_NEW)` or, of an answer, that of `IP_CT_ESTABLISHED`.
-  fileprivate var stateBit: UInt8 { isAnswer ? 2 : 8 }
+  fileprivate var stateBit: UInt8 { passage?.isToClient ?? isAnswer ? 2 : 8 }
   fileprivate var state: [UInt8] { withUnsafeBytes(of: UInt32(stateBit)) { Array($0) } }
 
   /// Nil where it is not known.
   fileprivate func meta(_ key: UInt32?) -> [UInt8?]? {
+    if let passage { return passage.meta(key) }
     let isOurs = isAnswer ? [NFT_META_OIF, NFT_META_OIFNAME] : [NFT_META_IIF, NFT_META_IIFNAME]
     switch key {
     case NFT_META_L4PROTO.rawValue: return protocolNumber.map { [$0] }
@@ -308,6 +309,7 @@ extension FilteredPacket {
   fileprivate func payload(base: UInt32?, offset: UInt32, length: UInt32) -> [UInt8?]? {
     var header: [UInt8?]
     switch base {
+    case NFT_PAYLOAD_NETWORK_HEADER.rawValue where passage != nil: header = passage?.header ?? []
     case NFT_PAYLOAD_NETWORK_HEADER.rawValue:
       guard let address else { return nil }
       // RFC 791, RFC 8200: the protocol, source and destination.
@@ -331,6 +333,8 @@ extension FilteredPacket {
     let revision = try match.value(of: 2)?.bigEndian(UInt32.self) ?? 0
     let info = try match.value(of: 3) ?? []
     func half(_ offset: Int) -> UInt16? { info.field(UInt16.self, at: offset) }
+    // What it carries is not known, but for the state that it belongs to.
+    guard passage == nil || ["comment", "state", "conntrack"].contains(name) else { return nil }
     func isWithin(_ first: UInt16, _ last: UInt16) -> Bool? { port.map { (first...max(first, last)).contains($0) } }
     switch (name, revision) {
     case ("comment", _): return true
@@ -365,5 +369,30 @@ extension FilteredPacket {
       return wanted & 4 != 0
     default: return nil
     }
+  }
+}
+
+extension FilteredPacket.Passage {
+  /// Nil where it is not known.
+  fileprivate func meta(_ key: UInt32?) -> [UInt8?]? {
+    switch key {
+    case NFT_META_NFPROTO.rawValue: return [UInt8(address.isIPv6 ? NFPROTO_IPV6 : NFPROTO_IPV4)]
+    case NFT_META_PROTOCOL.rawValue: return address.isIPv6 ? [0x86, 0xdd] : [0x08, 0x00]
+    case (isToClient ? NFT_META_IIF : NFT_META_OIF).rawValue: return far.map { link in withUnsafeBytes(of: link.index) { Array($0) } }
+    case (isToClient ? NFT_META_IIFNAME : NFT_META_OIFNAME).rawValue:
+      return far.map { link in (0..<16).map { $0 < link.name.utf8.count ? Array(link.name.utf8)[$0] : 0 } }
+    case (isToClient ? NFT_META_OIFNAME : NFT_META_IIFNAME).rawValue:
+      let (name, isWhole) = (Array(clientLink.utf8.prefix { $0 != UInt8(ascii: "*") }), !clientLink.hasSuffix("*"))
+      return (0..<16).map { $0 < name.count ? name[$0] : isWhole ? 0 : nil }
+    default: return nil
+    }
+  }
+
+  /// RFC 791, RFC 8200: source and destination.
+  fileprivate var header: [UInt8?] {
+    var header = [UInt8?](repeating: nil, count: address.isIPv6 ? 40 : 20)
+    let place = address.isIPv6 ? (isToClient ? 24 : 8) : (isToClient ? 16 : 12)
+    for (index, byte) in address.bytes.enumerated() { header[place + index] = byte }
+    return header
   }
 }

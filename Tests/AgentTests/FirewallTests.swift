@@ -633,7 +633,11 @@ private enum Last {
     filter.drops = { _, _ in true }
     #expect(node.perform("monitor", level: 10) == Outcome(.success), "the pool has no IPv6")
     filter.chains = [BaseChain(family: "ip", table: "filter", name: "forward", hook: .forward, dropsByDefault: true)]
-    #expect(node.perform("monitor", level: 10) == Outcome(.success, "accept the clients' packets in chain forward of table ip filter, which drops them"))
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, "accept the clients' packets, answers to clients in chain forward of table ip filter, which drops them"))
+    filter.drops = { $1.passage?.isToClient == true }
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, "accept answers to clients in chain forward of table ip filter, which drops them"))
+    filter.drops = { $1.passage?.address.description == "10.9.0.0" }
+    #expect(node.perform("monitor", level: 10) == Outcome(.success), "one of them")
     // Our own table drops what is not meant for it.
     filter.chains = [BaseChain(family: "inet", table: "vpnha", name: "input", hook: .input, dropsByDefault: true)]
     #expect(node.perform("monitor", level: 10) == Outcome(.success))

@@ -107,7 +107,7 @@ extension Firewall {
   /// What others certainly drop of what this node is for. (Of the rest `conflicts` tells the log.)
   func blockades(_ call: Call) -> [String] {
     do throws(SystemError) {
-      let links = try doors(call)
+      let links = try doors(outside, call)
       var found: [String] = []
       for chain in try call.host.packetFilter.baseChains() where !(chain.family == "inet" && chain.table == table.description) {
         var what: [String] = []
@@ -125,9 +125,12 @@ extension Firewall {
             }
             if !all.isEmpty, try call.host.packetFilter.certainlyDropped(all, by: chain).count == all.count { what.append(name) }
           }
+          // Where they leave, and what answers them, is decided later.
+          if chain.hook == .prerouting, try drops(passages(seenBy: chain, isToClient: false, beyond: [nil]), chain, call) { what.append(Self.fromClients) }
         case .forward:
-          guard pool.contains(where: { Self.sees(chain, isIPv6: $0.network.isIPv6) }) else { continue }
-          what = try call.host.packetFilter.certainlyDropped([FilteredPacket()], by: chain).isEmpty ? [] : ["the clients' packets"]
+          let beyond = try doors(inside.isEmpty ? outside : inside + outside, call)
+          if try drops(passages(seenBy: chain, isToClient: false, beyond: beyond), chain, call) { what.append(Self.fromClients) }
+          if try drops(passages(seenBy: chain, isToClient: true, beyond: beyond), chain, call) { what.append(Self.toClients) }
         }
         if !what.isEmpty { found.append("accept \(what.joined(separator: ", ")) in chain \(chain.name) of table \(chain.family) \(chain.table), which drops them") }
       }
@@ -158,6 +161,21 @@ extension Firewall {
   }
   private static let older = [("iptables-legacy", "/proc/net/ip_tables_names"), ("ip6tables-legacy", "/proc/net/ip6_tables_names")]
 
+  private static let fromClients = "the clients' packets"
+  private static let toClients = "answers to clients"
+
+  private func drops(_ packets: [FilteredPacket], _ chain: BaseChain, _ call: Call) throws(SystemError) -> Bool {
+    guard !packets.isEmpty else { return false }
+    return try call.host.packetFilter.certainlyDropped(packets, by: chain).count == packets.count
+  }
+
+  /// What a client with the first or the last address of each network sends, or is answered: what all of them lose nobody has.
+  private func passages(seenBy chain: BaseChain, isToClient: Bool, beyond links: [Link?]) -> [FilteredPacket] {
+    pool.filter { Self.sees(chain, isIPv6: $0.network.isIPv6) }.flatMap { $0.ends }.flatMap { address in
+      ppp.flatMap { link in links.map { FilteredPacket(.init(client: address, on: link.text, far: $0, isToClient: isToClient)) } }
+    }
+  }
+
   private static func sees(_ chain: BaseChain, isIPv6: Bool) -> Bool { chain.family == "inet" || (chain.family == "ip6") == isIPv6 }
 
   private func wanted(isAnswer: Bool) -> [(packet: FilteredPacket, name: String)] {
@@ -167,13 +185,13 @@ extension Firewall {
     return ike + esp + (isAnswer ? [] : [(FilteredPacket(protocolNumber: 17, port: port.number, wasProtected: true), "UDP \(port.number) out of IPsec")])
   }
 
-  /// The interfaces by which clients come; nil: not known which.
-  private func doors(_ call: Call) throws(SystemError) -> [Link?] {
+  /// The interfaces of these names; nil: not known which.
+  private func doors(_ names: [InterfacePattern], _ call: Call) throws(SystemError) -> [Link?] {
     var found: [Link?] = []
-    for name in outside where !name.isWildcard {
+    for name in names where !name.isWildcard {
       if let link = try call.host.network.link(named: name.text) { found.append(link) }
     }
-    return found.isEmpty || outside.contains(where: \.isWildcard) ? [nil] : found
+    return found.isEmpty || names.contains(where: \.isWildcard) ? [nil] : found
   }
 
   private func conflicts(_ call: Call) throws(SystemError) -> [String] {

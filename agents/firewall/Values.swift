@@ -43,6 +43,8 @@ struct Prefix: ParameterValue, Hashable, CustomStringConvertible {
   }
   var parameterText: String? { description }
   var description: String { "\(network)/\(length)" }
+  /// Its first address and its last one.
+  var ends: [IPAddress] { [network, network.withHostBits(set: true, prefixLength: length)] }
 }
 
 /// A table's name: an identifier of nft's language that is no word of it by its first letters.
