@@ -294,7 +294,7 @@ private struct Judge {
           fix: ["pcs stonith create fence-NODE AGENT … pcmk_host_list=NODE", "pcs property set stonith-enabled=true"]))
     }
     let prints = (looks?.prints ?? [:]).filter { now.node($0.key)?.isOnline == true }
-    return found + idle + seenBroken(on: serving ?? home) + split + drift + versions + Drift(prints: prints, here: looks?.here, time: time).findings
+    return found + idle + seenBroken(on: serving ?? home) + split + drift + versions + Drift(prints: prints, here: looks?.here, time: time, source: swanctlSource { configuration.own("strongswan").first?.parameter($0) }).findings
   }
 
   /// Gateways that could serve beside the others, and do not.

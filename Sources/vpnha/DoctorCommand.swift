@@ -156,7 +156,7 @@ struct Checkup {
     let here = try PacemakerTools(host).nodeName()
     var prints = try host.cluster.nodeAttribute(Fingerprint.attribute).compactMapValues { Fingerprint($0) }
     prints[here] = mine
-    return Drift(prints: prints, here: here, time: mine.at).findings
+    return Drift(prints: prints, here: here, time: mine.at, source: swanctlSource { configuration?.own("strongswan").first?.parameter($0) }).findings
   }
 
   /// With the time at which the file that it is about was changed last: it has been so since then at least.

@@ -44,11 +44,17 @@ struct Mending {
     if let blockade = reason.firstMatch(of: #/^accept (.+) in chain (\S+) of table (\S+) (\S+), which drops them$/#) {
       let rules = ["UDP 500": "udp dport 500", "UDP 4500": "udp dport 4500", "answers from UDP 500": "udp sport 500", "answers from UDP 4500": "udp sport 4500", "ESP": "meta l4proto esp"]
       let (chain, what) = ("\(blockade.3) \(blockade.4) \(blockade.2)", blockade.1.split(separator: ", "))
-      let wanted = what.compactMap { one in
-        rules[String(one)] ?? (one.hasSuffix(" out of IPsec") && one.hasPrefix("UDP ") ? "meta ipsec exists udp dport \(one.dropFirst(4).prefix { $0 != " " })" : nil)
+      let networks = (parameter("pool") ?? "").split(separator: " ").filter { blockade.3 == "inet" || (blockade.3 == "ip6") == $0.contains(":") }.map { ($0.contains(":") ? "ip6" : "ip", $0) }
+      let wanted = what.map { one -> [String] in
+        switch one {
+        case "the clients' packets": return networks.map { "\($0) saddr \($1)" }
+        case "answers to clients": return networks.map { "\($0) daddr \($1) ct state established,related" }
+        case _ where one.hasPrefix("UDP ") && one.hasSuffix(" out of IPsec"): return ["meta ipsec exists udp dport \(one.dropFirst(4).prefix { $0 != " " })"]
+        default: return rules[String(one)].map { [$0] } ?? []
+        }
       }
-      guard wanted.count == what.count else { return ["nft list chain \(chain)", "editor /etc/nftables.conf"] }
-      return wanted.map { "nft insert rule \(chain) \($0) accept" } + ["editor /etc/nftables.conf    # the same, where it makes this chain"]
+      guard !wanted.contains(where: \.isEmpty) else { return ["nft list chain \(chain)", "editor /etc/nftables.conf"] }
+      return wanted.flatMap(\.self).map { "nft insert rule \(chain) \($0) accept" } + ["editor /etc/nftables.conf    # the same, where it makes this chain"]
     }
     if reason.hasPrefix("add a firewall resource: ") { return ["vpnha doctor --only CLEAR1 --fixes"] }
     if reason.contains("promoted-max: "), let top { return ["pcs resource meta \(top) promoted-max=1"] }
@@ -64,7 +70,7 @@ struct Mending {
     }
     if let other = reason.firstMatch(of: #/^the \S+ (?:in (\S+)|of pppd)(?: and \S+)? are not those of (\S+): /#) {
       let files = other.1.map { ["scp -p \(other.2):\($0) \($0)    # on \(node ?? "this node"), if \(other.2) has the right one"] }
-      return (files ?? ["vpnha fingerprint --diff \(other.2)"]) + (agent == "strongswan" ? ["swanctl --load-creds --clear"] : agent == "libreswan" ? ["ipsec whack --rereadsecrets"] : [])
+      return (files ?? ["vpnha fingerprint --diff \(other.2)"]) + (agent == "strongswan" ? ["swanctl --load-creds --clear\(source)"] : agent == "libreswan" ? ["ipsec whack --rereadsecrets"] : [])
     }
     if reason.contains(" has changed since "), let node { return (node == standby ? [] : ["vpnha switchover --yes"]) + restart(node) }
     let edited = file(in: reason).map { edit($0.path, line: $0.line) } ?? []
@@ -85,6 +91,9 @@ struct Mending {
     return parameter("config") ?? usual[agent]
   }
 
+  /// swanctl loads its usual file into the usual daemon, and unloads what that file does not have.
+  private var source: String { swanctlSource(parameter) }
+
   private func edit(_ path: String, line: Int?) -> [String] { ["editor \(line.map { "+\($0) " } ?? "")\(path)"] }
 
   /// `FILE:LINE`, or `FILE line LINE`; a file without a line where the reason names ours.
@@ -94,11 +103,12 @@ struct Mending {
   }
 
   private func strongSwan(_ reason: String, _ edited: [String]) -> [String] {
-    let (file, load) = (edited.isEmpty ? config.map { edit($0, line: nil) } ?? [] : edited, "swanctl --load-all --noprompt")
-    if reason.contains(" has no pre-shared key") { return file + ["swanctl --load-creds"] }
+    let (file, load, creds) = (edited.isEmpty ? config.map { edit($0, line: nil) } ?? [] : edited, "swanctl --load-all --noprompt\(source)", "swanctl --load-creds\(source)")
+    if reason.contains(" has no pre-shared key") { return file + [creds] }
     if reason.hasPrefix("charon has loaded no plugin "), let node { return ["editor /etc/strongswan.conf"] + (node == standby ? [] : ["vpnha switchover --yes"]) + restart(node) }
-    if reason.contains("certificate") { return ["swanctl --load-creds    # when the certificate or its key has been renewed"] }
+    if reason.contains("certificate") { return ["\(creds)    # when the certificate or its key has been renewed"] }
     if reason.hasPrefix("connections: "), reason.hasSuffix(" is not loaded") { return [load] }
+    if reason.hasPrefix("secrets: ") { return [creds] }
     // The name may be the slip, or the file.
     if reason.hasPrefix("connections: "), let name = reason.firstMatch(of: #/^connections: (\S+) is not in /#) {
       return file + [load, "pcs resource update \(id) connections=…    # where \(name.1) is the slip"]
@@ -140,4 +150,10 @@ struct Mending {
     if !edited.isEmpty, !reason.hasSuffix(" is missing") { return edited }
     return name.flatMap { name in given.map { _ in ["pcs resource update \(id) \(name)=…"] } } ?? edited
   }
+}
+
+/// What `swanctl --load-…` needs besides, where a resource has another file, or another socket, than swanctl's own.
+func swanctlSource(_ parameter: (String) -> String?) -> String {
+  let file = parameter("config").flatMap { $0 == "/etc/swanctl/swanctl.conf" ? nil : " --file \($0)" } ?? ""
+  return file + (parameter("vici").flatMap { ["/run/charon.vici", "/var/run/charon.vici"].contains($0) ? nil : " --uri unix://\($0)" } ?? "")
 }

@@ -116,7 +116,7 @@ struct NodeChecks {
       // 1 and the date: it ends within thirty days, or has ended. Without a date it is no certificate.
       guard result.ending == .exited(1), let end = String(decoding: result.output, as: UTF8.self).split(separator: "\n").first(where: { $0.hasPrefix("notAfter=") }) else { continue }
       let isOver = try processes.run(Command("/usr/bin/openssl", ["x509", "-noout", "-checkend", "0", "-in", path]), before: clock.now + .seconds(5)).ending == .exited(1)
-      found.append(Finding(.CERT1, isOver ? .bad : .risk, "\(path) \(isOver ? "ended" : "ends") on \(end.dropFirst(9))", fix: ["swanctl --load-creds    # after it was renewed"], at: path))
+      found.append(Finding(.CERT1, isOver ? .bad : .risk, "\(path) \(isOver ? "ended" : "ends") on \(end.dropFirst(9))", fix: ["swanctl --load-creds\(source)    # after it was renewed"], at: path))
     }
     return found
   }
@@ -494,10 +494,12 @@ struct NodeChecks {
 
   // MARK: strongSwan
 
+  private var source: String { swanctlSource { parameter($0, of: "strongswan") } }
+  private var load: String { "swanctl --load-all --noprompt\(source)" }
+
   private func swanctl() throws(SystemError) -> [Finding] {
     guard configuration != nil, isUsed("strongswan") else { return [] }
     let path = parameter("config", of: "strongswan") ?? "/etc/swanctl/swanctl.conf"
-    let load = "swanctl --load-all --noprompt"
     guard try files.read(path, limit: 8 << 20) != nil else {
       return [Finding(.SWAN1, .bad, "\(path) is missing", fix: try usual("strongswan", "/etc/swanctl/swanctl.conf").map { [$0] } ?? ["install -m 600 /usr/share/doc/vpnha/examples/strongswan/swanctl.conf \(path)", load], at: path)]
     }
@@ -542,7 +544,7 @@ struct NodeChecks {
         found.append(
           Finding(
             .PSK1, .bad, "connection \(name) has no pre-shared key\(wanted.first.map { " for \($0)" } ?? "")",
-            fix: ["editor \(path)    # secrets { ike-\(name) { id = \(wanted.first ?? "ADDRESS")  secret = … } }", "swanctl --load-creds"], at: place))
+            fix: ["editor \(path)    # secrets { ike-\(name) { id = \(wanted.first ?? "ADDRESS")  secret = … } }", "swanctl --load-creds\(source)"], at: place))
       }
     }
     return found
@@ -553,7 +555,7 @@ struct NodeChecks {
     var found: [Finding] = []
     for one in file.certificates where try files.status(one.path) == nil {
       found.append(
-        Finding(.CERT2, .bad, "connection \(one.connection) needs \(one.path), which is missing", fix: ["editor +\(one.place.line) \(one.place.file)", "swanctl --load-all --noprompt"], at: one.place.description))
+        Finding(.CERT2, .bad, "connection \(one.connection) needs \(one.path), which is missing", fix: ["editor +\(one.place.line) \(one.place.file)", load], at: one.place.description))
     }
     return found
   }
@@ -571,7 +573,7 @@ struct NodeChecks {
       let place = section.settings.last { $0.key == key }?.place
       let fix = place.map { "sed -i '\($0.line)s|\(key) *=[^}]*|\(key) = \(wanted)|' \($0.file)" } ?? "sed -i '\(section.place.line)s|{|{\\n\(key) = \(wanted)\\n|' \(section.place.file)"
       return [
-        Finding(.SWAN3, .bad, "child \(child.name) of connection \(connection.name) \(what)", fix: [fix, "swanctl --load-all --noprompt"], at: (place ?? section.place).description)
+        Finding(.SWAN3, .bad, "child \(child.name) of connection \(connection.name) \(what)", fix: [fix, load], at: (place ?? section.place).description)
       ]
     }
     return []
@@ -585,7 +587,7 @@ struct NodeChecks {
     for connection in file.connections where connection.children.contains(where: { $0.isTransport && $0.carries(udp: ports) }) {
       guard let section = file.root.section("connections")?.section(connection.name), section.references.isEmpty else { return [] }
       func say(_ what: String, _ fix: String, _ place: SettingsFile.Place) {
-        found.append(Finding(.SWAN4, .bad, "connection \(connection.name) \(what)", fix: [fix, "swanctl --load-all --noprompt"], at: place.description))
+        found.append(Finding(.SWAN4, .bad, "connection \(connection.name) \(what)", fix: [fix, load], at: place.description))
       }
       let before = found.count
       if let version = section.settings.last(where: { $0.key == "version" }), version.value == "2" {

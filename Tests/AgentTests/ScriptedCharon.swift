@@ -39,6 +39,8 @@ final class ScriptedCharon {
 
   var loaded: [String] = []
   var connection = Connection()
+  /// Names of the children of a connection, where it has others than the usual one.
+  var children: [String: [String]] = [:]
   /// Names of shared secrets.
   var keys: [String] = []
   var certificates: [Certificate] = []
@@ -134,7 +136,9 @@ final class ScriptedCharon {
         child.append("mode", connection.mode)
         if !connection.selectors.isEmpty { child.append("local-ts", connection.selectors) }
         var children = Message()
-        if !connection.mode.isEmpty { children.append("l2tp", child) }
+        if !connection.mode.isEmpty {
+          for name in self.children[name] ?? ["l2tp"] { children.append(name, child) }
+        }
         var told = Message()
         told.append("version", name.hasPrefix("ikev2") ? "IKEv2" : connection.version)
         told.append("local_addrs", connection.local)

@@ -154,6 +154,7 @@ import VICI
     #expect(world.perform("monitor", level: 0) == Outcome(.success))
     #expect(world.perform("monitor", level: 10) == Outcome(.genericError, "connections: l2tp is not loaded"))
     world.charon.loaded = ["l2tp"]
+    world.machine.files.put("connections { l2tp { } }", at: "/etc/swanctl/swanctl.conf")
     world.charon.idleWorkers = 0
     #expect(world.perform("monitor", level: 10) == Outcome(.success))
     world.charon.queued = 3
@@ -275,7 +276,7 @@ import VICI
       let world = World(running: true)
       world.charon.connection = row.connection
       world.charon.keys = row.keys
-      world.machine.files.put("connections { l2tp { version = 1 } }\n\(row.secrets)", at: "/etc/swanctl/swanctl.conf")
+      world.machine.files.put("connections { l2tp { version = \(row.connection.version == "IKEv2" ? 2 : 1) } }\n\(row.secrets)", at: "/etc/swanctl/swanctl.conf")
       #expect(world.perform("monitor", level: 10) == Outcome(.success, row.risk), "\(row.secrets)")
       #expect(world.perform("monitor") == Outcome(.success))
       world.charon.plugins.append("sql")
@@ -308,6 +309,7 @@ import VICI
     ]
     func world(_ secrets: String) -> World {
       let world = World(running: true)
+      world.charon.keys = ["ike-1", "ike-gw", "eap-1", "eap-carol"]
       world.machine.files.put("connections { l2tp { version = 1 } }\n\(secrets)", at: "/etc/swanctl/swanctl.conf")
       world.machine.files.put("0123456789abcdef", at: "/etc/corosync/authkey", mode: 0o400)
       return world
@@ -355,6 +357,27 @@ import VICI
     #expect(world.perform("monitor", level: 10) == Outcome(.success, risk))
     world.charon.connection.mode = "TRANSPORT"
     #expect(world.perform("monitor", level: 10) == Outcome(.success))
+  }
+
+  /// What the file has got since it was loaded. Others may load more than the file has.
+  @Test(
+    arguments: [
+      ("connections { l2tp { } other { } }", "connections: other of /etc/swanctl/swanctl.conf is not loaded"),
+      ("connections { l2tp {\n version = 2\n} }", "connections: version of l2tp in /etc/swanctl/swanctl.conf was changed and is not loaded"),
+      ("connections { l2tp {\n version = 1\n local_addrs = 203.0.113.50\n remote_addrs = %any\n children { l2tp {\n mode = transport\n} }\n} }", nil),
+      ("connections { l2tp {\n local_addrs = 203.0.113.51\n children { more { }\n l2tp {\n mode = tunnel\n} }\n} }", "connections: local_addrs, children, mode of l2tp in /etc/swanctl/swanctl.conf was changed and is not loaded"),
+      ("connections { l2tp { } }\nsecrets { eap-alice {\n secret = x\n}\n ike-1 {\n secret = x\n}\n private-key {\n secret = x\n}\n xauth-bob {\n}\n }", "secrets: eap-alice of /etc/swanctl/swanctl.conf is not loaded"),
+      // It refers to another one, which is a connection as well.
+      ("connections { l2tp : connections.more { }\n more { } }", "connections: more of /etc/swanctl/swanctl.conf is not loaded"),
+      ("templates { more { } }\nconnections { l2tp : templates.more { } }", nil),
+    ] as [(String, String?)]) func whatWasNotLoadedIsARisk(text: String, risk: String?)
+  {
+    let world = World(running: true)
+    world.charon.loaded += ["another"]
+    world.charon.keys = ["ike-1", "another"]
+    world.machine.files.put(text, at: "/etc/swanctl/swanctl.conf")
+    #expect(world.perform("monitor", level: 10) == Outcome(.success, risk))
+    #expect(world.perform("monitor") == Outcome(.success))
   }
 
   /// Nothing says that L2TP is served until its daemon is there, or a selector has its port.
@@ -488,6 +511,7 @@ import VICI
     var given: SettingsFile?
     world.machine.processes.whenRun(Swanctl.binary) { [unowned world] command throws(SystemError) in
       world.charon.loaded = ["l2tp", "branch"]
+      world.charon.children["branch"] = ["net", "lan", "other"]
       do throws(SettingsError) { given = try SettingsFile(reading: command.arguments[3], from: world.machine.files) } catch { given = nil }
       return CommandResult(.exited(0))
     }
@@ -620,6 +644,7 @@ import VICI
     #expect(
       world.perform("monitor", level: 20).reason == "probing IKE at 203.0.113.50 port 4500: no answer in time (ETIMEDOUT)")
     world.charon.loaded = ["ikev2"]
+    world.machine.files.put("connections { ikev2 { } }", at: "/etc/swanctl/swanctl.conf")
     var asked = 0
     serveIKE(world) { bytes, _ in
       asked += 1
@@ -640,6 +665,7 @@ import VICI
       let world = World(running: true)
       try world.holdAddress()
       world.charon.connection = other
+      world.machine.files.put("connections { l2tp { } }", at: "/etc/swanctl/swanctl.conf")
       var asked: Set<[UInt8]> = []
       serveIKE(world) { bytes, _ in
         asked.insert(Array(bytes[17...18]))

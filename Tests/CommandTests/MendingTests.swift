@@ -22,8 +22,12 @@ import Testing
     Case("strongswan", "connections: l2tpx is not in \(swanctl)", ["connections": "l2tpx"], "editor \(swanctl)", load, "pcs resource update r connections=…    # where l2tpx is the slip"),
     Case("strongswan", "connections: l2tp has no pre-shared key for 203.0.113.50 in \(swanctl)", [:], "editor \(swanctl)", "swanctl --load-creds"),
     Case("strongswan", "connections: l2tp has no pre-shared key for 203.0.113.50: secret ike-l2tp was refused", [:], "editor \(swanctl)", "swanctl --load-creds"),
-    Case("strongswan", "connections: local_addrs of l2tp is not 203.0.113.50", ["config": "/etc/vpn.conf"], "editor /etc/vpn.conf", load),
+    Case("strongswan", "connections: local_addrs of l2tp is not 203.0.113.50", ["config": "/etc/vpn.conf"], "editor /etc/vpn.conf", "\(load) --file /etc/vpn.conf"),
     Case("strongswan", "connections: l2tp is not loaded", [:], load),
+    Case("strongswan", "connections: mode, children of l2tp in \(swanctl) was changed and is not loaded", [:], load),
+    Case("strongswan", "secrets: ike-bob of \(swanctl) is not loaded", [:], "swanctl --load-creds"),
+    // swanctl's own file would have it unload all of the resource's.
+    Case("strongswan", "connections: l2tp is not loaded", ["config": "/etc/vpn.conf", "vici": "/run/vpn.vici"], "\(load) --file /etc/vpn.conf --uri unix:///run/vpn.vici"),
     Case("strongswan", "charon has loaded no plugin socket-… and hears no client: see load in /etc/strongswan.conf", [:], "editor /etc/strongswan.conf", "vpnha switchover --yes", "pcs node standby moon", "pcs node unstandby moon"),
     Case("strongswan", "config: \(swanctl):2: connections is followed by l2tp, not by = or {", [:], "editor +2 \(swanctl)", load),
     Case("strongswan", "\(swanctl):5: connections is followed by l2tp, not by = or {", [:], "editor +5 \(swanctl)"),
@@ -58,6 +62,7 @@ import Testing
     Case("xl2tpd", "the users in /etc/ppp/chap-secrets and /etc/ppp/pap-secrets are not those of sun: make them the same", [:], "scp -p sun:/etc/ppp/chap-secrets /etc/ppp/chap-secrets    # on moon, if sun has the right one"),
     Case("xl2tpd", "the options of pppd are not those of sun: make them the same", [:], "vpnha fingerprint --diff sun"),
     Case("firewall", "accept the clients' packets in chain forward of table ip filter, which drops them", [:], "nft list chain ip filter forward", "editor /etc/nftables.conf"),
+    Case("firewall", "accept the clients' packets, answers to clients in chain FORWARD of table ip filter, which drops them", ["pool": "10.9.0.0/24 fd00:9::/64"], "nft insert rule ip filter FORWARD ip saddr 10.9.0.0/24 accept", "nft insert rule ip filter FORWARD ip daddr 10.9.0.0/24 ct state established,related accept", "editor /etc/nftables.conf    # the same, where it makes this chain"),
     // Nothing that one command mends.
     Case("vip", "eth0 has no carrier", [:]), Case("xl2tpd", "promoting: xl2tpd does not run", [:]), Case("probe", "path down: 203.0.113.1 does not answer ping since 09:03:17Z", ["ping": "203.0.113.1"]),
   ]) func itIsNamed(_ one: Case) {

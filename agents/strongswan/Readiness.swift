@@ -162,7 +162,7 @@ extension Readiness {
   }
 
   /// Whether swanctl gets any bytes out of a secret: text, `0x` and hexadecimal, or `0s` and groups of four in base64.
-  private static func isReadable(_ secret: String) -> Bool {
+  static func isReadable(_ secret: String) -> Bool {
     switch secret.prefix(2).lowercased() {
     case "0x": secret.count > 2
     case "0s": secret.count >= 6
@@ -187,7 +187,6 @@ extension StrongSwan {
   }
 
   private func found(_ statistics: Statistics, _ call: Call) throws(VICIError) -> [Risk] {
-    guard !Self.otherSources.contains(where: statistics.hasPlugin) else { return [] }
     let file: SettingsFile?
     do throws(SettingsError) { file = try SettingsFile(reading: config.description, from: call.host.files) } catch {
       call.log.debug("config: \(error)")
@@ -196,6 +195,8 @@ extension StrongSwan {
     var loaded: [Connection] = []
     try connect(call, within: .seconds(5)).connections { loaded.append($0) }
     let keys = Set(try connect(call, within: .seconds(5)).sharedKeys())
+    let edits = file.map { Edited(file: $0, config: config, connections: loaded, keys: keys, refused: Set(Unloaded.read(call).map(\.name))).risks } ?? []
+    guard !Self.otherSources.contains(where: statistics.hasPlugin) else { return edits }
     let readiness = Readiness(file: file, config: config, address: address, names: connections, connections: loaded, keys: keys, l2tp: .served(call))
     var risks = readiness.lacks.map { Risk($0, unfit: true) }
     // An explicit `load` in strongswan.conf leaves out what it does not name.
@@ -207,7 +208,8 @@ extension StrongSwan {
         if let lack = try lack(round, connection, call) { risks.append(lack) }
       }
     }
-    return risks
+    // What a member could not serve for is said first.
+    return risks + edits
   }
 
   /// What is wrong about the private key and the certificate of one end of a connection.
