@@ -14,12 +14,13 @@ public func perform<Agent: ResourceAgent>(_: Agent.Type, _ request: Request, on 
   if problems.isEmpty {
     do throws(OCFError) { try loaded.agent.checkParameters() } catch { problems.append(error.reason) }
   }
+  let isMinor = problems.allSatisfy { loaded.isReloadable($0) }
+  let former = Agent.startsWithDefaults || !isMinor || action == .start || action == .validateAll ? nil : ValuesInForce.agent(Agent.self, call, isRefused: !problems.isEmpty)
   let complaint = problems.isEmpty ? nil : problems.joined(separator: "; ")
-  if let complaint {
-    let isMinor = problems.allSatisfy { loaded.isReloadable($0) }
-    if let outcome = answer(action, complaint, loaded.isUnidentified, isMinor: isMinor, hasDefaults: Agent.startsWithDefaults, request, host.log) { return outcome }
+  if let complaint, let outcome = answer(action, complaint, loaded.isUnidentified, isMinor: isMinor, hasDefaults: Agent.startsWithDefaults || former != nil, request, host.log) {
+    return outcome
   }
-  let loop = Loop(agent: loaded.agent, call: call, problems: problems)
+  let loop = Loop(agent: former ?? loaded.agent, wanted: loaded.agent, call: call, problems: problems)
   // A deeper monitor runs between two of the basic ones and changes nothing about them.
   if request.isFromCluster, action != .monitor || request.isProbe {
     WaitingRule(call).interrupt()
@@ -29,10 +30,10 @@ public func perform<Agent: ResourceAgent>(_: Agent.Type, _ request: Request, on 
   case .start: return loop.start()
   case .stop: return loop.stop()
   case .monitor: return loop.monitor()
-  case .promote: return (loaded.agent as? any PromotableAgent).map(loop.promote) ?? Outcome(.unimplemented)
-  case .demote: return (loaded.agent as? any PromotableAgent).map(loop.demote) ?? Outcome(.unimplemented)
-  case .reloadAgent: return (loaded.agent as? any ReloadableAgent).map(loop.reload) ?? Outcome(.unimplemented)
-  case .notify: return (loaded.agent as? any NotifiableAgent).map(loop.notify) ?? Outcome(.unimplemented)
+  case .promote: return (loop.agent as? any PromotableAgent).map(loop.promote) ?? Outcome(.unimplemented)
+  case .demote: return (loop.agent as? any PromotableAgent).map(loop.demote) ?? Outcome(.unimplemented)
+  case .reloadAgent: return (loop.wanted as? any ReloadableAgent).map(loop.reload) ?? Outcome(.unimplemented)
+  case .notify: return (loop.agent as? any NotifiableAgent).map(loop.notify) ?? Outcome(.unimplemented)
   case .validateAll: return loop.validate()
   case .metaData: return Outcome(.unimplemented)
   }
@@ -84,7 +85,10 @@ private func answer(
 }
 
 private struct Loop<Agent: ResourceAgent> {
+  /// With the values that are in force.
   let agent: Agent
+  /// With those that the cluster has. Others than in force only where they were refused, or are about to be taken over.
+  let wanted: Agent
   let call: Call
   /// What is wrong with the parameters that it goes on without.
   let problems: [String]
@@ -94,7 +98,7 @@ private struct Loop<Agent: ResourceAgent> {
 
   func start() -> Outcome {
     guard let peer = whoWaits() else { return begin() }
-    let outcome = Loop(agent: agent, call: call.within(Standing.restart), problems: problems).begin()
+    let outcome = Loop(agent: agent, wanted: wanted, call: call.within(Standing.restart), problems: problems).begin()
     guard outcome.status != .success else { return outcome }
     return Outcome(outcome.status, "\(outcome.reason ?? "") (given \(Standing.restart.components.seconds) s, because \(peer) waits to take over; the next start has all its time)")
   }
@@ -117,6 +121,7 @@ private struct Loop<Agent: ResourceAgent> {
     do throws(OCFError) {
       let state = try observe()
       if state.role != nil {
+        keepValues()
         report(state)
         return Outcome(.success)
       }
@@ -126,7 +131,13 @@ private struct Loop<Agent: ResourceAgent> {
     } catch {
       return Outcome(error)
     }
-    return settle("start") { $0.role != nil }
+    let outcome = settle("start") { $0.role != nil }
+    if outcome.status == .success { keepValues() }
+    return outcome
+  }
+
+  private func keepValues() {
+    if !Agent.startsWithDefaults, problems.isEmpty { ValuesInForce.keep(of: agent, call) }
   }
 
   func stop() -> Outcome {
@@ -136,6 +147,7 @@ private struct Loop<Agent: ResourceAgent> {
     let outcome = settle("stop") { $0 == .stopped }
     // Something of ours is left that an observation does not see.
     if let problem { return Outcome(.genericError, problem.reason) }
+    if !Agent.startsWithDefaults, outcome.status == .success { ValuesInForce.forget(call) }
     return outcome
   }
 
@@ -157,7 +169,7 @@ private struct Loop<Agent: ResourceAgent> {
     if Agent.looksAgainWhileUnfit, standing.risks.contains(where: { $0.isUnfit && $0.origin == .check(.service) }) { return true }
     return standing.marks.contains { $0 != FileMark($0.path, call) }
   }
-  private var closer: Loop { Loop(agent: agent, call: call.with(depth: .service), problems: problems) }
+  private var closer: Loop { Loop(agent: agent, wanted: wanted, call: call.with(depth: .service), problems: problems) }
 
   /// One look, and whether all is as the cluster expects.
   private func check() -> (outcome: Outcome, isContent: Bool) {
@@ -275,7 +287,7 @@ private struct Loop<Agent: ResourceAgent> {
     }
     var isPromoted = false
     do throws(OCFError) {
-      let state = try observe()
+      let state = try (refusal == nil ? Loop(agent: wanted, wanted: wanted, call: call, problems: problems) : self).observe()
       isPromoted = state.role == .promoted
       switch state {
       case .running, .promoted, .atRisk: break
@@ -285,7 +297,7 @@ private struct Loop<Agent: ResourceAgent> {
     } catch {
       return Outcome(error)
     }
-    if let refusal { call.log.error("the reload was refused, what was in force stays: \(refusal)") }
+    if let refusal { call.log.error("the reload was refused, what was in force stays: \(refusal)") } else { keepValues() }
     guard call.request.isFromCluster else { return Outcome(.success, refusal) }
     keep(refusal, Standing.read(call), score: isPromoted && isCandidate && Agent.hasHeadStart ? Standing.reloaded : nil)
     return Outcome(.success, refusal)
@@ -294,12 +306,13 @@ private struct Loop<Agent: ResourceAgent> {
   /// What a reload refused may be mended by now: its file, say. Looked at once a minute, by the deeper monitor.
   private func retryReload() {
     guard call.depth >= .service, call.request.isFromCluster, !call.request.isProbe, complaint == nil,
-      let agent = agent as? any ReloadableAgent
+      let agent = wanted as? any ReloadableAgent
     else { return }
     let before = Standing.read(call)
     guard before.risks.contains(where: { $0.origin == .reload }) else { return }
     var refusal: String?
     do throws(OCFError) { try agent.reload(call) } catch { refusal = error.reason }
+    if refusal == nil { keepValues() }
     keep(refusal, before)
   }
 

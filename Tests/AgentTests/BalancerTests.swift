@@ -207,6 +207,27 @@ final class BalancingNode {
     #expect(node.machine.files.kernelParameters["net.ipv4.conf.all.arp_ignore"] == "1" && node.machine.files.kernelParameters["net.ipv4.vs.backup_only"] == "0")
   }
 
+  /// What was refused is not in force: a member is what it was, wherever it is promoted, and goes on following the cluster.
+  @Test(arguments: [
+    ["servers": "moon:203.0.113.300"], ["servers": "moon:203.0.113.99 sun:203.0.113.12=2"], ["servers": "moon:203.0.113.11 sun:203.0.113.11"], ["servers": ""], ["persistence": "ten"], ["persistence": "5"], ["vici": "x", "max_sessions": "x"],
+  ])
+  func aWrongValueStopsNoGateway(wrong: [String: String]) {
+    let node = BalancingNode()
+    let good = ["persistence": "300"]
+    let all = good.merging(wrong) { $1 }
+    #expect(node.perform("start", good) == Outcome(.success))
+    #expect(node.perform("reload-agent", all).status == .success)
+    for level in [0, 10] { #expect(node.perform("monitor", all, level: level).status == .success && node.weights.count == 2 && node.balancing.services[1]?.persistence == 300, "\(level)") }
+    #expect(node.machine.cluster.attributes["vpnha-risk-balancer"]?.contains(wrong.keys.min() ?? "") == true)
+    #expect(node.perform("promote", all).status == .success && node.perform("monitor", all, level: 10).status == .runningPromoted && node.places == [1, 2])
+    node.machine.cluster.nodes = ["moon"]
+    #expect(node.perform("monitor", all, level: 10).status == .runningPromoted && node.weights == ["203.0.113.11": 1])
+    #expect(node.perform("demote", all).status == .success && node.perform("stop", all).status == .success && node.isBare)
+    // Nothing to go on with.
+    #expect(node.perform("start", all).status != .success && node.isBare)
+    #expect(node.perform("promote", all).status != .success)
+  }
+
   @Test func withoutAClusterToAskServersStay() {
     let node = BalancingNode()
     #expect(node.perform("start") == Outcome(.success))

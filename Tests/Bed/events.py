@@ -22,9 +22,9 @@ CARRIED = ("seamless",)
 # The same pair, typed as for crmsh: that it is one is seen by these few.
 CARRIED_TOO = ("seamless", "crm-seamless")
 TOLD = ("announce",)
-# By FRR.
+TOLD_TOO = TOLD + ("crm-announce",)
+# By FRR, in the long list: of the same pair it plays what crm-announce does.
 TOLD_OTHERWISE = ("announce-frr",)
-TOLD_TOO = TOLD + ("crm-announce",) + TOLD_OTHERWISE
 
 
 class Event:
@@ -35,7 +35,7 @@ class Event:
         self.name, self.play, self.serves, self.seconds, self.fenced = name, play, serves, seconds, fenced
         self.recipes, self.tolerated, self.listed, self.fresh = recipes, tolerated, listed, fresh
         # A monitor that waits for events must delay nothing.
-        self.long = (*long, "crm-watch") if "crm" in recipes else long
+        self.long = (*long, *(["crm-watch"] if "crm" in recipes else []), *(TOLD_OTHERWISE if "crm-announce" in recipes else []))
 
 
 def event(serves, seconds, fenced=(), recipes=WARM, long=None, tolerated=(), listed=True, fresh=False, names=None):
@@ -256,6 +256,10 @@ def move_to_what_hangs(bed, daemon):
     yield
 
 
+# What no parameter takes.
+BAD = "/nope nope"
+
+
 # What routers are told
 
 @event("same", 20, fresh=True, recipes=TOLD)
@@ -269,6 +273,21 @@ def move_to_a_bird_that_hangs(bed):
         until(f"the router sends to {here.name}, which has the address", 40,
               lambda: bed.announced_by() == here.name and bed.view().where("vip", "Promoted") == [here.name])
     yield
+
+
+@event("peer", 25, fenced=["here"], recipes=TOLD)
+def bad_prefixes_then_serving_lost(bed):
+    """Addresses that cannot be read are not announced; those from before are, also by the node that takes over."""
+    here, there = yield bed.places()
+    prefixes = there.run("crm_resource -r announce --get-parameter prefixes").strip()
+    there.run(f"crm_resource -r announce --set-parameter prefixes --parameter-value '{BAD}' && crm_resource --wait --timeout 8s")
+    if bed.announced_by() != here.name:
+        raise Failure(f"the router sends to {bed.announced_by()}")
+    here.cut()
+    until(f"the router sends to {there.name}", 40, lambda: bed.announced_by() == there.name)
+    yield
+    there.run(f"crm_resource -r announce --set-parameter prefixes --parameter-value '{prefixes}'")
+    here.boot()
 
 
 @event("peer", 25, recipes=TOLD)
@@ -302,7 +321,7 @@ def reload_bird(bed):
     yield
 
 
-@event("peer", 25, recipes=TOLD_OTHERWISE)
+@event("peer", 25, recipes=(), long=TOLD_OTHERWISE)
 def kill_bgpd_serving(bed):
     here, there = yield bed.places()
     here.signal("bgpd", "KILL")
@@ -311,7 +330,7 @@ def kill_bgpd_serving(bed):
     here.run("/usr/lib/frr/bgpd -d -A 127.0.0.1; vtysh -b")
 
 
-@event("same", 15, recipes=TOLD_OTHERWISE)
+@event("same", 15, recipes=(), long=TOLD_OTHERWISE)
 def reload_frr(bed):
     """A reload makes FRR forget what it was given: the next monitor gives it again, and the VPN stays."""
     here, there = yield bed.places()
@@ -784,10 +803,8 @@ def package_removed(bed):
     yield
 
 
-BAD = "/nope nope"
-
-
 @event("same", 1, recipes=WATCHED, names={"bad-values-probe": (("path",),)})
+@event("same", 1, recipes=TOLD, names={"bad-values-announce": (("announce",),)})
 @event("same", 1, recipes=("crm", "group"), names={"bad-values": (None,)})
 def bad_values(bed, only):
     """Each parameter that is taken over without a restart, one of each resource at a time: the old value stays in force."""
@@ -860,8 +877,8 @@ def roles_forgotten(bed):
         text = ElementTree.tostring(resources, encoding="unicode")
         there.run(f"cat >/root/resources.xml <<'END'\n{text}\nEND\ncibadmin --replace --scope resources --xml-file /root/resources.xml")
         time.sleep(1)
-        # What is planned next is planned without that knowledge.
-        there.run("attrd_updater -n bed -U planned && attrd_updater -n bed -D && crm_resource --wait --timeout 20s")
+        # What is planned next is planned without that knowledge. A monitor that was cancelled on the way may wait for the plan after it.
+        there.run("for again in 1 2 3; do attrd_updater -n bed -U planned && attrd_updater -n bed -D && crm_resource --wait --timeout 8s && exit; done; exit 1")
     load(blind)
     for primitive in blind.iter("primitive"):
         if primitive.get("id") in members:

@@ -189,7 +189,7 @@ package struct Balancer: ResourceAgent, ReloadableAgent {
       default: break
       }
     }
-    if let foreign = present.first(where: { found in !servers.contains { $0.address == found.address } }) { risks.append(Risk("\(foreign.address) is none of servers, and gets clients")) }
+    if !servers.isEmpty, let foreign = present.first(where: { found in !servers.contains { $0.address == found.address } }) { risks.append(Risk("\(foreign.address) is none of servers, and gets clients")) }
     if isPromoted, call.depth >= .service, call.request.action == .monitor {
       risks += try withoutOne(present, call)
       if let peer = call.peer(answeringFor: address, on: link, within: .milliseconds(200)) { risks.append(Risk("\(peer) answers for \(address), too: two directors")) }

@@ -72,6 +72,8 @@ extension Balancer {
   }
 
   private func removeForeign(_ present: [RealServer], _ call: Call) throws(OCFError) {
+    // A list that cannot be read says nothing of them.
+    guard !servers.isEmpty else { return }
     for foreign in present where !servers.contains(where: { $0.address == foreign.address }) {
       try attempt("removing server \(foreign.address)", try call.host.network.removeServer(foreign.address, mark: UInt32(mark)))
       call.log.info("server \(foreign.address), which is none of servers, removed")
