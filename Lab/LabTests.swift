@@ -20,11 +20,6 @@ struct LabTests {
   func sessions() throws {
     try LabDriver.run("sessions")
   }
-
-  @Test("Plain group: the plug pulled", .timeLimit(.minutes(10)))
-  func group() throws {
-    try LabDriver.run("play", "power-cut", "--layout", "group")
-  }
 }
 
 enum LabDriver {
