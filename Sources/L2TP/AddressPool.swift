@@ -94,21 +94,37 @@ public struct AddressPool: Hashable, Sendable, CustomStringConvertible {
   /// Reads a range as xl2tpd does: `10.9.0.10 - 10.9.0.99`, `10.9.0.10-99` (the end has the start's missing fields), or one
   /// address. Nil for anything else, a host's name among it, which only the resolver can tell the address of.
   static func range(_ text: String) -> Range? {
-    let parts = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map(trimmed)
-    guard let first = parts.first, let low = number(first) else { return nil }
-    guard parts.count == 2 else { return low...low }
-    let fields = parts[1].split(separator: ".", omittingEmptySubsequences: false)
-    guard fields.count <= 4 else { return nil }
-    let end = (first.split(separator: ".").dropLast(fields.count) + fields).joined(separator: ".")
-    guard let high = number(end), low <= high else { return nil }
+    let ends = ends(text)
+    guard let low = number(ends[0]), let high = number(ends[ends.count - 1]), low <= high else { return nil }
     return low...high
+  }
+
+  /// The one or two ends of a range, whatever they are; the last one with the first one's fields that it lacks.
+  static func ends(_ text: String) -> [String] {
+    let parts = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map(trimmed)
+    guard parts.count == 2, !parts[1].isEmpty, parts[1].utf8.allSatisfy({ $0 < 0x3a }) else { return parts }
+    let fields = parts[1].split(separator: ".", omittingEmptySubsequences: false)
+    guard fields.count < 4 else { return parts }
+    return [parts[0], (parts[0].split(separator: ".").dropLast(fields.count) + fields).joined(separator: ".")]
   }
 
   private static func trimmed(_ text: Substring) -> String {
     String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
   }
 
-  private static func number(_ text: String) -> UInt32? { IPAddress(text).flatMap(number) }
+  /// Digits and dots as the C library reads them (`inet_aton`): `10.5` is 10.0.0.5, and a field that begins with 0 is octal.
+  static func number(_ text: String) -> UInt32? {
+    let fields = text.split(separator: ".", omittingEmptySubsequences: false)
+    guard fields.count <= 4 else { return nil }
+    var number: UInt64 = 0
+    for (index, field) in fields.enumerated() {
+      guard let first = field.first, first.isASCII, first.isNumber, let value = UInt64(field, radix: field.count > 1 && first == "0" ? 8 : 10) else { return nil }
+      let bits = index < fields.count - 1 ? 8 : 8 * (5 - fields.count)
+      guard value >> bits == 0 else { return nil }
+      number = number << bits | value
+    }
+    return UInt32(number)
+  }
   private static func number(_ address: IPAddress) -> UInt32? {
     guard !address.isIPv6 else { return nil }
     return address.bytes.reduce(0) { $0 << 8 | UInt32($1) }

@@ -117,27 +117,6 @@ public struct XL2TPDConfiguration: Hashable, Sendable {
     return names.contains("") ? [] : Set(names)
   }
 
-  /// The first setting that xl2tpd 1.3.18 would not start with (`words`, `set_boolean`, `set_range`). A later one may know more.
-  public var refused: SyntaxError? {
-    for section in sections where section.kind != .lac {
-      for setting in section.settings {
-        let isFlag = (section.kind == .global ? Self.globalFlags : Self.serverFlags).contains(setting.word) || Self.flags.contains(setting.word)
-        guard isFlag || (section.kind == .global ? Self.globalWords : Self.serverWords).contains(setting.word) || Self.words.contains(setting.word) else {
-          return SyntaxError(line: setting.line, what: "'\(setting.word)' is no setting of [\(section.kind.rawValue)]")
-        }
-        if isFlag, !["yes", "no", "y", "n", "true", "false"].contains(setting.value.lowercased()) { return SyntaxError(line: setting.line, what: "\(setting.word) is yes or no") }
-        if setting.word == "ip range", let range = Self.range(setting.value), range.first > range.last { return SyntaxError(line: setting.line, what: "the range ends before it begins") }
-      }
-    }
-    return nil
-  }
-  private static let words: Set = ["bps", "rx bps", "tx bps", "max redials", "redial timeout", "rand source"]
-  private static let flags: Set = ["flow bit", "refuse auth", "refuse authentication", "refuse chap", "refuse pap", "require auth", "require authentication", "require chap", "require pap"]
-  private static let globalWords: Set = ["auth file", "cap backoff", "listen-addr", "max retries", "port", "saref refinfo"]
-  private static let globalFlags: Set = ["access control", "debug avp", "debug network", "debug packet", "debug state", "debug tunnel", "force userspace", "ipsec saref"]
-  private static let serverWords: Set = ["call rws", "hostname", "ip range", "lac", "local ip", "local ip range", "name", "no ip range", "no lac", "pppoptfile", "tunnel rws"]
-  private static let serverFlags: Set = ["assign ip", "challenge", "exclusive", "hidden bit", "length bit", "pass peer", "ppp debug", "unix auth", "unix authentication"]
-
   /// The addresses that `value` of *ip range* means, an address or two with a hyphen between them; nil for names and the like.
   public static func range(_ value: String) -> (first: UInt32, last: UInt32)? {
     let ends = value.split(separator: "-", omittingEmptySubsequences: false).map { number(of: $0) }

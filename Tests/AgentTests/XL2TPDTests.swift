@@ -265,6 +265,15 @@ final class L2TPGateway {
       ("[lns default]\nport = 1701", "line 6: 'port' belongs into [global], not [lns]"),
       ("[lns default]\nlength bit = on", "line 6: 'length bit' must be yes or no"),
       ("[lns default]\ntunnel rws = many", "line 6: 'tunnel rws' must be a number, at least 1"),
+      ("[lns default]\nip range = 10.5.0.0/24", "line 6: 'ip range' must be an IPv4 address or FIRST-LAST, not '10.5.0.0/24'"),
+      ("[lns default]\nno ip range = 10.5.0.10-300", "line 6: 'no ip range' must be an IPv4 address or FIRST-LAST, not '10.5.0.10-300'"),
+      ("[lns default]\nip range = 10.5.0.10 -", "line 6: 'ip range' must be an IPv4 address or FIRST-LAST, not '10.5.0.10 -'"),
+      ("[lns default]\nip range = 10.5.0.1,10.5.0.3", "line 6: 'ip range' must be an IPv4 address or FIRST-LAST, not '10.5.0.1,10.5.0.3'"),
+      ("[lns default]\nlocal ip range = 10.5.0.9 - 10.5.0.1", "line 6: 'local ip range' ends before it begins"),
+      ("[lns default]\nlac = 2001:db8::1", "line 6: 'lac' must be an IPv4 address or FIRST-LAST, not '2001:db8::1'"),
+      ("[lns default]\nlocal ip = 10.5.0.1-10.5.0.2", "line 6: 'local ip' must be an IPv4 address, not '10.5.0.1-10.5.0.2'"),
+      ("local ip = 10.5.0.1\nlocal ip range = 10.6.0.1-20", "line 6: 'local ip' and 'local ip range' exclude each other"),
+      ("[lns default]\nip range = 10.5.0.10 - 1.20", nil), ("[lns default]\nip range = 10.5.010", nil), ("[lns default]\nlocal ip = 10.5", nil),
       ("[lns default]\nnew word = 1", nil),
     ] as [(String, String?)]) func aSettingThatTheDaemonRefuses(text: String, words: String?)
   {
@@ -276,6 +285,18 @@ final class L2TPGateway {
     if let outcome { #expect(node.perform("start") == outcome && node.machine.processes.launched.isEmpty) }
     node.running()
     #expect(node.perform("monitor", level: 10) == Outcome(.success, outcome?.reason), "a daemon that runs goes on")
+  }
+
+  /// The daemon does not start while the resolver has no answer, as on the day of an outage.
+  @Test(arguments: ["ip range = 10.5.0.10-pool.example.org", "no ip range = printer", "local ip = gw.example.invalid", "lac = site-b.example.org", "local ip range = a-b"])
+  func aNameForAnAddressIsARisk(line: String) {
+    let node = L2TPGateway()
+    node.machine.files.put("[global]\nlisten-addr = 203.0.113.50\n\n[lns default]\n\(line)\n", at: "/etc/xl2tpd/xl2tpd.conf")
+    let word = line.prefix { $0 != "=" }.dropLast()
+    let risk = "config: /etc/xl2tpd/xl2tpd.conf line 5: write an address for '\(word)': a name is asked of the resolver at each start"
+    #expect(node.perform("validate-all", level: 10) == Outcome(.success, risk))
+    node.running()
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, risk))
   }
 
   /// What is wrong with a file is mended in the file: no answer that bars the node until somebody cleans up.

@@ -76,17 +76,35 @@ import Testing
     } catch { #expect("\(error)" == reason) }
   }
 
-  /// What xl2tpd 1.3.18 said of the same files.
+  /// What xl2tpd 1.3.18 refused, each file tried with it.
   @Test(arguments: [
-    ("[global]\nfrobnicate = yes\n", "line 2: 'frobnicate' is no setting of [global]"), ("[lns default]\nppoptfile = /x\n", "line 2: 'ppoptfile' is no setting of [lns]"),
-    ("[lns default]\nlisten-addr = 1.2.3.4\n", "line 2: 'listen-addr' is no setting of [lns]"), ("[lns default]\nlength bit = 1\n", "line 2: length bit is yes or no"),
-    ("[lns default]\nip range = 10.9.0.9 - 10.9.0.5\n", "line 2: the range ends before it begins"),
-  ]) func whatItWouldNotStartWith(text: String, reason: String) throws { #expect(try XL2TPDConfiguration(Array(text.utf8)).refused?.description == reason) }
+    ("[global]\nfrobnicate = yes\n", "line 2: xl2tpd does not know 'frobnicate'"), ("[lac x]\nanything = 1\n", "line 2: xl2tpd does not know 'anything'"),
+    ("[lns default]\nppoptfile = /x\n", "line 2: xl2tpd does not know 'ppoptfile', did you mean 'pppoptfile'?"),
+    ("[lns default]\nlisten-addr = 1.2.3.4\n", "line 2: 'listen-addr' belongs into [global], not [lns]"),
+    ("[lns default]\nmax redials = 1\n", "line 2: 'max redials' belongs into [lac], not [lns]"), ("[lac x]\nip range = 10.9.0.1\n", "line 2: 'ip range' belongs into [lns], not [lac]"),
+    ("[lns default]\nlength bit = 1\n", "line 2: 'length bit' must be yes or no"), ("[lns default]\nip range = 10.9.0.9 - 10.9.0.5\n", "line 2: 'ip range' ends before it begins"),
+    ("[lns default]\nip range = 10.9.0.08\n", "line 2: 'ip range' must be an IPv4 address or FIRST-LAST, not '10.9.0.08'"),
+    ("[lns default]\nip range = 10.9.0.1.\n", "line 2: 'ip range' must be an IPv4 address or FIRST-LAST, not '10.9.0.1.'"),
+    ("[lns default]\nip range = 10.9.0.1-10.9.0.3-10.9.0.5\n", "line 2: 'ip range' must be an IPv4 address or FIRST-LAST, not '10.9.0.1-10.9.0.3-10.9.0.5'"),
+    ("[lns default]\nip range =\n", "line 2: 'ip range' must be an IPv4 address or FIRST-LAST, not ''"), ("[lac x]\nremote ip = ::1\n", "line 2: 'remote ip' must be an IPv4 address, not '::1'"),
+    ("[lns default]\nlocal ip range = 10.9.0.1\nlocal ip = 10.9.0.2\n", "line 3: 'local ip' and 'local ip range' exclude each other"),
+  ]) func whatItWouldNotStartWith(text: String, reason: String) throws {
+    #expect(try XL2TPDConfiguration(Array(text.utf8)).refused({ _ in false })?.description == reason)
+  }
 
   @Test(arguments: [
-    "[global]\nPort = 1701\nacCess control = No\n[lns default]\nip range = 10.9.0.5\nip range = 10.9.0.9 - 10.9.0.9\nrefuse pap = y\nhostname = x\nmax redials = 1\n",
-    "[lac x]\nanything = 1\n", "[lns default]\nip range = a-b\n",
-  ]) func whatItStartsWith(text: String) throws { #expect(try XL2TPDConfiguration(Array(text.utf8)).refused == nil) }
+    "[global]\nPort = 1701\nacCess control = No\n[lns default]\nip range = 10.9.0.5\nip range = 10.9.0.9 - 10.9.0.9\nrefuse pap = y\nhostname = x\nbps = 1\n",
+    "[lns default]\nip range = 10.9.0.10-20\nno ip range = 10.9.0.10-0.12\nip range = 10.9\nip range = 10.9.0.010\nip range = 4294967295\n",
+  ]) func whatItStartsWith(text: String) throws {
+    #expect(try XL2TPDConfiguration(Array(text.utf8)).refused { _ in false } == nil && XL2TPDConfiguration(Array(text.utf8)).named == nil)
+  }
+
+  /// It starts where the resolver has an answer.
+  @Test(arguments: ["ip range = a-b", "ip range = 10.9.0.10-pool", "lac = site.example.org", "local ip = gw_1.example.org", "local ip = 0x0a.1"])
+  func namesAreNeitherRefusedNorAddresses(line: String) throws {
+    let configuration = try XL2TPDConfiguration(Array("[lns default]\nname = x\n\(line)\n".utf8))
+    #expect(configuration.refused { _ in false } == nil && configuration.named?.line == 3)
+  }
 
   /// pppd(8), AUTHENTICATION: with three words, or a hyphen as the fourth, no address is allowed.
   @Test func aUserWithoutAnAddress() {

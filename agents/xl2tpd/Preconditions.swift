@@ -26,10 +26,15 @@ extension XL2TPD {
     var risks = try unfitness(configuration, call)
     risks += sharedPools(configuration, call).map { Risk($0) }
     if let risk = unguarded(configuration, call) { risks.append(risk) }
+    if let risk = askedOfTheResolver(configuration) { risks.append(risk) }
     do throws(OCFError) {
       if try testAccount(call) == nil, call.depth >= .client { call.log.info(Self.nobodyDialled) }
     } catch { risks.append(Risk(error.reason)) }
     return risks
+  }
+
+  func askedOfTheResolver(_ configuration: XL2TPDConfiguration) -> Risk? {
+    configuration.named.map { Risk("config: \(config) line \($0.line): write an address for '\($0.word)': a name is asked of the resolver at each start") }
   }
 
   /// The configuration, if a daemon that is started with it can serve. What stands in a file is mended in that file, so that
