@@ -43,6 +43,17 @@ public struct SyncConfiguration: Hashable, Sendable {
   public static let defaultSocketPath = "/var/run/conntrackd.ctl"
   public static let defaultLockPath = "/var/lock/conntrackd.lock"
 
+  /// For a daemon of which nobody knows what it was told: the paths that it was compiled with, and no cache that may be flushed, since either
+  /// may be the kernel's table.
+  public init() {
+    purpose = .sync
+    socketPath = Self.defaultSocketPath
+    lockPath = Self.defaultLockPath
+    purgeTimeout = .seconds(60)
+    disablesExternalCache = true
+    disablesInternalCache = true
+  }
+
   public init(_ bytes: [UInt8]) throws(SyntaxError) {
     let top = try Self.parse(bytes)
     let general = top.blocks("General")

@@ -362,6 +362,30 @@ final class SyncGateway {
     #expect(node.perform("monitor") == Outcome(.success))
   }
 
+  /// Somebody else started the daemon, or /run was emptied, and then the file was broken: no reason to end a daemon that runs.
+  @Test(arguments: [("Sync {\n", "config: /etc/conntrackd/conntrackd.conf line 1: '{' without '}'"), (nil, "config: /etc/conntrackd/conntrackd.conf is missing")] as [(String?, String)])
+  func withoutARecordABrokenFileFailsNoRunningDaemon(text: String?, reason: String) {
+    let node = SyncGateway()
+    let process = node.running()
+    node.machine.files.nodes[SyncGateway.config] = text.map { InMemoryFiles.Node(Array($0.utf8)) }
+    // Where it listens nobody knows: not where it does by itself.
+    for level in [0, 10] {
+      #expect(node.perform("monitor", level: level) == Outcome(.success, "\(reason), and nobody knows where conntrackd (pid \(process.pid)) can be asked"))
+    }
+    #expect(node.requests.isEmpty)
+    node.machine.files.nodes["/var/run/conntrackd.ctl"] = InMemoryFiles.Node([], .socket)
+    node.listen(at: "/var/run/conntrackd.ctl")
+    for level in [0, 10] { #expect(node.perform("monitor", level: level) == Outcome(.success, reason)) }
+    for action in ["start", "promote"] { #expect(node.perform(action).status == .success) }
+    #expect(node.perform("monitor") == Outcome(.runningPromoted, reason))
+    #expect(node.perform("demote").status == .success)
+    // Either cache may be the kernel's table.
+    #expect(node.orders == [.commit, .resyncWithKernel, .sendBulk, .requestResync])
+    node.hangs = true
+    #expect(node.perform("monitor").status == .genericError)
+    #expect(node.perform("stop") == Outcome(.success) && node.perform("monitor").status == .notRunning)
+  }
+
   static let linked = SyncGateway.configuration.replacing("UDP {", with: "UDP { IPv4_address 10.77.0.1 IPv4_Destination_Address 10.77.0.2")
 
   /// With `ip_nonlocal_bind`, which xl2tpd's agent sets, conntrackd takes an address that is not here, and hears nobody.

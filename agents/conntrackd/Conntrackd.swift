@@ -87,9 +87,12 @@ package struct Conntrackd: ResourceAgent {
     let isPromoted = try isPromoted(process, call)
     do throws(OCFError) {
       try checkAwake(process)
-      let settings = try settings(of: process, call)
+      let settings = settings(of: process, call)
       let configuration = settings.configuration
       let socket = ConntrackSocket(configuration.socketPath)
+      if settings.isGuessed, try attempt("looking for \(configuration.socketPath)", try call.host.files.status(configuration.socketPath)) == nil {
+        return .working(promoted: isPromoted, [Risk("\(settings.trouble ?? ""), and nobody knows where conntrackd (pid \(process.pid)) can be asked")])
+      }
       let patience =
         switch call.request.action {
         case .demote: Self.haste

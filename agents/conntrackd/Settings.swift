@@ -8,10 +8,12 @@ struct Settings {
   var configuration: SyncConfiguration
   /// Why the next start would fail, or make a difference: the file is broken, missing or another one now.
   var trouble: String?
+  /// Whether nobody knows what it was told: what the program takes by itself stands here then.
+  var isGuessed = false
 }
 
 extension Conntrackd {
-  func settings(of process: Process, _ call: Call) throws(OCFError) -> Settings {
+  func settings(of process: Process, _ call: Call) -> Settings {
     let kept = keptConfiguration(of: process, call)
     do throws(OCFError) {
       let present = try presentConfiguration(call)
@@ -19,7 +21,8 @@ extension Conntrackd {
       let isOld = call.depth >= .service && kept.map { $0 != present } ?? false
       return Settings(configuration: kept ?? present, trouble: isOld ? "config: \(config) has changed since conntrackd was started, and counts from its next start" : nil)
     } catch {
-      guard let kept else { throw error }
+      // The record has gone as well (/run was emptied, or somebody else started the daemon): no reason to end one that runs.
+      guard let kept else { return Settings(configuration: SyncConfiguration(), trouble: error.reason, isGuessed: true) }
       return Settings(configuration: kept, trouble: error.reason)
     }
   }

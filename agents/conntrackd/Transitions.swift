@@ -127,7 +127,7 @@ extension Conntrackd: PromotableAgent {
 
   private func running(_ call: Call) throws(OCFError) -> (process: Process, settings: Settings) {
     guard let process = try found(call) else { throw .failed("conntrackd does not run") }
-    return (process, try settings(of: process, call))
+    return (process, settings(of: process, call))
   }
 }
 
