@@ -61,16 +61,20 @@ public func runUnnamed(_ name: Substring) -> Never {
 }
 
 /// Runs `body` and always exits 0, after `seconds` at the latest.
-public func runUnfailing(within seconds: UInt32, _ body: (Host, [String: String]) -> Void) -> Never {
+public func runUnfailing(within seconds: UInt32, _ body: (Host, [String: String], LastWord) -> Void) -> Never {
   openStandardStreams()
+  let lastWord = LastWord()
   var action = sigaction()
-  action.__sigaction_handler.sa_handler = { _ in _exit(0) }
+  action.__sigaction_handler.sa_handler = { _ in
+    LastWord.say()
+    _exit(0)
+  }
   for signal in [SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGALRM, SIGTERM] { sigaction(signal, &action, nil) }
   action.__sigaction_handler.sa_handler = SIG_IGN
   sigaction(SIGPIPE, &action, nil)
   // The resolver and the loader have time limits of their own, which may be longer.
   alarm(seconds)
-  body(.silent, processEnvironment())
+  body(.silent, processEnvironment(), lastWord)
   exit(0)
 }
 

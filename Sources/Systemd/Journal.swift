@@ -24,4 +24,17 @@ public struct Journal {
     }
     guard answer >= 0 else { throw SystemError("writing to the journal", Errno(rawValue: -answer)) }
   }
+
+  /// Where journald listens.
+  public static let socket = "/run/systemd/journal/socket"
+
+  /// An entry as journald takes it from there ("Native Journal Protocol"): for one that cannot call `send` any more.
+  public static func datagram(_ fields: [(String, String)]) -> [UInt8] {
+    fields.flatMap { name, value in
+      let bytes = Array(value.utf8)
+      guard bytes.contains(UInt8(ascii: "\n")) else { return Array(name.utf8) + [UInt8(ascii: "=")] + bytes + [UInt8(ascii: "\n")] }
+      let length = stride(from: 0, to: 64, by: 8).map { UInt8(truncatingIfNeeded: UInt64(bytes.count) >> UInt64($0)) }
+      return Array(name.utf8) + [UInt8(ascii: "\n")] + length + bytes + [UInt8(ascii: "\n")]
+    }
+  }
 }

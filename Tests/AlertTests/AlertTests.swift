@@ -72,6 +72,22 @@ import Testing
       ])
   }
 
+  /// Whatever becomes of the search for the reason, an entry is ready, and never two are written.
+  @Test func anEntryIsReadyBeforeTheReasonIsLookedFor() {
+    let world = World()
+    var ready: [[String: String]?] = []
+    var readyAtSearch: [String: String]?
+    world.machine.processes.whenRun(ExitReason.program) { _ throws(SystemError) in
+      readyAtSearch = ready.last ?? nil
+      return CommandResult(.exited(0), output: Array(Self.status().utf8))
+    }
+    var delivery = Delivery(host: world.machine.host) { world.entries.append(Dictionary($0, uniquingKeysWith: { $1 })) }
+    delivery.lastWord = { fields in ready.append(fields.map { Dictionary($0, uniquingKeysWith: { $1 }) }) }
+    delivery.deliver(Self.failure)
+    #expect(readyAtSearch?["MESSAGE"] == "monitor of xl2tpd on moon: error (rc 1)" && readyAtSearch?["VPNHA_ALERT_RSC"] == "xl2tpd")
+    #expect(ready.count == 2 && ready.last == .some(nil) && world.entries.count == 1)
+  }
+
   @Test func anOldReasonIsNotThisOnesAndAMissingOneIsWaitedFor() {
     let world = World()
     let before = world.machine.clock.now

@@ -150,6 +150,38 @@ struct AlertTests {
       """)
   }
 
+  /// `kill` sends what a trap raises, while the reason is looked for.
+  @Test("a trap or a signal before the entry is written writes it all the same, once, without the reason", arguments: ["ILL", "TRAP", "SEGV", "ABRT", "TERM", "ALRM"])
+  func traps(signal: String) throws {
+    try play(
+      """
+      cat >/run/journal.py <<'END'
+      import os, socket
+      os.makedirs("/run/systemd/journal", exist_ok=True)
+      heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+      heard.bind("/run/systemd/journal/socket")
+      os.chmod("/run/systemd/journal/socket", 0o666)
+      open("/run/ready", "w").close()
+      with open("/run/entries", "ab", 0) as file:
+          while True:
+              file.write(heard.recv(65536) + b"\\n--\\n")
+      END
+      rm -f /run/ready; python3 /run/journal.py & journal=$!
+      until [ -e /run/ready ]; do sleep 0.02; done
+      printf '#!/bin/sh\\nkill -\(signal) $PPID\\nsleep 5\\n' >/run/cibadmin; chmod 755 /run/cibadmin
+      mount --bind /run/cibadmin /usr/sbin/cibadmin
+      before=$SECONDS
+      [ -z "$(alert CRM_alert_desc=$'two\\nlines' 2>&1)" ]
+      [ $((SECONDS - before)) -le 3 ]
+      for _ in $(seq 100); do grep -q -e -- /run/entries && break; sleep 0.05; done
+      sleep 0.2
+      [ $(grep -c -e '^--$' /run/entries) = 1 ]
+      grep -q '^MESSAGE=monitor of vip on moon: .*(rc 1)$' /run/entries
+      grep -q '^VPNHA_ALERT_RSC=vip$' /run/entries
+      kill $journal
+      """)
+  }
+
   /// A real TLS server whose authority the node trusts, or does not.
   @Test("https is spoken by curl: a trusted receiver gets the JSON; any other, a slow one and a missing curl hold nothing up", .needs("/usr/bin/curl", "/usr/bin/openssl"))
   func tls() throws {

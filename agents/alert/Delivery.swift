@@ -5,14 +5,19 @@ struct Delivery {
   var host: Host
   /// Writes an entry of the journal; what cannot be written is lost.
   var journal: ([(String, String)]) -> Void
+  /// Has an entry ready that is written if this program ends before its time, or takes it back.
+  var lastWord: ([(String, String)]?) -> Void = { _ in }
 
   /// To the journal first, so that there is a trace of it whatever becomes of the rest; then to the address of the recipient.
   func deliver(_ environment: [String: String]) {
     var alert = Alert(environment: environment)
     // Called by hand, or by something that is no cluster.
     guard !alert["kind"].isEmpty, !alert.isNoise else { return }
+    // The reason is somebody else's program and somebody else's text.
+    lastWord(alert.journalFields)
     alert.exitReason = ExitReason.find(for: alert, on: host)
     journal(alert.journalFields)
+    lastWord(nil)
     let recipient = environment["CRM_alert_recipient"] ?? ""
     guard !recipient.isEmpty, recipient != "journal" else { return }
     do throws(Webhook.Problem) {

@@ -9,8 +9,12 @@ import Systemd
   static func main() {
     let arguments = Array(CommandLine.arguments.dropFirst())
     if !arguments.isEmpty { exit(byHand(arguments)) }
-    runUnfailing(within: 15) { host, environment in
-      delivery(on: host).deliver(environment)
+    runUnfailing(within: 15) { host, environment, lastWord in
+      var delivery = delivery(on: host)
+      delivery.lastWord = { fields in
+        if let fields { lastWord.prepare(Journal.datagram(fields), to: Journal.socket) } else { lastWord.takeBack() }
+      }
+      delivery.deliver(environment)
     }
   }
 
