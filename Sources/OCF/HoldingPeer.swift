@@ -11,10 +11,24 @@ extension Call {
 
   /// The node whose own interface answers for an address; nil also where that cannot be found out.
   public func peer(answeringFor address: IPAddress, on link: Link, within patience: Duration) -> String? {
+    rival(answeringFor: address, on: link, within: patience)?.node
+  }
+
+  /// Another host that answers for an address: its hardware address, and its name if it is a node of the cluster. Nil also where that
+  /// cannot be found out. A wire without one is silent, so this takes all of `patience`.
+  public func rival(answeringFor address: IPAddress, on link: Link, within patience: Duration) -> (node: String?, hardware: String)? {
     do throws(SystemError) {
       guard let holder = try host.network.conflictingHost(for: address, on: link, before: within(patience).deadline) else { return nil }
-      let looks = try host.cluster.nodeAttribute(request.lookAttribute)
-      return looks.first { $0.key != request.home && Look($0.value)?.counts[Self.hardware] == Self.number(holder) }?.key
+      // Another interface of this node on the same wire answers as well.
+      if try host.network.links().contains(where: { $0.hardwareAddress == holder }) { return nil }
+      let hardware = holder.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
+      do throws(SystemError) {
+        let looks = try host.cluster.nodeAttribute(request.lookAttribute)
+        return (looks.first { $0.key != request.home && Look($0.value)?.counts[Self.hardware] == Self.number(holder) }?.key, hardware)
+      } catch {
+        log.debug("asking whose \(hardware) is: \(error)")
+        return (nil, hardware)
+      }
     } catch {
       log.debug("asking who has \(address): \(error)")
       return nil

@@ -280,4 +280,19 @@ final class BalancingNode {
     let outcome = BalancingNode().perform("validate-all", [name: value])
     #expect(outcome.status == .misconfigured && outcome.reason?.hasPrefix(name) == true, "\(outcome)")
   }
+
+  /// Another host on the wire with the address takes clients away; the wire is asked, as vip asks it.
+  @Test func anotherHostWithTheAddressIsARiskOfTheDirector() {
+    let node = BalancingNode()
+    #expect(node.perform("start") == Outcome(.success) && node.perform("promote") == Outcome(.success))
+    node.network.neighbours[BalancingNode.address] = [2, 0, 0, 0, 0, 0x77]
+    #expect(node.perform("monitor") == Outcome(.runningPromoted))
+    #expect(node.perform("monitor", level: 10) == Outcome(.runningPromoted, "203.0.113.50 is used by 02:00:00:00:00:77 on eth0 as well"))
+    // Without its cluster's words it is not known whose it is.
+    node.machine.calls.fail("cluster.nodeAttribute(vpnha-look-balancer)", with: .connectionRefused)
+    #expect(node.perform("monitor", level: 10).reason?.contains("203.0.113.50 is used by 02:00:00:00:00:77 on eth0 as well") == true)
+    node.machine.calls.reset()
+    // The one that serves has the address on lo, and the director answers, of course.
+    #expect(node.perform("demote") == Outcome(.success) && node.perform("monitor", level: 10) == Outcome(.success))
+  }
 }

@@ -192,7 +192,9 @@ package struct Balancer: ResourceAgent, ReloadableAgent {
     if !servers.isEmpty, let foreign = present.first(where: { found in !servers.contains { $0.address == found.address } }) { risks.append(Risk("\(foreign.address) is none of servers, and gets clients")) }
     if isPromoted, call.depth >= .service, call.request.action == .monitor {
       risks += try withoutOne(present, call)
-      if let peer = call.peer(answeringFor: address, on: link, within: .milliseconds(200)) { risks.append(Risk("\(peer) answers for \(address), too: two directors")) }
+      if let rival = call.rival(answeringFor: address, on: link, within: .milliseconds(200)) {
+        risks.append(Risk(rival.node.map { "\($0) answers for \(address), too: two directors" } ?? "\(address) is used by \(rival.hardware) on \(nic) as well"))
+      }
     }
     return risks
   }

@@ -98,16 +98,7 @@ extension VirtualIP {
   /// the deep monitor of the node that holds it, once a minute.
   func intruder(on link: Link, _ call: Call) -> String? {
     guard call.depth >= .service, call.request.action == .monitor else { return nil }
-    do throws(SystemError) {
-      let limit = call.within(.milliseconds(200)).deadline
-      guard let conflict = try call.host.network.conflictingHost(for: ip, on: link, before: limit) else { return nil }
-      // Another interface of this node on the same wire answers as well.
-      if try call.host.network.links().contains(where: { $0.hardwareAddress == conflict }) { return nil }
-      return "\(ip) is used by \(hardware(conflict)) on \(link.name) as well"
-    } catch {
-      call.log.debug("asking who has \(ip): \(error)")
-      return nil
-    }
+    return call.rival(answeringFor: ip, on: link, within: .milliseconds(200)).map { "\(ip) is used by \($0.hardware) on \(link.name) as well" }
   }
 
   /// Waits until the kernel has found no other host with an IPv6 address.
