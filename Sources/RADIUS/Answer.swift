@@ -3,9 +3,6 @@ import Digests
 /// A datagram that answers a request of ours, by somebody who knows the secret (RFC 2865 §3).
 struct Answer {
   let code: UInt8
-  /// Whether it carries a Message-Authenticator, which covers all of it with HMAC-MD5 (RFC 3579 §3.2). The Response Authenticator alone is
-  /// plain MD5: who is on the path can have a server sign one answer and use it as another (CVE-2024-3596).
-  let isSigned: Bool
 
   /// Nil when it has another identifier, lies about its length, is no row of attributes, or when one of its authenticators
   /// is wrong.
@@ -25,7 +22,6 @@ struct Answer {
       guard hmacMD5(blank, key: secret.bytes) == Array(packet[attribute.value]) else { return nil }
     }
     code = packet[0]
-    isSigned = attributes.contains { $0.type == Self.messageAuthenticator }
   }
 
   static let messageAuthenticator: UInt8 = 80

@@ -28,23 +28,10 @@ public struct StatusServer: Sendable, CustomStringConvertible, CustomReflectable
     return head + hmacMD5(head + [UInt8](repeating: 0, count: 16), key: secret.bytes)
   }
 
-  /// What a datagram says to the question.
-  public enum Verdict: Sendable {
-    /// Nothing: it is another's, or not by somebody who knows the secret.
-    case none
-    /// Access-Accept from an authentication port, Accounting-Response from an accounting port (RFC 5997 §3), all authenticators right.
-    /// `isSigned`: there was a Message-Authenticator among them. RFC 5997 asks none of an answer, and FreeRADIUS 3.2.1 sends none.
-    case answer(isSigned: Bool)
-  }
-
-  public func verdict(on datagram: [UInt8]) -> Verdict {
-    guard let answer = Answer(datagram, to: identifier, authenticator, secret), answer.code == Code.accept || answer.code == Code.accountingResponse else { return .none }
-    return .answer(isSigned: answer.isSigned)
-  }
-
-  /// Whether `datagram` is an answer, signed or not.
+  /// Whether `datagram` is an answer by somebody who knows the secret: Access-Accept from an authentication port,
+  /// Accounting-Response from an accounting port (RFC 5997 §3), both authenticators right.
   public func isAnswered(by datagram: [UInt8]) -> Bool {
-    if case .answer = verdict(on: datagram) { return true }
-    return false
+    guard let answer = Answer(datagram, to: identifier, authenticator, secret) else { return false }
+    return answer.code == Code.accept || answer.code == Code.accountingResponse
   }
 }

@@ -71,13 +71,13 @@ struct StatusServerTests {
     #expect(!question.isAnswered(by: Self.answer(attributes: [80, 3, 1])))
   }
 
-  /// RFC 5997 §6.1 has an answer without one, and FreeRADIUS 3.2.1 (Debian 12) sends none.
-  @Test("an answer without a Message-Authenticator is one, and is told from one with it")
-  func signed() throws {
+  /// RFC 5997 §6.1 has an answer without one, and FreeRADIUS 3.2.1 (Debian 12) sends no other.
+  @Test("an answer without a Message-Authenticator is one; a Message-Authenticator that is there is right")
+  func unsigned() throws {
     let question = try Self.question()
-    guard case .answer(isSigned: false) = question.verdict(on: Self.answer) else { return #expect(Bool(false)) }
-    guard case .answer(isSigned: true) = question.verdict(on: Self.answer(attributes: Self.messageAuthenticator())) else { return #expect(Bool(false)) }
-    guard case .none = question.verdict(on: Self.answer(attributes: Self.messageAuthenticator(flip: 1))) else { return #expect(Bool(false)) }
+    #expect(question.isAnswered(by: Self.answer))
+    #expect(question.isAnswered(by: Self.answer(attributes: Self.messageAuthenticator())))
+    #expect(!question.isAnswered(by: Self.answer(attributes: Self.messageAuthenticator(flip: 1))))
   }
 
   @Test("attributes that do not fill the packet are no answer", arguments: [[1], [18, 1], [18, 0], [18, 9, 1], [18, 4, 65]] as [[UInt8]])

@@ -212,7 +212,6 @@ final class Inquiry {
   private var refusedSince: Timestamp?
   private var obstacle: String?
   private var inability: String?
-  private var signs = false
 
   init(_ target: Target, _ asker: Asker) {
     self.target = target
@@ -248,28 +247,12 @@ final class Inquiry {
       guard let socket, let probe else { return drain(host) }
       do throws(SystemError) {
         guard let datagram = try socket.receive(limit: Question.answerLimit, before: host.clock.now) else { return }
-        if isAnswer(datagram, to: probe.question) { settle(answered: true, host) }
+        if probe.question.isAnswered(by: datagram) { settle(answered: true, host) }
       } catch {
         // Taken off the socket: an answer may still be under way.
         note(error, host)
       }
     }
-  }
-
-  /// A RADIUS server that has signed an answer to this process signs them all (CVE-2024-3596): one without is somebody else's, or has lost what
-  /// only somebody on the path takes away.
-  private func isAnswer(_ datagram: [UInt8], to question: Question) -> Bool {
-    guard case .status(let request) = question else { return question.isAnswered(by: datagram) }
-    switch request.verdict(on: datagram) {
-    case .none: return false
-    case .answer(isSigned: true): signs = true
-    case .answer(isSigned: false):
-      if signs {
-        obstacle = "its answers have no Message-Authenticator any more"
-        return false
-      }
-    }
-    return true
   }
 
   private func begin(_ host: Host) {
