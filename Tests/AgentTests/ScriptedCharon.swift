@@ -39,6 +39,8 @@ final class ScriptedCharon {
 
   var loaded: [String] = []
   var connection = Connection()
+  /// Where the clients of a connection are, if not where those of `connection` are.
+  var remote: [String: [String]] = [:]
   /// Names of the children of a connection, where it has others than the usual one.
   var children: [String: [String]] = [:]
   /// Names of shared secrets.
@@ -142,7 +144,7 @@ final class ScriptedCharon {
         var told = Message()
         told.append("version", name.hasPrefix("ikev2") ? "IKEv2" : connection.version)
         told.append("local_addrs", connection.local)
-        told.append("remote_addrs", connection.remote)
+        told.append("remote_addrs", remote[name] ?? connection.remote)
         told.append("children", children)
         for round in connection.rounds {
           var section = Message()

@@ -857,6 +857,29 @@ import VICI
     #expect(said.reason.map { $0.hasPrefix("connections: l2tp was refused: \(refusal ?? "?") (") } == (refusal == nil ? nil : true), "\(said)")
   }
 
+  /// Each connection has one client and one secret of its own: neither is looked for among all the others. It would not end in an hour.
+  @Test(.timeLimit(.minutes(1))) func thousandsOfConnectionsAndSecretsAreLookedUp() {
+    let numbers = 0..<2000
+    func client(_ number: Int) -> String { "198.51.\(number / 250).\(number % 250 + 1)" }
+    let connections = numbers.map { "c\($0) {\n version = 1\n remote_addrs = \(client($0))\n local {\n auth = psk\n }\n remote {\n auth = psk\n }\n children {\n l2tp { }\n }\n }\n" }.joined()
+    let secrets = numbers.map { "ike-\($0) {\n id = \(client($0))\n secret = \($0 == 1998 ? "0x" : "x")\n }\n" }.joined()
+    let names = numbers.map { "c\($0)" }
+    let parameters = ["connections": names.joined(separator: " "), "address": "203.0.113.50"]
+    let lack = "connections: c1998 has no pre-shared key for 203.0.113.50: secret ike-1998 was refused"
+    let world = World(running: true)
+    world.machine.files.put("connections {\n\(connections)}\nsecrets {\n\(secrets)}", at: "/etc/swanctl/swanctl.conf")
+    #expect(world.perform("validate-all", level: 10, parameters) == Outcome(.success, lack))
+    world.charon.loaded = names
+    world.charon.remote = Dictionary(uniqueKeysWithValues: numbers.map { ("c\($0)", [client($0)]) })
+    world.charon.connection.rounds = Self.psk
+    world.charon.keys = numbers.filter { $0 != 1998 }.map { "ike-\($0)" }
+    #expect(world.perform("monitor", level: 10, parameters) == Outcome(.success, lack))
+    world.charon.loaded = []
+    #expect(world.perform("monitor", level: 10, parameters) == Outcome(.genericError, "connections: c0 is not loaded"))
+    world.machine.files.put("connections { }", at: "/etc/swanctl/swanctl.conf")
+    #expect(world.perform("monitor", level: 10, parameters).reason?.hasPrefix("connections: c0 is not in /etc/swanctl/swanctl.conf") == true)
+  }
+
   /// The same verdict before anything is started, of what a file tells.
   @Test(arguments: [("", Status.success), ("l2tp ikev2", .success), ("ikev2", .genericError)])
   func aBadConnectionIsSeenBefore(names: String, status: Status) {

@@ -109,8 +109,9 @@ extension StrongSwan {
     // One that would serve nobody is not started.
     if result.ending != .exited(0), !serves(loaded) { throw .failed("loading \(config): \(Swanctl.complaint(in: output) ?? "swanctl loaded nothing")") }
     Unloaded.write(refused, call)
-    for each in refused { call.log.error(risk(each, isPromoted: false).reason) }
-    if let missing = connections.first(where: { !loaded.contains($0) && (!isStart || loaded.isEmpty || !(absent(from: file) + refused.map(\.name)).contains($0)) }) {
+    for risk in risks(refused, isPromoted: false) { call.log.error(risk.reason) }
+    let excused = !isStart || loaded.isEmpty ? [] : Set(absent(from: file) + refused.map(\.name))
+    if let missing = connections.first(where: { [had = Set(loaded)] in !had.contains($0) && !excused.contains($0) }) {
       throw .failed("connections: \(missing) is not in \(config)")
     }
     if loaded.isEmpty { call.log.warning("\(config) holds no connections") }

@@ -33,8 +33,9 @@ struct Edited {
   /// Only what the file says itself is compared: what a default is, charon knows.
   private var changes: [String] {
     let written = Dictionary(file.connections.map { ($0.name, $0) }) { first, _ in first }
+    let had = Dictionary(connections.map { ($0.name, $0) }) { first, _ in first }
     return known.compactMap { section -> String? in
-      guard let loaded = connections.first(where: { $0.name == section.name }), let wanted = written[section.name] else { return nil }
+      guard let loaded = had[section.name], let wanted = written[section.name] else { return nil }
       var changed: [String] = []
       if section.value("version") != nil, !loaded.version.isEmpty, loaded.version != wanted.version { changed.append("version") }
       for (key, mine, its) in [("local_addrs", wanted.localAddresses, loaded.localAddresses), ("remote_addrs", wanted.remoteAddresses, loaded.remoteAddresses)] {

@@ -66,8 +66,9 @@ extension StrongSwan {
       }
       try ask { () throws(VICIError) in
         var ids: [UInt64] = []
+        let names = Set(initiations.map(\.connection))
         try connect(call, within: .seconds(2)).sas { sa in
-          if !isOurs(sa), sa.hasPeer, initiations.contains(where: { $0.connection == sa.connection }) { ids.append(sa.uniqueID) }
+          if !isOurs(sa), sa.hasPeer, names.contains(sa.connection) { ids.append(sa.uniqueID) }
         }
         for id in ids { try connect(call, within: .seconds(2)).terminate(.ikeID(id)) }
       }

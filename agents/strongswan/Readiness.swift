@@ -18,31 +18,28 @@ struct Readiness {
   let keys: Set<String>
   let l2tp: L2TPService
 
-  /// A `secrets { ike… }`.
-  private struct Secret {
-    var name: String
-    var identities: [String]
+  var served: [Connection] {
+    let wanted = Set(names)
+    return connections.filter { $0.name != "ha" && (wanted.isEmpty || wanted.contains($0.name)) }
   }
-
-  var served: [Connection] { connections.filter { $0.name != "ha" && (names.isEmpty || names.contains($0.name)) } }
 
   /// All that is missing.
   var lacks: [String] {
+    let served = self.served
     var found: [String] = []
     if served.isEmpty, names.isEmpty { found.append("config: \(config) holds no connections, so nobody can connect") }
     if let address, !served.isEmpty, !served.contains(where: { mayServe(address, $0) }) {
       found.append("connections: local_addrs of \(served.map(\.name).joined(separator: " ")) is not \(address)")
     }
     found += barren + [withoutL2TP].compactMap { $0 }
-    let secrets = self.secrets
     // A secret that the file does not have came another way, and whose it is nobody tells.
-    guard let file, file.resolved("secrets").map({ keys.isSubset(of: $0.sections.map(\.name)) }) ?? keys.isEmpty else { return found }
+    guard let file, file.resolved("secrets").map({ keys.isSubset(of: Set($0.sections.map(\.name))) }) ?? keys.isEmpty else { return found }
+    let secrets = SharedSecrets(in: file, loaded: keys, address: address, connections: connections)
     for connection in served where connection.rounds.contains(where: { $0.method == .sharedKey }) {
-      let fitting = secrets.filter { fits($0, connection) }
-      if fitting.contains(where: { keys.contains($0.name) }) { continue }
-      let place = address.map { " for \($0)" } ?? ""
-      let lack = "connections: \(connection.name) has no pre-shared key\(place)"
-      found.append(fitting.first.map { "\(lack): secret \($0.name) was refused" } ?? "\(lack) in \(config)")
+      let fitting = secrets.fitting(connection)
+      if fitting.isLoaded { continue }
+      let lack = "connections: \(connection.name) has no pre-shared key\(address.map { " for \($0)" } ?? "")"
+      found.append(fitting.first.map { "\(lack): secret \(secrets.names[$0]) was refused" } ?? "\(lack) in \(config)")
     }
     return found
   }
@@ -50,6 +47,7 @@ struct Readiness {
   /// Those of the loaded connections that have no children. charon takes them without a word, and refuses every client that has
   /// authenticated. Beside others, where none is named, one may be there for another purpose (mediation).
   var barren: [String] {
+    let served = self.served
     let barren = served.filter(\.children.isEmpty)
     guard !names.isEmpty || barren.count == served.count else { return [] }
     return barren.map { "connections: \($0.name) has no children, so no client gets an SA" }
@@ -85,54 +83,6 @@ struct Readiness {
       return first.bits == address.bits && last.bits == address.bits && !address.bytes.lexicographicallyPrecedes(first.bytes) && !last.bytes.lexicographicallyPrecedes(address.bytes)
     }
     return !text.allSatisfy { $0 == "." || $0.isNumber }
-  }
-
-  private var secrets: [Secret] {
-    (file?.resolved("secrets")?.sections ?? []).filter { $0.name.hasPrefix("ike") }.map { section in
-      Secret(
-        name: section.name,
-        identities: section.settings.compactMap { $0.key.hasPrefix("id") ? $0.value : nil })
-    }
-  }
-
-  /// Whether a client of `connection` may find this secret: it has no owner, one of the two sides is its owner, or its owner may
-  /// be a client.
-  ///
-  /// IKEv1's Main Mode looks it up by both addresses, and then by the identities that connections give (`phase1.c`).
-  private func fits(_ secret: Secret, _ connection: Connection) -> Bool {
-    let owners = secret.identities.map(Self.plain)
-    if owners.isEmpty || owners.contains(where: Self.standsForMany) { return true }
-    let local = connections.flatMap { $0.rounds.compactMap { $0.isLocal ? $0.identity : nil } }
-    let own = connection.localAddresses + (address.map { ["\($0)"] } ?? []) + local + remotes(of: connection)
-    if !Set(own.map(Self.plain)).isDisjoint(with: owners) { return true }
-    // It is for another connection.
-    let others = connections.filter { $0.name != connection.name }.flatMap(remotes)
-    if Set(owners).isSubset(of: others.map(Self.plain)) { return false }
-    let isByAddress = connection.version == "IKEv1" && !isAggressive(connection)
-    if owners.contains(where: { IPAddress($0) == nil }) { return !isByAddress }
-    // One that is another address is a mistake; where there are more, clients have fixed addresses.
-    return !connection.isForEverybody || secrets.filter { !$0.identities.isEmpty && $0.identities.allSatisfy { IPAddress(Self.plain($0)) != nil } }.count > 1
-  }
-
-  private func remotes(of connection: Connection) -> [String] {
-    connection.remoteAddresses + connection.rounds.compactMap { $0.isLocal ? nil : $0.identity }
-  }
-
-  private func isAggressive(_ connection: Connection) -> Bool {
-    file?.resolved("connections")?.section(connection.name)?.value("aggressive").flatMap(SettingsFile.Setting.flag) ?? false
-  }
-
-  /// An identity without the ways of writing it (`identification.c`): `ipv4:203.0.113.50`, `@gw.example.org`.
-  private static func plain(_ identity: String) -> String {
-    var text = identity.lowercased()
-    if IPAddress(text) == nil, let colon = text.firstIndex(of: ":") { text = String(text[text.index(after: colon)...]) }
-    if text.hasPrefix("@") { text.removeFirst() }
-    return IPAddress(text).map { "\($0)" } ?? text
-  }
-
-  private static func standsForMany(_ identity: String) -> Bool {
-    identity.isEmpty || identity.hasPrefix("%") || identity.contains("*") || identity.contains("/")
-      || IPAddress(identity)?.isUnspecified == true || identity.split(separator: "-").compactMap { IPAddress($0) }.count == 2
   }
 }
 
@@ -203,9 +153,10 @@ extension StrongSwan {
     for (prefix, what) in [("socket-", "hears no client"), ("kernel-", "installs no SA")] where !statistics.plugins.isEmpty && !statistics.plugins.contains(where: { $0.hasPrefix(prefix) }) {
       risks.append(Risk("charon has loaded no plugin \(prefix)… and \(what): see load in \(Self.daemonSettings)", unfit: true))
     }
+    var keyPairs = KeyPairs()
     for connection in readiness.served {
       for round in connection.rounds where round.isLocal && round.method == .publicKey {
-        if let lack = try lack(round, connection, call) { risks.append(lack) }
+        if let lack = try lack(round, connection, &keyPairs, call) { risks.append(lack) }
       }
     }
     // What a member could not serve for is said first.
@@ -213,23 +164,44 @@ extension StrongSwan {
   }
 
   /// What is wrong about the private key and the certificate of one end of a connection.
-  private func lack(_ round: Connection.Authentication, _ connection: Connection, _ call: Call) throws(VICIError) -> Risk? {
-    var found: [Certificate] = []
-    for subject in round.certificates { found += try connect(call, within: .seconds(5)).certificates(of: subject) }
-    // Without a name charon chooses by the identity; which one that is we do not judge.
-    if round.certificates.isEmpty { found = try connect(call, within: .seconds(5)).certificates() }
-    let usable = found.filter(\.hasPrivateKey)
-    if usable.isEmpty, !round.certificates.isEmpty {
+  private func lack(_ round: Connection.Authentication, _ connection: Connection, _ known: inout KeyPairs, _ call: Call) throws(VICIError) -> Risk? {
+    let pairs = try known.pairs(of: round.certificates) { subject throws(VICIError) in try connect(call, within: .seconds(5)).certificates(of: subject) }
+    if pairs.count == 0, !round.certificates.isEmpty {
       return Risk("connections: \(connection.name) has no private key for its certificate", unfit: true)
     }
     // By the identity charon finds a certificate, or a raw public key, that has its key; by nothing else, but for an identity that is a key's.
-    if usable.isEmpty, round.identity?.contains(":") != true, try !connect(call, within: .seconds(5)).certificates(others: true).contains(where: \.hasPrivateKey) {
-      return Risk("connections: \(connection.name) has no private key that belongs to a certificate", unfit: true)
+    if pairs.count == 0, round.identity?.contains(":") != true {
+      if known.hasAny == nil { known.hasAny = try connect(call, within: .seconds(5)).certificates(others: true).contains(where: \.hasPrivateKey) }
+      if known.hasAny == false { return Risk("connections: \(connection.name) has no private key that belongs to a certificate", unfit: true) }
     }
-    let ends = usable.compactMap(\.end)
-    guard let last = ends.max(by: { $0.seconds < $1.seconds }), ends.count == usable.count else { return nil }
+    guard let last = pairs.last else { return nil }
     let left = last.seconds - call.host.clock.timestamp.seconds
     if left <= 0 { return Risk("connections: the certificate of \(connection.name) ended at \(last)", unfit: true) }
     return left <= Self.notice * 86_400 ? Risk("connections: the certificate of \(connection.name) ends at \(last)") : nil
+  }
+}
+
+/// What charon has said of certificates in one look: many connections ask for the same ones.
+private struct KeyPairs {
+  /// Certificates that have their private keys.
+  struct Pairs {
+    var count = 0
+    /// When the last of them ends; nil where one of them does not tell.
+    var last: Timestamp?
+  }
+
+  private var asked: [[String]: Pairs] = [:]
+  /// Whether there is a certificate or a raw public key at all that has its private key; nil: nobody has asked.
+  var hasAny: Bool?
+
+  /// Of the certificates with these subjects. Without a name charon chooses by the identity; which one that is we do not judge.
+  mutating func pairs(of subjects: [String], _ ask: (String?) throws(VICIError) -> [Certificate]) throws(VICIError) -> Pairs {
+    if let known = asked[subjects] { return known }
+    var usable: [Certificate] = []
+    for subject in subjects.isEmpty ? [nil] : subjects.map(Optional.some) { usable += try ask(subject).filter(\.hasPrivateKey) }
+    let ends = usable.compactMap(\.end)
+    let pairs = Pairs(count: usable.count, last: ends.count == usable.count ? ends.max { $0.seconds < $1.seconds } : nil)
+    asked[subjects] = pairs
+    return pairs
   }
 }

@@ -108,9 +108,11 @@ package struct StrongSwan: ResourceAgent {
     let isEmpty = file.root.section("connections").map { $0.sections.isEmpty && $0.references.isEmpty } ?? true
     if isEmpty, let first = absent.first { throw .failed("connections: \(first) is not in \(config)") }
     let refused = try foreseenRefusals(file, call)
-    let names = (file.resolved("connections")?.sections ?? []).map(\.name).filter { name in !refused.contains { $0.name == name } }
-    if let first = refused.first, !serves(names) { throw .failed(risk(first, isPromoted: false).reason) }
-    return try refused.map { risk($0, isPromoted: false) } + absent.map { Risk("connections: \($0) is not in \(config)", unfit: true) } + Readiness(of: file, self, call).lacks.map { Risk($0, unfit: true) }
+    let refusals = risks(refused, isPromoted: false)
+    let bad = Set(refused.map(\.name))
+    let names = (file.resolved("connections")?.sections ?? []).map(\.name).filter { !bad.contains($0) }
+    if let first = refusals.first, !serves(names) { throw .failed(first.reason) }
+    return try refusals + absent.map { Risk("connections: \($0) is not in \(config)", unfit: true) } + Readiness(of: file, self, call).lacks.map { Risk($0, unfit: true) }
       + foreseenKeyless(file, call)
   }
 
@@ -141,14 +143,14 @@ package struct StrongSwan: ResourceAgent {
       // A start is done when the connections are there, not when the daemon answers.
       let isClose = call.depth >= .service || call.request.action == .start
       if isClose {
-        let loaded = try charon.loadedConnections()
+        let loaded = Set(try charon.loadedConnections())
         let refused = Unloaded.read(call).filter { !loaded.contains($0.name) }
-        risks += refused.map { risk($0, isPromoted: isPromoted) }
-        for missing in connections where !loaded.contains(missing) && !refused.contains(where: { $0.name == missing }) {
-          // What the file does not have, no restart would load, here or elsewhere.
-          guard isAbsent(missing, call) else { return .failed("connections: \(missing) is not loaded", promoted: isPromoted) }
-          risks.append(Risk("connections: \(missing) is not in \(config)", unfit: !isPromoted))
-        }
+        risks += self.risks(refused, isPromoted: isPromoted)
+        let missing = connections.filter { [known = loaded.union(refused.map(\.name))] in !known.contains($0) }
+        // What the file does not have, no restart would load, here or elsewhere.
+        let absent = missing.isEmpty ? [] : absent(call)
+        if let first = missing.first(where: { !absent.contains($0) }) { return .failed("connections: \(first) is not loaded", promoted: isPromoted) }
+        risks += missing.map { Risk("connections: \($0) is not in \(config)", unfit: !isPromoted) }
       }
       if call.depth >= .service { daemon(call).adopt(process, call) }
       if call.depth >= .service, call.request.action == .monitor, !call.request.isForAPerson, isPromoted, statistics.hasPlugin("ha") { resyncPeer(call) }
@@ -188,11 +190,9 @@ package struct StrongSwan: ResourceAgent {
     } catch { call.log.debug("counting: \(error)") }
   }
 
-  /// Whether the file has no connection of that name.
-  private func isAbsent(_ name: String, _ call: Call) -> Bool {
-    do throws(SettingsError) { return absent(from: try SettingsFile(reading: config.description, from: call.host.files)).contains(name) } catch {
-      return false
-    }
+  /// Those of `connections` that the file does not have; none where it cannot be read.
+  private func absent(_ call: Call) -> Set<String> {
+    do throws(SettingsError) { return Set(absent(from: try SettingsFile(reading: config.description, from: call.host.files))) } catch { return [] }
   }
 
   func holdsAddress(_ address: IPAddress, _ call: Call) throws(VICIError) -> Bool {

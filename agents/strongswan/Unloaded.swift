@@ -35,28 +35,36 @@ struct Unloaded {
 extension StrongSwan {
   /// The connections of `file` that charon has not, each with what swanctl says of it.
   func refused(of file: SettingsFile, _ loaded: [String], _ output: [UInt8]) -> [Unloaded] {
-    let lines = Swanctl.lines(output)
-    return (file.resolved("connections")?.sections ?? []).filter { !loaded.contains($0.name) }.map { section in
-      let prefix = "loading connection '\(section.name)' failed: "
-      let words = lines.last { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
-      return Unloaded(name: section.name, words: words ?? Swanctl.complaint(in: output) ?? "swanctl did not load it")
+    let (begin, end) = ("loading connection '", "' failed: ")
+    // Of several lines about a connection the last one counts.
+    var words: [Substring: String] = [:]
+    for line in Swanctl.lines(output) where line.hasPrefix(begin) {
+      let rest = line.dropFirst(begin.count)
+      if let place = rest.firstRange(of: end) { words[rest[..<place.lowerBound]] = String(rest[place.upperBound...]) }
+    }
+    let (had, complaint) = (Set(loaded), Swanctl.complaint(in: output) ?? "swanctl did not load it")
+    return (file.resolved("connections")?.sections ?? []).filter { !had.contains($0.name) }.map { section in
+      Unloaded(name: section.name, words: words[section.name[...]] ?? complaint)
     }
   }
 
   /// Whether anybody the operator means can connect.
-  func serves(_ loaded: [String]) -> Bool { connections.isEmpty ? !loaded.isEmpty : connections.contains(where: loaded.contains) }
+  func serves(_ loaded: [String]) -> Bool { connections.isEmpty ? !loaded.isEmpty : !Set(connections).isDisjoint(with: loaded) }
 
-  /// What to say of a connection that charon refused.
-  func risk(_ refused: Unloaded, isPromoted: Bool) -> Risk {
-    Risk("connections: \(refused.name) was refused: \(refused.words)", unfit: !isPromoted && (connections.isEmpty || connections.contains(refused.name)))
+  /// What to say of connections that charon refused.
+  func risks(_ refused: [Unloaded], isPromoted: Bool) -> [Risk] {
+    let wanted = Set(connections)
+    return refused.map { Risk("connections: \($0.name) was refused: \($0.words)", unfit: !isPromoted && (wanted.isEmpty || wanted.contains($0.name))) }
   }
 
   /// What swanctl and charon would say of `file` when it is loaded, as far as files tell.
   func foreseenRefusals(_ file: SettingsFile, _ call: Call) throws(OCFError) -> [Unloaded] {
     let (words, algorithms) = (Vocabulary(of: Self.plugin, call), Vocabulary(of: Self.library, call))
     var refused = file.refusedConnections(words.mayKnow, isAlgorithm: algorithms.mayKnow).map { Unloaded(name: $0.connection, words: $0.reason) }
-    for one in file.certificates where !refused.contains(where: { $0.name == one.connection }) {
+    var names = Set(refused.map(\.name))
+    for one in file.certificates where !names.contains(one.connection) {
       guard try attempt("looking for \(one.path)", try call.host.files.status(one.path)) == nil else { continue }
+      names.insert(one.connection)
       refused.append(Unloaded(name: one.connection, words: "\(one.path) is missing (\(one.place))"))
     }
     return refused
@@ -69,8 +77,9 @@ extension StrongSwan {
     for folder in ["private", "rsa", "ecdsa", "pkcs8", "pkcs12"] {
       if try attempt("looking for private keys", try call.host.files.entries(of: "/etc/swanctl/\(folder)"))?.isEmpty == false { return [] }
     }
+    let names = Set(connections)
     let wanted = (file.resolved("connections")?.sections ?? []).filter { connection in
-      (connections.isEmpty || connections.contains(connection.name)) && connection.sections.contains { $0.name.hasPrefix("local") && ["pubkey", "rsa", "ecdsa"].contains(($0.value("auth") ?? "pubkey").prefix { $0 != "-" }) }
+      (names.isEmpty || names.contains(connection.name)) && connection.sections.contains { $0.name.hasPrefix("local") && ["pubkey", "rsa", "ecdsa"].contains(($0.value("auth") ?? "pubkey").prefix { $0 != "-" }) }
     }
     return wanted.map { Risk("connections: \($0.name) has no private key: /etc/swanctl has none", unfit: true) }
   }
