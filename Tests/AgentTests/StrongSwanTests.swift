@@ -107,13 +107,13 @@ import VICI
     let begin = world.machine.clock.now
     #expect(
       world.perform("monitor")
-        == Outcome(.genericError, "charon-systemd (pid 1001): asking charon for stats: no answer in time (ETIMEDOUT)"))
+        == Outcome(.genericError, "charon-systemd (pid 1001) hangs: asking charon for stats: no answer in time (ETIMEDOUT)"))
     #expect(world.machine.clock.now - begin <= .seconds(10))
 
     world.machine.sockets.saturated = ["/run/charon.vici"]
     #expect(
       world.perform("monitor").reason
-        == "charon-systemd (pid 1001): connecting to charon at /run/charon.vici: nobody accepts the connection (ETIMEDOUT)")
+        == "charon-systemd (pid 1001) hangs: connecting to charon at /run/charon.vici: nobody accepts the connection (ETIMEDOUT)")
 
     // In a storm of returning clients.
     let atWork = World(running: true)

@@ -178,7 +178,7 @@ package struct StrongSwan: ResourceAgent {
       }
       return .working(promoted: isPromoted, risks)
     } catch {
-      return .failed("\(daemon(call).name) (pid \(process.pid)): \(error)", promoted: isPromoted)
+      return .failed("\(daemon(call).name) (pid \(process.pid))\(error.kind == .timedOut ? " hangs" : ""): \(error)", promoted: isPromoted)
     }
   }
 
