@@ -79,7 +79,9 @@ extension Libreswan {
     }
     let (ending, removed) = try end(call, grace: grace)
     guard process != nil || removed > 0 else { return }
-    call.log.info("stopped: \(clients.map { "\($0) clients" } ?? "nobody knows how many clients") were connected; pluto \(ending.rawValue); \(removed) kernel states and policies were removed")
+    let connected = clients.map { $0 > 0 ? "\($0) clients were connected" : nil } ?? "nobody knows how many clients were connected"
+    let words = [connected, process.map { _ in "pluto \(ending.rawValue)" }, removed > 0 ? "\(removed) kernel states and policies were removed" : nil]
+    call.log.info("stopped: \(words.compactMap { $0 }.joined(separator: "; "))")
   }
 
   /// Ends pluto, which deletes every SA and tells the client when it gets a TERM, and removes what it left.

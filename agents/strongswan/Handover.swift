@@ -45,7 +45,7 @@ extension StrongSwan: PromotableAgent {
     let farewell = hasHA ? try handOver(call.within(.seconds(2)), undoing: isPromoted ? .take : nil) : try ask(try drain(call))
     if hasHA, !isSilencedLater(call) { try keepSilent(true, call) }
     try attempt("recording the role", try daemon(call).record(.unpromoted, of: process, call))
-    call.log.info("demoted: \(farewell)")
+    call.log.info(farewell.words.map { "demoted: \($0)" } ?? "demoted")
   }
 
   private func promotable(_ call: Call) throws(OCFError) -> Process {
@@ -343,7 +343,7 @@ extension StrongSwan: PromotableAgent {
 }
 
 /// What clients were told when this node stepped back, as it is logged.
-enum Farewell: Equatable, CustomStringConvertible {
+enum Farewell: Equatable {
   /// Nobody's sessions were here but the peer's, or no charon that could be asked.
   case nobody
   case told(Int, unconfirmed: Int)
@@ -352,9 +352,11 @@ enum Farewell: Equatable, CustomStringConvertible {
   case withheld
   case failed
 
-  var description: String {
+  /// Nil where there is nothing to say.
+  var words: String? {
     switch self {
-    case .nobody: "no client was to be told"
+    case .nobody, .told(0, _), .handedOver(0): nil
+    case .told(let count, 0): "\(count) clients were told goodbye"
     case .told(let count, let unconfirmed): "\(count) clients were told goodbye, \(unconfirmed) did not confirm"
     case .handedOver(let count): "\(count) SAs were handed over"
     case .withheld: "the ha segment could not be given up, so no client was told anything"

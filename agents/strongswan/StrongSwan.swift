@@ -243,7 +243,8 @@ package struct StrongSwan: ResourceAgent {
     let farewell = process.map { leave($0, call) } ?? .nobody
     let (ending, removed) = try end(call, atOnce: farewell == .withheld, grace: call.isPromotable ? Self.haste : Self.grace)
     guard process != nil || removed > 0 else { return }
-    call.log.info("stopped: \(farewell); \(daemon(call).name) \(ending); \(removed) kernel states and policies were removed")
+    let words = [farewell.words, process.map { _ in "\(daemon(call).name) \(ending)" }, removed > 0 ? "\(removed) kernel states and policies were removed" : nil]
+    call.log.info("stopped: \(words.compactMap { $0 }.joined(separator: "; "))")
   }
 
   /// Ends the daemon and removes what it left behind, its kernel states among it: their number is returned.
