@@ -13,11 +13,18 @@ public struct Risk: Hashable, Sendable {
 }
 
 extension [Risk] {
-  /// The gravest first, and nothing twice: what another one quotes is said.
+  /// With so many of them each one is compared; a list of thousands is one risk, over and over.
+  private static let compared = 32
+
+  /// The gravest first, and nothing twice: what one of the first quotes is said.
   public var ordered: [Risk] {
+    func quotes(_ long: Risk, _ short: Risk) -> Bool { long.reason.utf8.count > short.reason.utf8.count && long.reason.contains(short.reason) }
     var seen: [Risk] = []
-    for risk in filter(\.isUnfit) + filter({ !$0.isUnfit }) where !seen.contains(where: { $0.reason.contains(risk.reason) }) {
-      seen.removeAll { risk.reason.contains($0.reason) && $0.isUnfit == risk.isUnfit }
+    var reasons: Set<String> = []
+    for risk in filter(\.isUnfit) + filter({ !$0.isUnfit }) where reasons.insert(risk.reason).inserted {
+      let first = seen.prefix(Self.compared)
+      if first.contains(where: { quotes($0, risk) }) { continue }
+      for index in first.indices.reversed() where quotes(risk, first[index]) && first[index].isUnfit == risk.isUnfit { seen.remove(at: index) }
       seen.append(risk)
     }
     return seen
