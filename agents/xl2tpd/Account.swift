@@ -36,7 +36,7 @@ struct Account {
     } else {
       words.append("ended L2TP without a word to clients")
     }
-    words.append("of \(sessions) sessions \(sessions - killed) ended and \(killed) were killed\(killed == 0 ? "" : ": pppd took too long")")
+    if sessions > 0 { words.append("of \(sessions) sessions \(sessions - killed) ended\(killed == 0 ? "" : " and \(killed) were killed: pppd took too long")") }
     log.write(
       farewell && told < clients || killed > 0 ? .warning : .info, words.joined(separator: "; "),
       [("VPNHA_CLIENTS", "\(clients)"), ("VPNHA_TOLD", "\(farewell ? told : 0)"), ("VPNHA_SESSIONS", "\(sessions)"), ("VPNHA_KILLED", "\(killed)")])
