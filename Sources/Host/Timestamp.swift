@@ -4,6 +4,16 @@ public struct Timestamp: Hashable, Sendable, CustomStringConvertible {
 
   public init(seconds: Int64) { self.seconds = seconds }
 
+  /// A time of day of the Gregorian calendar, in UTC; `month` from 1 to 12. What lies beyond a day or a month runs on.
+  public init(year: Int64, month: Int64, day: Int64, hour: Int64, minute: Int64, second: Int64) {
+    let shifted = month <= 2 ? year - 1 : year
+    let era = (shifted >= 0 ? shifted : shifted - 399) / 400
+    let yearOfEra = shifted - era * 400
+    let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+    let days = era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+    seconds = ((days * 24 + hour) * 60 + minute) * 60 + second
+  }
+
   public var description: String {
     func two(_ number: Int64) -> String { number < 10 ? "0\(number)" : "\(number)" }
     let time = seconds - days * 86_400

@@ -44,6 +44,11 @@ public struct PlutoControl {
   /// Equivalent to: `ipsec whack --listpsks`.
   public func secrets() throws(PlutoError) -> [PlutoSecret] { PlutoSecret.all(in: try whack("--listpsks", limit: 1 << 20)) }
 
+  /// The certificates in pluto's NSS database.
+  ///
+  /// Equivalent to: `ipsec whack --listcerts --listcacerts`. Those that have signed themselves are among the second.
+  public func certificates() throws(PlutoError) -> [PlutoCertificate] { PlutoCertificate.all(in: try whack("--listcerts", "--listcacerts", limit: Self.longestAnswer)) }
+
   /// Looks for addresses that came or went, and reads the secrets. No SA is dropped.
   ///
   /// Equivalent to: `ipsec whack --listen`.
@@ -78,8 +83,8 @@ public struct PlutoControl {
     return found
   }
 
-  private func whack(_ question: String, limit: Int) throws(PlutoError) -> [PlutoLine] {
-    PlutoLine.all(in: try run("whack", ["--ctlsocket", socket, question], limit: limit))
+  private func whack(_ questions: String..., limit: Int) throws(PlutoError) -> [PlutoLine] {
+    PlutoLine.all(in: try run("whack", ["--ctlsocket", socket] + questions, limit: limit))
   }
 
   /// What whack exits with when there is no pluto at the socket.

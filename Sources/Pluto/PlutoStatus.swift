@@ -78,6 +78,10 @@ public struct PlutoStatus: Equatable, Sendable {
     public var isOriented = false
     /// Whether we prove who we are by a pre-shared key.
     public var usesSharedKey = false
+    /// Whether we prove it by a signature.
+    public var signs = false
+    /// What our certificate is called in the NSS database; nil: we have none.
+    public var certificate: String?
     /// Our identity, as pluto writes it.
     public var identity: String?
 
@@ -130,10 +134,13 @@ public struct PlutoStatus: Equatable, Sendable {
     }
     let last = connections.count - 1
     let parts = said.split(whereSeparator: { ";,".contains($0) }).map { $0.drop { $0 == " " } }
-    if said.hasPrefix("oriented;") {
-      connections[last].isOriented = true
+    if said.hasPrefix("oriented;") || said.hasPrefix("unoriented;") {
+      connections[last].isOriented = said.hasPrefix("oriented;")
+      let certificate = said.split(separator: ";").map { $0.drop { $0 == " " } }.first { $0.hasPrefix("mycert=") }
+      connections[last].certificate = certificate.map { PlutoCertificate.plainName($0.dropFirst(7)) }
     } else if said.hasPrefix("our auth:") {
       connections[last].usesSharedKey = parts.first == "our auth:secret"
+      connections[last].signs = ["our auth:rsasig", "our auth:ecdsa"].contains { parts.first?.hasPrefix($0) == true }
     } else if let identity = parts.first(where: { $0.hasPrefix("our id=") }) {
       connections[last].identity = String(identity.dropFirst(7))
     }

@@ -49,10 +49,6 @@ public struct Certificate: Hashable, Sendable {
     if yearDigits == 2 { year += year < 50 ? 2000 : 1900 }
     let rest = Array(digits.dropFirst(yearDigits))
     let two = stride(from: 0, to: 10, by: 2).map { rest[$0] * 10 + rest[$0 + 1] }
-    // Years that begin in March, as in `Timestamp`.
-    let shifted = two[0] <= 2 ? year - 1 : year
-    let dayOfYear = (153 * (two[0] + (two[0] > 2 ? -3 : 9)) + 2) / 5 + two[1] - 1
-    let days = shifted * 365 + shifted / 4 - shifted / 100 + shifted / 400 + dayOfYear - 719_468
-    return Timestamp(seconds: ((days * 24 + two[2]) * 60 + two[3]) * 60 + two[4])
+    return Timestamp(year: year, month: two[0], day: two[1], hour: two[2], minute: two[3], second: two[4])
   }
 }

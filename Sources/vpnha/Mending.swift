@@ -120,6 +120,7 @@ struct Mending {
   private func libreswan(_ reason: String, _ edited: [String]) -> [String] {
     let file = edited.isEmpty ? config.map { edit($0, line: nil) } ?? [] : edited
     if reason.contains(" has no pre-shared key") { return ["editor /etc/ipsec.secrets", "ipsec whack --rereadsecrets"] }
+    if reason.contains("certificate") { return ["ipsec import …    # the certificate with its private key, in a file of PKCS #12", "ipsec whack --rereadcerts"] }
     if reason.hasSuffix(": ipsec initnss") { return ["ipsec initnss"] }
     if reason.hasSuffix(": ipsec whack --listen") { return ["ipsec whack --listen"] }
     if reason.contains("ikev1-policy=") { return file + (node.map { ["pcs resource restart \(id) \($0)"] } ?? []) }

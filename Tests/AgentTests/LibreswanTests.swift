@@ -18,6 +18,8 @@ final class PlutoNode {
   var isDeaf = false
   var refusesIKEv1 = false
   var owners = "%any 203.0.113.50"
+  /// Where connections sign: what whack lists of the certificate they show, "gw".
+  var certificates: String?
   private(set) var loaded: Set<String> = []
   private(set) var listening: [IPAddress] = []
   private(set) var loads: [String] = []
@@ -64,12 +66,13 @@ final class PlutoNode {
     case "--status":
       let interfaces = listening.flatMap { address in [500, 4500].map { "000 interface eth0 UDP \(address):\($0)\n" } }
       let connections = loaded.sorted().map { name in
-        "000 \"\(name)\": 203.0.113.50/32:UDP/1701===203.0.113.50...%any; unrouted;\n000 \"\(name)\":     \(listening.isEmpty ? "un" : "")oriented; my_ip=unset;\n"
-          + "000 \"\(name)\":   our auth:secret, their auth:secret;\n000 \"\(name)\":   our idtype: ID_IPV4_ADDR; our id=203.0.113.50;\n"
+        "000 \"\(name)\": 203.0.113.50/32:UDP/1701===203.0.113.50...%any; unrouted;\n000 \"\(name)\":     \(listening.isEmpty ? "un" : "")oriented; my_ip=unset;\(certificates == nil ? "" : " mycert=NSS Certificate DB:gw;")\n"
+          + "000 \"\(name)\":   our auth:\(certificates == nil ? "secret" : "rsasig"), their auth:secret;\n000 \"\(name)\":   our idtype: ID_IPV4_ADDR; our id=203.0.113.50;\n"
       }
       // There is always loopback.
       return said("000 interface lo UDP 127.0.0.1:500\n" + interfaces.joined() + "000 x, ikev1-policy=\(refusesIKEv1 ? "drop" : "accept")\n" + connections.joined() + states)
     case "--listpsks": return said("000     1: PSK \(owners)\n")
+    case "--listcacerts": return said(certificates ?? "")
     case "--listen":
       listening = machine.network.addresses.map(\.address)
       return said("002 listening for IKE messages\n")
@@ -193,6 +196,25 @@ final class PlutoNode {
     node.owners = "203.0.113.51 198.51.100.7"
     #expect(node.perform("monitor", level: 10).reason == "connections: l2tp has no pre-shared key for 203.0.113.50")
     #expect(node.machine.cluster.shared["vpnha-look-libreswan"]?["moon"]?.contains("unfit=1") == true, "whoever dials in is turned away")
+  }
+
+  /// The clock begins with 2026. What pluto holds in memory alone is not judged.
+  @Test(
+    arguments: [
+      (["gw": "Fri Jan 16 00:00:00 2026"], nil), (["gw": "Wed Jan 14 12:00:00 2026"], "connections: the certificate of l2tp ends at 2026-01-14T12:00:00Z"),
+      (["gw": "Wed Dec 31 23:59:59 2025"], "connections: the certificate of l2tp ended at 2025-12-31T23:59:59Z"), (["gw": nil], "connections: l2tp has no private key for its certificate gw"),
+      (["other": "Fri Jan 16 00:00:00 2099"], nil), ([:], nil), (["gw": "tomorrow"], nil),
+    ] as [([String: String?], String?)]) func aCertificateThatServesNobodyIsARisk(certificates: [String: String?], risk: String?) throws
+  {
+    let node = try PlutoNode()
+    node.owners = "203.0.113.51 198.51.100.7"
+    node.certificates = certificates.map { name, end in
+      "000 End certificate \"\(name)\" - SN: 0x02\n000   not after: \(end ?? "Fri Jan 16 00:00:00 2099")\n000   2048 bit RSA\(end == nil ? "" : ": has private key")\n"
+    }.joined()
+    #expect(node.perform("start") == Outcome(.success))
+    #expect(node.perform("monitor", level: 10) == Outcome(.success, risk))
+    let look = node.machine.cluster.shared["vpnha-look-libreswan"]?["moon"] ?? ""
+    #expect(look.contains("unfit=1") == (risk.map { !$0.contains(" ends at ") } ?? false), "\(look)")
   }
 
   @Test func aBrokenFileFailsNoDaemonThatRuns() throws {

@@ -22,6 +22,7 @@ import Testing
     Case("strongswan", "connections: l2tpx is not in \(swanctl)", ["connections": "l2tpx"], "editor \(swanctl)", load, "pcs resource update r connections=…    # where l2tpx is the slip"),
     Case("strongswan", "connections: l2tp has no pre-shared key for 203.0.113.50 in \(swanctl)", [:], "editor \(swanctl)", "swanctl --load-creds"),
     Case("strongswan", "connections: l2tp has no pre-shared key for 203.0.113.50: secret ike-l2tp was refused", [:], "editor \(swanctl)", "swanctl --load-creds"),
+    Case("libreswan", "connections: l2tp has no private key for its certificate gw", [:], "ipsec import …    # the certificate with its private key, in a file of PKCS #12", "ipsec whack --rereadcerts"),
     Case("strongswan", "connections: local_addrs of l2tp is not 203.0.113.50", ["config": "/etc/vpn.conf"], "editor /etc/vpn.conf", "\(load) --file /etc/vpn.conf"),
     Case("strongswan", "connections: l2tp is not loaded", [:], load),
     Case("strongswan", "connections: mode, children of l2tp in \(swanctl) was changed and is not loaded", [:], load),

@@ -35,8 +35,8 @@ private enum Said {
     000 "l2tp"[1]: 192.0.2.50/32:UDP/1701===192.0.2.50...192.0.2.77===192.0.2.77/32:UDP/1701; erouted; eroute owner: #2
     000 "l2tp"[1]:     oriented; my_ip=unset; their_ip=unset; my_updown=ipsec _updown;
     000 "six": 2001:db8::1...%any; unrouted; eroute owner: #0
-    000 "six":     unoriented; my_ip=unset; their_ip=unset; my_updown=ipsec _updown;
-    000 "six":   our auth:rsasig, their auth:rsasig, our autheap:none, their autheap:none;
+    000 "six":     unoriented; my_ip=unset; their_ip=unset; mycert=NSS Certificate DB:gw; my_updown=ipsec _updown;
+    000 "six":   our auth:rsasig(RSASIG+RSASIG_v1_5), their auth:rsasig, our autheap:none, their autheap:none;
     000 "six":   our idtype: ID_IPV6_ADDR; our id=2001:db8::1; their idtype: %none; their id=(none)
     000 "subs/1x0": 10.1.0.0/24===192.0.2.1---192.0.2.9...192.0.2.99===10.9.0.0/24; unrouted; eroute owner: #0
     000 "subs/1x0":     oriented; my_ip=unset; their_ip=unset; my_updown=ipsec _updown;
@@ -55,6 +55,35 @@ private enum Said {
     000     3: PSK 192.0.2.3 192.0.2.2 more
     000     2: PSK %any @gw.example
     000     1: PSK (none) (none)
+
+    """
+  static let certificates = """
+    000  
+    000 List of X.509 End Certificates:
+    000  
+    000 End certificate "end nokey" - SN: 0x63
+    000   subject: CN=end\\, \\"nokey\\": has private key
+    000   issuer: CN=test ca
+    000   not before: Mon Nov 30 21:21:39 2026
+    000   not after: Wed Dec 30 21:21:39 2026
+    000   2048 bit RSA
+    000  
+    000 End certificate "NSS Certificate DB:gw" - SN: 0x02
+    000   subject: CN=gw.example.org
+    000   issuer: CN=test ca
+    000   not before: Mon Nov 30 21:21:16 2026
+    000   not after: Tue Feb 29 21:21:16 2028
+    000   2048 bit RSA: has private key
+    000  
+    000 List of X.509 CA Certificates:
+    000  
+    000 Root CA certificate "ec" - SN: 0x700ba8e63ff4d1fd1a6b5db3fb19f55cb928eb7c
+    000   subject: CN=ec.example.org
+    000   issuer: CN=ec.example.org
+    000   not before: Mon Nov 30 21:21:22 2026
+    000   not after: soon
+    000   256 bit(other): has private key
+    000  
 
     """
   static let settings = """
@@ -87,8 +116,15 @@ private enum Said {
     #expect(status.connections.map(\.local) == [address, IPAddress("2001:db8::1"), IPAddress("192.0.2.1")])
     #expect(status.connections.map(\.isOriented) == [true, false, true])
     #expect(status.connections.map(\.usesSharedKey) == [true, false, false])
+    #expect(status.connections.map(\.signs) == [false, true, false] && status.connections.map(\.certificate) == [nil, "gw", nil])
     #expect(status.connections[0].identity == "@gw.example")
     #expect(status.connections[2].isNamed("subs") && !status.connections[2].isNamed("sub"))
+  }
+
+  @Test func certificates() {
+    let found = PlutoCertificate.all(in: PlutoLine.all(in: Array(Said.certificates.utf8)))
+    #expect(found.map(\.name) == ["end nokey", "gw", "ec"] && found.map(\.hasPrivateKey) == [false, true, true])
+    #expect(found.map { $0.end?.description } == ["2026-12-30T21:21:39Z", "2028-02-29T21:21:16Z", nil])
   }
 
   @Test func aSecretMayServe() throws {
@@ -104,7 +140,7 @@ private enum Said {
   /// Whatever comes, it is read to its end, and none of it is believed to be more than it says.
   @Test func survivesMutations() {
     var random = SplitMix(seed: 26)
-    let corpus = [Said.brief, Said.status, Said.secrets, Said.settings].map { Array($0.utf8) }
+    let corpus = [Said.brief, Said.status, Said.secrets, Said.settings, Said.certificates].map { Array($0.utf8) }
     for round in 0..<(getenv("VPNHA_MUTATIONS").flatMap { Int(String(cString: $0)) } ?? 1000) {
       var bytes = corpus[round % corpus.count]
       for _ in 0..<Int.random(in: 1...6, using: &random) {
@@ -121,6 +157,7 @@ private enum Said {
       let status = PlutoStatus(lines)
       #expect(status.connections.count <= lines.count && status.interfaces.count <= lines.count)
       _ = PlutoSecret.all(in: lines)
+      #expect(PlutoCertificate.all(in: lines).count <= lines.count)
       do throws(PlutoError) { #expect(try PlutoStates(lines).ike >= 0) } catch { #expect(error.kind == .malformed) }
     }
   }

@@ -18,12 +18,35 @@ extension Libreswan {
     if let address, !wanted.isEmpty, !wanted.contains(where: { $0.local == address }) {
       risks.append(Risk("connections: left of \(wanted.map(\.name).joined(separator: " ")) is not \(address)", unfit: true))
     }
-    guard call.depth >= .service, wanted.contains(where: \.usesSharedKey) else { return risks }
+    guard call.depth >= .service else { return risks }
+    risks += try keyless(wanted, process, call)
+    guard wanted.contains(where: \.usesSharedKey) else { return risks }
     let secrets = try answer(process, call) { (control) throws(PlutoError) in try control.secrets() }
     for one in wanted where one.usesSharedKey && !secrets.contains(where: { $0.mayServe(one) }) {
       risks.append(Risk("connections: \(one.name) has no pre-shared key\(address.map { " for \($0)" } ?? "")", unfit: true))
     }
     return risks
+  }
+
+  /// Days before its end that a certificate is a risk.
+  static let notice: Int64 = 14
+
+  /// What is wrong about the certificates that connections show, and their private keys. Of several with one name one will do. A raw public key is not
+  /// looked at; a connection whose certificate is missing, or has ended, pluto does not load.
+  private func keyless(_ wanted: [PlutoStatus.Connection], _ process: Process, _ call: Call) throws(OCFError) -> [Risk] {
+    let signing = wanted.filter { $0.signs && $0.certificate != nil }
+    guard !signing.isEmpty else { return [] }
+    let all = Dictionary(grouping: try answer(process, call) { (control) throws(PlutoError) in try control.certificates() }, by: \.name)
+    return signing.compactMap { one in
+      guard let name = one.certificate, let found = all[name] else { return nil }
+      let usable = found.filter(\.hasPrivateKey)
+      if usable.isEmpty { return Risk("connections: \(one.name) has no private key for its certificate \(name)", unfit: true) }
+      let ends = usable.compactMap(\.end)
+      guard ends.count == usable.count, let last = ends.max(by: { $0.seconds < $1.seconds }) else { return nil }
+      let left = last.seconds - call.host.clock.timestamp.seconds
+      if left <= 0 { return Risk("connections: the certificate of \(one.name) ended at \(last)", unfit: true) }
+      return left <= Self.notice * 86_400 ? Risk("connections: the certificate of \(one.name) ends at \(last)") : nil
+    }
   }
 
   /// Why no client would be served; nil when one may be.
