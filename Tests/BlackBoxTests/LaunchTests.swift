@@ -29,9 +29,8 @@ struct LaunchTests {
     let lock = try refusal(.conntrackd, "sed -i 's#LockFile .*#LockFile /nowhere/at.all#' /etc/conntrackd/conntrackd.conf", "conntrackd")
     #expect(lock.hasPrefix("starting conntrackd: ") && lock.contains("/nowhere/at.all"), "\(lock)")
     // It tells syslog only.
-    #expect(
-      try refusal(.xl2tpd, "sed -i '/ip range/i local ip range = nowhere' /etc/xl2tpd/xl2tpd.conf", "xl2tpd")
-        .hasPrefix("starting xl2tpd: parse_config: line 4: Unknown host nowhere"))
+    let range = try refusal(.xl2tpd, "sed -i 's/^local ip .*/local ip = nowhere/' /etc/xl2tpd/xl2tpd.conf", "xl2tpd")
+    #expect(range.hasPrefix("starting xl2tpd: ") && range.contains("nowhere"), "\(range)")
   }
 
   @Test("a script in place of the daemon is refused, and leaves nothing behind", arguments: ["", "exec "])

@@ -23,11 +23,15 @@ import Testing
       General {
         HashSize 32768
         HashLimit 131072
+        NetlinkBufferSize 2097152
+        NetlinkBufferSizeMaxGrowth 8388608
         LockFile /run/lock/conntrack.lock
         UNIX { Path /run/conntrackd.ctl }
       }
       END
         on $node cp /mnt/$node.conf /run/sync.conf
+        # Flows without an answer stay for longer than this takes.
+        on $node sysctl -qw net.netfilter.nf_conntrack_udp_timeout=300
         on $node nft 'add table ip t; add chain ip t c { type filter hook output priority 0; }; add rule ip t c ct state new accept'
       done
       on moon pcs property set stonith-enabled=false
