@@ -439,10 +439,12 @@ struct ClusterChecks {
           isService
             ? Finding(.BAR1, threshold < 1_000_000 ? .bad : .risk, "\(resource.top) has no failure-timeout: a barred node stays barred", fix: fix, at: resource.top)
             : Finding(.BAR3, .risk, "\(resource.top) has no failure-timeout: after a failed start it stays stopped", fix: fix, at: resource.top))
-      } else if isService, (1...2).contains(threshold), timeout > 60, configuration.nodes.count <= 2 {
+      } else if isService, (1...2).contains(threshold), configuration.nodes.count <= 2 {
+        let isLong = timeout > 60
         found.append(
           Finding(
-            .BAR2, .bad, "\(resource.top): migration-threshold=\(threshold) and failure-timeout=\(timeout)s bar both nodes after a failure on each", fix: fix, at: resource.top))
+            .BAR2, isLong ? .bad : .risk, "\(resource.top): migration-threshold=\(threshold) and failure-timeout=\(timeout)s bar \(isLong ? "both nodes after a failure on each" : "a node, and after a failure on each within that time both")",
+            fix: ["pcs resource meta \(resource.top) \(isLong ? "failure-timeout=30s " : "")migration-threshold="], at: resource.top))
       }
     }
     return found

@@ -366,6 +366,10 @@ struct ClusterConfiguration {
     let its = operations(on: node).filter { $0.resource == resource && $0.status != Self.pending && !$0.isFailure }
     return !its.isEmpty && its.allSatisfy { $0.task.hasPrefix("reload") }
   }
+  /// Whether an action of the cluster's is on its way there, or its last one was a stop.
+  func isAtWork(on resource: String, _ node: String) -> Bool {
+    operations(on: node).contains { $0.resource == resource && $0.interval == 0 && !$0.isFailure && ($0.status == Self.pending || $0.task == "stop") }
+  }
   /// PCMK_OCF_UNKNOWN in include/crm/common/results.h: no result yet.
   private static let pending = 193
 

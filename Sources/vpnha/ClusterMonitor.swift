@@ -62,7 +62,8 @@ struct ClusterMonitor: Equatable {
   init(_ xml: [UInt8], section: String? = nil) throws(SystemError) {
     let root = try XMLDocument(xml)?.root
     let found = section.map { name in root?.all(named: name).first } ?? root
-    guard let element = found, let nodes = element.first("nodes"), let resources = element.first("resources") else {
+    // A cluster without any resource has no element for them.
+    guard let element = found, let nodes = element.first("nodes") else {
       throw SystemError("reading the cluster's state", .badMessage, detail: "it is not what crm_mon prints")
     }
     self.nodes = nodes.children(named: "node").filter { $0["type"] != "remote" || $0["online"] == "true" }.map { node in
@@ -71,7 +72,7 @@ struct ClusterMonitor: Equatable {
         isInMaintenance: node["maintenance"] == "true", isPending: node["pending"] == "true", isUnclean: node["unclean"] == "true",
         isShuttingDown: node["shutdown"] == "true")
     }
-    instances = resources.all(named: "resource").flatMap { resource -> [Instance] in
+    instances = (element.first("resources")?.all(named: "resource") ?? []).flatMap { resource -> [Instance] in
       func instance(on node: String?) -> Instance {
         Instance(
           id: withoutInstance(resource["id"] ?? ""), node: node,

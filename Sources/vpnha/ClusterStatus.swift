@@ -151,6 +151,14 @@ struct ClusterStatus {
     reasons = Finding.ordered(reasons)
   }
 
+  /// Says of commands that are typed on another node on which.
+  mutating func locate(from here: String) {
+    let others = Set(nodes.map(\.name)).subtracting([here])
+    reasons = reasons.map { $0.located(among: others) }
+    complaints = complaints.map { $0.located(among: others) }
+    for index in nodes.indices { nodes[index].risks = nodes[index].risks.map { $0.located(among: others) } }
+  }
+
   private func shared(_ node: String, _ isHome: Bool, _ configuration: ClusterConfiguration, _ now: ClusterMonitor) -> String {
     if isHome { return "directs" }
     let all = configuration.gateways + configuration.service
@@ -192,8 +200,8 @@ extension ClusterStatus {
   }
 
   /// What the agents and the probe of a node say against it, which Pacemaker's scheduler does not weigh as they mean it.
-  static func unfit(_ configuration: ClusterConfiguration, _ now: ClusterMonitor, _ node: String, at time: Timestamp) -> [Finding] {
-    Judge(configuration: configuration, now: now, members: configuration.service, home: nil, time: time).unfit(node)
+  static func unfit(_ configuration: ClusterConfiguration, _ now: ClusterMonitor, _ node: String, looks: Looks?, at time: Timestamp) -> [Finding] {
+    Judge(configuration: configuration, now: now, members: configuration.service, home: nil, looks: looks, time: time).unfit(node)
   }
 
   /// What keeps Pacemaker from having a node serve.
@@ -284,14 +292,14 @@ private struct Judge {
       found += fencing(of: now.nodes.first { $0.isUnclean }?.name)
     }
     found += now.nodes.filter { $0.isUnclean }.map { node in
-      Finding(.FENCE4, .bad, "\(node.name) is lost and not fenced yet: nothing of it can be taken over", fix: ["stonith_admin --history \(node.name)", "pcs stonith confirm \(node.name)"], at: node.name)
+      Finding(.FENCE4, .bad, "\(node.name) is lost and not fenced yet: nothing of it can be taken over", fix: ["stonith_admin --history \(node.name)", "pcs stonith confirm \(node.name)    # only if it is certainly off"], at: node.name)
     }
     found += maintenance
     if !configuration.isFencingEnabled {
       found.append(
         Finding(
           .FENCE1, .risk, "fencing is switched off: after a split both nodes hold the address",
-          fix: ["pcs stonith create fence-NODE AGENT … pcmk_host_list=NODE", "pcs property set stonith-enabled=true"]))
+          fix: (configuration.primitives.contains(where: \.isFence) ? [] : ["pcs stonith create fence-NODE AGENT … pcmk_host_list=NODE"]) + ["pcs property set stonith-enabled=true"]))
     }
     let prints = (looks?.prints ?? [:]).filter { now.node($0.key)?.isOnline == true }
     return found + idle + seenBroken(on: serving ?? home) + split + drift + versions + Drift(prints: prints, here: looks?.here, time: time, source: swanctlSource { configuration.own("strongswan").first?.parameter($0) }).findings
@@ -576,6 +584,10 @@ private struct Judge {
       guard member.isPromotable else { return nil }
       if let instance = now.instance(member.id, on: name), instance.role != .stopped, !instance.isFailed {
         guard attribute(promotionScoreAttribute(of: member.id), of: name) == nil else { return nil }
+        // A stop takes the score away, and the start after it gives it back.
+        if !now.forgotten.isEmpty || configuration.isAtWork(on: member.id, name) {
+          return Finding(.SCORE1, .bad, "\(member.id) has no promotion score on \(name), while it is stopped or started", fix: ["crm_resource --wait    # and then look again"], at: name)
+        }
         // The cluster forgets them when the node's controller starts again, and its attribute daemon still has them.
         return Finding(.SCORE1, .bad, "\(member.id) has no promotion score on \(name)", fix: ["attrd_updater --refresh", "pcs resource refresh \(member.id) node=\(name)"], at: name)
       }

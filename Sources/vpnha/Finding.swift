@@ -44,6 +44,17 @@ struct Finding: Equatable {
     return finding
   }
 
+  /// With the node in each command that is typed there, if it is about one of these.
+  func located(among others: Set<String>) -> Finding {
+    guard let place, others.contains(place) else { return self }
+    var finding = self
+    finding.fix = fix.map { command in
+      let isTheClusters = ["pcs ", "crm", "stonith_admin ", "attrd_updater "].contains(where: command.hasPrefix)
+      return isTheClusters || command.contains("    # ") ? command : "\(command)    # on \(place)"
+    }
+    return finding
+  }
+
   /// Each complaint once: of the same in several places the first.
   static func distinct(_ findings: [Finding]) -> [Finding] {
     findings.reduce(into: []) { all, one in

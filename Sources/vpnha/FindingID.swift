@@ -180,7 +180,7 @@ enum FindingID: String, CaseIterable {
     case .BAR1:
       ("One failure bars a node until somebody cleans up, and the second one leaves nobody to serve.", "Set failure-timeout to 30s.")
     case .BAR2:
-      ("Two failures within that time, one on each node, leave nobody to serve until it is over.", "Set failure-timeout to 30s; a daemon that crashes again and again then moves at most twice a minute.")
+      ("Two failures within that time, one on each node, leave nobody to serve until it is over.", "Set failure-timeout to 30s, and no migration-threshold: what failed lately has a lower score anyway, and bars nobody.")
     case .BAR3:
       ("A failed start keeps it off that node until somebody cleans up, long after the cause is mended.", "Set failure-timeout to 30s.")
     case .MON1:
@@ -368,7 +368,7 @@ enum FindingID: String, CaseIterable {
     case .SWAN5:
       ("charon hears no client, or cannot be spoken to.", "Take the setting out; what charon does not read again counts from its next start.")
     case .XL5:
-      ("The setting keeps everybody out.", "Take it out, as in the example in /usr/share/doc/vpnha/examples/xl2tpd.")
+      ("No client gets a session.", "Take the setting out, or add the one that is missing, as in the example in /usr/share/doc/vpnha/examples/xl2tpd.")
     case .XL6:
       ("Clients with such an address log in, and reach nothing or one another's packets.", "Let the ranges of both nodes lie in the firewall's pool, and the gateway's own address in none of them.")
     case .PPP7:

@@ -48,13 +48,15 @@ struct Plan {
   /// Where there are several: the one that this is about.
   var address: String?
   var serving: String?
+  /// When it was asked.
+  var time: Timestamp
   var outcomes: [Outcome] = []
 
   /// One for each address.
   ///
   /// - Parameters:
   ///   - words: what was asked for; nothing or `all`: everything.
-  ///   - looks: what is known of the fences, if the fencer is not to be asked.
+  ///   - looks: what is known of the daemons, if they are not to be asked.
   static func all(_ tools: PacemakerTools, _ words: [String], looks known: Looks? = nil, at time: Timestamp) throws(SystemError) -> [Plan] {
     let cib = try tools.configuration()
     let configuration = try ClusterConfiguration(cib)
@@ -67,13 +69,13 @@ struct Plan {
       throw SystemError("asking Pacemaker's scheduler", .wouldBlock, detail: "Pacemaker asks again what runs on \(first.node), as after a refresh; wait until it knows: crm_resource --wait")
     }
     let services = configuration.services
-    let looks = known ?? tools.fences(of: Set(services.compactMap { now.serving($0.service) }), configuration)
+    let looks = known ?? tools.looks(configuration, now)
     var plans: [Plan] = []
     var firsts: [Step] = []
     let isDeep = words.isEmpty || words == ["all"]
     for (index, one) in services.enumerated() {
       let serving = now.serving(one.service)
-      plans.append(Plan(address: services.count > 1 ? one.gatewayAddress?.description : nil, serving: serving))
+      plans.append(Plan(address: services.count > 1 ? one.gatewayAddress?.description : nil, serving: serving, time: time))
       let world = World(tools: tools, cib: one, now: now, serving: serving, looks: looks, time: time)
       for failure in try asked(words, one, now, serving) {
         firsts.append(Step(plan: index, world: world, failure: failure, isLast: isDeep && !hits(failure, serving)))
@@ -189,7 +191,7 @@ struct Plan {
       guard outcome.after == nil || !outcome.findings.isEmpty else { continue }
       screen.add(padded(" \(outcome.after == nil ? "" : "  then ")\(outcome.failure.words)", 36) + outcome.words, indent: 36)
     }
-    for finding in Finding.ordered(findings) { screen.add(finding, now: Timestamp(seconds: 0)) }
+    for finding in Finding.ordered(findings) { screen.add(finding, now: time) }
     return screen.text(more: "vpnha plan --json")
   }
 
@@ -241,14 +243,17 @@ private struct World {
     let fencing = fencing(failure, earlier, then)
     // Nothing is taken over from a node whose loss is never confirmed.
     let isStuck = fencing.contains { $0.severity == .bad }
-    let server = isStuck ? nil : then.serving(members)
+    let chosen = isStuck ? nil : then.serving(members)
+    // What the scheduler does not know of the node that it chooses: clients would find nobody there.
+    let against = earlier == nil && chosen != serving ? chosen.map { ClusterStatus.unfit(cib, now, $0, looks: looks, at: time).filter { $0.severity == .bad } } ?? [] : []
+    let server = against.isEmpty ? chosen : nil
     let hollow = hollow(then, server)
     let idle = server == nil ? then.nodes.filter { $0.isOnline && !$0.isStandby && !$0.isInMaintenance }.map(\.name) : []
     var outcome = Plan.Outcome(
       failure: failure, after: earlier, serving: server, hollow: isStuck ? [] : hollow, idle: idle, findings: fencing, fences: nil,
       dropsSessions: server != nil && (server != serving || ends(failure)) && cib.own("sessions").isEmpty)
     if case .node(let lost) = failure, cib.isFencingEnabled, !isStuck, !cib.fences(lost).isEmpty { outcome.fences = lost }
-    if !isStuck { outcome.findings = findings(failure, earlier, outcome, then, next) + fencing }
+    if !isStuck { outcome.findings = (against.isEmpty ? findings(failure, earlier, outcome, then, next) : against) + fencing }
     return (outcome, isLast ? nil : World(tools: tools, cib: next, now: then, serving: server, looks: looks, time: time))
   }
 
@@ -280,9 +285,6 @@ private struct World {
       found.append(Finding(.GAP1, severity, "\(what): nobody serves, although \(node) is up", fix: reasons(next, then, node), at: node))
     } else if outcome.serving == nil, case .node = failure, earlier == nil {
       found.append(Finding(.NODE1, .bad, "\(what): no node is left that could serve", fix: ["vpnha status"]))
-    }
-    if let server = outcome.serving, server != serving, earlier == nil {
-      found += ClusterStatus.unfit(cib, now, server, at: time).filter { $0.severity == .bad }
     }
     return found
   }

@@ -111,12 +111,13 @@ struct PacemakerTools {
       return ClusterStatus(one, monitor, losingServing: loss, votes: votes(), looks: looks, at: time ?? clock.timestamp)
     }
     ClusterStatus.compare(&all)
+    if let here = looks?.here { for index in all.indices { all[index].locate(from: here) } }
     return all
   }
 
   /// What the nodes say of their last close looks, and one more at those members that run here. Nil where there is no live
   /// cluster to ask.
-  private func looks(_ configuration: ClusterConfiguration, _ monitor: ClusterMonitor) -> Looks? {
+  func looks(_ configuration: ClusterConfiguration, _ monitor: ClusterMonitor) -> Looks? {
     guard environment.isEmpty, let host else { return nil }
     let members =
       configuration.services.flatMap(\.service).reduce(into: []) { all, one in if !all.contains(where: { $0.id == one.id }) { all.append(one) } }
@@ -148,15 +149,6 @@ struct PacemakerTools {
         looks.foreseen[member.id] = local.foreseen(of: member)
       }
     }
-    return looks
-  }
-
-  /// With what this node could end those of `nodes` that are others; nil where there is no live cluster to ask.
-  func fences(of nodes: Set<String>, _ configuration: ClusterConfiguration) -> Looks? {
-    guard environment.isEmpty, let host, geteuid() == 0, let node = thisNode() else { return nil }
-    var looks = Looks()
-    looks.here = node
-    look(atFencesOf: nodes, configuration, host, from: node, into: &looks)
     return looks
   }
 

@@ -64,7 +64,8 @@ import Testing
       [
         Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key"),
       ])
-    #expect(plan.outcomes[0].serving == "sun" && plan.verdict == .bad)
+    #expect(plan.outcomes[0].serving == nil && plan.verdict == .bad)
+    #expect(plan.outcomes[0].words == "moon is fenced, the address is on sun, without a VPN")
     #expect(plan.findings.map(\.id) == [.UNFIT1])
   }
 

@@ -88,6 +88,15 @@ import Testing
       name: "pppd's options", changes: [Pair.attribute("sun", "master-xl2tpd", "5"), Pair.attribute("sun", "vpnha-risk-xl2tpd", "2026-11-28T09:05:00Z pppd: In file /etc/ppp/options.xl2tpd: unrecognized option 'crtscs'")],
       would: false, id: .UNFIT1, fix: "editor /etc/ppp/options.xl2tpd"),
     Case(name: "no score of one member", changes: [(#"id="status-2-master-xl2tpd" name="master-xl2tpd""#, #"id="status-2-gone" name="gone""#)], would: true, id: .SCORE1, fix: "pcs resource refresh xl2tpd node=sun"),
+    Case(
+      name: "no score of one member, which is on its way",
+      changes: [
+        (#"id="status-2-master-xl2tpd" name="master-xl2tpd""#, #"id="status-2-gone" name="gone""#),
+        (
+          #"operation_key="xl2tpd_start_0" operation="start" crm-debug-origin="do_update_resource" crm_feature_set="3.16.1" transition-key="34:7:0:0cabcf3f-b0d9-469b-9c87-6519b39617cd" transition-magic="0:0;34:7:0:0cabcf3f-b0d9-469b-9c87-6519b39617cd" exit-reason="" on_node="sun" call-id="43" rc-code="0" op-status="0""#,
+          #"operation_key="xl2tpd_start_0" operation="start" crm-debug-origin="do_update_resource" crm_feature_set="3.16.1" transition-key="34:7:0:0cabcf3f-b0d9-469b-9c87-6519b39617cd" transition-magic="-1:193;34:7:0:0cabcf3f-b0d9-469b-9c87-6519b39617cd" exit-reason="" on_node="sun" call-id="-1" rc-code="193" op-status="-1""#
+        ),
+      ], would: true, id: .SCORE1, fix: "crm_resource --wait    # and then look again"),
     Case(name: "no fence device for the serving node", changes: [(#"name="pcmk_host_list" value="moon""#, #"name="pcmk_host_list" value="mars""#)], would: false, id: .FENCE2, fix: "pcs stonith create fence-moon AGENT … pcmk_host_list=moon"),
     Case(name: "levels that end another node", changes: [Pair.levels(#"<fencing-level id="l1" target="moon" index="1" devices="fence-sun"/>"#)], would: false, id: .FENCE2, fix: "pcs stonith level clear target moon"),
     Case(name: "levels that do", changes: [Pair.levels(#"<fencing-level id="l0" target="moon" index="1" devices="fence-sun"/><fencing-level id="l1" target="moon" index="2" devices="fence-moon"/>"#), Pair.fence("moon", "pcmk_delay_base", "10s")], would: true, id: .DELAY1, fix: "pcs stonith update fence-moon pcmk_delay_base="),
@@ -120,6 +129,20 @@ import Testing
     }
     #expect(found("two_node: 1", nil) == [] && found("two_node: 1", true) == [] && found("two_node: 1", false) == [.bad])
     #expect(found("", nil) == [.bad] && found("", false) == [.bad] && found("", true) == [.risk])
+  }
+
+  /// As crm_mon prints it before anything is configured.
+  @Test func aClusterWithoutResourcesIsRead() throws {
+    let monitor = try ClusterMonitor(Array("<pacemaker-result><nodes><node name='moon' online='true'/></nodes></pacemaker-result>".utf8))
+    #expect(monitor.nodes.map(\.name) == ["moon"] && monitor.serving([]) == nil)
+  }
+
+  @Test func aCommandForTheOtherNodeSaysSo() throws {
+    var status = try Self.status([Pair.attribute("sun", "master-strongswan", "5"), Pair.attribute("sun", "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key")])
+    status.locate(from: "sun")
+    #expect(status.reasons.first { $0.id == .UNFIT1 }?.fix.contains("swanctl --load-creds") == true)
+    status.locate(from: "moon")
+    #expect(status.reasons.first { $0.id == .UNFIT1 }?.fix.contains("swanctl --load-creds    # on sun") == true)
   }
 
   /// A group runs up to the member that fails: an address that answers is no VPN.
@@ -426,7 +449,7 @@ import Testing
     }
     let status = try Self.status([Pair.attribute(node, "vpnha-risk-strongswan", "2026-11-28T09:05:00Z connections: l2tp has no pre-shared key for 203.0.113.50 in /etc/swanctl/swanctl.conf")], looks: looks)
     #expect(status.findings.map(\.id) == found && status.verdict == (found == [.SHUT1] ? .bad : .risk) && status.wouldSucceed == true, "\(status.findings)")
-    #expect(status.findings.first?.fix == ["editor /etc/swanctl/swanctl.conf", "swanctl --load-creds"])
+    #expect(status.findings.first?.fix == ["editor /etc/swanctl/swanctl.conf    # on \(node)", "swanctl --load-creds    # on \(node)"])
   }
 
   /// Nobody new gets in, whoever is in stays.
