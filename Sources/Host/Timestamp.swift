@@ -14,6 +14,12 @@ public struct Timestamp: Hashable, Sendable, CustomStringConvertible {
     seconds = ((days * 24 + hour) * 60 + minute) * 60 + second
   }
 
+  /// The last of them; nil where one is not known, or there is none.
+  public static func last(of all: [Timestamp?]) -> Timestamp? {
+    let known = all.compactMap { $0 }
+    return known.count == all.count ? known.max { $0.seconds < $1.seconds } : nil
+  }
+
   public var description: String {
     func two(_ number: Int64) -> String { number < 10 ? "0\(number)" : "\(number)" }
     let time = seconds - days * 86_400

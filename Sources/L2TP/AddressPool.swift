@@ -93,7 +93,7 @@ public struct AddressPool: Hashable, Sendable, CustomStringConvertible {
 
   /// Reads a range as xl2tpd does: `10.9.0.10 - 10.9.0.99`, `10.9.0.10-99` (the end has the start's missing fields), or one
   /// address. Nil for anything else, a host's name among it, which only the resolver can tell the address of.
-  static func range(_ text: String) -> Range? {
+  public static func range(_ text: String) -> Range? {
     let ends = ends(text)
     guard let low = number(ends[0]), let high = number(ends[ends.count - 1]), low <= high else { return nil }
     return low...high
@@ -113,7 +113,7 @@ public struct AddressPool: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Digits and dots as the C library reads them (`inet_aton`): `10.5` is 10.0.0.5, and a field that begins with 0 is octal.
-  static func number(_ text: String) -> UInt32? {
+  public static func number(_ text: String) -> UInt32? {
     let fields = text.split(separator: ".", omittingEmptySubsequences: false)
     guard fields.count <= 4 else { return nil }
     var number: UInt64 = 0

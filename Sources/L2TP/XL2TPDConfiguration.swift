@@ -117,18 +117,5 @@ public struct XL2TPDConfiguration: Hashable, Sendable {
     return names.contains("") ? [] : Set(names)
   }
 
-  /// The addresses that `value` of *ip range* means, an address or two with a hyphen between them; nil for names and the like.
-  public static func range(_ value: String) -> (first: UInt32, last: UInt32)? {
-    let ends = value.split(separator: "-", omittingEmptySubsequences: false).map { number(of: $0) }
-    guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1] else { return nil }
-    return (first, last)
-  }
-
-  /// Of an IPv4 address in four parts.
-  public static func number(of address: some StringProtocol) -> UInt32? {
-    let parts = String(address.filter { $0 != " " }).split(separator: ".", omittingEmptySubsequences: false).compactMap { UInt8($0) }
-    return parts.count == 4 ? parts.reduce(0) { $0 << 8 | UInt32($1) } : nil
-  }
-
   public static func isYes(_ value: String) -> Bool { ["yes", "y", "true"].contains(value.lowercased()) }
 }

@@ -9,6 +9,11 @@ extension Call {
     link.hardwareAddress.count == 6 && !link.isLoopback ? [hardware: number(link.hardwareAddress)] : [:]
   }
 
+  /// A hardware address as `ip link` writes it.
+  public static func text(ofHardware address: [UInt8]) -> String {
+    address.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
+  }
+
   /// The node whose own interface answers for an address; nil also where that cannot be found out.
   public func peer(answeringFor address: IPAddress, on link: Link, within patience: Duration) -> String? {
     rival(answeringFor: address, on: link, within: patience)?.node
@@ -21,7 +26,7 @@ extension Call {
       guard let holder = try host.network.conflictingHost(for: address, on: link, before: within(patience).deadline) else { return nil }
       // Another interface of this node on the same wire answers as well.
       if try host.network.links().contains(where: { $0.hardwareAddress == holder }) { return nil }
-      let hardware = holder.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
+      let hardware = Self.text(ofHardware: holder)
       do throws(SystemError) {
         let looks = try host.cluster.nodeAttribute(request.lookAttribute)
         return (looks.first { $0.key != request.home && Look($0.value)?.counts[Self.hardware] == Self.number(holder) }?.key, hardware)

@@ -6,6 +6,13 @@ public struct LoadedAgent<Agent: ResourceAgent> {
   /// Whether one without a default is among them: then the agent does not know which resource it is.
   public let isUnidentified: Bool
 
+  /// What is wrong with the parameters, each by itself or, where nothing is, together.
+  public var refusals: [String] {
+    guard problems.isEmpty else { return problems }
+    do throws(OCFError) { try agent.checkParameters() } catch { return [error.reason] }
+    return []
+  }
+
   /// Whether a problem is that of a parameter which a running resource takes; it is named first.
   func isReloadable(_ problem: String) -> Bool {
     let name = problem.prefix { $0 != ":" }

@@ -10,10 +10,7 @@ public func perform<Agent: ResourceAgent>(_: Agent.Type, _ request: Request, on 
   }
   let loaded = Agent.loaded(from: request)
   let call = Call(host: host, request: request, deadline: request.deadline(from: start))
-  var problems = loaded.problems
-  if problems.isEmpty {
-    do throws(OCFError) { try loaded.agent.checkParameters() } catch { problems.append(error.reason) }
-  }
+  let problems = loaded.refusals
   let isMinor = problems.allSatisfy { loaded.isReloadable($0) }
   let former = Agent.startsWithDefaults || !isMinor || action == .start || action == .validateAll ? nil : ValuesInForce.agent(Agent.self, call, isRefused: !problems.isEmpty)
   let complaint = problems.isEmpty ? nil : problems.joined(separator: "; ")
@@ -93,12 +90,13 @@ private struct Loop<Agent: ResourceAgent> {
   /// What is wrong with the parameters that it goes on without.
   let problems: [String]
   private var complaint: String? { problems.isEmpty ? nil : problems.joined(separator: "; ") }
+  private func with(_ call: Call) -> Loop { Loop(agent: agent, wanted: wanted, call: call, problems: problems) }
 
   // MARK: Actions
 
   func start() -> Outcome {
     guard let peer = whoWaits() else { return begin() }
-    let outcome = Loop(agent: agent, wanted: wanted, call: call.within(Standing.restart), problems: problems).begin()
+    let outcome = with(call.within(Standing.restart)).begin()
     guard outcome.status != .success else { return outcome }
     return Outcome(outcome.status, "\(outcome.reason ?? "") (given \(Standing.restart.components.seconds) s, because \(peer) waits to take over; the next start has all its time)")
   }
@@ -169,7 +167,7 @@ private struct Loop<Agent: ResourceAgent> {
     if Agent.looksAgainWhileUnfit, standing.risks.contains(where: { $0.isUnfit && $0.origin == .check(.service) }) { return true }
     return standing.marks.contains { $0 != FileMark($0.path, call) }
   }
-  private var closer: Loop { Loop(agent: agent, wanted: wanted, call: call.with(depth: .service), problems: problems) }
+  private var closer: Loop { with(call.with(depth: .service)) }
 
   /// One look, and whether all is as the cluster expects.
   private func check() -> (outcome: Outcome, isContent: Bool) {

@@ -38,8 +38,6 @@ enum ValuesInForce {
       environment["OCF_RESKEY_\(String(decoding: parts[0], as: UTF8.self))"] = String(decoding: parts[1], as: UTF8.self)
     }
     let loaded = Agent.loaded(from: Request(arguments: [call.request.type, call.request.actionName], environment: environment))
-    guard loaded.problems.isEmpty else { return nil }
-    do throws(OCFError) { try loaded.agent.checkParameters() } catch { return nil }
-    return loaded.agent
+    return loaded.refusals.isEmpty ? loaded.agent : nil
   }
 }

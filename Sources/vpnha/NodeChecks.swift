@@ -241,23 +241,23 @@ struct NodeChecks {
     let pool = (firewall?.parameter("pool") ?? "").split(separator: " ").map(String.init)
     let networks = pool.compactMap { network -> ClosedRange<UInt32>? in
       let parts = network.split(separator: "/")
-      guard let base = XL2TPDConfiguration.number(of: parts[0]), let length = parts.count > 1 ? Int(parts[1]) : 32, (0...32).contains(length) else { return nil }
+      guard let base = AddressPool.number(String(parts[0])), let length = parts.count > 1 ? Int(parts[1]) : 32, (0...32).contains(length) else { return nil }
       let hosts = length == 0 ? UInt32.max : UInt32.max >> UInt32(length) & (length == 32 ? 0 : .max)
       return base & ~hosts...base | hosts
     }
     var found: [Finding] = []
     for server in servers {
       for setting in server.settings where setting.word == "ip range" {
-        guard let range = XL2TPDConfiguration.range(setting.value), range.first <= range.last else { continue }
+        guard let range = AddressPool.range(setting.value) else { continue }
         let place = "\(path):\(setting.line)"
-        if let firewall, !networks.isEmpty, networks.count == pool.count, !networks.contains(where: { $0.contains(range.first) && $0.contains(range.last) }) {
-          let length = (range.first ^ range.last).leadingZeroBitCount
-          let base = length == 0 ? 0 : range.first & ~(UInt32.max >> UInt32(length) & (length == 32 ? 0 : .max))
+        if let firewall, !networks.isEmpty, networks.count == pool.count, !networks.contains(where: { $0.contains(range.lowerBound) && $0.contains(range.upperBound) }) {
+          let length = (range.lowerBound ^ range.upperBound).leadingZeroBitCount
+          let base = length == 0 ? 0 : range.lowerBound & ~(UInt32.max >> UInt32(length) & (length == 32 ? 0 : .max))
           let missing = "\(base >> 24).\(base >> 16 & 255).\(base >> 8 & 255).\(base & 255)/\(length)"
           found.append(
             Finding(.XL6, .bad, "ip range \(setting.value) is outside of pool=\(pool.joined(separator: " ")) of \(firewall.id): those clients reach nothing", fix: ["pcs resource update \(firewall.id) pool=\"\((pool + [missing]).joined(separator: " "))\"    # or ip range in \(path)"], at: place))
         }
-        if let own = server["local ip"], let number = XL2TPDConfiguration.number(of: own.value), number >= range.first, number <= range.last {
+        if let own = server["local ip"], let number = AddressPool.number(own.value), range.contains(number) {
           found.append(Finding(.XL6, .risk, "local ip \(own.value) is in ip range \(setting.value): a client may be given the gateway's address", fix: ["editor +\(own.line) \(path)"], at: "\(path):\(own.line)"))
         }
       }

@@ -3,7 +3,8 @@ import Testing
 /// The alert agent as Pacemaker runs it: as hacluster, with everything in the environment.
 @Suite(.needsNamespaces, .needs("/usr/bin/python3", "/usr/sbin/runuser"))
 struct AlertTests {
-  /// `alert NAME=VALUE …` runs it, `receiver BEHAVIOUR` is a web server on port 9095.
+  /// `alert NAME=VALUE …` runs it, `receiver BEHAVIOUR` is a web server on port 9095, and `journal` a journald that writes
+  /// each entry it takes to /run/entries, with a line of two hyphens behind it.
   private func play(_ story: String) throws {
     let answer = try Sandbox.run([
       "bash", "-c",
@@ -40,6 +41,21 @@ struct AlertTests {
         rm -f /run/ready /run/said
         python3 /run/receiver.py $1 2>/dev/null & 
         receiver=$!
+        until [ -e /run/ready ]; do sleep 0.02; done
+      }
+      journal() {
+        rm -f /run/ready
+        python3 -c '
+      import os, socket
+      os.makedirs("/run/systemd/journal", exist_ok=True)
+      heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+      heard.bind("/run/systemd/journal/socket")
+      os.chmod("/run/systemd/journal/socket", 0o666)
+      open("/run/ready", "w").close()
+      with open("/run/entries", "ab", 0) as file:
+          while True:
+              file.write(heard.recv(65536) + b"\\n--\\n")' &
+        journal=$!
         until [ -e /run/ready ]; do sleep 0.02; done
       }
       \(story)
@@ -119,19 +135,7 @@ struct AlertTests {
   @Test("without a name server that answers, it ends in time, and says in the journal what was not delivered") func silentNameServers() throws {
     try play(
       """
-      cat >/run/journal.py <<'END'
-      import os, socket
-      os.makedirs("/run/systemd/journal", exist_ok=True)
-      heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-      heard.bind("/run/systemd/journal/socket")
-      os.chmod("/run/systemd/journal/socket", 0o666)
-      open("/run/ready", "w").close()
-      with open("/run/entries", "ab", 0) as file:
-          while True:
-              file.write(heard.recv(65536) + b"\\n")
-      END
-      rm -f /run/ready; python3 /run/journal.py & journal=$!
-      until [ -e /run/ready ]; do sleep 0.02; done
+      journal
       # They are there, and say nothing.
       python3 -c '
       import socket, time
@@ -155,19 +159,7 @@ struct AlertTests {
   func traps(signal: String) throws {
     try play(
       """
-      cat >/run/journal.py <<'END'
-      import os, socket
-      os.makedirs("/run/systemd/journal", exist_ok=True)
-      heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-      heard.bind("/run/systemd/journal/socket")
-      os.chmod("/run/systemd/journal/socket", 0o666)
-      open("/run/ready", "w").close()
-      with open("/run/entries", "ab", 0) as file:
-          while True:
-              file.write(heard.recv(65536) + b"\\n--\\n")
-      END
-      rm -f /run/ready; python3 /run/journal.py & journal=$!
-      until [ -e /run/ready ]; do sleep 0.02; done
+      journal
       printf '#!/bin/sh\\nkill -\(signal) $PPID\\nsleep 5\\n' >/run/cibadmin; chmod 755 /run/cibadmin
       mount --bind /run/cibadmin /usr/sbin/cibadmin
       before=$SECONDS

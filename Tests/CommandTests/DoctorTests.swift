@@ -344,6 +344,7 @@ import Testing
     Slip(.XL5, "", fix: "") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "length bit = yes", "challenge = yes") },
     Slip(.XL5, "", fix: "") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "ip range = 10.9.0.10-10.9.0.127", "") },
     Slip(.XL6, "", fix: "pcs resource update firewall pool=\"10.9.0.0/24 10.8.0.0/25\"    # or ip range in /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "10.9.0.10-10.9.0.127", "10.8.0.10-10.8.0.127") },
+    Slip(.XL6, "", fix: "pcs resource update firewall pool=\"10.9.0.0/24 10.8.0.0/25\"    # or ip range in /etc/xl2tpd/xl2tpd.conf") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "10.9.0.10-10.9.0.127", "10.8.0.10-127") },
     Slip(.XL6, "", fix: "") { edited($0, "/etc/xl2tpd/xl2tpd.conf", "local ip = 10.9.0.1\n", "local ip = 10.9.0.100\n") },
     Slip(.PPP7, "", fix: "") { edited($0, "/etc/ppp/options.xl2tpd", "require-mschap-v2\n", "require-mschap-v2\nrequire-mppe-128\n") },
     Slip(.USER3, "/etc/ppp/chap-secrets:2", fix: "sed -i '2s/[[:space:]]*$/ */' /etc/ppp/chap-secrets") { $0.put("alice vpnha hunter2 *\nbob vpnha hunter2\n", at: "/etc/ppp/chap-secrets", mode: 0o600) },

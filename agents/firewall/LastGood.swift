@@ -74,11 +74,7 @@ extension Firewall {
   }
 
   /// A monitor and a start go on with defaults for what they cannot read, and those are not to be loaded.
-  func problems(_ call: Call) -> String? {
-    if let problem = Self.loaded(from: call.request).problems.first { return problem }
-    do throws(OCFError) { try checkParameters() } catch { return error.reason }
-    return nil
-  }
+  func problems(_ call: Call) -> String? { Self.loaded(from: call.request).refusals.first }
 }
 
 /// A wish that could not be fulfilled, so that a monitor can say why without running nft. Lies under `/run`.

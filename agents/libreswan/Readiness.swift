@@ -28,9 +28,6 @@ extension Libreswan {
     return risks
   }
 
-  /// Days before its end that a certificate is a risk.
-  static let notice: Int64 = 14
-
   /// What is wrong about the certificates that connections show, and their private keys. Of several with one name one will do. A raw public key is not
   /// looked at; a connection whose certificate is missing, or has ended, pluto does not load.
   private func keyless(_ wanted: [PlutoStatus.Connection], _ process: Process, _ call: Call) throws(OCFError) -> [Risk] {
@@ -41,11 +38,7 @@ extension Libreswan {
       guard let name = one.certificate, let found = all[name] else { return nil }
       let usable = found.filter(\.hasPrivateKey)
       if usable.isEmpty { return Risk("connections: \(one.name) has no private key for its certificate \(name)", unfit: true) }
-      let ends = usable.compactMap(\.end)
-      guard ends.count == usable.count, let last = ends.max(by: { $0.seconds < $1.seconds }) else { return nil }
-      let left = last.seconds - call.host.clock.timestamp.seconds
-      if left <= 0 { return Risk("connections: the certificate of \(one.name) ended at \(last)", unfit: true) }
-      return left <= Self.notice * 86_400 ? Risk("connections: the certificate of \(one.name) ends at \(last)") : nil
+      return Timestamp.last(of: usable.map(\.end)).flatMap { .end(ofCertificateOf: one.name, at: $0, call.host.clock.timestamp) }
     }
   }
 

@@ -125,9 +125,6 @@ extension StrongSwan {
   /// Plugins that bring connections or secrets which VICI does not show.
   private static let otherSources = ["stroke", "sql", "uci", "load-tester", "medcli", "medsrv"]
 
-  /// Days before its end that a certificate is a risk.
-  static let notice: Int64 = 14
-
   /// What keeps clients out though charon runs, or soon will; unfit: already does.
   func lacks(_ statistics: Statistics, _ call: Call) -> [Risk] {
     do throws(VICIError) { return try found(statistics, call) } catch {
@@ -174,10 +171,7 @@ extension StrongSwan {
       if known.hasAny == nil { known.hasAny = try connect(call, within: .seconds(5)).certificates(others: true).contains(where: \.hasPrivateKey) }
       if known.hasAny == false { return Risk("connections: \(connection.name) has no private key that belongs to a certificate", unfit: true) }
     }
-    guard let last = pairs.last else { return nil }
-    let left = last.seconds - call.host.clock.timestamp.seconds
-    if left <= 0 { return Risk("connections: the certificate of \(connection.name) ended at \(last)", unfit: true) }
-    return left <= Self.notice * 86_400 ? Risk("connections: the certificate of \(connection.name) ends at \(last)") : nil
+    return pairs.last.flatMap { .end(ofCertificateOf: connection.name, at: $0, call.host.clock.timestamp) }
   }
 }
 
@@ -199,8 +193,7 @@ private struct KeyPairs {
     if let known = asked[subjects] { return known }
     var usable: [Certificate] = []
     for subject in subjects.isEmpty ? [nil] : subjects.map(Optional.some) { usable += try ask(subject).filter(\.hasPrivateKey) }
-    let ends = usable.compactMap(\.end)
-    let pairs = Pairs(count: usable.count, last: ends.count == usable.count ? ends.max { $0.seconds < $1.seconds } : nil)
+    let pairs = Pairs(count: usable.count, last: Timestamp.last(of: usable.map(\.end)))
     asked[subjects] = pairs
     return pairs
   }

@@ -63,7 +63,7 @@ extension VirtualIP {
     guard runArping, !ip.isIPv6 else { return }
     let limit = call.within(.milliseconds(1500)).deadline
     let conflict = try explained(try call.host.network.conflictingHost(for: ip, on: link, before: limit))
-    if let conflict { throw .failed("\(ip) is used by \(hardware(conflict)) on \(link.name)") }
+    if let conflict { throw .failed("\(ip) is used by \(Call.text(ofHardware: conflict)) on \(link.name)") }
   }
 
   /// Whether another node of the cluster still answers for an IPv4 address that this one is to take.
@@ -119,15 +119,11 @@ extension VirtualIP {
   private func conflictingHostName(on link: Link, _ call: Call) -> String {
     do throws(SystemError) {
       let limit = call.within(.milliseconds(500)).deadline
-      if let conflict = try call.host.network.conflictingHost(for: ip, on: link, before: limit) { return hardware(conflict) }
+      if let conflict = try call.host.network.conflictingHost(for: ip, on: link, before: limit) { return Call.text(ofHardware: conflict) }
     } catch {
       call.log.debug("asking who has \(ip): \(error)")
     }
     return "another host"
-  }
-
-  private func hardware(_ address: [UInt8]) -> String {
-    address.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
   }
 
   // MARK: - Neighbours

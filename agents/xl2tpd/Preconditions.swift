@@ -6,7 +6,10 @@ import Sessions
 
 extension XL2TPD {
   /// Programs, the kernel's PPP, the configuration and what it names. Changes nothing.
-  package func checkNode(_ call: Call) throws(OCFError) {
+  package func checkNode(_ call: Call) throws(OCFError) { _ = try startable(call) }
+
+  /// What a daemon is started with, where one can be.
+  func startable(_ call: Call) throws(OCFError) -> XL2TPDConfiguration {
     try daemon.checkInstalled(call)
     guard call.host.files.isExecutable(SessionProcesses.program) else {
       throw .missing(SessionProcesses.program, package: "ppp")
@@ -18,6 +21,7 @@ extension XL2TPD {
     if call.request.action != .monitor, let refusal = try refusal(of: configuration, call) { throw .failed(refusal) }
     let device = try attempt("looking for /dev/ppp", try call.host.files.status("/dev/ppp"))
     guard device != nil else { throw .notInstalled(Self.noPPP) }
+    return configuration
   }
 
   /// What a start goes on with, and a monitor tells.

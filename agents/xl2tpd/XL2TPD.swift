@@ -180,8 +180,7 @@ package struct XL2TPD: ResourceAgent {
     }
     // Of what a start would refuse nothing matters to a daemon that runs. The next one would not.
     do throws(OCFError) {
-      try checkNode(call)
-      if let risk = askedOfTheResolver(try usableConfiguration(call).configuration) { risks.append(risk) }
+      if let risk = askedOfTheResolver(try startable(call)) { risks.append(risk) }
     } catch { risks.append(Risk(error.reason)) }
     if let inability { risks.append(Risk(inability)) }
     if let configuration = terms.configuration, let risk = unguarded(configuration, call) { risks.append(risk) }
